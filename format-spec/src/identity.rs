@@ -1,0 +1,92 @@
+//! The identity contract: what a pack and a model, or a pack and an embedder, must agree on.
+
+use crate::{Digest, MemoryShape};
+
+/// What a pack's memories depend on in the model that wrote them.
+#[derive(Clone, Debug, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct ModelIdentity {
+    /// The folder's name; for people, not compared.
+    pub name: String,
+    /// Digest of the base weights (tensors in the order of their names, so sharding does not matter).
+    pub weights: Digest,
+    /// Digest of the adapter's weights and scaling, if one is merged.
+    pub adapter: Option<Digest>,
+    /// Digest of the architecture: every field of the configuration that changes what is written.
+    pub config: Digest,
+    /// Digest of tokenizer.json.
+    pub tokenizer: Digest,
+    /// Layers of the model.
+    pub layers: u32,
+    /// The first memory layer; `shape.layers` of them follow one another.
+    pub first_memory_layer: u32,
+    /// Query heads of a layer.
+    pub query_heads: u32,
+    /// Shape of a memory.
+    pub shape: MemoryShape,
+    /// Base of the rotary embedding.
+    pub rope_base: f64,
+    /// Token ids of the prefix before a reference (the paper's `<s>Reference:`).
+    pub prefix_ids: Vec<u32>,
+    /// Most tokens of a reference.
+    pub reference_length: u32,
+    /// What is encoded of a reference, around `{text}`.
+    pub reference_template: String,
+    /// The rule that selects the tokens kept, by name.
+    pub selection: String,
+}
+
+/// What a pack's embeddings depend on in the embedder.
+#[derive(Clone, Debug, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct EmbedderIdentity {
+    /// The folder's name; for people, not compared.
+    pub name: String,
+    /// Digest of weights, configuration, pooling and tokenizer.
+    pub digest: Digest,
+    /// Dimensions of an embedding.
+    pub dim: u32,
+    /// How embeddings compare: `cosine`.
+    pub metric: String,
+    /// Most tokens embedded of a text.
+    pub max_tokens: u32,
+}
+
+/// One field in which two identities differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Name of the field.
+    pub field: &'static str,
+    /// What the pack has.
+    pub pack: String,
+    /// What the model or embedder has.
+    pub model: String,
+}
+
+macro_rules! differences {
+    ($pack:expr, $model:expr; $($field:literal: $($path:ident).+),+ $(,)?) => {{
+        let mut found = Vec::new();
+        $(if $pack.$($path).+ != $model.$($path).+ {
+            found.push(Difference { field: $field, pack: format!("{:?}", $pack.$($path).+), model: format!("{:?}", $model.$($path).+) });
+        })+
+        found
+    }};
+}
+
+impl ModelIdentity {
+    /// The fields in which a model differs from the one this pack was written with; empty if the two may meet.
+    pub fn differences(&self, model: &Self) -> Vec<Difference> {
+        differences!(self, model;
+            "layers": layers, "first memory layer": first_memory_layer, "memory layers": shape.layers,
+            "query heads": query_heads, "key-value heads": shape.heads, "head dimension": shape.head_dim,
+            "tokens per head": shape.tokens, "RoPE base": rope_base, "reference length": reference_length,
+            "prefix ids": prefix_ids, "reference template": reference_template, "selection rule": selection,
+            "tokenizer": tokenizer, "architecture": config, "weights": weights, "adapter": adapter,
+        )
+    }
+}
+
+impl EmbedderIdentity {
+    /// The fields in which an embedder differs from the one this pack was built with.
+    pub fn differences(&self, embedder: &Self) -> Vec<Difference> {
+        differences!(self, embedder; "embedding dimension": dim, "metric": metric, "most tokens embedded": max_tokens, "embedder": digest)
+    }
+}

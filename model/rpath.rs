@@ -1,0 +1,17 @@
+// Shared by the build scripts of the packages whose binaries and tests load libtorch:
+// tells the linker where the libraries lie, relative to the binary and as built.
+
+fn link_rpath(libdir: &str) {
+    use std::path::{Path, PathBuf};
+    let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
+    // OUT_DIR is <profile>/build/<package>/out; binaries lie in <profile>, tests in <profile>/deps.
+    if let Some(profile) = out.ancestors().nth(3) {
+        let shared = profile.components().zip(Path::new(libdir).components()).take_while(|(a, b)| a == b).count();
+        let mut relative = PathBuf::new();
+        profile.components().skip(shared).for_each(|_| relative.push(".."));
+        relative.extend(Path::new(libdir).components().skip(shared));
+        println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/{}", relative.display());
+        println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../{}", relative.display());
+    }
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{libdir}");
+}

