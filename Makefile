@@ -1,0 +1,67 @@
+# Two commands: `make demo` runs the main job, `make test` passes the tests. Each does the set-up it needs, once.
+#
+# What the user already has is respected:
+#   LIBTORCH=/path/to/libtorch    libtorch 2.11 with headers; nothing is downloaded for the build
+#   EMBEDDER=/path/to/folder      a sentence embedder (BERT or XLM-RoBERTa, Hugging Face layout)
+#   BASE=/path/to/folder          SmolLM2-135M-Instruct as a Hugging Face folder, the base of the default model
+
+PYTHON ?= python3
+CARGO ?= cargo
+EMBEDDER ?= models/all-MiniLM-L6-v2
+BASE ?= models/SmolLM2-135M-Instruct
+GGUF := models/gguf/SmolLM2-135M-Instruct.Q4_1.gguf
+MEMPACK := target/release/mempack
+
+export MEMPACK_EMBEDDER := $(abspath $(EMBEDDER))
+export MEMPACK_BASE := $(abspath $(BASE))
+# Idle threads of libgomp sleep instead of spinning.
+export OMP_WAIT_POLICY ?= passive
+
+ifdef LIBTORCH
+LIBTORCH_READY :=
+else
+LIBTORCH_READY := libtorch/build-version
+endif
+
+.PHONY: all build demo test lint bench clean-packs
+
+all: build
+
+build: $(LIBTORCH_READY)
+	$(CARGO) build --release
+
+libtorch/build-version:
+	$(PYTHON) scripts/setup.py libtorch
+
+models/all-MiniLM-L6-v2/model.safetensors:
+	$(PYTHON) scripts/setup.py embedder
+
+$(GGUF):
+	$(PYTHON) scripts/setup.py base-gguf
+
+# The import writes beside its target and renames at the end. IMPORT_WITH is the build that is at hand.
+IMPORT_WITH ?= --release
+models/SmolLM2-135M-Instruct/config.json: $(LIBTORCH_READY) | $(GGUF)
+	$(CARGO) run $(IMPORT_WITH) --quiet -- import $(GGUF) -o $(@D)
+	rm -r models/gguf
+
+$(EMBEDDER)/model.safetensors $(BASE)/config.json:
+
+models: | $(EMBEDDER)/model.safetensors $(BASE)/config.json
+
+demo: build | $(EMBEDDER)/model.safetensors $(BASE)/config.json
+	scripts/demo.sh $(MEMPACK)
+
+test: IMPORT_WITH :=
+test: $(LIBTORCH_READY) | $(EMBEDDER)/model.safetensors $(BASE)/config.json
+	$(CARGO) test --workspace
+
+lint: $(LIBTORCH_READY)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+bench: $(LIBTORCH_READY) | $(EMBEDDER)/model.safetensors $(BASE)/config.json
+	$(CARGO) bench --workspace
+
+clean-packs:
+	rm -rf packs
