@@ -1,0 +1,75 @@
+//! The codec parameters section: group count, group map, tables.
+
+use super::{
+    CodecError,
+    spec::{Layout, Scheme},
+};
+use crate::MemoryShape;
+
+/// Most bytes of the codec parameters.
+pub const MAX_PARAMETER_BYTES: u64 = 1 << 30;
+/// Largest magnitude of a table entry, 2^100: no sum of look-ups can overflow.
+pub const MAX_TABLE_VALUE: f32 = (1u128 << 100) as f32;
+
+/// Parameters that passed every check.
+pub(super) struct Parameters {
+    pub(super) map: Vec<u16>,
+    pub(super) groups: usize,
+    pub(super) tables: Vec<f32>,
+}
+
+pub(super) fn parse(layout: &Layout, shape: MemoryShape, bytes: &[u8]) -> Result<Parameters, CodecError> {
+    let heads = 2 * u64::from(shape.layers) * u64::from(shape.heads);
+    let found = bytes.len() as u64;
+    let Some((count, rest)) = bytes.split_first_chunk::<4>() else {
+        return Err(CodecError::ParametersLength { groups: 0, expected: 4, found });
+    };
+    let groups = u32::from_le_bytes(*count);
+    let (least, most) = if layout.table_floats == 0 { (0, 0) } else { (1, heads.min(1 << 16) as u32) };
+    if !(least..=most).contains(&groups) {
+        return Err(CodecError::GroupCount { least, most, found: groups });
+    }
+    let map_bytes = if groups == 0 { 0 } else { 2 * heads };
+    let expected = 4 + map_bytes + 4 * u64::from(groups) * layout.table_floats as u64;
+    if expected > MAX_PARAMETER_BYTES {
+        return Err(CodecError::ParametersCap { found: expected });
+    }
+    // Below the cap, so `map_bytes` fits; and once the lengths agree, no allocation exceeds what the caller holds.
+    let Some((map, tables)) = rest.split_at_checked(map_bytes as usize).filter(|_| found == expected) else {
+        return Err(CodecError::ParametersLength { groups, expected, found });
+    };
+    let map: Vec<u16> = map.as_chunks::<2>().0.iter().map(|entry| u16::from_le_bytes(*entry)).collect();
+    let tables: Vec<f32> = tables.as_chunks::<4>().0.iter().map(|entry| f32::from_le_bytes(*entry)).collect();
+    check_map(&map, groups)?;
+    check_tables(layout, &tables)?;
+    Ok(Parameters { map, groups: groups as usize, tables })
+}
+
+/// Groups are numbered in the order in which they first appear, and all appear: one grouping has one map.
+fn check_map(map: &[u16], groups: u32) -> Result<(), CodecError> {
+    let mut next = 0;
+    for (entry, &group) in map.iter().enumerate() {
+        if u32::from(group) > next || u32::from(group) >= groups {
+            return Err(CodecError::GroupMap { entry, found: group, next });
+        }
+        if u32::from(group) == next {
+            next += 1;
+        }
+    }
+    if next == groups { Ok(()) } else { Err(CodecError::UnusedGroups { named: next, groups }) }
+}
+
+fn check_tables(layout: &Layout, tables: &[f32]) -> Result<(), CodecError> {
+    for (group, tables) in tables.chunks_exact(layout.table_floats.max(1)).enumerate() {
+        let allowed = -MAX_TABLE_VALUE..=MAX_TABLE_VALUE;
+        if let Some((entry, &found)) = tables.iter().enumerate().find(|(_, x)| !allowed.contains(*x)) {
+            return Err(CodecError::TableValue { group, entry, found });
+        }
+        if let (Scheme::Sq8, (_, steps)) = (&layout.scheme, tables.split_at_checked(tables.len() / 2).unwrap_or_default())
+            && let Some((dimension, &found)) = steps.iter().enumerate().find(|(_, step)| **step < 0.0)
+        {
+            return Err(CodecError::Step { group, dimension, found });
+        }
+    }
+    Ok(())
+}
