@@ -6,6 +6,8 @@ mod additive;
 mod error;
 mod parameters;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

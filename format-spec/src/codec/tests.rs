@@ -1,0 +1,289 @@
+//! Round trips against an independent slow decoder, and one refusal per malformed field.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 3, head_dim: 12 };
+
+/// A memory record cut into what it holds.
+struct Record {
+    positions: Vec<u8>,
+    codes: Vec<Vec<u8>>,
+}
+
+impl Record {
+    fn bytes(&self) -> Vec<u8> {
+        self.codes.iter().fold(self.positions.clone(), |mut bytes, code| {
+            bytes.extend(code);
+            bytes
+        })
+    }
+}
+
+fn parameters(map: &[u16], tables: &[f32]) -> Vec<u8> {
+    let groups = map.iter().max().map_or(0, |&last| u32::from(last) + 1);
+    let mut bytes = groups.to_le_bytes().to_vec();
+    map.iter().for_each(|group| bytes.extend(group.to_le_bytes()));
+    tables.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    bytes
+}
+
+/// A group for each head of each kind.
+fn own_groups(shape: MemoryShape) -> Vec<u16> {
+    (0..2 * shape.layers as u16 * shape.heads as u16).collect()
+}
+
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Bit `index` of a code.
+fn bit(code: &[u8], index: usize) -> usize {
+    usize::from(code[index / 8] >> (index % 8) & 1)
+}
+
+/// SPEC.md, "Codecs", word for word and bit by bit.
+fn slow_decode(spec: CodecSpec, dim: usize, tables: &[f32], code: &[u8]) -> Vec<f32> {
+    let row = |part: usize, bits: u8| (0..usize::from(bits)).map(|i| bit(code, part * usize::from(bits) + i) << i).sum::<usize>();
+    (0..dim)
+        .map(|d| match spec {
+            CodecSpec::F32 => f32::from_le_bytes(code[4 * d..4 * d + 4].try_into().unwrap()),
+            CodecSpec::Bf16 => half::bf16::from_le_bytes([code[2 * d], code[2 * d + 1]]).to_f32(),
+            CodecSpec::Sq8 => tables[d] + tables[dim + d] * f32::from(code[d]),
+            CodecSpec::Pq { m, bits } => {
+                let width = dim / usize::from(m);
+                let part = d / width;
+                0.0 + tables[((part << bits) + row(part, bits)) * width + d % width]
+            }
+            CodecSpec::Rq { m, bits } => {
+                (0..usize::from(m)).fold(0.0, |sum, stage| sum + tables[((stage << bits) + row(stage, bits)) * dim + d])
+            }
+        })
+        .collect()
+}
+
+/// A spec, a shape of that dimension, and a seed.
+fn cases() -> impl Strategy<Value = (CodecSpec, MemoryShape, u64)> {
+    let spec = prop_oneof![
+        Just(CodecSpec::F32),
+        Just(CodecSpec::Bf16),
+        Just(CodecSpec::Sq8),
+        (prop::sample::select(vec![1u16, 2, 3, 4, 6, 12]), 1u8..=9).prop_map(|(m, bits)| CodecSpec::Pq { m, bits }),
+        (1u16..=5, 1u8..=9).prop_map(|(m, bits)| CodecSpec::Rq { m, bits }),
+        (1u16..=2, 10u8..=14).prop_map(|(m, bits)| CodecSpec::Rq { m, bits }),
+    ];
+    (spec, 1u32..=2, 1u32..=2, 1u32..=4, prop::sample::select(vec![12u32, 48, 96]), any::<u64>())
+        .prop_map(|(spec, layers, heads, tokens, head_dim, seed)| (spec, MemoryShape { layers, heads, tokens, head_dim }, seed))
+}
+
+/// A valid record of a codec: the fill of each head, and codes, follow from the seed.
+fn record(codec: &Codec, seed: u64) -> Record {
+    let (shape, tokens) = (codec.shape(), codec.shape().tokens as usize);
+    let noise = numbers(2 * shape.floats(), seed ^ 1);
+    let full = |slot: usize| slot % tokens <= (seed as usize >> (slot / tokens % 32)) % (tokens + 1);
+    let positions: Vec<u8> = (0..shape.slots()).map(|slot| if full(slot) { (3 * (slot % tokens) + 1) as u8 } else { EMPTY_SLOT }).collect();
+    let code = |vector: usize| -> Vec<u8> {
+        let floats = &noise[vector * shape.head_dim as usize..(vector + 1) * shape.head_dim as usize];
+        let mut bytes: Vec<u8> = match codec.spec() {
+            CodecSpec::F32 => floats.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            CodecSpec::Bf16 => floats.iter().flat_map(|x| half::bf16::from_f32(*x).to_le_bytes()).collect(),
+            _ => floats.iter().map(|x| (x.to_bits() >> 3) as u8).cycle().take(codec.code_bytes()).collect(),
+        };
+        if let CodecSpec::Pq { m, bits } | CodecSpec::Rq { m, bits } = codec.spec() {
+            let used = usize::from(m) * usize::from(bits) % 8;
+            if let (Some(last), 1..) = (bytes.last_mut(), used) {
+                *last &= (1 << used) - 1;
+            }
+        }
+        bytes
+    };
+    let slots = shape.slots();
+    let codes = (0..2 * slots).map(|v| if positions[v % slots] == EMPTY_SLOT { vec![0; codec.code_bytes()] } else { code(v) }).collect();
+    Record { positions, codes }
+}
+
+fn codec_of(spec: CodecSpec, shape: MemoryShape, seed: u64) -> Codec {
+    let floats = spec.table_floats(shape.head_dim).unwrap();
+    let (map, groups) = if floats == 0 { (Vec::new(), 0) } else { (own_groups(shape), 2 * shape.layers * shape.heads) };
+    let mut tables = numbers(groups as usize * floats, seed);
+    if spec == CodecSpec::Sq8 {
+        tables.iter_mut().for_each(|x| *x = x.abs());
+    }
+    Codec::parse(&spec, shape, &parameters(&map, &tables)).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn records_decode_as_the_definition_says((spec, shape, seed) in cases()) {
+        let codec = codec_of(spec, shape, seed);
+        prop_assert_eq!(codec.code_bytes(), spec.code_bytes(shape.head_dim).unwrap());
+        let record = record(&codec, seed);
+        let bytes = record.bytes();
+        prop_assert_eq!(codec.stride(), bytes.len());
+        let mut memory = Memory::empty(shape);
+        memory.keys.fill(7.0);
+        memory.values.fill(7.0);
+        codec.decode_memory(&bytes, &mut memory).unwrap();
+        prop_assert_eq!(&memory.positions, &record.positions);
+        let (slots, dim, tokens, heads) = (shape.slots(), shape.head_dim as usize, shape.tokens as usize, shape.heads as usize);
+        for (vector, code) in record.codes.iter().enumerate() {
+            let (kind, slot) = (Kind::ALL[vector / slots], vector % slots);
+            let out = if kind == Kind::Key { &memory.keys } else { &memory.values };
+            let group = codec.group_of(kind, slot / tokens / heads, slot / tokens % heads);
+            let expected = match record.positions[slot] {
+                EMPTY_SLOT => vec![0.0; dim],
+                _ => slow_decode(spec, dim, codec.tables(group).unwrap(), code),
+            };
+            let bits = |vector: &[f32]| vector.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&out[slot * dim..(slot + 1) * dim]), bits(&expected));
+            if record.positions[slot] != EMPTY_SLOT {
+                let mut one = vec![0.0; dim];
+                codec.decode(group, code, &mut one).unwrap();
+                prop_assert_eq!(bits(&one), bits(&expected));
+            }
+        }
+    }
+
+    #[test]
+    fn arbitrary_parameters_and_records_never_panic(
+        (spec, shape, _) in cases(), parameters in prop::collection::vec(any::<u8>(), 0..400), cut in 0usize..4000, seed in any::<u64>(),
+    ) {
+        let _ = Codec::parse(&spec, shape, &parameters);
+        if spec.table_floats(shape.head_dim).unwrap() < 100_000 {
+            let codec = codec_of(spec, shape, seed);
+            let noise: Vec<u8> = numbers(codec.stride(), seed).iter().map(|x| (x.to_bits() >> 5) as u8).collect();
+            let mut memory = Memory::empty(shape);
+            let _ = codec.decode_memory(&noise, &mut memory);
+            let _ = codec.decode_memory(&noise[..cut.min(noise.len())], &mut memory);
+        }
+    }
+}
+
+fn sq8(edit: impl FnOnce(&mut Vec<u8>)) -> Result<Codec, CodecError> {
+    let mut bytes = parameters(&[0, 0, 1, 1, 2, 2, 0, 0], &[0.5; 3 * 24]);
+    edit(&mut bytes);
+    Codec::parse(&CodecSpec::Sq8, SHAPE, &bytes)
+}
+
+#[test]
+fn groups_follow_the_map() {
+    let codec = sq8(|_| ()).unwrap();
+    assert_eq!((codec.groups(), codec.spec(), codec.shape()), (3, CodecSpec::Sq8, SHAPE));
+    let groups: Vec<usize> =
+        Kind::ALL.iter().flat_map(|&kind| (0..4).map(move |head| (kind, head))).map(|(k, h)| codec.group_of(k, h / 2, h % 2)).collect();
+    assert_eq!(groups, [0, 0, 1, 1, 2, 2, 0, 0]);
+    assert_eq!(codec.group_of(Kind::Value, 2, 0), 0);
+    assert_eq!(codec.group_of(Kind::Key, 1, 2), 0);
+}
+
+#[test]
+fn parameters_of_another_length_are_refused() {
+    let right = 4 + 16 + 4 * 72;
+    assert_eq!(sq8(|bytes| bytes.truncate(3)).unwrap_err(), CodecError::ParametersLength { groups: 0, expected: 4, found: 3 });
+    for found in [4, 5, 20, right - 1, right + 1] {
+        let expected = CodecError::ParametersLength { groups: 3, expected: right as u64, found: found as u64 };
+        assert_eq!(sq8(|bytes| bytes.resize(found, 0)).unwrap_err(), expected);
+    }
+    let more = sq8(|bytes| bytes[0] = 4).unwrap_err();
+    assert_eq!(more, CodecError::ParametersLength { groups: 4, expected: right as u64 + 96, found: right as u64 });
+}
+
+#[test]
+fn a_group_count_that_does_not_fit_is_refused() {
+    assert_eq!(sq8(|bytes| bytes[0] = 0).unwrap_err(), CodecError::GroupCount { least: 1, most: 8, found: 0 });
+    assert_eq!(sq8(|bytes| bytes[0] = 9).unwrap_err(), CodecError::GroupCount { least: 1, most: 8, found: 9 });
+    assert_eq!(sq8(|bytes| bytes[..4].fill(0xFF)).unwrap_err(), CodecError::GroupCount { least: 1, most: 8, found: u32::MAX });
+    let lossless = Codec::parse(&CodecSpec::F32, SHAPE, &[1, 0, 0, 0]).unwrap_err();
+    assert_eq!(lossless, CodecError::GroupCount { least: 0, most: 0, found: 1 });
+    assert!(Codec::parse(&CodecSpec::Bf16, SHAPE, &[0; 4]).is_ok());
+    assert!(matches!(Codec::parse(&CodecSpec::Bf16, SHAPE, &[0; 5]), Err(CodecError::ParametersLength { .. })));
+}
+
+#[test]
+fn parameters_beyond_the_cap_are_refused_before_their_length_counts() {
+    let (spec, shape) = (CodecSpec::Rq { m: 128, bits: 14 }, MemoryShape { head_dim: 1024, ..SHAPE });
+    assert!(matches!(Codec::parse(&spec, shape, &[1, 0, 0, 0]), Err(CodecError::ParametersCap { .. })));
+}
+
+#[test]
+fn a_group_map_out_of_order_or_range_is_refused() {
+    assert_eq!(sq8(|bytes| bytes[4] = 1).unwrap_err(), CodecError::GroupMap { entry: 0, found: 1, next: 0 });
+    assert_eq!(sq8(|bytes| bytes[8] = 2).unwrap_err(), CodecError::GroupMap { entry: 2, found: 2, next: 1 });
+    assert_eq!(sq8(|bytes| bytes[19] = 1).unwrap_err(), CodecError::GroupMap { entry: 7, found: 256, next: 3 });
+    let beyond = sq8(|bytes| bytes[18] = 3).unwrap_err();
+    assert_eq!(beyond, CodecError::GroupMap { entry: 7, found: 3, next: 3 });
+    let unused = sq8(|bytes| bytes[12..20].fill(0)).unwrap_err();
+    assert_eq!(unused, CodecError::UnusedGroups { named: 2, groups: 3 });
+}
+
+#[test]
+fn table_entries_are_finite_and_bounded_and_steps_not_negative() {
+    let put = |entry: usize, number: f32| sq8(move |bytes| bytes[20 + 4 * entry..][..4].copy_from_slice(&number.to_le_bytes()));
+    for number in [f32::INFINITY, f32::NEG_INFINITY, 1.3e30, -1.3e30] {
+        assert_eq!(put(25, number).unwrap_err(), CodecError::TableValue { group: 1, entry: 1, found: number });
+    }
+    assert!(matches!(put(0, f32::NAN), Err(CodecError::TableValue { group: 0, entry: 0, .. })));
+    assert_eq!(put(24 + 12 + 5, -0.1).unwrap_err(), CodecError::Step { group: 1, dimension: 5, found: -0.1 });
+    assert!(put(24 + 5, -MAX_TABLE_VALUE).is_ok() && put(24 + 12 + 5, MAX_TABLE_VALUE).is_ok());
+}
+
+#[test]
+fn shapes_that_are_empty_or_enormous_are_refused() {
+    for shape in [MemoryShape { tokens: 0, ..SHAPE }, MemoryShape { layers: u32::MAX, heads: u32::MAX, tokens: u32::MAX, ..SHAPE }] {
+        assert_eq!(Codec::parse(&CodecSpec::F32, shape, &[0; 4]).unwrap_err(), CodecError::Shape { found: shape });
+    }
+    let none = MemoryShape { head_dim: 0, ..SHAPE };
+    assert!(matches!(Codec::parse(&CodecSpec::F32, none, &[0; 4]), Err(CodecError::Spec(SpecError::HeadDim { found: 0 }))));
+    let spec = CodecSpec::Pq { m: 5, bits: 8 };
+    assert!(matches!(Codec::parse(&spec, SHAPE, &[0; 4]), Err(CodecError::Spec(SpecError::Division { .. }))));
+}
+
+#[test]
+fn records_that_are_none_are_refused() {
+    let codec = codec_of(CodecSpec::Rq { m: 3, bits: 3 }, SHAPE, 5);
+    let refused = |edit: &dyn Fn(&mut Record)| {
+        let mut record = record(&codec, 0xFFFF_FFFF);
+        record.positions = [2, 5, EMPTY_SLOT].repeat(4);
+        (0..24).filter(|vector| vector % 3 == 2).for_each(|vector| record.codes[vector].fill(0));
+        edit(&mut record);
+        codec.decode_memory(&record.bytes(), &mut Memory::empty(SHAPE)).err()
+    };
+    assert_eq!(refused(&|_| ()), None);
+    assert_eq!(refused(&|record| record.positions[4] = 2), Some(CodecError::Position { slot: 4, found: 2 }));
+    assert_eq!(refused(&|record| record.positions[4] = EMPTY_SLOT), Some(CodecError::EmptySlot { slot: 4 }));
+    assert_eq!(refused(&|record| record.positions[..3].copy_from_slice(&[255, 1, 2])), Some(CodecError::Position { slot: 1, found: 1 }));
+    assert_eq!(refused(&|record| record.codes[5][1] = 1), Some(CodecError::EmptySlot { slot: 5 }));
+    let padding = CodecError::Slot { kind: Kind::Value, slot: 3, source: CodecError::Padding.into() };
+    assert_eq!(refused(&|record| record.codes[15][1] |= 2), Some(padding));
+    assert_eq!(refused(&|record| record.codes[0].truncate(1)), Some(CodecError::RecordLength { expected: 60, found: 59 }));
+}
+
+#[test]
+fn lossless_codes_of_what_is_not_finite_are_refused() {
+    for spec in [CodecSpec::F32, CodecSpec::Bf16] {
+        let codec = codec_of(spec, SHAPE, 0);
+        let mut code = vec![0; codec.code_bytes()];
+        let bytes = codec.code_bytes() / 12;
+        code[4 * bytes - 2..4 * bytes].copy_from_slice(&[0x80, 0x7F]);
+        assert_eq!(codec.decode(0, &code, &mut [0.0; 12]), Err(CodecError::NotFinite { dimension: 3 }));
+    }
+}
+
+#[test]
+fn vectors_and_groups_that_do_not_fit_are_refused() {
+    let codec = sq8(|_| ()).unwrap();
+    assert_eq!(codec.decode(3, &[0; 12], &mut [0.0; 12]), Err(CodecError::UnknownGroup { found: 3, groups: 3 }));
+    assert_eq!(codec.decode(0, &[0; 11], &mut [0.0; 12]), Err(CodecError::CodeLength { expected: 12, found: 11 }));
+    assert_eq!(codec.decode(0, &[0; 12], &mut [0.0; 13]), Err(CodecError::VectorLength { expected: 12, found: 13 }));
+    let other = MemoryShape { tokens: 4, ..SHAPE };
+    let refused = codec.decode_memory(&vec![0; codec.stride()], &mut Memory::empty(other));
+    assert_eq!(refused, Err(CodecError::MemoryShape { expected: SHAPE, found: other }));
+}
