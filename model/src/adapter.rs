@@ -1,0 +1,113 @@
+//! LoRA adapters in the PEFT layout, merged into the base's weights when they are loaded.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mempack_format::Digest;
+use tch::{Device, Kind, Tensor};
+
+use crate::LoadError;
+use crate::checkpoint::Checkpoint;
+use crate::fields::{Fields, read_object};
+
+const CONFIG: &str = "adapter_config.json";
+const WEIGHTS: &str = "adapter_model.safetensors";
+/// What PEFT puts before the names of the model's own modules.
+const WRAPPER: &str = "base_model.model.";
+const PLAIN: &str = "train or export a plain LoRA adapter";
+
+/// An adapter: for some weights W of the base, a change `scale * B A`.
+pub(crate) struct Adapter {
+    /// `base_model_name_or_path`.
+    pub base: String,
+    scale: f64,
+    weights: Checkpoint,
+    /// The base's weight that each pair changes, with the pair's name up to `lora_A` or `lora_B`.
+    pairs: BTreeMap<String, String>,
+}
+
+impl Adapter {
+    /// The adapter in `folder`, if there is one.
+    pub(crate) fn open(folder: &Path) -> Result<Option<Self>, LoadError> {
+        let path = folder.join(CONFIG);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let object = read_object(&path, "fetch the adapter again")?;
+        let f = Fields::new(&path, &object);
+        let kind = f.required("peft_type", "`LORA`", f.str("peft_type")?)?;
+        if kind != "LORA" {
+            return Err(f.refuse("peft_type", "`LORA`", format!("`{kind}`"), PLAIN));
+        }
+        for name in ["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"] {
+            if f.bool(name)?.unwrap_or(false) {
+                return Err(f.refuse(name, "false", "true", PLAIN));
+            }
+        }
+        for name in
+            ["modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication", "trainable_token_indices", "target_parameters"]
+        {
+            if let Some(value) = f.get(name).filter(|v| !is_empty(v)) {
+                return Err(f.refuse(name, "nothing", value.to_string(), PLAIN));
+            }
+        }
+        if let Some(bias) = f.str("bias")?.filter(|bias| *bias != "none") {
+            return Err(f.refuse("bias", "`none`", format!("`{bias}`"), PLAIN));
+        }
+        let rank = f64::from(f.required("r", "the rank", f.u32("r")?.filter(|r| *r > 0))?);
+        let alpha = f.required("lora_alpha", "a number", f.f64("lora_alpha")?)?;
+        // Rank-stabilised LoRA (arXiv 2312.03732) divides by the root.
+        let scale = alpha / if f.bool("use_rslora")?.unwrap_or(false) { rank.sqrt() } else { rank };
+        let base = f.required("base_model_name_or_path", "the base's name or folder", f.str("base_model_name_or_path")?)?.to_owned();
+        let weights = Checkpoint::open_file(&folder.join(WEIGHTS))?;
+        let mut pairs = BTreeMap::new();
+        for name in weights.names() {
+            let module =
+                name.strip_prefix(WRAPPER).and_then(|n| n.strip_suffix(".lora_A.weight").or_else(|| n.strip_suffix(".lora_B.weight")));
+            match module {
+                Some(module) => pairs.insert(format!("{module}.weight"), format!("{WRAPPER}{module}")),
+                None => return Err(weights.wrong(name, "lora_A and lora_B weights only", "another one", PLAIN)),
+            };
+        }
+        Ok(Some(Self { base, scale, weights, pairs }))
+    }
+
+    /// What the adapter adds to the base's weight `name` of shape `shape`, in f32; `None` if it leaves it alone.
+    pub(crate) fn change(&self, name: &str, shape: &[i64], device: Device) -> Result<Option<Tensor>, LoadError> {
+        let Some(pair) = self.pairs.get(name) else { return Ok(None) };
+        let (a, b) = (format!("{pair}.lora_A.weight"), format!("{pair}.lora_B.weight"));
+        let rank = self.weights.shape(&a).and_then(|s| s.first().copied()).unwrap_or_default();
+        let (rows, columns) = match shape {
+            [rows, columns] => (*rows, *columns),
+            _ => return Err(self.weights.wrong(&a, "a pair for a matrix", &format!("one for a tensor of shape {shape:?}"), PLAIN)),
+        };
+        let a = self.weights.tensor(&a, &[rank, columns], Kind::Float, device)?;
+        let b = self.weights.tensor(&b, &[rows, rank], Kind::Float, device)?;
+        Ok(Some(b.f_matmul(&a)?.f_mul_scalar_(self.scale)?))
+    }
+
+    /// Refuses an adapter that changes a weight which the base does not have.
+    pub(crate) fn check_targets(&self, has: impl Fn(&str) -> bool) -> Result<(), LoadError> {
+        match self.pairs.iter().find(|(target, _)| !has(target)) {
+            Some((target, pair)) => {
+                let found = format!("a change of `{target}`, which the base lacks");
+                Err(self.weights.wrong(
+                    &format!("{pair}.lora_A.weight"),
+                    "a change of the base's weights",
+                    &found,
+                    "use the adapter with its own base",
+                ))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Digest of the adapter's weights and scaling.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(format!("lora {} scale {:e}", self.weights.digest(), self.scale).as_bytes())
+    }
+}
+
+fn is_empty(value: &serde_json::Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(|o| o.is_empty())
+}

@@ -1,0 +1,57 @@
+//! Finding the base model of an adapter.
+
+use std::path::{Path, PathBuf};
+
+use crate::LoadError;
+
+/// The folder of the base `name` of the adapter in `adapter`.
+///
+/// `given` is taken as it is. Without it, in order: the name as a path, from the current folder and from the adapter's;
+/// then the name's last part in `$MEMPACK_MODELS`, in `models/` of the current folder, and in `models/` of the
+/// program's folder and those above it.
+pub(crate) fn find_base(adapter: &Path, name: &str, given: Option<&Path>) -> Result<PathBuf, LoadError> {
+    if let Some(folder) = given {
+        return Ok(folder.to_owned());
+    }
+    let program = std::env::current_exe().ok();
+    let looked = candidates(adapter, name, std::env::var_os("MEMPACK_MODELS").map(PathBuf::from).as_deref(), program.as_deref());
+    match looked.iter().find(|folder| folder.join("config.json").is_file()) {
+        Some(folder) => Ok(folder.clone()),
+        None => Err(LoadError::BaseNotFound { path: adapter.to_owned(), name: name.to_owned(), looked }),
+    }
+}
+
+fn candidates(adapter: &Path, name: &str, models: Option<&Path>, program: Option<&Path>) -> Vec<PathBuf> {
+    let mut folders = vec![PathBuf::from(name), adapter.join(name)];
+    // A hub name has an owner before the slash; folders of models bear the last part.
+    if let Some(last) = Path::new(name).file_name() {
+        folders.extend(models.map(|folder| folder.join(last)));
+        folders.push(Path::new("models").join(last));
+        let above = program.into_iter().flat_map(|p| p.ancestors().skip(1));
+        folders.extend(above.map(|folder| folder.join("models").join(last)));
+    }
+    let mut seen = std::collections::HashSet::new();
+    folders.retain(|folder| seen.insert(folder.clone()));
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_where_it_says() {
+        let found = candidates(Path::new("/a/reader"), "owner/base", Some(Path::new("/m")), Some(Path::new("/r/target/mempack")));
+        let expected =
+            ["owner/base", "/a/reader/owner/base", "/m/base", "models/base", "/r/target/models/base", "/r/models/base", "/models/base"];
+        assert_eq!(found, expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_base_that_is_nowhere_is_an_error_that_lists_the_places() {
+        let error = find_base(Path::new("/nowhere/reader"), "no-such-base", None).unwrap_err().to_string();
+        for part in ["no-such-base", "/nowhere/reader/no-such-base", "MEMPACK_MODELS", "make"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

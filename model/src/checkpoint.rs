@@ -1,0 +1,153 @@
+//! Weights on disk: safetensors files, one or sharded, mapped and checked before any tensor is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use mempack_format::Digest;
+use tch::{Device, Kind, Tensor};
+
+use crate::LoadError;
+use crate::fields::{Fields, io_error, read_object};
+use crate::safetensors_header::{Entry, parse_header};
+
+/// Name of the file of an unsharded checkpoint, and of the index of a sharded one.
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+const FETCH: &str = "fetch the model's weights in the safetensors form";
+
+/// The tensors of a checkpoint, by name.
+pub(crate) struct Checkpoint {
+    path: PathBuf,
+    files: Vec<(PathBuf, Mmap)>,
+    tensors: BTreeMap<String, (usize, Entry)>,
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint of a Hugging Face folder: `model.safetensors`, or the files that its index names.
+    pub(crate) fn open(folder: &Path) -> Result<Self, LoadError> {
+        let single = folder.join(SINGLE);
+        let index = folder.join(INDEX);
+        if single.exists() || !index.exists() {
+            return Self::open_file(&single);
+        }
+        let object = read_object(&index, FETCH)?;
+        let fields = Fields::new(&index, &object);
+        let map = fields.required("weight_map", "a map from tensor to file", fields.get("weight_map").and_then(|m| m.as_object()))?;
+        let mut names = BTreeSet::new();
+        for (tensor, file) in map {
+            // A name, not a path: an index must not lead out of its folder.
+            match file.as_str().filter(|name| Path::new(name).file_name().is_some_and(|f| f == *name)) {
+                Some(name) => names.insert(name),
+                None => {
+                    return Err(fields.refuse(
+                        &format!("weight_map.{tensor}"),
+                        "the name of a file in this folder",
+                        file.to_string(),
+                        FETCH,
+                    ));
+                }
+            };
+        }
+        let mut checkpoint = Self { path: folder.to_owned(), files: Vec::new(), tensors: BTreeMap::new() };
+        for name in names {
+            checkpoint.add(&folder.join(name))?;
+        }
+        for tensor in map.keys() {
+            if !checkpoint.tensors.contains_key(tensor) {
+                return Err(checkpoint.wrong(tensor, "a tensor in the file the index names", "nothing", FETCH));
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    /// Opens one safetensors file.
+    pub(crate) fn open_file(path: &Path) -> Result<Self, LoadError> {
+        let mut checkpoint = Self { path: path.to_owned(), files: Vec::new(), tensors: BTreeMap::new() };
+        checkpoint.add(path)?;
+        Ok(checkpoint)
+    }
+
+    fn add(&mut self, path: &Path) -> Result<(), LoadError> {
+        let file = File::open(path).map_err(|source| io_error(path, "file of weights", FETCH, source))?;
+        // SAFETY: the map is read-only and private to this checkpoint, and every byte is copied out of it before the
+        // model is used. A file that another process cuts short meanwhile ends the program, as with any mapping.
+        let map = unsafe { Mmap::map(&file) }.map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        let number = self.files.len();
+        for (name, entry) in parse_header(path, &map)? {
+            if self.tensors.insert(name.clone(), (number, entry)).is_some() {
+                return Err(LoadError::Tensor {
+                    path: path.to_owned(),
+                    tensor: name,
+                    expected: "a tensor in one file".into(),
+                    found: "the same name in two".into(),
+                    remedy: FETCH.into(),
+                });
+            }
+        }
+        self.files.push((path.to_owned(), map));
+        Ok(())
+    }
+
+    /// Names of the tensors, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Shape of a tensor, if it is there.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[i64]> {
+        self.tensors.get(name).map(|(_, entry)| entry.shape.as_slice())
+    }
+
+    /// The tensor `name`, which must have the shape `shape`, as `kind` on `device`.
+    pub(crate) fn tensor(&self, name: &str, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor, LoadError> {
+        let Some((file, entry)) = self.tensors.get(name) else {
+            return Err(self.wrong(
+                name,
+                &format!("a tensor of shape {shape:?}"),
+                "nothing",
+                "the weights do not belong to config.json, or were cut",
+            ));
+        };
+        if entry.shape != shape {
+            let found = format!("{:?}", entry.shape);
+            return Err(self.wrong(name, &format!("shape {shape:?}"), &found, "the weights do not belong to config.json"));
+        }
+        let stored = match entry.dtype.as_str() {
+            "F32" => Kind::Float,
+            "F16" => Kind::Half,
+            "BF16" => Kind::BFloat16,
+            other => return Err(self.wrong(name, "F32, F16 or BF16", other, "convert the weights")),
+        };
+        let bytes = self.bytes(*file, entry);
+        Ok(Tensor::f_from_data_size(bytes, shape, stored)?.f_to_kind(kind)?.f_to_device(device)?)
+    }
+
+    /// Digest of all tensors in the order of their names: name, type, shape and bytes. Sharding does not change it.
+    pub(crate) fn digest(&self) -> Digest {
+        let mut hash = blake3::Hasher::new();
+        for (name, (file, entry)) in &self.tensors {
+            let head = format!("{name}\0{}\0{:?}\0", entry.dtype, entry.shape);
+            hash.update(&(head.len() as u64).to_le_bytes()).update(head.as_bytes());
+            hash.update(self.bytes(*file, entry));
+        }
+        hash.finalize().into()
+    }
+
+    /// An error about the tensor `name`.
+    pub(crate) fn wrong(&self, name: &str, expected: &str, found: &str, remedy: &str) -> LoadError {
+        let path = self.tensors.get(name).and_then(|(file, _)| self.files.get(*file)).map_or(&self.path, |(path, _)| path);
+        LoadError::Tensor { path: path.clone(), tensor: name.into(), expected: expected.into(), found: found.into(), remedy: remedy.into() }
+    }
+
+    /// The bytes of an entry; `parse_header` has checked the span against this very file.
+    fn bytes(&self, file: usize, entry: &Entry) -> &[u8] {
+        &self.files[file].1[entry.span.clone()]
+    }
+}

@@ -1,0 +1,235 @@
+//! The architecture of a decoder, from config.json.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::LoadError;
+use crate::fields::Fields;
+
+/// Most of any count in a configuration: far past any model there is, and small enough that products fit in 64 bits.
+const COUNT_CAP: u32 = 1 << 24;
+
+/// How the frequencies of the rotary embedding are stretched for long contexts (`rope_type: llama3`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Llama3Scaling {
+    /// Low frequencies are divided by this.
+    pub factor: f64,
+    /// Wavelengths past `original / low` are low frequencies.
+    pub low_freq_factor: f64,
+    /// Wavelengths short of `original / high` are high frequencies, and stay.
+    pub high_freq_factor: f64,
+    /// The context the model was first trained with.
+    pub original_max_position_embeddings: f64,
+}
+
+/// The architecture of a decoder of Llama, Mistral or Qwen2 shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+    /// `llama`, `mistral` or `qwen2`.
+    pub model_type: String,
+    /// Layers.
+    pub layers: u32,
+    /// Width of the residual stream.
+    pub hidden: u32,
+    /// Width inside the gated feed-forward part.
+    pub intermediate: u32,
+    /// Query heads of a layer.
+    pub query_heads: u32,
+    /// Key-value heads of a layer; divides `query_heads`.
+    pub heads: u32,
+    /// Dimensions of a head; even.
+    pub head_dim: u32,
+    /// Rows of the embedding.
+    pub vocabulary: u32,
+    /// Epsilon of the norms.
+    pub norm_eps: f64,
+    /// Base of the rotary embedding.
+    pub rope_base: f64,
+    /// Stretching of the rotary embedding.
+    pub rope_scaling: Option<Llama3Scaling>,
+    /// Whether q, k and v projections must have biases.
+    pub qkv_bias: bool,
+    /// Whether the output projection must have a bias.
+    pub output_bias: bool,
+    /// Whether the feed-forward projections must have biases.
+    pub mlp_bias: bool,
+    /// Whether the embedding is the head.
+    pub tied: bool,
+    /// The token that begins a text.
+    pub bos: u32,
+    /// The tokens that end one.
+    pub eos: Vec<u32>,
+    /// Tokens of context the model was made for, where the file says so.
+    pub max_positions: Option<u32>,
+}
+
+impl ModelConfig {
+    /// Reads config.json's fields.
+    pub(crate) fn parse(path: &Path, object: &Map<String, Value>) -> Result<Self, LoadError> {
+        let f = Fields::new(path, object);
+        let model_type = f.required("model_type", "`llama`, `mistral` or `qwen2`", f.str("model_type")?)?;
+        if !matches!(model_type, "llama" | "mistral" | "qwen2") {
+            return Err(f.refuse(
+                "model_type",
+                "`llama`, `mistral` or `qwen2`",
+                format!("`{model_type}`"),
+                "use a model of one of these shapes",
+            ));
+        }
+        let count = |name: &str| -> Result<u32, LoadError> { bounded(&f, name, f.required(name, "a count", f.u32(name)?)?) };
+        let layers = count("num_hidden_layers")?;
+        let hidden = count("hidden_size")?;
+        let query_heads = count("num_attention_heads")?;
+        let heads = match f.u32("num_key_value_heads")? {
+            Some(n) => bounded(&f, "num_key_value_heads", n)?,
+            None => query_heads,
+        };
+        if query_heads % heads != 0 {
+            return Err(f.refuse(
+                "num_key_value_heads",
+                format!("a divisor of {query_heads} query heads"),
+                heads.to_string(),
+                "correct the file",
+            ));
+        }
+        let head_dim = match f.u32("head_dim")? {
+            Some(n) => bounded(&f, "head_dim", n)?,
+            None if hidden % query_heads == 0 => hidden / query_heads,
+            None => {
+                return Err(f.refuse(
+                    "head_dim",
+                    format!("a dimension, as {query_heads} heads do not divide {hidden}"),
+                    "nothing",
+                    "add the field",
+                ));
+            }
+        };
+        if head_dim % 2 != 0 || head_dim == 0 {
+            return Err(f.refuse("head_dim", "an even number", head_dim.to_string(), "use a model whose heads can be rotated"));
+        }
+        let activation = f.str("hidden_act")?.unwrap_or("silu");
+        if !matches!(activation, "silu" | "swish") {
+            return Err(f.refuse("hidden_act", "`silu`", format!("`{activation}`"), "use a model with this activation"));
+        }
+        let attention_bias = f.bool("attention_bias")?.unwrap_or(false);
+        let (rope_base, rope_scaling) = rope(&f)?;
+        let config = Self {
+            model_type: model_type.to_owned(),
+            layers,
+            hidden,
+            intermediate: count("intermediate_size")?,
+            query_heads,
+            heads,
+            head_dim,
+            vocabulary: count("vocab_size")?,
+            norm_eps: f.f64("rms_norm_eps")?.unwrap_or(1e-6),
+            rope_base,
+            rope_scaling,
+            qkv_bias: attention_bias || model_type == "qwen2",
+            output_bias: attention_bias && model_type != "qwen2",
+            mlp_bias: f.bool("mlp_bias")?.unwrap_or(false),
+            tied: f.bool("tie_word_embeddings")?.unwrap_or(false),
+            bos: f.required("bos_token_id", "the id of the token that begins a text", f.u32("bos_token_id")?)?,
+            eos: f.ids("eos_token_id")?.unwrap_or_default(),
+            max_positions: f.u32("max_position_embeddings")?,
+        };
+        for (field, ids) in [("bos_token_id", std::slice::from_ref(&config.bos)), ("eos_token_id", config.eos.as_slice())] {
+            if let Some(id) = ids.iter().find(|id| **id >= config.vocabulary) {
+                return Err(f.refuse(field, format!("an id below {}", config.vocabulary), id.to_string(), "correct the file"));
+            }
+        }
+        sliding_window(&f, &config)?;
+        Ok(config)
+    }
+
+    /// The fields that change what is computed, written one a line: the digest of this text is the architecture's identity.
+    pub(crate) fn canonical(&self) -> String {
+        format!(
+            "hidden {}\nintermediate {}\nlayers {}\nquery heads {}\nkey-value heads {}\nhead dimension {}\nvocabulary {}\nnorm epsilon {:e}\n\
+             rope base {:e}\nrope scaling {:?}\nbos {}\n",
+            self.hidden,
+            self.intermediate,
+            self.layers,
+            self.query_heads,
+            self.heads,
+            self.head_dim,
+            self.vocabulary,
+            self.norm_eps,
+            self.rope_base,
+            self.rope_scaling,
+            self.bos
+        )
+    }
+}
+
+fn bounded(f: &Fields<'_>, name: &str, n: u32) -> Result<u32, LoadError> {
+    if (1..=COUNT_CAP).contains(&n) {
+        Ok(n)
+    } else {
+        Err(f.refuse(name, format!("a count from 1 to {COUNT_CAP}"), n.to_string(), "correct the file"))
+    }
+}
+
+/// Base and scaling of the rotary embedding: `rope_theta` and `rope_scaling` of older files, `rope_parameters` of newer ones.
+fn rope(f: &Fields<'_>) -> Result<(f64, Option<Llama3Scaling>), LoadError> {
+    let parameters = f.block("rope_parameters")?;
+    let inner = match &parameters {
+        Some(p) => p.f64("rope_theta")?,
+        None => None,
+    };
+    let base = f.f64("rope_theta")?.or(inner).unwrap_or(10000.0);
+    if base <= 1.0 {
+        return Err(f.refuse("rope_theta", "a number above 1", base.to_string(), "correct the file"));
+    }
+    let Some(block) = f.block("rope_scaling")?.or(parameters) else { return Ok((base, None)) };
+    if let Some(part) = block.f64("partial_rotary_factor")?.filter(|part| *part != 1.0) {
+        return Err(block.refuse("partial_rotary_factor", "1", part.to_string(), "use a model that rotates whole heads"));
+    }
+    let kind = match block.str("rope_type")? {
+        Some(kind) => kind,
+        None => block.str("type")?.unwrap_or("default"),
+    };
+    match kind {
+        "default" => Ok((base, None)),
+        "llama3" => {
+            let positive = |name: &str| -> Result<f64, LoadError> {
+                let value = block.required(name, "a positive number", block.f64(name)?)?;
+                if value > 0.0 { Ok(value) } else { Err(block.refuse(name, "a positive number", value.to_string(), "correct the file")) }
+            };
+            let scaling = Llama3Scaling {
+                factor: positive("factor")?,
+                low_freq_factor: positive("low_freq_factor")?,
+                high_freq_factor: positive("high_freq_factor")?,
+                original_max_position_embeddings: positive("original_max_position_embeddings")?,
+            };
+            if scaling.high_freq_factor <= scaling.low_freq_factor {
+                return Err(block.refuse(
+                    "high_freq_factor",
+                    format!("a number above {}", scaling.low_freq_factor),
+                    scaling.high_freq_factor.to_string(),
+                    "correct the file",
+                ));
+            }
+            Ok((base, Some(scaling)))
+        }
+        other => Err(block.refuse("rope_type", "`default` or `llama3`", format!("`{other}`"), "use a model without this scaling")),
+    }
+}
+
+/// Full attention is computed: a window that cuts it short would give other values than the model's own.
+fn sliding_window(f: &Fields<'_>, config: &ModelConfig) -> Result<(), LoadError> {
+    let used = match f.bool("use_sliding_window")? {
+        Some(used) => used,
+        None => config.model_type == "mistral",
+    };
+    match (used, f.u32("sliding_window")?) {
+        (true, Some(window)) if config.max_positions.is_none_or(|most| window < most) => Err(f.refuse(
+            "sliding_window",
+            "none, or one that spans max_position_embeddings",
+            window.to_string(),
+            "use a model with full attention, or set the field to null if contexts stay shorter than the window",
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,154 @@
+//! Where and how precisely a model computes.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use tch::{Device, Kind};
+
+use crate::LoadError;
+
+/// The type of weights and activations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floats: the oracle.
+    #[default]
+    F32,
+    /// bfloat16 products with f32 softmax in the selection.
+    Bf16,
+}
+
+impl Precision {
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+/// A word that names no [`Precision`].
+#[derive(Debug, thiserror::Error)]
+#[error("unknown precision `{found}`: expected `f32` or `bf16`")]
+pub struct UnknownPrecision {
+    /// The word.
+    pub found: String,
+}
+
+impl FromStr for Precision {
+    type Err = UnknownPrecision;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(UnknownPrecision { found: word.to_owned() }),
+        }
+    }
+}
+
+/// The device a model is put on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first CUDA device if libtorch has CUDA and there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A CUDA device by number.
+    Cuda(usize),
+}
+
+impl DeviceChoice {
+    pub(crate) fn resolve(self) -> Result<Device, LoadError> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Auto => Ok(if cuda_available() { Device::Cuda(0) } else { Device::Cpu }),
+            Self::Cuda(number) => {
+                let found = if cuda_available() { tch::Cuda::device_count() } else { 0 };
+                if (number as i64) < found {
+                    Ok(Device::Cuda(number))
+                } else {
+                    Err(LoadError::Device { wanted: format!("cuda:{number}"), found: format!("{found} CUDA devices") })
+                }
+            }
+        }
+    }
+}
+
+/// How a model or an embedder is loaded.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// The type of weights and activations.
+    pub precision: Precision,
+    /// Where it computes.
+    pub device: DeviceChoice,
+    /// The folder of an adapter's base model; without it, the adapter's configuration says which.
+    pub base: Option<PathBuf>,
+}
+
+/// Sets how many threads one operation of this thread may use.
+///
+/// With one, results do not depend on the machine's load or number of cores. The setting is libtorch's: it holds for
+/// the calling thread and for threads started after it.
+pub fn set_threads(intra_op: usize) {
+    tch::set_num_threads(i32::try_from(intra_op.max(1)).unwrap_or(i32::MAX));
+}
+
+/// Whether there is a CUDA device that this libtorch can use.
+///
+/// The CUDA half of libtorch is a library that the program is not linked with: it is loaded by name, once, so that
+/// one binary serves machines with and without it.
+pub fn cuda_available() -> bool {
+    static LOADED: OnceLock<bool> = OnceLock::new();
+    *LOADED.get_or_init(|| load_cuda_library() && tch::Cuda::is_available())
+}
+
+#[cfg(unix)]
+fn load_cuda_library() -> bool {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    // SAFETY: the library's initialisers register operators with libtorch, which is loaded already and made for that;
+    // nothing is called through the handle, which is kept open for the life of the program.
+    match unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) } {
+        Ok(library) => {
+            std::mem::forget(library);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn load_cuda_library() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn precision_words() {
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
+        }
+        assert!("fp8".parse::<Precision>().unwrap_err().to_string().contains("fp8"));
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_refused() {
+        let error = DeviceChoice::Cuda(4096).resolve().unwrap_err().to_string();
+        assert!(error.contains("cuda:4096"), "{error}");
+        assert_eq!(DeviceChoice::Cpu.resolve().unwrap(), Device::Cpu);
+    }
+}

@@ -1,0 +1,117 @@
+//! The `memory` block: which layers hold memories, how they are written, and how they are read.
+
+use std::path::Path;
+
+use mempack_format::{EMPTY_SLOT, MemoryShape};
+use serde_json::{Map, Value};
+
+use crate::fields::Fields;
+use crate::{LoadError, ModelConfig};
+
+/// What makes a checkpoint a Memory3 model; the defaults are the paper's (arXiv 2407.01178, section 3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemoryConfig {
+    /// The first memory layer (the paper's is 0).
+    pub first_memory_layer: u32,
+    /// Memory layers, one after another (the paper's: half of all layers).
+    pub num_memory_layers: u32,
+    /// Tokens kept of a reference at each key-value head.
+    pub tokens_per_head: u32,
+    /// Most tokens of a reference; the interval of positions that memories share.
+    pub reference_length: u32,
+    /// Memories a chunk reads.
+    pub memories_per_chunk: u32,
+    /// Tokens of a chunk.
+    pub retrieval_interval: u32,
+    /// Ids before a reference when it is written, and before the context when it is read (the paper's `<s>Reference:`).
+    pub reference_prefix_ids: Vec<u32>,
+    /// What is encoded of a reference, around `{text}`.
+    pub reference_template: String,
+    /// What follows the first token in a prompt, around `{question}`.
+    pub prompt_template: String,
+    /// The same with a text in the prompt, around `{text}` and `{question}`.
+    pub context_template: Option<String>,
+    /// Ids that end an answer; without them, the model's end of text.
+    pub stop_ids: Vec<u32>,
+    /// Strings that end an answer and belong to it.
+    pub stop: Vec<String>,
+    /// Weight of a memory's retrieval similarity in the softmax; 0 is the paper's reading.
+    pub similarity_bias: f32,
+}
+
+impl MemoryConfig {
+    /// Reads a `memory` block of the file at `path`; an empty one gives the defaults.
+    pub(crate) fn parse(path: &Path, object: &Map<String, Value>, config: &ModelConfig) -> Result<Self, LoadError> {
+        let f = Fields::new(path, object);
+        let memory = Self {
+            first_memory_layer: f.u32("first_memory_layer")?.unwrap_or(0),
+            num_memory_layers: f.u32("num_memory_layers")?.unwrap_or(config.layers / 2),
+            tokens_per_head: f.u32("tokens_per_head")?.unwrap_or(8),
+            reference_length: f.u32("reference_length")?.unwrap_or(128),
+            memories_per_chunk: f.u32("memories_per_chunk")?.unwrap_or(5),
+            retrieval_interval: f.u32("retrieval_interval")?.unwrap_or(64),
+            reference_prefix_ids: f.ids("reference_prefix_ids")?.unwrap_or_else(|| vec![config.bos]),
+            reference_template: f.str("reference_template")?.unwrap_or("{text}").to_owned(),
+            prompt_template: f.str("prompt_template")?.unwrap_or("{question}").to_owned(),
+            context_template: f.str("context_template")?.map(str::to_owned),
+            stop_ids: f.ids("stop_ids")?.unwrap_or_else(|| config.eos.clone()),
+            stop: f.strings("stop")?.unwrap_or_default(),
+            similarity_bias: f.f64("similarity_bias")?.unwrap_or(0.0) as f32,
+        };
+        memory.check(&f, config)?;
+        Ok(memory)
+    }
+
+    /// The shape of a memory of this model.
+    pub fn shape(&self, config: &ModelConfig) -> MemoryShape {
+        MemoryShape { layers: self.num_memory_layers, heads: config.heads, tokens: self.tokens_per_head, head_dim: config.head_dim }
+    }
+
+    fn check(&self, f: &Fields<'_>, config: &ModelConfig) -> Result<(), LoadError> {
+        let wrong = |name: &str, expected: String, found: String| Err(f.refuse(name, expected, found, "correct the memory block"));
+        let layers = u64::from(self.first_memory_layer) + u64::from(self.num_memory_layers);
+        if self.num_memory_layers == 0 || layers > u64::from(config.layers) {
+            let room = config.layers.saturating_sub(self.first_memory_layer);
+            return wrong(
+                "num_memory_layers",
+                format!("1 to {room} of the model's {} layers", config.layers),
+                self.num_memory_layers.to_string(),
+            );
+        }
+        // A position is stored in one byte, of which one value marks an empty slot.
+        if !(1..=u32::from(EMPTY_SLOT)).contains(&self.reference_length) {
+            return wrong("reference_length", format!("1 to {EMPTY_SLOT}"), self.reference_length.to_string());
+        }
+        if !(1..=self.reference_length).contains(&self.tokens_per_head) {
+            return wrong("tokens_per_head", format!("1 to {}", self.reference_length), self.tokens_per_head.to_string());
+        }
+        for (name, n) in [("memories_per_chunk", self.memories_per_chunk), ("retrieval_interval", self.retrieval_interval)] {
+            if !(1..=4096).contains(&n) {
+                return wrong(name, "1 to 4096".into(), n.to_string());
+            }
+        }
+        if !(1..=1024).contains(&self.reference_prefix_ids.len()) {
+            return wrong("reference_prefix_ids", "1 to 1024 ids".into(), self.reference_prefix_ids.len().to_string());
+        }
+        for (name, ids) in [("reference_prefix_ids", &self.reference_prefix_ids), ("stop_ids", &self.stop_ids)] {
+            if let Some(id) = ids.iter().find(|id| **id >= config.vocabulary) {
+                return wrong(name, format!("ids below {}", config.vocabulary), id.to_string());
+            }
+        }
+        let context = self.context_template.as_deref();
+        for (name, template, mark) in [
+            ("reference_template", Some(self.reference_template.as_str()), "{text}"),
+            ("prompt_template", Some(self.prompt_template.as_str()), "{question}"),
+            ("context_template", context, "{question}"),
+            ("context_template", context, "{text}"),
+        ] {
+            if template.is_some_and(|t| t.matches(mark).count() != 1) {
+                return wrong(name, format!("a text with {mark} in it once"), format!("`{}`", template.unwrap_or_default()));
+            }
+        }
+        if !(0.0..=1e6).contains(&self.similarity_bias) {
+            return wrong("similarity_bias", "a number from 0 to 1e6".into(), self.similarity_bias.to_string());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! The header of a safetensors file, from bytes nobody has vouched for.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::LoadError;
+
+/// Most bytes of a header: the limit of the safetensors format.
+const HEADER_CAP: u64 = 100_000_000;
+
+/// One tensor of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The type's name in the file, as `F32` or `BF16`.
+    pub dtype: String,
+    /// The shape.
+    pub shape: Vec<i64>,
+    /// Where the bytes lie in the file; inside it, whatever the file says.
+    pub span: Range<usize>,
+}
+
+/// Reads and checks the header of the safetensors file `bytes`: every span lies in the file, matches shape and type, and the
+/// spans cover the data without holes and without overlaps.
+pub(crate) fn parse_header(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Entry>, LoadError> {
+    let wrong =
+        |part: &str, expected: String, found: String| LoadError::Safetensors { path: path.to_owned(), part: part.into(), expected, found };
+    let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
+        return Err(wrong("header length", "8 bytes".into(), format!("a file of {}", bytes.len())));
+    };
+    let length = u64::from_le_bytes(*length);
+    let most = HEADER_CAP.min(rest.len() as u64);
+    if length > most {
+        return Err(wrong("header length", format!("at most {most} bytes, as the file has {}", bytes.len()), format!("{length}")));
+    }
+    let (header, data) = rest.split_at(length as usize);
+    let object: Map<String, Value> = serde_json::from_slice(header).map_err(|e| wrong("header", "a JSON object".into(), e.to_string()))?;
+    let base = 8 + header.len();
+    let mut entries = BTreeMap::new();
+    for (name, value) in object {
+        if name == "__metadata__" {
+            continue;
+        }
+        let entry = parse_entry(&value, data.len())
+            .map_err(|(field, expected, found)| wrong(&format!("tensor `{name}`, {field}"), expected, found))?;
+        entries.insert(name, Entry { span: base + entry.span.start..base + entry.span.end, ..entry });
+    }
+    let mut spans: Vec<(&Range<usize>, &String)> = entries.iter().map(|(name, entry)| (&entry.span, name)).collect();
+    spans.sort_by_key(|(span, _)| (span.start, span.end));
+    let mut end = base;
+    for (span, name) in spans {
+        if span.start != end {
+            return Err(wrong(
+                &format!("tensor `{name}`, data_offsets"),
+                format!("data from byte {}", end - base),
+                (span.start - base).to_string(),
+            ));
+        }
+        end = span.end;
+    }
+    if end != bytes.len() {
+        return Err(wrong("data", format!("{} bytes", end - base), data.len().to_string()));
+    }
+    Ok(entries)
+}
+
+type Wrong = (&'static str, String, String);
+
+fn parse_entry(value: &Value, data: usize) -> Result<Entry, Wrong> {
+    let dtype = value.get("dtype").and_then(Value::as_str).ok_or_else(|| ("dtype", "a type's name".to_owned(), "none".to_owned()))?;
+    let shape: Vec<i64> = numbers(value.get("shape")).ok_or_else(|| ("shape", "a list of dimensions".to_owned(), "none".to_owned()))?;
+    let offsets: Option<Vec<i64>> = numbers(value.get("data_offsets"));
+    let span = match offsets.as_deref() {
+        Some([start, end]) if start <= end && *end as u64 <= data as u64 => *start as usize..*end as usize,
+        Some(other) => return Err(("data_offsets", format!("a start and an end within {data} bytes of data"), format!("{other:?}"))),
+        None => return Err(("data_offsets", "a start and an end".to_owned(), "none".to_owned())),
+    };
+    let size = match dtype {
+        "F64" | "I64" | "U64" => Some(8),
+        "F32" | "I32" | "U32" => Some(4),
+        "F16" | "BF16" | "I16" | "U16" => Some(2),
+        "BOOL" | "U8" | "I8" => Some(1),
+        _ => None,
+    };
+    if let Some(size) = size {
+        let bytes = shape.iter().try_fold(size, |product: u64, n| product.checked_mul(*n as u64));
+        if bytes != Some(span.len() as u64) {
+            return Err(("data_offsets", format!("the bytes of {dtype} {shape:?}"), span.len().to_string()));
+        }
+    }
+    Ok(Entry { dtype: dtype.to_owned(), shape, span })
+}
+
+/// A list of whole numbers from 0 to 2^63 - 1.
+fn numbers(value: Option<&Value>) -> Option<Vec<i64>> {
+    value?.as_array()?.iter().map(|n| n.as_i64().filter(|n| *n >= 0)).collect()
+}

@@ -1,0 +1,152 @@
+//! Text to token ids and back.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mempack_format::Digest;
+use tokenizers::Tokenizer;
+
+use crate::fields::read_file;
+use crate::{ComputeError, LoadError};
+
+/// A tokenizer.json, ready for text of users and for templates of the model.
+///
+/// Cloning is shallow.
+#[derive(Clone)]
+pub struct TextTokenizer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    digest: Digest,
+    /// Special tokens in a text are parsed: for templates.
+    parsing: Tokenizer,
+    /// Special tokens in a text are ordinary characters: for text that comes from outside.
+    plain: Tokenizer,
+    /// One past the largest id.
+    vocabulary: usize,
+}
+
+impl TextTokenizer {
+    /// Loads a tokenizer.json.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let bytes = read_file(path, "tokenizer", "put the model's tokenizer.json there")?;
+        let mut parsing = Tokenizer::from_bytes(&bytes).map_err(|e| LoadError::Tokenizer {
+            path: path.to_owned(),
+            expected: "a tokenizer.json of the tokenizers library".into(),
+            found: e.to_string(),
+            remedy: "fetch the file again".into(),
+        })?;
+        // Files may ask for padding and truncation, which are for batches of a fixed length; references are cut elsewhere.
+        parsing.with_padding(None);
+        let _ = parsing.with_truncation(None);
+        let vocabulary = parsing.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
+        let mut plain = parsing.clone();
+        plain.set_encode_special_tokens(true);
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), digest: Digest::of(&bytes), parsing, plain, vocabulary }) })
+    }
+
+    /// Ids of a text from outside: what spells a special token in it is ordinary text, and no token is put around it.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
+        encode(&self.inner.plain, text)
+    }
+
+    /// Ids of a template's part: special tokens in it are parsed, and no token is put around it.
+    pub fn encode_template(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
+        encode(&self.inner.parsing, text)
+    }
+
+    /// As [`encode_plain`](Self::encode_plain), each id with the bytes of `text` that it came from.
+    ///
+    /// Spans ascend; tokens that share one character share its span, and white space may lie between spans.
+    pub fn encode_spans(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, ComputeError> {
+        let encoding = self.inner.plain.encode(text, false).map_err(failure)?;
+        Ok(encoding.get_ids().iter().zip(encoding.get_offsets()).map(|(id, (start, end))| (*id, *start..*end)).collect())
+    }
+
+    /// Text of ids, special tokens left out; bytes that are no UTF-8 give U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, ComputeError> {
+        self.inner.parsing.decode(ids, true).map_err(failure)
+    }
+
+    /// One past the largest id.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.vocabulary
+    }
+
+    /// The id of a token by its name in the vocabulary.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.parsing.token_to_id(token)
+    }
+
+    /// Digest of the file's bytes.
+    pub fn digest(&self) -> Digest {
+        self.inner.digest
+    }
+
+    /// Checks that this tokenizer belongs to a model of `vocabulary` rows.
+    ///
+    /// Embeddings are padded to round numbers, so a few rows without a token are usual; an id without a row never is.
+    pub(crate) fn check_vocabulary(&self, vocabulary: usize) -> Result<(), LoadError> {
+        let least = vocabulary - (vocabulary / 32).max(64).min(vocabulary);
+        if (least..=vocabulary).contains(&self.inner.vocabulary) {
+            return Ok(());
+        }
+        Err(LoadError::Tokenizer {
+            path: self.inner.path.clone(),
+            expected: format!("{least} to {vocabulary} ids, as the model has {vocabulary}"),
+            found: format!("a tokenizer of another vocabulary, with {} ids", self.inner.vocabulary),
+            remedy: "put the tokenizer.json of this model there".into(),
+        })
+    }
+}
+
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, ComputeError> {
+    Ok(tokenizer.encode_fast(text, false).map_err(failure)?.get_ids().to_vec())
+}
+
+fn failure(e: tokenizers::Error) -> ComputeError {
+    ComputeError::Tokenize { reason: e.to_string() }
+}
+
+/// Text of an answer as its tokens come: bytes that do not make a whole character yet are held back.
+pub struct TextStream {
+    tokenizer: TextTokenizer,
+    ids: Vec<u32>,
+    /// Ids before this give context to the decoder, and are not decoded again once they are far behind.
+    from: usize,
+    /// Ids before this have been given out.
+    given: usize,
+}
+
+impl TextStream {
+    /// A stream at its start.
+    pub fn new(tokenizer: &TextTokenizer) -> Self {
+        Self { tokenizer: tokenizer.clone(), ids: Vec::new(), from: 0, given: 0 }
+    }
+
+    /// The text that `id` completes; empty while a character is unfinished.
+    pub fn push(&mut self, id: u32) -> Result<String, ComputeError> {
+        self.ids.push(id);
+        self.advance(false)
+    }
+
+    /// What is still held back, at the end of the answer.
+    pub fn finish(mut self) -> Result<String, ComputeError> {
+        self.advance(true)
+    }
+
+    fn advance(&mut self, all: bool) -> Result<String, ComputeError> {
+        // The new text is what a window grows by: decoders join words by looking at the token before.
+        let before = self.tokenizer.decode(&self.ids[self.from..self.given])?;
+        let now = self.tokenizer.decode(&self.ids[self.from..])?;
+        if now.len() <= before.len() || (!all && now.ends_with('\u{FFFD}')) {
+            return Ok(String::new());
+        }
+        self.from = self.given;
+        self.given = self.ids.len();
+        Ok(now.get(before.len()..).unwrap_or_default().to_owned())
+    }
+}
