@@ -1,0 +1,55 @@
+//! The numbers of the format. SPEC.md section 14 lists every one of them; `tests/spec.rs` compares the two.
+
+/// First bytes of a pack (SPEC 3): a high bit, CR LF, end-of-file of DOS and LF, so that no text transfer leaves them whole.
+pub const MAGIC: [u8; 8] = *b"\x89MPK\r\n\x1a\n";
+/// Major version this crate writes and reads (SPEC 2).
+pub const MAJOR_VERSION: u16 = 1;
+/// Minor version this crate writes; any minor version is read (SPEC 2).
+pub const MINOR_VERSION: u16 = 0;
+/// Required features this crate knows (SPEC 2); 1.0 has none.
+pub const KNOWN_REQUIRED_FEATURES: u64 = 0;
+
+/// Size of the header page and alignment of every section (SPEC 3).
+pub const PAGE_BYTES: u64 = 4096;
+/// Size of the fixed header; the section table follows it (SPEC 3).
+pub const HEADER_BYTES: u64 = 128;
+/// Size of an entry of the section table (SPEC 3).
+pub const ENTRY_BYTES: u64 = 64;
+/// Entries the header page has room for (SPEC 3).
+pub const MAX_SECTIONS: u32 = 62;
+/// Flag of a section that a reader must know (SPEC 3).
+pub const SECTION_REQUIRED: u64 = 1;
+
+/// Most bytes of the manifest (SPEC 5).
+pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+/// Most references of a pack; their numbers are `u32`, and 2^32 - 1 means "none" (SPEC 7).
+pub const MAX_REFERENCES: u32 = u32::MAX - 1;
+/// Most memory layers, and most heads of a layer (SPEC 5).
+pub const MAX_LAYERS_OR_HEADS: u32 = 4096;
+/// Most token slots of a head, and most tokens of a reference: positions are one byte, 255 means "empty" (SPEC 5).
+pub const MAX_POSITIONS: u32 = 255;
+/// Most dimensions of an embedding (SPEC 5).
+pub const MAX_EMBEDDING_DIM: u32 = 65_536;
+
+/// Most bytes of a document record (SPEC 6).
+pub const MAX_DOCUMENT_BYTES: u64 = 1 << 20;
+/// Size of a reference record (SPEC 7).
+pub const REFERENCE_BYTES: u64 = 64;
+/// Size of an origin record (SPEC 7).
+pub const ORIGIN_BYTES: u64 = 24;
+/// Bytes of text in a block before compression (SPEC 8).
+pub const TEXT_BLOCK_BYTES: u64 = 65_536;
+/// Most bytes of a reference's text (SPEC 8).
+pub const MAX_REFERENCE_TEXT: u64 = 1 << 20;
+/// Allowed distance of an embedding's length from 1 (SPEC 11).
+pub const UNIT_TOLERANCE: f64 = 1e-3;
+/// Size of the header of the graph (SPEC 12).
+pub const GRAPH_HEADER_BYTES: u64 = 32;
+/// Most neighbours of a node on an upper level (SPEC 12).
+pub const MAX_GRAPH_M: u32 = 256;
+/// Highest level of a graph (SPEC 12).
+pub const MAX_GRAPH_LEVEL: u32 = 31;
+/// Fills up neighbour lists, and is the entry of an empty graph (SPEC 12).
+pub const NO_NODE: u32 = u32::MAX;
+/// Size of a digest (SPEC 4, 13).
+pub const DIGEST_BYTES: u64 = 32;

@@ -1,0 +1,331 @@
+//! What goes wrong when a pack is opened, read or verified. (Writing: `writer/error.rs`.)
+
+use thiserror::Error;
+
+use crate::constants::{KNOWN_REQUIRED_FEATURES, MAJOR_VERSION, MAX_MANIFEST_BYTES};
+use crate::{CodecError, Digest, Tag};
+
+/// Why a pack was not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The magic is missing.
+    #[error("not a memory pack: it begins with bytes {found:02x?}; name a file that `mempack build` wrote")]
+    NotAPack {
+        /// The first bytes, at most 8.
+        found: Vec<u8>,
+    },
+    /// The file ends too early.
+    #[error("the pack is cut short: {found} bytes of {expected}; copy or build it again")]
+    Truncated {
+        /// Bytes the file must have.
+        expected: u64,
+        /// Bytes it has.
+        found: u64,
+    },
+    /// There is something behind the end.
+    #[error("the pack has {found} bytes where its header says {expected}; copy or build it again")]
+    TooLong {
+        /// Bytes the file must have.
+        expected: u64,
+        /// Bytes it has.
+        found: u64,
+    },
+    /// A version that this crate does not read.
+    #[error(
+        "the pack has format version {found}.x, this program reads {MAJOR_VERSION}.x; use a program of that version, or build the pack again"
+    )]
+    MajorVersion {
+        /// The pack's major version.
+        found: u16,
+        /// The major version read here.
+        supported: u16,
+    },
+    /// Required features that this crate does not know.
+    #[error(
+        "the pack needs features {unknown:#018x} that this program does not know (it knows {KNOWN_REQUIRED_FEATURES:#x}); use a newer mempack"
+    )]
+    UnknownFeatures {
+        /// The bits not known.
+        unknown: u64,
+    },
+    /// A required section that this crate does not know.
+    #[error("the pack needs section {tag} (at byte {offset}) that this program does not know; use a newer mempack")]
+    UnknownSection {
+        /// The section.
+        tag: Tag,
+        /// Where it begins.
+        offset: u64,
+    },
+    /// The header page is not what its digest says.
+    #[error("the header is damaged: its digest is {found}, the root digest says {expected}; copy or build the pack again")]
+    HeaderDigest {
+        /// The root digest.
+        expected: Digest,
+        /// The digest of the header page.
+        found: Digest,
+    },
+    /// A field of the header or of the section table has a value it must not have.
+    #[error("the header is malformed at byte {offset}: {field} is {found}, expected {expected}; build the pack again")]
+    Header {
+        /// Where the field is.
+        offset: u64,
+        /// Its name in SPEC 3.
+        field: &'static str,
+        /// The value demanded.
+        expected: u64,
+        /// The value found.
+        found: u64,
+    },
+    /// A section name that is not written as it must be.
+    #[error("the section table is malformed at byte {offset}: {found:02x?} is no section name; build the pack again")]
+    SectionName {
+        /// Where the name is.
+        offset: u64,
+        /// The name.
+        found: [u8; 8],
+    },
+    /// A section is there twice.
+    #[error("the section table is malformed at byte {offset}: section {tag} is listed twice; build the pack again")]
+    DuplicateSection {
+        /// Where the second entry is.
+        offset: u64,
+        /// The section.
+        tag: Tag,
+    },
+    /// A section is not there.
+    #[error("the section table lists no section {tag}; build the pack again")]
+    MissingSection {
+        /// The section.
+        tag: Tag,
+    },
+    /// The manifest does not fit its digest.
+    #[error(
+        "section MANIFEST at byte {offset} is damaged: its digest is {found}, the section table says {expected}; copy or build the pack again"
+    )]
+    ManifestDigest {
+        /// Where the manifest begins.
+        offset: u64,
+        /// The digest in the section table.
+        expected: Digest,
+        /// The digest of the manifest.
+        found: Digest,
+    },
+    /// The manifest is malformed or says what it must not.
+    #[error("section MANIFEST at byte {offset}: {source}; build the pack again")]
+    Manifest {
+        /// Where the manifest begins.
+        offset: u64,
+        /// What is wrong.
+        source: ManifestError,
+    },
+    /// A section has not the size that the manifest's counts demand.
+    #[error("section {tag} at byte {offset} has {found} bytes, the manifest's counts demand {expected}; build the pack again")]
+    SectionLength {
+        /// The section.
+        tag: Tag,
+        /// Where it begins.
+        offset: u64,
+        /// Bytes demanded.
+        expected: u64,
+        /// Bytes found.
+        found: u64,
+    },
+}
+
+impl OpenError {
+    /// Whether the file is a pack that was damaged, rather than no pack or one for another program.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::NotAPack { .. } | Self::MajorVersion { .. } | Self::UnknownFeatures { .. } | Self::UnknownSection { .. })
+    }
+}
+
+/// What is wrong with a manifest.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Larger than the cap.
+    #[error("the manifest has {found} bytes, the most are {MAX_MANIFEST_BYTES}")]
+    TooLarge {
+        /// Its bytes.
+        found: u64,
+    },
+    /// Not the wire form of SPEC 5.
+    #[error("the manifest cannot be decoded: {0}")]
+    Decode(#[source] bincode::error::DecodeError),
+    /// It could not be put into its wire form.
+    #[error("the manifest cannot be encoded: {0}")]
+    Encode(#[source] bincode::error::EncodeError),
+    /// Bytes remain, or a number is not in its shortest form.
+    #[error("the manifest is not in its canonical form from byte {at} of the section on")]
+    NotCanonical {
+        /// First byte that differs from the canonical form.
+        at: u64,
+    },
+    /// A field has a value it must not have.
+    #[error("{field} is {found}, expected {expected}")]
+    Field {
+        /// Name of the field.
+        field: &'static str,
+        /// What is allowed.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The codec is not known or does not fit the shape.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// What is wrong with some bytes of a section.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Defect {
+    /// A section does not fit its digest.
+    #[error("its digest is {found}, the section table says {expected}")]
+    Digest {
+        /// The digest in the section table.
+        expected: Digest,
+        /// The digest of the bytes.
+        found: Digest,
+    },
+    /// A memory does not fit its leaf digest.
+    #[error("the digest of memory {reference} is {found}, its leaf says {expected}")]
+    Leaf {
+        /// Number of the reference.
+        reference: u32,
+        /// The leaf digest.
+        expected: Digest,
+        /// The digest of the record.
+        found: Digest,
+    },
+    /// A field is not what it must be.
+    #[error("{field} is {found}, expected {expected}")]
+    Value {
+        /// Name of the field.
+        field: &'static str,
+        /// The value demanded.
+        expected: u64,
+        /// The value found.
+        found: u64,
+    },
+    /// A field is larger than it may be.
+    #[error("{field} is {found}, the most is {limit}")]
+    TooLarge {
+        /// Name of the field.
+        field: &'static str,
+        /// The largest value allowed.
+        limit: u64,
+        /// The value found.
+        found: u64,
+    },
+    /// A field is smaller than it may be.
+    #[error("{field} is {found}, the least is {limit}")]
+    TooSmall {
+        /// Name of the field.
+        field: &'static str,
+        /// The smallest value allowed.
+        limit: u64,
+        /// The value found.
+        found: u64,
+    },
+    /// Bytes that must be UTF-8 are not.
+    #[error("{field} is not UTF-8")]
+    Utf8 {
+        /// Name of the field.
+        field: &'static str,
+    },
+    /// A text block cannot be decompressed.
+    #[error("text block {block} cannot be decompressed: {reason}")]
+    Block {
+        /// Number of the block.
+        block: u64,
+        /// What zstd says.
+        reason: &'static str,
+    },
+    /// A number of an embedding is infinite or not a number.
+    #[error("embedding {reference} holds {value}")]
+    NotFinite {
+        /// Number of the reference.
+        reference: u32,
+        /// The number.
+        value: f32,
+    },
+    /// An embedding has not length 1.
+    #[error("embedding {reference} has length {length}, expected 1")]
+    NotUnit {
+        /// Number of the reference.
+        reference: u32,
+        /// Its length.
+        length: f64,
+    },
+    /// A node of the graph is its own neighbour.
+    #[error("node {node} is its own neighbour")]
+    Itself {
+        /// The node.
+        node: u32,
+    },
+    /// Something is there twice that may be there once.
+    #[error("{field} {found} is listed twice")]
+    Repeated {
+        /// What it is.
+        field: &'static str,
+        /// Its number.
+        found: u64,
+    },
+    /// The bytes between two sections are not zero.
+    #[error("the padding behind it holds byte {found:#04x}, expected 0")]
+    Padding {
+        /// The byte.
+        found: u8,
+    },
+    /// The codec parameters are malformed.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// Damage, and where it is.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("section {section} is damaged at byte {offset} of the file: {defect}; copy or build the pack again")]
+pub struct Damage {
+    /// The section.
+    pub section: Tag,
+    /// The byte, from the beginning of the file.
+    pub offset: u64,
+    /// What is wrong there.
+    pub defect: Defect,
+}
+
+/// Why something was not read from an open pack.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The pack has no such thing.
+    #[error("{what} {index} does not exist: the pack has {count}, numbered from 0")]
+    OutOfRange {
+        /// `document` or `reference`.
+        what: &'static str,
+        /// The number asked for.
+        index: u64,
+        /// How many there are.
+        count: u64,
+    },
+    /// The pack is damaged.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+}
+
+/// Why a pack was not found whole.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The pack is damaged.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// The caller ended the verification.
+    #[error("verification was interrupted at section {section}; run it again")]
+    Interrupted {
+        /// The section under way.
+        section: Tag,
+    },
+}

@@ -1,0 +1,409 @@
+//! Opening a pack and reading from it.
+
+use std::fmt;
+
+use zerocopy::little_endian::{F32, U64};
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+
+use crate::codec::MAX_PARAMETER_BYTES;
+use crate::constants::{DIGEST_BYTES, MAX_DOCUMENT_BYTES, ORIGIN_BYTES, REFERENCE_BYTES, TEXT_BLOCK_BYTES};
+use crate::error::{Damage, Defect};
+use crate::records::{RawOrigin, RawReference};
+use crate::text::Inflater;
+use crate::{
+    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, OpenError, Origin, ReadError, ReferenceInfo, Section, Tag, header,
+    manifest,
+};
+
+/// A pack's id: the root digest over its header and, through the section table, over every section (SPEC 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PackId(pub Digest);
+
+impl fmt::Display for PackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the sections of version 1.0 are.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    pub(crate) manifest: Section,
+    pub(crate) document_index: Section,
+    pub(crate) documents: Section,
+    pub(crate) references: Section,
+    pub(crate) origins: Section,
+    pub(crate) text: Section,
+    pub(crate) text_index: Section,
+    pub(crate) codec: Section,
+    pub(crate) memories: Section,
+    pub(crate) embeddings: Section,
+    pub(crate) graph: Option<Section>,
+    pub(crate) leaves: Section,
+}
+
+impl Layout {
+    fn find(sections: &[Section]) -> Result<Self, OpenError> {
+        let optional = |tag| sections.iter().find(|section| section.tag == tag).copied();
+        let find = |tag| optional(tag).ok_or(OpenError::MissingSection { tag });
+        Ok(Self {
+            manifest: find(Tag::MANIFEST)?,
+            document_index: find(Tag::DOCUMENT_INDEX)?,
+            documents: find(Tag::DOCUMENTS)?,
+            references: find(Tag::REFERENCES)?,
+            origins: find(Tag::ORIGINS)?,
+            text: find(Tag::TEXT)?,
+            text_index: find(Tag::TEXT_INDEX)?,
+            codec: find(Tag::CODEC)?,
+            memories: find(Tag::MEMORIES)?,
+            embeddings: find(Tag::EMBEDDINGS)?,
+            graph: optional(Tag::GRAPH),
+            leaves: find(Tag::LEAVES)?,
+        })
+    }
+}
+
+/// An open pack over the bytes of a file, wherever they lie: a mapping, a `Vec`, a slice at any alignment.
+///
+/// Nothing is copied but the section table and the manifest. What is read later is bounds-checked; memories and codec
+/// parameters also have digests that are checked when they are read ([`Pack::check_record`], [`Pack::codec`]), and
+/// text blocks have checksums. Everything else is proved by [`Pack::verify`].
+pub struct Pack<D> {
+    data: D,
+    id: PackId,
+    minor: u16,
+    manifest: Manifest,
+    codec: CodecSpec,
+    record_bytes: u64,
+    sections: Vec<Section>,
+    layout: Layout,
+}
+
+impl<D> fmt::Debug for Pack<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pack")
+            .field("id", &self.id)
+            .field("manifest", &self.manifest)
+            .field("sections", &self.sections)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<D: AsRef<[u8]>> Pack<D> {
+    /// Opens a pack: header, section table and manifest are read and checked, nothing else is touched, so that the
+    /// cost does not grow with the pack.
+    ///
+    /// # Errors
+    /// If the data is no pack, cut short, of another version, needs what this crate does not know, or its header or
+    /// manifest is damaged or contradicts itself.
+    pub fn open(data: D) -> Result<Self, OpenError> {
+        let bytes = data.as_ref();
+        let header = header::read(bytes)?;
+        let layout = Layout::find(&header.sections)?;
+        let (manifest, codec) = read_manifest(bytes, &layout.manifest)?;
+        let malformed = |source| OpenError::Manifest { offset: layout.manifest.offset, source };
+        let record_bytes = manifest::record_bytes(&codec, manifest.model.shape).map_err(malformed)?;
+        check_lengths(&layout, &manifest, record_bytes)?;
+        let (id, minor, sections) = (PackId(header.id), header.minor, header.sections);
+        Ok(Self { data, id, minor, manifest, codec, record_bytes, sections, layout })
+    }
+
+    /// The pack's id.
+    pub fn id(&self) -> PackId {
+        self.id
+    }
+
+    /// Format version, major and minor.
+    pub fn version(&self) -> (u16, u16) {
+        (crate::MAJOR_VERSION, self.minor)
+    }
+
+    /// Bytes of the pack.
+    pub fn bytes(&self) -> u64 {
+        self.data.as_ref().len() as u64
+    }
+
+    /// What the pack is, what it depends on, and how many there are of everything.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// All sections, in the order of the file.
+    pub fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    /// The codec's name; [`Pack::codec`] has its parameters too.
+    pub fn codec_spec(&self) -> CodecSpec {
+        self.codec
+    }
+
+    /// Bytes of a memory record.
+    pub fn record_bytes(&self) -> u64 {
+        self.record_bytes
+    }
+
+    /// A document.
+    ///
+    /// # Errors
+    /// If there is no such document, or its record is damaged.
+    pub fn document(&self, document: u32) -> Result<Document, ReadError> {
+        in_range("document", document, self.manifest.counts.documents)?;
+        Ok(self.read_document(document)?)
+    }
+
+    /// What the pack knows of a reference.
+    ///
+    /// # Errors
+    /// If there is no such reference, or its record points out of the pack's text or origins.
+    pub fn reference(&self, reference: u32) -> Result<ReferenceInfo, ReadError> {
+        in_range("reference", reference, self.manifest.counts.references)?;
+        Ok(self.read_reference(reference)?)
+    }
+
+    /// Where a reference comes from: at least one place, more if the corpus has the same text several times.
+    ///
+    /// # Errors
+    /// As [`Pack::reference`], and if an origin is damaged.
+    pub fn origins(&self, reference: u32) -> Result<impl ExactSizeIterator<Item = Origin> + Clone + '_, ReadError> {
+        let info = self.reference(reference)?;
+        let start = info.first_origin * ORIGIN_BYTES;
+        let bytes = self.slice(&self.layout.origins, start, u64::from(info.origins) * ORIGIN_BYTES)?;
+        let origins = <[RawOrigin]>::ref_from_bytes(bytes).unwrap_or_default();
+        for (origin, at) in origins.iter().zip((start..).step_by(ORIGIN_BYTES as usize)) {
+            origin.check(&self.manifest.counts).map_err(|defect| self.damage(&self.layout.origins, at, defect))?;
+        }
+        Ok(origins.iter().map(RawOrigin::get))
+    }
+
+    /// The text of a reference. Allocates at most 1 MiB and a text block.
+    ///
+    /// # Errors
+    /// As [`Pack::reference`], and if a text block is damaged or the text is not UTF-8.
+    pub fn text(&self, reference: u32) -> Result<String, ReadError> {
+        let info = self.reference(reference)?;
+        // Both bounded by `read_reference`: the text lies within the pack's and has at most 1 MiB.
+        let (start, end) = (info.text_start, info.text_start + u64::from(info.text_len));
+        let mut text = Vec::with_capacity(info.text_len as usize);
+        let mut inflater = Inflater::new();
+        let mut at = start;
+        while at < end {
+            let (block, skip) = (at / TEXT_BLOCK_BYTES, (at % TEXT_BLOCK_BYTES) as usize);
+            let inflated = self.text_block(&mut inflater, block)?;
+            let wanted = inflated.get(skip..).unwrap_or_default();
+            let taken = wanted.get(..(end - at) as usize).unwrap_or(wanted);
+            text.extend_from_slice(taken);
+            at = (block + 1) * TEXT_BLOCK_BYTES;
+        }
+        let utf8 = |_| self.damage(&self.layout.references, u64::from(reference) * REFERENCE_BYTES, (32, Defect::Utf8 { field: "text" }));
+        Ok(String::from_utf8(text).map_err(utf8)?)
+    }
+
+    /// The memory record of a reference, `[record_bytes]`, unchecked: see [`Pack::check_record`].
+    ///
+    /// # Errors
+    /// If there is no such reference.
+    pub fn record(&self, reference: u32) -> Result<&[u8], ReadError> {
+        in_range("reference", reference, self.manifest.counts.references)?;
+        // No overflow: `open` found the product of stride and count to be the section's length.
+        Ok(self.slice(&self.layout.memories, u64::from(reference) * self.record_bytes, self.record_bytes)?)
+    }
+
+    /// Compares the memory record of a reference with its leaf digest (SPEC 13): to be done when it is first touched.
+    ///
+    /// # Errors
+    /// If there is no such reference, or its record or its leaf is damaged.
+    pub fn check_record(&self, reference: u32) -> Result<(), ReadError> {
+        let found = Digest::of(self.record(reference)?);
+        Ok(self.check_leaf(reference, found)?)
+    }
+
+    /// The codec with its parameters, whose digest is checked. Takes memory as the section has bytes: keep it.
+    ///
+    /// # Errors
+    /// If the codec parameters are damaged.
+    pub fn codec(&self) -> Result<Codec, ReadError> {
+        let section = &self.layout.codec;
+        let bytes = self.contents(section)?;
+        let found = Digest::of(bytes);
+        if found != section.digest {
+            return Err(self.damage(section, 0, (0, Defect::Digest { expected: section.digest, found })).into());
+        }
+        Ok(Codec::parse(&self.codec, self.manifest.model.shape, bytes).map_err(|error| self.damage(section, 0, (0, error.into())))?)
+    }
+
+    /// The embedding of a reference, `[dim]`, a unit vector.
+    ///
+    /// # Errors
+    /// If there is no such reference.
+    pub fn embedding(&self, reference: u32) -> Result<&[F32], ReadError> {
+        in_range("reference", reference, self.manifest.counts.references)?;
+        let bytes = 4 * u64::from(self.manifest.embedder.dim);
+        let row = self.slice(&self.layout.embeddings, u64::from(reference) * bytes, bytes)?;
+        Ok(<[F32]>::ref_from_bytes(row).unwrap_or_default())
+    }
+
+    /// All embeddings, `[references, dim]`.
+    ///
+    /// # Errors
+    /// Only if `D` no longer gives the bytes it gave to `open`.
+    pub fn embeddings(&self) -> Result<&[F32], ReadError> {
+        Ok(<[F32]>::ref_from_bytes(self.contents(&self.layout.embeddings)?).unwrap_or_default())
+    }
+
+    /// The search graph, if the pack has one. Its header is checked, its lists are when they are read.
+    ///
+    /// # Errors
+    /// If the graph's header is damaged.
+    pub fn graph(&self) -> Result<Option<Graph<'_>>, ReadError> {
+        let (Some(section), Some(parameters)) = (self.layout.graph, self.manifest.graph) else { return Ok(None) };
+        Ok(Some(Graph::read(section, self.contents(&section)?, self.manifest.counts.references, parameters)?))
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        self.data.as_ref()
+    }
+
+    /// All bytes of a section.
+    pub(crate) fn contents(&self, section: &Section) -> Result<&[u8], Damage> {
+        self.slice(section, 0, section.length)
+    }
+
+    /// Bytes of a section, wherever the file says they are.
+    pub(crate) fn slice(&self, section: &Section, start: u64, length: u64) -> Result<&[u8], Damage> {
+        let inside = start.checked_add(length).filter(|end| *end <= section.length);
+        let range = inside.and_then(|end| {
+            let first = section.offset.checked_add(start)?;
+            Some(usize::try_from(first).ok()?..usize::try_from(section.offset.checked_add(end)?).ok()?)
+        });
+        range.and_then(|range| self.data().get(range)).ok_or_else(|| {
+            let found = start.saturating_add(length);
+            self.damage(section, 0, (0, Defect::TooLarge { field: "end of a span", limit: section.length, found }))
+        })
+    }
+
+    /// Damage at byte `at` and `defect.0` of a section.
+    pub(crate) fn damage(&self, section: &Section, at: u64, defect: (u64, Defect)) -> Damage {
+        Damage { section: section.tag, offset: section.offset.saturating_add(at).saturating_add(defect.0), defect: defect.1 }
+    }
+
+    /// Entry `index` of a section of entries of `T`.
+    fn entry<T: FromBytes + KnownLayout + Immutable + Unaligned>(&self, section: &Section, index: u64) -> Result<&T, Damage> {
+        let size = size_of::<T>() as u64;
+        let out = || self.damage(section, 0, (0, Defect::TooLarge { field: "entry", limit: section.length / size, found: index }));
+        let bytes = self.slice(section, index.checked_mul(size).ok_or_else(out)?, size)?;
+        T::ref_from_bytes(bytes).map_err(|_| out())
+    }
+
+    /// Span `index` of an index section: its entries `index` and `index + 1`, which must ascend within `limit`.
+    pub(crate) fn span(&self, section: &Section, index: u64, field: &'static str, limit: u64) -> Result<(u64, u64), Damage> {
+        let start = self.entry::<U64>(section, index)?.get();
+        let end = self.entry::<U64>(section, index.saturating_add(1))?.get();
+        let at = index.saturating_mul(8).saturating_add(8);
+        if end < start {
+            return Err(self.damage(section, at, (0, Defect::TooSmall { field, limit: start, found: end })));
+        }
+        if end > limit {
+            return Err(self.damage(section, at, (0, Defect::TooLarge { field, limit, found: end })));
+        }
+        Ok((start, end))
+    }
+
+    pub(crate) fn read_document(&self, document: u32) -> Result<Document, Damage> {
+        let (index, documents) = (&self.layout.document_index, &self.layout.documents);
+        let (start, end) = self.span(index, document.into(), "end of a document record", documents.length)?;
+        if end - start > MAX_DOCUMENT_BYTES {
+            let defect = Defect::TooLarge { field: "bytes of a document record", limit: MAX_DOCUMENT_BYTES, found: end - start };
+            return Err(self.damage(index, u64::from(document) * 8, (8, defect)));
+        }
+        Document::read(self.slice(documents, start, end - start)?).map_err(|defect| self.damage(documents, start, defect))
+    }
+
+    pub(crate) fn raw_reference(&self, reference: u32) -> Result<&RawReference, Damage> {
+        self.entry(&self.layout.references, reference.into())
+    }
+
+    pub(crate) fn raw_origin(&self, origin: u64) -> Result<&RawOrigin, Damage> {
+        self.entry(&self.layout.origins, origin)
+    }
+
+    pub(crate) fn read_reference(&self, reference: u32) -> Result<ReferenceInfo, Damage> {
+        let raw = self.raw_reference(reference)?;
+        raw.read(&self.manifest.counts)
+            .map_err(|defect| self.damage(&self.layout.references, u64::from(reference) * REFERENCE_BYTES, defect))
+    }
+
+    /// Text block number `block`, decompressed.
+    pub(crate) fn text_block<'i>(&self, inflater: &'i mut Inflater, block: u64) -> Result<&'i [u8], Damage> {
+        let text = &self.layout.text;
+        let (start, end) = self.span(&self.layout.text_index, block, "end of a text block", text.length)?;
+        let frame = self.slice(text, start, end - start)?;
+        let rest = self.manifest.counts.text_bytes.saturating_sub(block.saturating_mul(TEXT_BLOCK_BYTES));
+        inflater.inflate(block, frame, rest.min(TEXT_BLOCK_BYTES)).map_err(|defect| self.damage(text, start, (0, defect)))
+    }
+
+    /// Compares the digest of a memory record with its leaf.
+    pub(crate) fn check_leaf(&self, reference: u32, found: Digest) -> Result<(), Damage> {
+        let expected = Digest(*self.entry::<[u8; DIGEST_BYTES as usize]>(&self.layout.leaves, reference.into())?);
+        if found == expected {
+            return Ok(());
+        }
+        let at = u64::from(reference) * self.record_bytes;
+        Err(self.damage(&self.layout.memories, at, (0, Defect::Leaf { reference, expected, found })))
+    }
+}
+
+fn in_range(what: &'static str, index: u32, count: u32) -> Result<(), ReadError> {
+    if index < count { Ok(()) } else { Err(ReadError::OutOfRange { what, index: index.into(), count: count.into() }) }
+}
+
+fn read_manifest(data: &[u8], section: &Section) -> Result<(Manifest, CodecSpec), OpenError> {
+    let malformed = |source| OpenError::Manifest { offset: section.offset, source };
+    if section.length > crate::constants::MAX_MANIFEST_BYTES {
+        return Err(malformed(ManifestError::TooLarge { found: section.length }));
+    }
+    // Within the data: the section table was checked against the file's length.
+    let bytes = data.get(section.offset as usize..).and_then(|rest| rest.get(..section.length as usize)).unwrap_or_default();
+    let found = Digest::of(bytes);
+    if found != section.digest {
+        return Err(OpenError::ManifestDigest { offset: section.offset, expected: section.digest, found });
+    }
+    manifest::decode(bytes).map_err(malformed)
+}
+
+/// Compares the sections' lengths with what the manifest's counts demand.
+fn check_lengths(layout: &Layout, manifest: &Manifest, record_bytes: u64) -> Result<(), OpenError> {
+    let counts = &manifest.counts;
+    let references = u64::from(counts.references);
+    let demanded = [
+        (&layout.document_index, Some((u64::from(counts.documents) + 1) * 8)),
+        (&layout.references, Some(references * REFERENCE_BYTES)),
+        (&layout.origins, counts.origins.checked_mul(ORIGIN_BYTES)),
+        (&layout.text_index, counts.blocks().checked_add(1).and_then(|entries| entries.checked_mul(8))),
+        (&layout.memories, references.checked_mul(record_bytes)),
+        (&layout.embeddings, (4 * references).checked_mul(manifest.embedder.dim.into())),
+        (&layout.leaves, Some(references * DIGEST_BYTES)),
+    ];
+    for (section, expected) in demanded {
+        if expected != Some(section.length) {
+            let (tag, offset, found) = (section.tag, section.offset, section.length);
+            return Err(OpenError::SectionLength { tag, offset, expected: expected.unwrap_or(u64::MAX), found });
+        }
+    }
+    if layout.codec.length > MAX_PARAMETER_BYTES {
+        let (tag, offset, found) = (layout.codec.tag, layout.codec.offset, layout.codec.length);
+        return Err(OpenError::SectionLength { tag, offset, expected: MAX_PARAMETER_BYTES, found });
+    }
+    match (layout.graph, manifest.graph) {
+        (None, Some(_)) => Err(OpenError::MissingSection { tag: Tag::GRAPH }),
+        (Some(section), None) => {
+            let (expected, found) = ("present, as the pack has a section GRAPH".into(), "absent".into());
+            Err(OpenError::Manifest { offset: section.offset, source: ManifestError::Field { field: "graph", expected, found } })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,93 @@
+//! Names of sections (SPEC 3, 4).
+
+use std::fmt;
+
+use crate::Digest;
+
+/// The name of a section: 8 bytes of `A-Z` and `0-9`, filled up with spaces.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(pub(crate) [u8; 8]);
+
+impl Tag {
+    /// The header page with the section table; no section of the table, but errors name it.
+    pub const HEADER: Self = Self(*b"HEADER  ");
+    /// What the pack is and what it depends on (SPEC 5).
+    pub const MANIFEST: Self = Self(*b"MANIFEST");
+    /// Where each document record begins (SPEC 6).
+    pub const DOCUMENT_INDEX: Self = Self(*b"DOCINDEX");
+    /// Documents (SPEC 6).
+    pub const DOCUMENTS: Self = Self(*b"DOCS    ");
+    /// References (SPEC 7).
+    pub const REFERENCES: Self = Self(*b"REFS    ");
+    /// Where references come from (SPEC 7).
+    pub const ORIGINS: Self = Self(*b"ORIGINS ");
+    /// Texts of the references, in compressed blocks (SPEC 8).
+    pub const TEXT: Self = Self(*b"TEXT    ");
+    /// Where each text block begins (SPEC 8).
+    pub const TEXT_INDEX: Self = Self(*b"TEXTINDX");
+    /// Codec parameters (SPEC 9).
+    pub const CODEC: Self = Self(*b"CODEC   ");
+    /// Memories (SPEC 10).
+    pub const MEMORIES: Self = Self(*b"MEMORIES");
+    /// Embeddings (SPEC 11).
+    pub const EMBEDDINGS: Self = Self(*b"EMBED   ");
+    /// Search graph (SPEC 12).
+    pub const GRAPH: Self = Self(*b"GRAPH   ");
+    /// Digests of the memories (SPEC 13).
+    pub const LEAVES: Self = Self(*b"LEAVES  ");
+
+    /// Every section of version 1.0, and whether it is required.
+    pub(crate) const ALL: [(Self, bool); 12] = [
+        (Self::MANIFEST, true),
+        (Self::DOCUMENT_INDEX, true),
+        (Self::DOCUMENTS, true),
+        (Self::REFERENCES, true),
+        (Self::ORIGINS, true),
+        (Self::TEXT, true),
+        (Self::TEXT_INDEX, true),
+        (Self::CODEC, true),
+        (Self::MEMORIES, true),
+        (Self::EMBEDDINGS, true),
+        (Self::GRAPH, false),
+        (Self::LEAVES, true),
+    ];
+
+    /// A tag from a file; `None` if it is not written as SPEC 3 demands.
+    pub(crate) fn parse(bytes: [u8; 8]) -> Option<Self> {
+        let name = bytes.iter().take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).count();
+        let padded = bytes.iter().skip(name).all(|byte| *byte == b' ');
+        (name > 0 && padded).then_some(Self(bytes))
+    }
+
+    /// Whether version 1.0 requires this section; `None` if version 1.0 does not know it.
+    pub(crate) fn known(self) -> Option<bool> {
+        Self::ALL.iter().find(|(tag, _)| *tag == self).map(|(_, required)| *required)
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(String::from_utf8_lossy(&self.0).trim_end())
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One entry of the section table (SPEC 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Name.
+    pub tag: Tag,
+    /// Whether a reader that does not know the section must refuse the pack.
+    pub required: bool,
+    /// First byte, from the beginning of the file; a multiple of 4,096.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Digest of those bytes.
+    pub digest: Digest,
+}

@@ -1,0 +1,113 @@
+//! Verification of embeddings and memories, the bulk of a pack: each byte is read once.
+
+use zerocopy::FromBytes;
+use zerocopy::little_endian::F32;
+
+use super::{STEP_BYTES, Verifier};
+use crate::codec::Kind;
+use crate::constants::UNIT_TOLERANCE;
+use crate::error::{Damage, Defect, VerifyError};
+use crate::{Codec, CodecError, Digest, EMPTY_SLOT, ReadError, Section};
+
+impl<D: AsRef<[u8]>> Verifier<'_, D> {
+    /// Embeddings are finite and of unit length (SPEC 11).
+    pub(super) fn embeddings(&mut self, section: &Section) -> Result<(), VerifyError> {
+        let mut hasher = blake3::Hasher::new();
+        let row_bytes = 4 * u64::from(self.pack.manifest().embedder.dim);
+        let mut unreported = 0;
+        for reference in 0..self.pack.manifest().counts.references {
+            let at = u64::from(reference) * row_bytes;
+            let bytes = self.pack.slice(section, at, row_bytes)?;
+            hasher.update(bytes);
+            let row = <[F32]>::ref_from_bytes(bytes).unwrap_or_default();
+            check_unit(reference, row).map_err(|defect| self.pack.damage(section, at, defect))?;
+            unreported += row_bytes;
+            if unreported >= STEP_BYTES {
+                self.advance(section, std::mem::take(&mut unreported))?;
+            }
+        }
+        self.advance(section, unreported)?;
+        self.check_digest(section, &hasher)
+    }
+
+    /// Memories fit their leaves and their section's digest; positions and codes are valid (SPEC 9, 10, 13).
+    pub(super) fn memories(&mut self, section: &Section) -> Result<(), VerifyError> {
+        let codec = match self.pack.codec() {
+            Ok(codec) => codec,
+            Err(ReadError::Damaged(damage)) => return Err(damage.into()),
+            Err(ReadError::OutOfRange { .. }) => return Ok(()),
+        };
+        let mut hasher = blake3::Hasher::new();
+        let mut vector = vec![0.0; codec.shape().head_dim as usize];
+        let stride = self.pack.record_bytes();
+        let mut unreported = 0;
+        for reference in 0..self.pack.manifest().counts.references {
+            let at = u64::from(reference) * stride;
+            let record = self.pack.slice(section, at, stride)?;
+            hasher.update(record);
+            self.pack.check_leaf(reference, Digest::of(record))?;
+            self.record(section, at, &codec, record, &mut vector)?;
+            unreported += stride;
+            if unreported >= STEP_BYTES {
+                self.advance(section, std::mem::take(&mut unreported))?;
+            }
+        }
+        self.advance(section, unreported)?;
+        self.check_digest(section, &hasher)
+    }
+
+    /// One record, decoded vector by vector so that no memory is ever held.
+    fn record(&self, section: &Section, at: u64, codec: &Codec, record: &[u8], vector: &mut [f32]) -> Result<(), Damage> {
+        let shape = codec.shape();
+        let (slots, tokens, heads) = (shape.slots(), shape.tokens as usize, shape.heads as usize);
+        let limit = self.pack.manifest().model.reference_length;
+        let (positions, codes) = record.split_at_checked(slots).unwrap_or_default();
+        check_positions(positions, tokens, limit).map_err(|defect| self.pack.damage(section, at, defect))?;
+        let (keys, values) = codes.split_at_checked(codes.len() / 2).unwrap_or_default();
+        for (kind, codes, start) in [(Kind::Key, keys, slots), (Kind::Value, values, slots + keys.len())] {
+            for (slot, (code, position)) in codes.chunks_exact(codec.code_bytes()).zip(positions).enumerate() {
+                let head = slot / tokens;
+                let checked = match *position {
+                    EMPTY_SLOT if code.iter().any(|byte| *byte != 0) => Err(CodecError::EmptySlot { slot }),
+                    EMPTY_SLOT => Ok(()),
+                    _ => codec.decode(codec.group_of(kind, head / heads, head % heads), code, vector),
+                };
+                let code_at = (start + slot * codec.code_bytes()) as u64;
+                checked.map_err(|error| self.pack.damage(section, at, (code_at, error.into())))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Positions of a head ascend, empty slots come last, and none lies behind the longest reference.
+pub(crate) fn check_positions(positions: &[u8], tokens: usize, reference_length: u32) -> Result<(), (u64, Defect)> {
+    for (head, positions) in positions.chunks_exact(tokens.max(1)).enumerate() {
+        let mut least = 0;
+        for (token, &position) in positions.iter().enumerate() {
+            let at = (head * tokens + token) as u64;
+            let found = u64::from(position);
+            if position == EMPTY_SLOT {
+                // From here on only empty slots may follow: no position is as large.
+                least = u64::from(EMPTY_SLOT);
+            } else if found < least {
+                return Err((at, Defect::TooSmall { field: "position", limit: least, found }));
+            } else if found >= u64::from(reference_length) {
+                let limit = u64::from(reference_length).saturating_sub(1);
+                return Err((at, Defect::TooLarge { field: "position", limit, found }));
+            } else {
+                least = found + 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A row of finite numbers whose squares sum to 1; the sum is taken in f64, in order.
+pub(crate) fn check_unit(reference: u32, row: &[F32]) -> Result<(), (u64, Defect)> {
+    if let Some((at, value)) = row.iter().enumerate().find(|(_, value)| !value.get().is_finite()) {
+        return Err((4 * at as u64, Defect::NotFinite { reference, value: value.get() }));
+    }
+    let length = row.iter().map(|value| f64::from(value.get()).powi(2)).sum::<f64>().sqrt();
+    if (length - 1.0).abs() <= UNIT_TOLERANCE { Ok(()) } else { Err((0, Defect::NotUnit { reference, length })) }
+}

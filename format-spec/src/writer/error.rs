@@ -1,0 +1,131 @@
+//! Why a pack was not written.
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::{CodecError, Defect, ManifestError};
+
+/// Why a pack was not written. Whatever happens, a pack that was at the target before stays there, whole.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The operating system refused.
+    #[error("cannot {action} {path}: {source}{}", remedy(source), path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder of the target is not there.
+    #[error("cannot write {}: there is no folder {}; make it first, or name another target", path.display(), folder.display())]
+    MissingFolder {
+        /// The target.
+        path: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// The target is a folder, or has no name.
+    #[error("cannot write {}: it is a folder; name a file, such as corpus.mpk", path.display())]
+    TargetIsFolder {
+        /// The target.
+        path: PathBuf,
+    },
+    /// An earlier error left the writer incomplete.
+    #[error("cannot go on writing {}: an earlier write failed; begin again", path.display())]
+    Failed {
+        /// The file that was written.
+        path: PathBuf,
+    },
+    /// Something is larger than the format allows, or than there is.
+    #[error("{what} is {found}, the most is {limit}")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+        /// The most allowed.
+        limit: u64,
+        /// What was given.
+        found: u64,
+    },
+    /// Something is not as long as it must be.
+    #[error("{what} is {found}, expected {expected}")]
+    Mismatch {
+        /// What it is.
+        what: &'static str,
+        /// What was expected.
+        expected: u64,
+        /// What was given.
+        found: u64,
+    },
+    /// Something that must be there is not.
+    #[error("{what} missing: {remedy}")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+        /// How to mend it.
+        remedy: &'static str,
+    },
+    /// A reference comes from nowhere.
+    #[error("reference {reference} has no origin; every reference must name a document")]
+    NoOrigin {
+        /// Number of the reference.
+        reference: u32,
+    },
+    /// A reference comes from a document that was not pushed, or from bytes that cannot be.
+    #[error("origin {document}:{start}..{end} of reference {reference} is none: there are {documents} documents so far")]
+    Origin {
+        /// Number of the reference.
+        reference: u32,
+        /// Number of the document.
+        document: u32,
+        /// First byte.
+        start: u64,
+        /// The byte after the last.
+        end: u64,
+        /// Documents pushed so far.
+        documents: u32,
+    },
+    /// A memory or an embedding is none.
+    #[error("{what} {reference} is malformed: {defect}")]
+    Malformed {
+        /// `memory` or `embedding`.
+        what: &'static str,
+        /// Number of its reference.
+        reference: u32,
+        /// What is wrong.
+        defect: Defect,
+    },
+    /// The search graph is none.
+    #[error("the graph is malformed: neighbour {found} of node {node} on level {level} is {problem}")]
+    Graph {
+        /// The node.
+        node: u32,
+        /// The level.
+        level: u32,
+        /// The neighbour, or how many there are.
+        found: u64,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The manifest says what it must not.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The codec does not fit the shape, or its parameters do not fit the codec.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// How to mend what the system refused.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free some space, or write to another disk",
+        ErrorKind::FileTooLarge => "; the file system or a limit of the shell allows no larger file: write elsewhere",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "; write to a folder that you may write to",
+        ErrorKind::NotFound => "; the folder was moved or deleted meanwhile: begin again",
+        _ => "",
+    }
+}

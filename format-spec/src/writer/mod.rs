@@ -1,0 +1,361 @@
+//! Writing a pack, as it comes, in bounded memory.
+
+mod assembly;
+mod error;
+mod graph;
+mod spool;
+mod text;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use zerocopy::IntoBytes;
+use zerocopy::little_endian::F32;
+
+use crate::constants::{MAX_DOCUMENT_BYTES, MAX_POSITIONS, MAX_REFERENCE_TEXT, MAX_REFERENCES, PAGE_BYTES};
+use crate::records::{RawOrigin, RawReference};
+use crate::verify::{check_positions, check_unit};
+use crate::{
+    Codec, CodecSpec, Counts, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, Manifest, MemoryShape, ModelIdentity,
+    Origin, PackId, ReferenceInfo, Tag, manifest,
+};
+use assembly::Assembly;
+use spool::{Spool, io_error};
+use text::TextSpool;
+
+pub use error::WriteError;
+pub use graph::GraphSource;
+
+/// Most memory that a [`PackWriter`] takes, whatever the pack's size, beside the codec parameters while
+/// [`PackWriter::set_codec`] checks and writes them.
+pub const WRITER_MEMORY_BYTES: usize = 8 << 20;
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackSummary {
+    /// The pack's id.
+    pub id: PackId,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// Writes a pack, in a folder `<target>.part-XXXXXX` beside the target that is removed when the writer is dropped.
+/// Only [`PackWriter::finish`] touches the target, by renaming.
+///
+/// Documents, references, memories and embeddings are numbered from 0 in the order they are pushed, each kind for
+/// itself; the kinds may interleave in any way, but a document must be pushed before a reference that comes from it.
+/// Memory i and embedding i belong to reference i.
+pub struct PackWriter {
+    target: PathBuf,
+    folder: TempDir,
+    shape: MemoryShape,
+    dim: u32,
+    codec: Option<(CodecSpec, usize)>,
+    counts: Counts,
+    memories: u32,
+    embeddings: u32,
+    max_tokens: u16,
+    max_position: Option<u8>,
+    graph: Option<(GraphParameters, u32, Spool)>,
+    spools: Spools,
+    text: TextSpool,
+    scratch: Vec<u8>,
+}
+
+struct Spools {
+    /// The pack itself: memories are the first section, and all others follow.
+    pack: Spool,
+    codec: Option<Spool>,
+    documents: Spool,
+    document_index: Spool,
+    references: Spool,
+    origins: Spool,
+    embeddings: Spool,
+    leaves: Spool,
+}
+
+impl PackWriter {
+    /// Begins a pack of memories of `shape` and embeddings of `embedding_dim` dimensions.
+    ///
+    /// # Errors
+    /// If the target's folder is missing or cannot be written to, the target is a folder, or the shape is none.
+    pub fn create(target: &Path, shape: MemoryShape, embedding_dim: u32) -> Result<Self, WriteError> {
+        manifest::check_shape(shape)?;
+        let folder = create_folder(target)?;
+        let create = |name: &str| Spool::create(folder.path().join(name), 0);
+        let index = |name: &str| -> Result<Spool, WriteError> {
+            let mut spool = create(name)?;
+            spool.write(&0u64.to_le_bytes())?;
+            Ok(spool)
+        };
+        let spools = Spools {
+            pack: Spool::create(folder.path().join("pack"), PAGE_BYTES)?,
+            codec: None,
+            documents: create("documents")?,
+            document_index: index("document-index")?,
+            references: create("references")?,
+            origins: create("origins")?,
+            embeddings: create("embeddings")?,
+            leaves: create("leaves")?,
+        };
+        let text = TextSpool::new(create("text")?, index("text-index")?)?;
+        Ok(Self {
+            target: target.to_path_buf(),
+            shape,
+            dim: embedding_dim,
+            codec: None,
+            counts: Counts::default(),
+            memories: 0,
+            embeddings: 0,
+            max_tokens: 0,
+            max_position: None,
+            graph: None,
+            spools,
+            text,
+            scratch: Vec::new(),
+            folder,
+        })
+    }
+
+    /// Says how memories are coded; before the first is pushed. `parameters` is the section of SPEC 9.
+    ///
+    /// # Errors
+    /// If the parameters do not fit codec and shape, or the codec was set before; or if writing fails.
+    pub fn set_codec(&mut self, codec: &CodecSpec, parameters: &[u8]) -> Result<(), WriteError> {
+        if self.codec.is_some() {
+            return Err(WriteError::Mismatch { what: "codecs set", expected: 0, found: 1 });
+        }
+        let stride = Codec::parse(codec, self.shape, parameters)?.stride();
+        let mut spool = Spool::create(self.folder.path().join("codec"), 0)?;
+        spool.write(parameters)?;
+        self.spools.codec = Some(spool);
+        self.codec = Some((*codec, stride));
+        Ok(())
+    }
+
+    /// Adds a document and gives its number.
+    ///
+    /// # Errors
+    /// If its fields have more than 1 MiB together, or writing fails.
+    pub fn push_document(&mut self, document: &Document) -> Result<u32, WriteError> {
+        let number = self.counts.documents;
+        at_most("bytes of a document record", MAX_DOCUMENT_BYTES, document.record_bytes())?;
+        at_most("number of a document", u64::from(u32::MAX) - 1, number.into())?;
+        self.scratch.clear();
+        document.write(&mut self.scratch);
+        self.spools.documents.write(&self.scratch)?;
+        self.spools.document_index.write(&self.spools.documents.length().to_le_bytes())?;
+        self.counts.documents += 1;
+        Ok(number)
+    }
+
+    /// Adds a reference of `tokens` tokens and gives its number. `key` is the digest of all its memory depends on.
+    ///
+    /// # Errors
+    /// If the text has more than 1 MiB; if there are no tokens, or more than 255; if there is no origin, or one of a
+    /// document that was not pushed, or that ends before it starts; or if writing fails.
+    pub fn push_reference(&mut self, key: &Digest, tokens: u16, text: &str, origins: &[Origin]) -> Result<u32, WriteError> {
+        let reference = self.counts.references;
+        at_most("number of a reference", u64::from(MAX_REFERENCES) - 1, reference.into())?;
+        at_most("tokens of a reference", MAX_POSITIONS.into(), tokens.into())?;
+        at_most("bytes of a reference's text", MAX_REFERENCE_TEXT, text.len() as u64)?;
+        at_most("origins of a reference", u32::MAX.into(), origins.len() as u64)?;
+        if tokens == 0 {
+            return Err(WriteError::Missing { what: "tokens of a reference", remedy: "leave out references without tokens" });
+        }
+        if origins.is_empty() {
+            return Err(WriteError::NoOrigin { reference });
+        }
+        let documents = self.counts.documents;
+        if let Some(origin) = origins.iter().find(|origin| origin.document >= documents || origin.start > origin.end) {
+            let Origin { document, start, end } = *origin;
+            return Err(WriteError::Origin { reference, document, start, end, documents });
+        }
+        let info = ReferenceInfo {
+            key: *key,
+            tokens,
+            text_start: self.counts.text_bytes,
+            text_len: text.len() as u32,
+            first_origin: self.counts.origins,
+            origins: origins.len() as u32,
+        };
+        self.text.push(text.as_bytes())?;
+        for origin in origins {
+            self.spools.origins.write(RawOrigin::new(origin).as_bytes())?;
+        }
+        self.spools.references.write(RawReference::new(&info).as_bytes())?;
+        self.counts.references += 1;
+        self.counts.origins += origins.len() as u64;
+        self.counts.tokens += u64::from(tokens);
+        self.counts.text_bytes += text.len() as u64;
+        self.max_tokens = self.max_tokens.max(tokens);
+        Ok(reference)
+    }
+
+    /// Adds the memory of the reference of the same number: a record as SPEC 10 lays it out.
+    ///
+    /// # Errors
+    /// If no codec is set, the record has another length, or its positions do not ascend; or if writing fails.
+    pub fn push_memory(&mut self, record: &[u8]) -> Result<u32, WriteError> {
+        let Some((_, stride)) = self.codec else {
+            return Err(WriteError::Missing { what: "codec", remedy: "call set_codec before the first push_memory" });
+        };
+        let reference = self.memories;
+        at_most("number of a memory", u64::from(MAX_REFERENCES) - 1, reference.into())?;
+        exactly("bytes of a memory record", stride as u64, record.len() as u64)?;
+        let positions = record.get(..self.shape.slots()).unwrap_or_default();
+        check_positions(positions, self.shape.tokens as usize, MAX_POSITIONS).map_err(|(_, defect)| WriteError::Malformed {
+            what: "memory",
+            reference,
+            defect,
+        })?;
+        self.spools.pack.write(record)?;
+        self.spools.leaves.write(&Digest::of(record).0)?;
+        let highest = positions.iter().copied().filter(|position| *position != EMPTY_SLOT).max();
+        self.max_position = self.max_position.max(highest);
+        self.memories += 1;
+        Ok(reference)
+    }
+
+    /// Adds the embedding of the reference of the same number, `[embedding_dim]`.
+    ///
+    /// # Errors
+    /// If it has another length, holds what is not finite, or is no unit vector; or if writing fails.
+    pub fn push_embedding(&mut self, embedding: &[f32]) -> Result<u32, WriteError> {
+        let reference = self.embeddings;
+        at_most("number of an embedding", u64::from(MAX_REFERENCES) - 1, reference.into())?;
+        exactly("dimensions of an embedding", self.dim.into(), embedding.len() as u64)?;
+        let row: Vec<F32> = embedding.iter().map(|value| F32::new(*value)).collect();
+        check_unit(reference, &row).map_err(|(_, defect)| WriteError::Malformed { what: "embedding", reference, defect })?;
+        self.spools.embeddings.write(row.as_bytes())?;
+        self.embeddings += 1;
+        Ok(reference)
+    }
+
+    /// Adds the search graph, once.
+    ///
+    /// # Errors
+    /// If a list is too long or holds what is no other node of its level, or twice the same; if a graph was set before;
+    /// or if writing fails.
+    pub fn set_graph(&mut self, source: &dyn GraphSource, parameters: GraphParameters) -> Result<(), WriteError> {
+        if self.graph.is_some() {
+            return Err(WriteError::Mismatch { what: "graphs set", expected: 0, found: 1 });
+        }
+        let mut spool = Spool::create(self.folder.path().join("graph"), 0)?;
+        graph::write(&mut spool, source, parameters.m)?;
+        self.graph = Some((parameters, source.nodes(), spool));
+        Ok(())
+    }
+
+    /// Puts the pack together, makes sure that it is on the disk, and renames it to the target.
+    ///
+    /// # Errors
+    /// If memories, embeddings or graph are not as many as references, no codec is set, an identity contradicts what
+    /// was pushed, or writing fails. The target is then as it was before; only if the very last step fails, which puts
+    /// the renaming itself on the disk, it is the new pack already.
+    pub fn finish(
+        self,
+        model: ModelIdentity,
+        precision: &str,
+        embedder: EmbedderIdentity,
+        generator: &str,
+    ) -> Result<PackSummary, WriteError> {
+        let manifest = self.manifest(model, precision, embedder, generator)?;
+        manifest::check(&manifest)?;
+        let encoded = manifest::encode(&manifest)?;
+        let text = self.text.finish()?;
+        let Spools { pack, codec, documents, document_index, references, origins, embeddings, leaves } = self.spools;
+        let codec = codec.ok_or(WriteError::Missing { what: "codec", remedy: "call set_codec" })?;
+        let graph = self.graph.map(|(_, _, spool)| (Tag::GRAPH, spool));
+        let (text_blocks, text_index) = text;
+        let spools = [
+            (Tag::LEAVES, leaves),
+            (Tag::EMBEDDINGS, embeddings),
+            (Tag::REFERENCES, references),
+            (Tag::ORIGINS, origins),
+            (Tag::TEXT_INDEX, text_index),
+            (Tag::TEXT, text_blocks),
+            (Tag::DOCUMENT_INDEX, document_index),
+            (Tag::DOCUMENTS, documents),
+            (Tag::CODEC, codec),
+        ];
+        let mut assembly = Assembly::new(pack);
+        for (tag, spool) in graph.into_iter().chain(spools) {
+            assembly.append(tag, spool)?;
+        }
+        let mut spool = Spool::create(self.folder.path().join("manifest"), 0)?;
+        spool.write(&encoded)?;
+        assembly.append(Tag::MANIFEST, spool)?;
+        let path = self.folder.path().join("pack");
+        let summary = assembly.seal(&path)?;
+        std::fs::rename(&path, &self.target).map_err(io_error(&self.target, "rename the finished pack to"))?;
+        sync_folder(&self.target)?;
+        Ok(summary)
+    }
+
+    fn manifest(&self, model: ModelIdentity, precision: &str, embedder: EmbedderIdentity, generator: &str) -> Result<Manifest, WriteError> {
+        let references = self.counts.references;
+        exactly("number of memories", references.into(), self.memories.into())?;
+        exactly("number of embeddings", references.into(), self.embeddings.into())?;
+        if let Some((_, nodes, _)) = &self.graph {
+            exactly("number of nodes of the graph", references.into(), (*nodes).into())?;
+        }
+        exactly("dimensions of the embedder", self.dim.into(), embedder.dim.into())?;
+        let (ours, theirs) = (self.shape, model.shape);
+        exactly("memory layers of the model", ours.layers.into(), theirs.layers.into())?;
+        exactly("key-value heads of the model", ours.heads.into(), theirs.heads.into())?;
+        exactly("tokens per head of the model", ours.tokens.into(), theirs.tokens.into())?;
+        exactly("head dimension of the model", ours.head_dim.into(), theirs.head_dim.into())?;
+        at_most("tokens of a reference", model.reference_length.into(), self.max_tokens.into())?;
+        if let Some(position) = self.max_position {
+            at_most("position of a token", u64::from(model.reference_length).saturating_sub(1), position.into())?;
+        }
+        let (codec, _) = self.codec.ok_or(WriteError::Missing { what: "codec", remedy: "call set_codec" })?;
+        Ok(Manifest {
+            generator: generator.to_string(),
+            model,
+            precision: precision.to_string(),
+            embedder,
+            codec: codec.to_string(),
+            counts: self.counts,
+            graph: self.graph.as_ref().map(|(parameters, ..)| *parameters),
+        })
+    }
+}
+
+fn create_folder(target: &Path) -> Result<TempDir, WriteError> {
+    let path = target.to_path_buf();
+    let Some(name) = target.file_name().filter(|_| !target.is_dir()) else {
+        return Err(WriteError::TargetIsFolder { path });
+    };
+    let folder = folder_of(target);
+    if !folder.is_dir() {
+        return Err(WriteError::MissingFolder { path, folder: folder.to_path_buf() });
+    }
+    let mut prefix = name.to_os_string();
+    prefix.push(".part-");
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(folder).map_err(io_error(folder, "write into folder"))
+}
+
+fn folder_of(target: &Path) -> &Path {
+    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Waits until the rename is on the disk. Folders cannot be opened for this on Windows, where it is not needed.
+fn sync_folder(target: &Path) -> Result<(), WriteError> {
+    if cfg!(unix) {
+        let folder = folder_of(target);
+        let opened = File::open(folder).and_then(|folder| folder.sync_all());
+        opened.map_err(io_error(folder, "write into folder"))?;
+    }
+    Ok(())
+}
+
+fn at_most(what: &'static str, limit: u64, found: u64) -> Result<(), WriteError> {
+    if found <= limit { Ok(()) } else { Err(WriteError::TooLarge { what, limit, found }) }
+}
+
+fn exactly(what: &'static str, expected: u64, found: u64) -> Result<(), WriteError> {
+    if found == expected { Ok(()) } else { Err(WriteError::Mismatch { what, expected, found }) }
+}

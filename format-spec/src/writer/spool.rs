@@ -1,0 +1,94 @@
+//! A section on its way into the pack: appended to a file, digested as it grows.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::{Digest, WriteError};
+
+/// Bytes gathered before they go to the file.
+const BUFFER_BYTES: usize = 64 << 10;
+
+pub(super) struct Spool {
+    path: PathBuf,
+    file: BufWriter<File>,
+    hasher: blake3::Hasher,
+    length: u64,
+    /// Set by the first failed write: what is in the file then is not known.
+    failed: bool,
+}
+
+/// An error of the system, with the file it concerns.
+pub(super) fn io_error<'a>(path: &'a Path, action: &'static str) -> impl FnOnce(io::Error) -> WriteError + 'a {
+    move |source| WriteError::Io { path: path.to_path_buf(), action, source }
+}
+
+impl Spool {
+    /// A new file whose section begins at byte `start`.
+    pub(super) fn create(path: PathBuf, start: u64) -> Result<Self, WriteError> {
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(io_error(&path, "create"))?;
+        file.seek(SeekFrom::Start(start)).map_err(io_error(&path, "seek in"))?;
+        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
+        Ok(Self { path, file, hasher: blake3::Hasher::new(), length: 0, failed: false })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the section so far.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Digest of the section so far.
+    pub(super) fn digest(&self) -> Digest {
+        self.hasher.finalize().into()
+    }
+
+    /// Appends to the section.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.raw(bytes)?;
+        self.hasher.update(bytes);
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Appends to the file what belongs to no section.
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        if self.failed {
+            return Err(WriteError::Failed { path: self.path.clone() });
+        }
+        let written = self.file.write_all(bytes);
+        self.failed = written.is_err();
+        written.map_err(io_error(&self.path, "write"))
+    }
+
+    /// Appends all of `section` to the file of `self`, deletes its own, and gives its length and its digest.
+    pub(super) fn append(&mut self, section: Self) -> Result<(u64, Digest), WriteError> {
+        let (length, digest) = (section.length, section.digest());
+        let path = section.path.clone();
+        let mut source = section.into_file()?;
+        source.seek(SeekFrom::Start(0)).map_err(io_error(&path, "seek in"))?;
+        if self.failed {
+            return Err(WriteError::Failed { path: self.path.clone() });
+        }
+        let copied = io::copy(&mut source, &mut self.file);
+        self.failed = copied.is_err();
+        let copied = copied.map_err(io_error(&self.path, "write"))?;
+        if copied != length {
+            return Err(WriteError::Mismatch { what: "length of a spooled section", expected: length, found: copied });
+        }
+        std::fs::remove_file(&path).map_err(io_error(&path, "remove"))?;
+        Ok((length, digest))
+    }
+
+    /// The file, with everything written.
+    pub(super) fn into_file(self) -> Result<File, WriteError> {
+        if self.failed {
+            return Err(WriteError::Failed { path: self.path });
+        }
+        let path = self.path;
+        self.file.into_inner().map_err(|error| io_error(&path, "write")(error.into_error()))
+    }
+}
