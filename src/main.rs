@@ -1,1 +1,74 @@
-fn main() {}
+//! The command line of mempack: parse, dispatch, exit code.
+#![forbid(unsafe_code)]
+
+mod cmd;
+mod failure;
+#[cfg(feature = "engine")]
+mod folders;
+#[cfg(feature = "engine")]
+mod interrupt;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Compile reference corpora into memory packs, and decode language models with them.
+///
+/// Exit codes: 0 done; 1 the work failed; 2 usage; 3 the pack is damaged; 4 the pack and the model do not match; 130 interrupted.
+#[derive(Parser)]
+#[command(name = "mempack", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Turn a GGUF file into a Hugging Face folder
+    #[cfg(feature = "engine")]
+    Import(cmd::import::Args),
+    /// Compile a corpus into a memory pack
+    #[cfg(feature = "engine")]
+    Build(cmd::build::Args),
+    /// Show what a pack holds
+    Inspect(cmd::inspect::Args),
+    /// Check every byte of a pack
+    Verify(cmd::verify::Args),
+    /// Find the references nearest to a query
+    #[cfg(feature = "engine")]
+    Search(cmd::search::Args),
+    /// Answer a question with memories from a pack
+    #[cfg(feature = "engine")]
+    Ask(cmd::ask::Args),
+    /// Answer a file of questions and count the exact matches
+    #[cfg(feature = "engine")]
+    Eval(cmd::eval::Args),
+    /// Write a completion script for a shell
+    Completions(cmd::completions::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        #[cfg(feature = "engine")]
+        Command::Import(args) => cmd::import::run(args),
+        #[cfg(feature = "engine")]
+        Command::Build(args) => cmd::build::run(args),
+        Command::Inspect(args) => cmd::inspect::run(args),
+        Command::Verify(args) => cmd::verify::run(args),
+        #[cfg(feature = "engine")]
+        Command::Search(args) => cmd::search::run(args),
+        #[cfg(feature = "engine")]
+        Command::Ask(args) => cmd::ask::run(args),
+        #[cfg(feature = "engine")]
+        Command::Eval(args) => cmd::eval::run(args),
+        Command::Completions(args) => cmd::completions::run::<Cli>(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

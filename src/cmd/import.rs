@@ -1,0 +1,32 @@
+//! `mempack import`: a GGUF file becomes a Hugging Face folder.
+
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The GGUF file: a Llama-shaped model
+    file: PathBuf,
+    /// The folder to write; must not exist yet
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// A tokenizer.json to use instead of the vocabulary in the file
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let progress = Progress::new();
+    let mut begun = false;
+    let summary = mempack_model::import_gguf(&args.file, &args.output, args.tokenizer.as_deref(), &mut |done, total| {
+        if !std::mem::replace(&mut begun, true) {
+            progress.begin("importing", "tensors", Some(total));
+        }
+        progress.set(done);
+    })?;
+    progress.end();
+    println!("{}: {} tensors, {}", args.output.display(), summary.tensors, crate::output::bytes(summary.bytes));
+    Ok(())
+}

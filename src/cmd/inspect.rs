@@ -1,0 +1,101 @@
+//! `mempack inspect`: what a pack holds, as a table or as JSON. Reads the header and the manifest only.
+
+use std::path::PathBuf;
+
+use mempack_format::{Manifest, ModelIdentity};
+use mempack_runtime::MappedPack;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::{bytes, thousands};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The pack
+    pack: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let pack = super::open(&args.pack)?;
+    if args.json {
+        println!("{:#}", json(&pack));
+    } else {
+        print_table(&pack);
+    }
+    Ok(())
+}
+
+/// Bytes that the codec gives one vector, and all bytes of one memory.
+fn memory_bytes(pack: &MappedPack) -> (u64, u64) {
+    let slots = pack.manifest().model.shape.slots() as u64;
+    ((pack.record_bytes() - slots) / (2 * slots), pack.record_bytes())
+}
+
+fn json(pack: &MappedPack) -> Value {
+    let Manifest { generator, model, precision, embedder, codec, counts, graph } = pack.manifest();
+    let (per_vector, per_memory) = memory_bytes(pack);
+    let (major, minor) = pack.version();
+    let sections: Vec<_> = pack
+        .sections()
+        .iter()
+        .map(|s| json!({"name": s.tag.to_string(), "required": s.required, "offset": s.offset, "bytes": s.length, "digest": s.digest.to_string()}))
+        .collect();
+    json!({
+        "id": pack.id().to_string(), "version": format!("{major}.{minor}"), "bytes": pack.bytes(), "generator": generator,
+        "counts": {"documents": counts.documents, "references": counts.references, "origins": counts.origins,
+                   "tokens": counts.tokens, "text_bytes": counts.text_bytes},
+        "codec": {"name": codec, "bytes_per_vector": per_vector, "bytes_per_memory": per_memory},
+        "model": {
+            "name": model.name, "weights": model.weights.to_string(), "adapter": model.adapter.map(|d| d.to_string()),
+            "config": model.config.to_string(), "tokenizer": model.tokenizer.to_string(), "layers": model.layers,
+            "first_memory_layer": model.first_memory_layer, "memory_layers": model.shape.layers, "query_heads": model.query_heads,
+            "key_value_heads": model.shape.heads, "tokens_per_head": model.shape.tokens, "head_dim": model.shape.head_dim,
+            "rope_base": model.rope_base, "prefix_ids": model.prefix_ids, "reference_length": model.reference_length,
+            "reference_template": model.reference_template, "selection": model.selection, "precision": precision,
+        },
+        "embedder": {"name": embedder.name, "digest": embedder.digest.to_string(), "dim": embedder.dim, "metric": embedder.metric,
+                     "max_tokens": embedder.max_tokens},
+        "graph": graph.map(|g| json!({"m": g.m, "ef_construction": g.ef_construction})),
+        "sections": sections,
+    })
+}
+
+fn print_table(pack: &MappedPack) {
+    let Manifest { generator, model, precision, embedder, codec, counts, graph } = pack.manifest();
+    let (per_vector, per_memory) = memory_bytes(pack);
+    let (major, minor) = pack.version();
+    let row = |name: &str, value: String| println!("{name:<12} {value}");
+    row("pack", pack.id().to_string());
+    row("format", format!("{major}.{minor}, {} ({} bytes), written by {generator}", bytes(pack.bytes()), thousands(pack.bytes())));
+    row("documents", thousands(u64::from(counts.documents)));
+    row("references", format!("{} from {} places, {} tokens", thousands(u64::from(counts.references)), thousands(counts.origins), thousands(counts.tokens)));
+    row("text", bytes(counts.text_bytes));
+    row("codec", format!("{codec}, {per_vector} bytes a vector, {} a memory", bytes(per_memory)));
+    row("model", format!("{}, memories computed in {precision}", model.name));
+    print_model(model);
+    row("embedder", format!("{}, {} dimensions, {}, at most {} tokens", embedder.name, embedder.dim, embedder.metric, embedder.max_tokens));
+    row("  digest", embedder.digest.to_string());
+    row("graph", graph.map_or("none".into(), |g| format!("HNSW, m {}, ef_construction {}", g.m, g.ef_construction)));
+    println!("\n{:<10} {:>16} {:>16}  {:>5}  digest", "section", "offset", "bytes", "share");
+    for s in pack.sections() {
+        let share = 100.0 * s.length as f64 / pack.bytes() as f64;
+        println!("{:<10} {:>16} {:>16}  {share:>4.1}%  {:.16}", s.tag.to_string(), thousands(s.offset), thousands(s.length), s.digest.to_string());
+    }
+}
+
+fn print_model(model: &ModelIdentity) {
+    let row = |name: &str, value: String| println!("  {name:<10} {value}");
+    let shape = model.shape;
+    let last = model.first_memory_layer + shape.layers.saturating_sub(1);
+    row("layers", format!("{}, memory in {} to {last}", model.layers, model.first_memory_layer));
+    row("heads", format!("{} query, {} key-value of {} dimensions, {} tokens each", model.query_heads, shape.heads, shape.head_dim, shape.tokens));
+    row("reference", format!("at most {} tokens, {:?} after prefix {:?}", model.reference_length, model.reference_template, model.prefix_ids));
+    row("selection", format!("{}; RoPE base {}", model.selection, model.rope_base));
+    row("weights", model.weights.to_string());
+    row("adapter", model.adapter.map_or("none".into(), |digest| digest.to_string()));
+    row("config", model.config.to_string());
+    row("tokenizer", model.tokenizer.to_string());
+}

@@ -1,0 +1,124 @@
+//! Running the real binary in tests.
+#![allow(dead_code)] // each test file uses its part of this
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::{fs, io::Write as _};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The quick model for tests.
+pub fn tiny() -> PathBuf {
+    root().join("tests/fixtures/tiny")
+}
+
+/// `mempack` in the repository's folder, with the folders that `make` puts in place.
+pub fn mempack<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(args: I) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mempack"));
+    command.args(args).current_dir(root()).env_remove("MEMPACK_MODEL").stdin(Stdio::null());
+    command
+}
+
+/// What a run gave.
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    pub fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Demand success and give standard output.
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "standard error: {}", self.err);
+        self.out
+    }
+
+    /// Demand an exit code and that the message holds all the words.
+    pub fn fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "standard error: {}", self.err);
+        for word in words {
+            assert!(self.err.contains(word), "no {word:?} in: {}", self.err);
+        }
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+    }
+}
+
+/// Run `mempack` to its end.
+pub fn run<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(args: I) -> Ran {
+    Ran::of(mempack(args).output().expect("mempack starts"))
+}
+
+/// Run `mempack` with standard input.
+pub fn run_with_input(args: &[&str], input: &[u8]) -> Ran {
+    let mut child = mempack(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("mempack starts");
+    child.stdin.take().expect("piped").write_all(input).expect("mempack reads its input");
+    Ran::of(child.wait_with_output().expect("mempack ends"))
+}
+
+/// Arguments of a build with the quick model.
+pub fn build_args<'a>(corpus: &'a str, pack: &'a str, more: &[&'a str]) -> Vec<String> {
+    let tiny = tiny();
+    let mut args: Vec<String> = ["build", corpus, "-o", pack, "--model", &tiny.to_string_lossy()].map(String::from).into();
+    args.extend(more.iter().map(|s| (*s).to_owned()));
+    args
+}
+
+/// A folder for one test, and the paths in it.
+pub struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self { dir: TempDir::new().expect("a temporary folder") }
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_string_lossy().into_owned()
+    }
+
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        fs::write(self.dir.path().join(name), content).expect("the temporary folder is writable");
+        self.path(name)
+    }
+
+    /// Build a small corpus with the quick model.
+    pub fn pack(&self, name: &str, corpus: &str, more: &[&str]) -> String {
+        let corpus = self.file(&format!("{name}.jsonl"), corpus);
+        let pack = self.path(&format!("{name}.mpk"));
+        run(build_args(&corpus, &pack, more)).ok();
+        pack
+    }
+
+    /// The names in the folder, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(self.dir.path()).expect("readable").map(|e| e.expect("readable").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// JSON lines.
+pub fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+/// Three short documents, one of them twice.
+pub const SMALL: &str = concat!(
+    r#"{"id": "a", "title": "Nutepril", "text": "Nutepril is used to treat gout. The usual adult dose is 40 mg twice daily."}"#, "\n",
+    r#"{"id": "b", "title": "Sarolide", "text": "Sarolide is a diuretic. Keep it in the refrigerator. Its half-life is 31 hours."}"#, "\n",
+    r#"{"id": "c", "title": "Lease", "text": "The tenant may end the lease with two months' notice.\n\nThe rent is due on the first of the month."}"#, "\n",
+    r#"{"id": "d", "title": "Nutepril", "text": "Nutepril is used to treat gout. The usual adult dose is 40 mg twice daily."}"#, "\n",
+);
