@@ -1,1 +1,65 @@
-//! skeleton
+//! A memory pack at work: mapped, searched, and read by a model that decodes.
+//!
+//! - [`MappedPack`] opens a pack in well under a millisecond, whatever its size, and finds the references nearest to a vector.
+//! - [`MemoryCache`] decodes the memories of references, compares each with its digest on the first touch, and keeps
+//!   those that were used last within a budget of bytes.
+//! - With feature `engine` (which needs libtorch), `Retriever` finds references by text, and `Session` answers questions with a
+//!   model whose chunks read the memories they retrieved.
+//!
+//! Everything that a file says is checked before it is used: a wrong byte is an error that names section and offset.
+//!
+//! ```
+//! use mempack_runtime::{DEFAULT_EF, MappedPack, MemoryCache};
+//! # use mempack_format::*;
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("corpus.mpk");
+//! # let shape = MemoryShape { layers: 1, heads: 1, tokens: 1, head_dim: 2 };
+//! # let mut writer = PackWriter::create(&path, shape, 2)?;
+//! # writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes())?;
+//! # writer.push_document(&Document { id: "leaflet".into(), ..Document::default() })?;
+//! # for (text, embedding) in [("Take two a day.", [0.6, 0.8]), ("Keep it dry.", [1.0, 0.0])] {
+//! #     writer.push_reference(&Digest::of(text.as_bytes()), 4, text, &[Origin { document: 0, start: 0, end: 12 }])?;
+//! #     writer.push_memory(&[[0].as_slice(), [0; 16].as_slice()].concat())?;
+//! #     writer.push_embedding(&embedding)?;
+//! # }
+//! # let digest = Digest::of(b"");
+//! # let model = ModelIdentity {
+//! #     name: "model".into(), weights: digest, adapter: None, config: digest, tokenizer: digest, layers: 1, first_memory_layer: 0,
+//! #     query_heads: 1, shape, rope_base: 1e4, prefix_ids: vec![1], reference_length: 128, reference_template: "{text}".into(),
+//! #     selection: "attention-sum-pre-rope-v1".into(),
+//! # };
+//! # let embedder = EmbedderIdentity { name: "embedder".into(), digest, dim: 2, metric: "cosine".into(), max_tokens: 256 };
+//! # writer.finish(model, "f32", embedder, "example")?;
+//! # let query = [0.8, 0.6];
+//!
+//! let pack = MappedPack::open(&path)?;
+//! let cache = MemoryCache::default();
+//! for hit in pack.search(&query, 5, DEFAULT_EF)? {
+//!     let found = pack.describe(&hit)?;
+//!     println!("{:.2} {} {}..{}: {}", found.score, found.document, found.start, found.end, found.text);
+//!     let memory = cache.get(&pack, hit.reference)?;
+//!     assert_eq!(memory.shape, pack.manifest().model.shape);
+//! }
+//! # assert_eq!(pack.search(&query, 1, DEFAULT_EF)?[0].reference, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
+mod cache;
+mod checked;
+mod describe;
+mod dot;
+#[cfg(feature = "engine")]
+mod engine;
+mod mapped;
+mod search;
+
+pub use cache::{CacheStatistics, DEFAULT_CACHE_BYTES, FetchError, Fetched, MemoryCache};
+pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
+#[cfg(feature = "engine")]
+pub use engine::{
+    Answer, AskError, ChunkReads, IdentityMismatch, MAX_ANSWER_TOKENS, Method, Read, RetrieveError, Retriever, Sampling, Session,
+    SessionError, SessionOptions, Stop,
+};
+pub use mapped::{MapError, MappedPack};
+pub use search::{DEFAULT_EF, EXACT_UP_TO, Hit, SearchError};

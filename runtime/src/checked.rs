@@ -1,0 +1,59 @@
+//! Which memories have been compared with their leaf digests.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Words of a page: a page covers 32,768 references.
+const WORDS: usize = 512;
+
+/// A set of references that only grows, for any number of threads: a bit a reference, in pages that appear when they are needed, so that
+/// an empty set costs next to nothing for a pack of any size.
+#[derive(Debug)]
+pub(crate) struct Checked(Vec<OnceLock<Box<[AtomicU64]>>>);
+
+impl Checked {
+    pub(crate) fn new(references: u32) -> Self {
+        Self((0..(references as usize).div_ceil(64 * WORDS)).map(|_| OnceLock::new()).collect())
+    }
+
+    pub(crate) fn contains(&self, reference: u32) -> bool {
+        let (page, word, bit) = place(reference);
+        let word = self.0.get(page).and_then(OnceLock::get).and_then(|words| words.get(word));
+        word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
+    }
+
+    /// A reference that the set was not made for is left out.
+    pub(crate) fn insert(&self, reference: u32) {
+        let (page, word, bit) = place(reference);
+        let Some(page) = self.0.get(page) else { return };
+        let words = page.get_or_init(|| (0..WORDS).map(|_| AtomicU64::new(0)).collect());
+        if let Some(word) = words.get(word) {
+            // Relaxed: a bit says that bytes of a file that does not change were right; nothing else is published with it.
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+}
+
+fn place(reference: u32) -> (usize, usize, u64) {
+    let word = reference as usize / 64;
+    (word / WORDS, word % WORDS, 1 << (reference % 64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    proptest! {
+        #[test]
+        fn is_a_set(count in 0u32..100_000, inserted in proptest::collection::vec(0u32..100_000, 0..50), asked in proptest::collection::vec(0u32..100_000, 0..50)) {
+            let checked = Checked::new(count);
+            inserted.iter().for_each(|&reference| checked.insert(reference));
+            let set: HashSet<u32> = inserted.iter().copied().filter(|&reference| reference < count.div_ceil(32_768) * 32_768).collect();
+            for reference in asked.iter().chain(&inserted) {
+                prop_assert_eq!(checked.contains(*reference), set.contains(reference));
+            }
+        }
+    }
+}

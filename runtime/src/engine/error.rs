@@ -1,0 +1,137 @@
+//! What goes wrong around a session.
+
+use mempack_format::{Difference, EmbedderIdentity, ModelIdentity};
+use mempack_model::ComputeError;
+
+use crate::{FetchError, SearchError};
+
+/// A pack and a model, or a pack and an embedder, that do not belong together.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the pack does not belong to this {party}: it was built with `{built_with}`, this is `{given}`, and they differ in {}; pass the {party} \
+     that the pack was built with ({option}), or build the pack again with this one", list(.differences, .party)
+)]
+pub struct IdentityMismatch {
+    /// `model` or `embedder`.
+    pub party: &'static str,
+    /// The option of the command line that chooses one.
+    pub option: &'static str,
+    /// Name of the one that the pack was built with.
+    pub built_with: String,
+    /// Name of the one that was given.
+    pub given: String,
+    /// Every field that differs, with what the pack has and what was given; never empty.
+    pub differences: Vec<Difference>,
+}
+
+fn list(differences: &[Difference], party: &str) -> String {
+    let one = |d: &Difference| format!("{} (pack: {}, {party}: {})", d.field, d.pack, d.model);
+    differences.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+impl IdentityMismatch {
+    pub(crate) fn check_model(pack: &ModelIdentity, model: &ModelIdentity) -> Result<(), Self> {
+        refuse("model", "--model", &pack.name, &model.name, pack.differences(model))
+    }
+
+    pub(crate) fn check_embedder(pack: &EmbedderIdentity, embedder: &EmbedderIdentity) -> Result<(), Self> {
+        refuse("embedder", "--embedder", &pack.name, &embedder.name, pack.differences(embedder))
+    }
+}
+
+fn refuse(
+    party: &'static str,
+    option: &'static str,
+    pack: &str,
+    given: &str,
+    differences: Vec<Difference>,
+) -> Result<(), IdentityMismatch> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(IdentityMismatch { party, option, built_with: pack.to_owned(), given: given.to_owned(), differences })
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The pack was built with another model or another embedder.
+    #[error(transparent)]
+    Mismatch(#[from] IdentityMismatch),
+    /// An option has a value that makes no sense.
+    #[error("{option} is {found}; expected {expected}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// Its value.
+        found: String,
+        /// What is accepted.
+        expected: String,
+    },
+    /// The thread that prefetches memories could not be started.
+    #[error("the thread that prefetches memories could not be started: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why nothing was retrieved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetrieveError {
+    /// The embedder failed.
+    #[error("embedding the query: {0}")]
+    Embed(#[source] ComputeError),
+    /// The search failed.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+}
+
+impl RetrieveError {
+    /// Whether the pack is damaged.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Search(error) if error.is_damage())
+    }
+}
+
+/// Why a question was not answered to the end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The question is blank.
+    #[error("the question is empty; ask something")]
+    EmptyQuestion,
+    /// The prompt leaves no room in the model's context.
+    #[error("the prompt has {tokens} tokens, and the model has room for {most}; ask a shorter question")]
+    TooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Most tokens that leave room for one token of an answer.
+        most: usize,
+    },
+    /// The model computed something that is no distribution.
+    #[error("the model's scores for token {token} of the answer hold no finite maximum; the model's weights may be damaged")]
+    Scores {
+        /// Which token of the answer.
+        token: usize,
+    },
+    /// Memories could not be found.
+    #[error(transparent)]
+    Retrieve(#[from] RetrieveError),
+    /// A memory could not be read.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The model failed.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
+}
+
+impl AskError {
+    /// Whether the pack is damaged.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Retrieve(error) => error.is_damage(),
+            Self::Fetch(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+}

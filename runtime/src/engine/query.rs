@@ -1,0 +1,167 @@
+//! Which tokens' text queries for which chunk.
+//!
+//! The rule is that of the reference semantics: a chunk of the prompt retrieves with its own tokens, an unfinished last one
+//! with the last `interval` tokens of the prompt, a chunk that decoding begins with the `interval` tokens before it.
+//!
+//! One choice is ours. Of the tokens in such a window, those of the prompt's template (chat markup and phrases around the
+//! question) are scaffolding: the same for every question, they only pull its embedding towards one point. The query is made
+//! of the window's other tokens, the words of the question and of the answer so far; where there are none, of all of them.
+
+use std::ops::Range;
+
+/// The text of a conversation so far: prompt, then answer. The BOS is not counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Transcript {
+    ids: Vec<u32>,
+    question: Range<usize>,
+    prompt: usize,
+    interval: usize,
+}
+
+impl Transcript {
+    /// `question` says which of the prompt's `ids` are the user's words, `interval` how many tokens make a chunk (above 0).
+    pub(crate) fn new(ids: Vec<u32>, question: Range<usize>, interval: usize) -> Self {
+        Self { prompt: ids.len(), ids, question, interval: interval.max(1) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn prompt(&self) -> &[u32] {
+        self.ids.get(..self.prompt).unwrap_or_default()
+    }
+
+    pub(crate) fn answer(&self) -> &[u32] {
+        self.ids.get(self.prompt..).unwrap_or_default()
+    }
+
+    pub(crate) fn push(&mut self, token: u32) {
+        self.ids.push(token);
+    }
+
+    /// Chunks the prompt takes part in; 1 even for an empty prompt, whose BOS lies in chunk 0.
+    pub(crate) fn prompt_chunks(&self) -> usize {
+        self.prompt.div_ceil(self.interval).max(1)
+    }
+
+    /// The window of token indices that a chunk of the prompt retrieves with.
+    pub(crate) fn prompt_window(&self, chunk: usize) -> Range<usize> {
+        let start = chunk * self.interval;
+        if start + self.interval <= self.prompt {
+            start..start + self.interval
+        } else {
+            self.prompt.saturating_sub(self.interval)..self.prompt
+        }
+    }
+
+    /// The chunk that the token at the end of the transcript begins, if it is one that decoding begins and that retrieves anew.
+    ///
+    /// The first chunk after a prompt of whole chunks would retrieve with the window of the prompt's last chunk: it keeps that
+    /// one's memories, so `None`.
+    pub(crate) fn chunk_begun(&self) -> Option<usize> {
+        (self.len() > self.prompt && self.len().is_multiple_of(self.interval)).then_some(self.len() / self.interval)
+    }
+
+    /// Tokens still to come before the next chunk begins: 1 to `interval`.
+    pub(crate) fn until_next_chunk(&self) -> usize {
+        self.interval - self.len() % self.interval
+    }
+
+    /// The last `interval` tokens.
+    pub(crate) fn last_window(&self) -> Range<usize> {
+        self.len().saturating_sub(self.interval)..self.len()
+    }
+
+    /// The tokens of `window` that make the query (see the module's text).
+    pub(crate) fn query_ids(&self, window: Range<usize>) -> Vec<u32> {
+        query_ids(&self.ids, &self.question, self.prompt, window)
+    }
+}
+
+fn query_ids(ids: &[u32], question: &Range<usize>, prompt: usize, window: Range<usize>) -> Vec<u32> {
+    let all = || window.clone().zip(ids.get(window.clone()).unwrap_or_default().iter().copied());
+    let words: Vec<u32> = all().filter(|(index, _)| question.contains(index) || *index >= prompt).map(|(_, id)| id).collect();
+    if words.is_empty() { all().map(|(_, id)| id).collect() } else { words }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn transcript(prompt: u32, question: Range<usize>) -> Transcript {
+        Transcript::new((0..prompt).collect(), question, 64)
+    }
+
+    #[test]
+    fn chunks_of_a_prompt_use_their_own_tokens_and_an_unfinished_one_the_last_64() {
+        let text = transcript(150, 0..150);
+        assert_eq!(text.prompt_chunks(), 3);
+        assert_eq!((0..3).map(|c| text.prompt_window(c)).collect::<Vec<_>>(), [0..64, 64..128, 86..150]);
+        let short = transcript(10, 0..10);
+        assert_eq!((short.prompt_chunks(), short.prompt_window(0)), (1, 0..10));
+        let whole = transcript(128, 0..128);
+        assert_eq!((whole.prompt_chunks(), whole.prompt_window(1)), (2, 64..128));
+    }
+
+    #[test]
+    fn an_unfinished_chunk_keeps_its_memories_until_it_is_full() {
+        let mut text = transcript(100, 0..100);
+        let begun: Vec<(usize, usize)> = (0..100)
+            .filter_map(|_| {
+                text.push(7);
+                text.chunk_begun().map(|chunk| (text.len(), chunk))
+            })
+            .collect();
+        assert_eq!(begun, [(128, 2), (192, 3)]);
+    }
+
+    #[test]
+    fn the_first_chunk_after_whole_chunks_keeps_the_prompts_last_memories() {
+        let mut text = transcript(64, 0..64);
+        assert_eq!(text.chunk_begun(), None);
+        (0..64).for_each(|_| text.push(7));
+        assert_eq!(text.chunk_begun(), Some(2));
+        assert_eq!(text.last_window(), 64..128);
+    }
+
+    #[test]
+    fn the_template_is_left_out_of_the_query() {
+        // 3 tokens of template, 4 of question, 3 of template, then an answer.
+        let mut text = Transcript::new((0..10).collect(), 3..7, 4);
+        assert_eq!(text.query_ids(0..4), [3]);
+        assert_eq!(text.query_ids(4..8), [4, 5, 6]);
+        assert_eq!(text.query_ids(7..10), [7, 8, 9], "only template: all of it");
+        [10, 11].iter().for_each(|&id| text.push(id));
+        assert_eq!(text.query_ids(text.last_window()), [10, 11]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_query_is_never_empty_and_stays_in_its_window(prompt in 1usize..300, answer in 0usize..300, a in 0usize..300, b in 0usize..300, interval in 1usize..80) {
+            let question = a.min(b).min(prompt)..a.max(b).min(prompt);
+            let mut text = Transcript::new((0..prompt as u32).collect(), question.clone(), interval);
+            (0..answer).for_each(|i| text.push((prompt + i) as u32));
+            let windows = (0..text.prompt_chunks()).map(|c| text.prompt_window(c)).chain([text.last_window()]);
+            for window in windows {
+                prop_assert!(window.len() <= interval && window.end <= text.len());
+                let ids = text.query_ids(window.clone());
+                prop_assert!(!ids.is_empty());
+                prop_assert!(ids.is_sorted() && ids.iter().all(|&id| window.contains(&(id as usize))));
+                let template = |id: u32| (id as usize) < prompt && !question.contains(&(id as usize));
+                prop_assert!(ids.iter().all(|&id| template(id)) || !ids.iter().any(|&id| template(id)));
+            }
+        }
+
+        #[test]
+        fn decoding_begins_a_chunk_every_interval(prompt in 0usize..200, interval in 1usize..70) {
+            let mut text = Transcript::new((0..prompt as u32).collect(), 0..prompt, interval);
+            for _ in 0..200 {
+                let left = text.until_next_chunk();
+                text.push(0);
+                prop_assert_eq!(left == 1, text.chunk_begun().is_some());
+            }
+        }
+    }
+}

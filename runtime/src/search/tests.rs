@@ -1,0 +1,171 @@
+//! Search over points and links made here, right and wrong ones.
+
+use std::sync::OnceLock;
+
+use super::*;
+use proptest::prelude::*;
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+use common::{Random, SHAPE, World, write_pack};
+
+struct Query<'a> {
+    world: &'a World,
+    query: Vec<f32>,
+}
+
+impl Nodes for Query<'_> {
+    fn count(&self) -> u32 {
+        self.world.links.len() as u32
+    }
+
+    fn score(&self, node: u32) -> Result<f32, SearchError> {
+        if node >= self.count() {
+            return Err(ReadError::OutOfRange { what: "reference", index: node.into(), count: self.count().into() }.into());
+        }
+        let row: Vec<F32> = self.world.row(node).iter().map(|&x| F32::new(x)).collect();
+        Ok(dot(&self.query, &row))
+    }
+
+    fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError> {
+        Ok(self.world.links[node as usize].get(level as usize).into_iter().flatten().copied())
+    }
+}
+
+/// Share of the `k` nearest that the graph finds, for queries as the points are distributed.
+fn recall(world: &World, random: &mut Random, clustered: bool, k: usize) -> f64 {
+    let (mut found, queries) = (0, 60);
+    for _ in 0..queries {
+        let near = (random.uniform() * world.links.len() as f32) as u32;
+        let query = random.unit(world.dim, clustered.then(|| world.row(near)), if clustered { 0.1 } else { 1.0 });
+        let nodes = Query { world, query };
+        let wanted = scan(&nodes, k).unwrap();
+        let got = descend(&nodes, world.entry, world.top_level(), k, DEFAULT_EF).unwrap();
+        assert_eq!(got.len(), k.min(world.links.len()));
+        assert!(got.windows(2).all(|pair| Candidate(pair[0]) > Candidate(pair[1])));
+        found += got.iter().filter(|hit| wanted.contains(hit)).count();
+    }
+    found as f64 / (queries * k) as f64
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_graph_finds_what_the_scan_finds(seed: u64, clusters in prop_oneof![Just(0usize), Just(5), Just(40)]) {
+        let mut random = Random(seed);
+        let world = World::scatter(&mut random, 1200, 24, clusters).link(&mut random, 12);
+        let share = recall(&world, &mut random, clusters > 0, 5);
+        prop_assert!(share >= 0.95, "recall {} with {} clusters", share, clusters);
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_scan_is_the_definition(seed: u64, count in 0u32..50, k in 0usize..60) {
+        // Coarse coordinates, so that there are ties.
+        let mut random = Random(seed);
+        let rows: Vec<f32> = (0..count * 2).map(|_| (random.uniform() * 3.0).floor() - 1.0).collect();
+        let world = World { dim: 2, rows, links: vec![Vec::new(); count as usize], entry: 0 };
+        let nodes = Query { world: &world, query: vec![1.0, 0.5] };
+        let mut wanted: Vec<Hit> = (0..count).map(|reference| Hit { reference, score: nodes.score(reference).unwrap() }).collect();
+        wanted.sort_by(|a, b| b.score.total_cmp(&a.score));
+        wanted.truncate(k);
+        prop_assert_eq!(scan(&nodes, k).unwrap(), wanted);
+    }
+
+    #[test]
+    fn hostile_links_end_in_hits_or_an_error(
+        seed: u64,
+        links in proptest::collection::vec(proptest::collection::vec(proptest::collection::vec(0u32..40, 0..8), 0..4), 1..30),
+        entry: u32, top_level in 0u32..40, k in 0usize..50, ef in 0usize..50,
+    ) {
+        let mut random = Random(seed);
+        let mut world = World::scatter(&mut random, links.len() as u32, 4, 0);
+        world.links = links;
+        let count = world.links.len() as u32;
+        let nodes = Query { world: &world, query: random.unit(4, None, 1.0) };
+        match descend(&nodes, entry % (count + 2), top_level, k, ef) {
+            Ok(hits) => prop_assert!(hits.len() <= k && hits.iter().all(|hit| hit.reference < count)),
+            Err(SearchError::Read(ReadError::OutOfRange { index, .. })) => prop_assert!(index >= u64::from(count)),
+            Err(other) => prop_assert!(false, "{}", other),
+        }
+    }
+}
+
+/// The bytes of a pack that is searched through its graph, and its points.
+fn large() -> &'static (Vec<u8>, World) {
+    static LARGE: OnceLock<(Vec<u8>, World)> = OnceLock::new();
+    LARGE.get_or_init(|| {
+        let mut random = Random(11);
+        let world = World::scatter(&mut random, EXACT_UP_TO + 100, 16, 30).link(&mut random, 8);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.mpk");
+        write_pack(&path, &world, SHAPE, Some(8));
+        (std::fs::read(path).unwrap(), world)
+    })
+}
+
+#[test]
+fn a_pack_is_searched_as_the_points_it_was_made_of() {
+    let (bytes, world) = large();
+    let pack = Pack::open(bytes.as_slice()).unwrap();
+    let mut random = Random(12);
+    for _ in 0..20 {
+        let query = random.unit(16, Some(world.row(40)), 0.1);
+        let nodes = Query { world, query: query.clone() };
+        assert_eq!(search_exact(&pack, &query, 5).unwrap(), scan(&nodes, 5).unwrap());
+        let wanted = descend(&nodes, world.entry, world.top_level(), 5, 50).unwrap();
+        assert_eq!(search(&pack, &query, 5, 50).unwrap(), wanted);
+    }
+    assert_eq!(search(&pack, world.row(3), 0, 50).unwrap(), []);
+    assert_eq!(search(&pack, world.row(3), 1, 0).unwrap().len(), 1, "ef is at least k");
+    assert_eq!(search_exact(&pack, world.row(3), usize::MAX).unwrap().len(), world.links.len());
+}
+
+#[test]
+fn queries_that_are_no_vectors_of_the_pack_are_refused() {
+    let pack = Pack::open(large().0.as_slice()).unwrap();
+    assert!(matches!(search(&pack, &[1.0], 5, 10), Err(SearchError::Dimensions { found: 1, expected: 16 })));
+    let mut query = [0.25f32; 16];
+    query[3] = f32::NAN;
+    assert!(matches!(search(&pack, &query, 5, 10), Err(SearchError::NotFinite { index: 3, .. })));
+    assert!(matches!(search_exact(&pack, &query, 5), Err(SearchError::NotFinite { index: 3, .. })));
+}
+
+#[test]
+fn an_embedding_that_is_no_vector_is_named_with_its_place() {
+    let mut bytes = large().0.clone();
+    let section = *Pack::open(bytes.as_slice()).unwrap().sections().iter().find(|section| section.tag == Tag::EMBEDDINGS).unwrap();
+    let at = section.offset as usize + 7 * 16 * 4;
+    bytes[at + 8..at + 12].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    let pack = Pack::open(bytes.as_slice()).unwrap();
+    let error = search_exact(&pack, &[0.25; 16], 1).unwrap_err();
+    let SearchError::Read(ReadError::Damaged(damage)) = &error else { panic!("{error}") };
+    assert_eq!((damage.section, damage.offset), (Tag::EMBEDDINGS, at as u64));
+    assert_eq!(damage.defect, Defect::NotFinite { reference: 7, value: f32::INFINITY });
+    assert!(error.is_damage());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_bytes_give_hits_or_an_error(flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..40), seed: u64) {
+        let mut bytes = large().0.clone();
+        let sections = Pack::open(bytes.as_slice()).unwrap().sections().to_vec();
+        for (index, byte, graph) in flips {
+            let tag = if graph { Tag::GRAPH } else { Tag::EMBEDDINGS };
+            let section = sections.iter().find(|section| section.tag == tag).unwrap();
+            // Half of them in the first page, where the graph's header is.
+            let length = if byte % 2 == 0 { section.length } else { section.length.min(64) };
+            bytes[section.offset as usize + index.index(length as usize)] = byte;
+        }
+        let pack = Pack::open(bytes.as_slice()).unwrap();
+        let query = Random(seed).unit(16, None, 1.0);
+        match search(&pack, &query, 5, 20) {
+            Ok(hits) => prop_assert!(hits.iter().all(|hit| hit.reference < EXACT_UP_TO + 100)),
+            Err(error) => prop_assert!(error.is_damage(), "{}", error),
+        }
+    }
+}

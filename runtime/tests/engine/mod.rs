@@ -1,0 +1,111 @@
+//! The small model, the embedder, and packs that they write, for tests and benches of the session.
+#![allow(dead_code)] // Each test and bench uses its part.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mempack_format::{CodecSpec, Digest, Document, EmbedderIdentity, Memory, ModelIdentity, Origin, PackWriter};
+use mempack_model::{DeviceChoice, Embedder, LoadOptions, Model, Precision, reference_tokens};
+use mempack_runtime::MappedPack;
+use tempfile::TempDir;
+
+/// In f32 on the CPU, with one thread, so that numbers are the same each time.
+fn options() -> LoadOptions {
+    mempack_model::set_threads(1);
+    LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, base: None }
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
+}
+
+/// The small model as it is.
+pub fn tiny() -> Model {
+    Model::load(&repository().join("tests/fixtures/tiny"), &options()).expect("the small model")
+}
+
+/// The small model with another `memory` block: `edits` replace text of its config.json.
+pub fn tiny_with(edits: &[(&str, &str)]) -> Model {
+    let (tiny, folder) = (repository().join("tests/fixtures/tiny"), tempfile::tempdir().expect("a folder"));
+    for file in ["model.safetensors", "tokenizer.json"] {
+        fs::copy(tiny.join(file), folder.path().join(file)).expect("a copy");
+    }
+    let mut config = fs::read_to_string(tiny.join("config.json")).expect("config.json");
+    for (old, new) in edits {
+        assert!(config.contains(old), "config.json has no {old}");
+        config = config.replace(old, new);
+    }
+    fs::write(folder.path().join("config.json"), config).expect("config.json");
+    Model::load(folder.path(), &options()).expect("the small model")
+}
+
+/// Its `stop` list, to be replaced: without it, the small model goes on until its tokens are used up.
+pub const STOP: &str = "\"stop\": [\n   \".\"\n  ]";
+
+/// The embedder that `make` puts in place.
+pub fn embedder() -> Embedder {
+    let folder = std::env::var_os("MEMPACK_EMBEDDER").map_or_else(|| repository().join("models/all-MiniLM-L6-v2"), PathBuf::from);
+    assert!(folder.join("config.json").is_file(), "no embedder in {}: run `make models`, or set MEMPACK_EMBEDDER", folder.display());
+    Embedder::load(&folder, &options()).expect("the embedder")
+}
+
+/// Sheets on things that do not exist.
+pub fn sheets() -> Vec<String> {
+    let names = ["Nutepril", "Dorvanol", "Keltamin", "Orvexa", "Palidrin", "Sumetol", "Tarvicet", "Ulmoxan", "Vendril", "Wextamol"];
+    let uses = ["fever", "cough", "gout", "asthma"];
+    let sheet = |(i, name): (usize, &&str)| {
+        uses.iter().enumerate().map(move |(j, against)| {
+            let (dose, most) = (10 * (i + 1) + j, 3 + (i + j) % 5);
+            format!("{name} {against} form. {name} is used against {against}. The usual dose of {name} is {dose} mg, at most {most} times a day.")
+        })
+    };
+    names.iter().enumerate().flat_map(sheet).collect()
+}
+
+/// A record of codec F32.
+pub fn encode(memory: &Memory) -> Vec<u8> {
+    let mut record = memory.positions.clone();
+    memory.keys.iter().chain(&memory.values).for_each(|value| record.extend_from_slice(&value.to_le_bytes()));
+    record
+}
+
+/// Writes a pack of `texts`, one document each, with the identities given.
+pub fn write_pack_as(path: &Path, texts: &[String], model: &Model, embedder: &Embedder, identities: (ModelIdentity, EmbedderIdentity)) {
+    let shape = model.identity().shape;
+    let mut writer = PackWriter::create(path, shape, embedder.dim() as u32).expect("a writer");
+    writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).expect("the codec");
+    for text in texts {
+        let ids = reference_tokens(model, text).expect("tokens");
+        let memory = model.write(&[ids.as_slice()]).expect("a memory").remove(0);
+        let embedding = embedder.embed(&[text.as_str()]).expect("an embedding");
+        let name = text.split(" form.").next().unwrap_or_default();
+        let document = Document { id: name.to_lowercase().replace(' ', "-"), title: name.into(), ..Document::default() };
+        let document = writer.push_document(&document).expect("a document");
+        let origin = Origin { document, start: 0, end: text.len() as u64 };
+        writer.push_reference(&Digest::of(text.as_bytes()), ids.len() as u16, text, &[origin]).expect("a reference");
+        writer.push_memory(&encode(&memory)).expect("a memory");
+        writer.push_embedding(&embedding).expect("an embedding");
+    }
+    writer.finish(identities.0, "f32", identities.1, "mempack-runtime tests").expect("a pack");
+}
+
+/// A pack of the sheets in a folder of its own.
+pub struct Written {
+    pub folder: TempDir,
+    pub path: PathBuf,
+}
+
+impl Written {
+    pub fn open(&self) -> Arc<MappedPack> {
+        Arc::new(MappedPack::open(&self.path).expect("the pack"))
+    }
+}
+
+/// Writes a pack of the sheets.
+pub fn write_pack(model: &Model, embedder: &Embedder) -> Written {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sheets.mpk");
+    write_pack_as(&path, &sheets(), model, embedder, (model.identity().clone(), embedder.identity().clone()));
+    Written { folder, path }
+}
