@@ -1,0 +1,194 @@
+//! The golden pack of version 1.0: made again it is the same, read it says what was written, damaged it is refused.
+
+mod common;
+#[path = "golden/generate.rs"]
+mod generate;
+
+use common::{GOLDEN, exercise, verify};
+use generate::{DOCUMENTS, REFERENCES};
+use mempack_format::{Defect, EMPTY_SLOT, Memory, OpenError, Pack, Tag, VerifyError};
+
+#[test]
+fn regenerating_gives_the_same_pack() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("golden.mpk");
+    let summary = generate::write(&target).unwrap();
+    let made = std::fs::read(&target).unwrap();
+    assert_eq!(made.len() as u64, summary.bytes);
+    let (made, golden) = (common::Parts::of(&made), common::Parts::golden());
+    for (made, golden) in made.0.iter().zip(&golden.0) {
+        assert_eq!((made.tag, made.flags), (golden.tag, golden.flags));
+        // Another zstd may compress otherwise; that the text is the same, the next test shows of both.
+        if !made.tag.starts_with(b"TEXT") {
+            assert_eq!(made.bytes, golden.bytes, "section {}", String::from_utf8_lossy(&made.tag));
+        }
+    }
+    assert_eq!(made.0.len(), golden.0.len());
+    check_contents(&Pack::open(std::fs::read(&target).unwrap()).unwrap());
+}
+
+#[test]
+fn the_golden_pack_reads_as_it_was_written() {
+    let pack = Pack::open(GOLDEN).unwrap();
+    assert_eq!(pack.id().to_string(), "406efd684d1316f149a4d2e0804bf77f983b072d4e9d67f692f717f33057cf64");
+    assert_eq!(pack.version(), (1, 0));
+    check_contents(&pack);
+}
+
+#[test]
+fn a_pack_reads_at_any_alignment() {
+    for shift in 1..4 {
+        let mut shifted = vec![0xAA; shift];
+        shifted.extend(GOLDEN);
+        check_contents(&Pack::open(&shifted[shift..]).unwrap());
+    }
+}
+
+fn check_contents<D: AsRef<[u8]>>(pack: &Pack<D>) {
+    let manifest = pack.manifest();
+    assert_eq!(manifest.model, generate::model());
+    assert_eq!(manifest.embedder, generate::embedder());
+    assert_eq!((manifest.generator.as_str(), manifest.precision.as_str(), manifest.codec.as_str()), (generate::GENERATOR, "f32", "PQ4x3"));
+    assert_eq!(manifest.graph, Some(generate::GRAPH));
+    assert_eq!((manifest.counts.documents, manifest.counts.references), (DOCUMENTS, REFERENCES));
+    for number in 0..DOCUMENTS {
+        assert_eq!(pack.document(number).unwrap(), generate::document(number));
+    }
+    let (codec, graph) = (pack.codec().unwrap(), pack.graph().unwrap().unwrap());
+    let mut memory = Memory::empty(generate::SHAPE);
+    for reference in 0..REFERENCES {
+        let info = pack.reference(reference).unwrap();
+        assert_eq!((info.key, info.tokens), (generate::key(reference), generate::tokens(reference)));
+        assert_eq!(pack.text(reference).unwrap(), generate::text(reference));
+        assert_eq!(pack.origins(reference).unwrap().collect::<Vec<_>>(), generate::origins(reference));
+        assert_eq!(pack.record(reference).unwrap(), generate::record(reference));
+        pack.check_record(reference).unwrap();
+        let embedding: Vec<f32> = pack.embedding(reference).unwrap().iter().map(|value| value.get()).collect();
+        assert_eq!(embedding, generate::embedding(reference));
+        codec.decode_memory(pack.record(reference).unwrap(), &mut memory).unwrap();
+        check_vectors(reference, &memory);
+        check_lists(&graph, reference);
+    }
+    let report = verify(pack).unwrap();
+    assert_eq!((report.id, report.bytes, report.sections, report.counts), (pack.id(), pack.bytes(), 12, manifest.counts));
+}
+
+/// The vectors as SPEC 9 has them: the tables are ramps, so their entries can be computed.
+fn check_vectors(reference: u32, memory: &Memory) {
+    let record = generate::record(reference);
+    let (slots, dim) = (memory.shape.slots(), memory.shape.head_dim as usize);
+    assert_eq!(memory.positions, record[..slots]);
+    for (kind, vectors) in [&memory.keys, &memory.values].into_iter().enumerate() {
+        for slot in 0..slots {
+            let at = slots + 2 * (kind * slots + slot);
+            let code = u16::from_le_bytes([record[at], record[at + 1]]);
+            let group = kind * 4 + slot / 4;
+            for dimension in 0..dim {
+                let (part, row) = (dimension / 2, code >> (3 * (dimension / 2)) & 7);
+                let value = (group as f32 - 3.5) + part as f32 * 0.25 + f32::from(row) * 0.125 - (dimension % 2) as f32;
+                let expected = if record[slot] == EMPTY_SLOT { 0.0 } else { value };
+                assert_eq!(
+                    vectors[slot * dim + dimension],
+                    expected,
+                    "reference {reference}, kind {kind}, slot {slot}, dimension {dimension}"
+                );
+            }
+        }
+    }
+}
+
+fn check_lists(graph: &mempack_format::Graph<'_>, node: u32) {
+    use mempack_format::GraphSource;
+    let source = generate::Rings;
+    assert_eq!((graph.nodes(), graph.m(), graph.entry(), graph.max_level()), (source.nodes(), 3, Some(source.entry()), 2));
+    assert_eq!(graph.level_of(node), source.level(node));
+    for level in 0..=source.level(node) {
+        let mut expected = Vec::new();
+        source.neighbours(node, level, &mut expected);
+        let found: Vec<u32> = graph.neighbours(node, level).unwrap().iter().map(|id| id.get()).collect();
+        assert_eq!(found, expected, "node {node}, level {level}");
+    }
+    assert!(graph.neighbours(node, source.level(node) + 1).unwrap().is_empty());
+}
+
+/// Runs `check` for all of `0..count`, on every core.
+fn for_all(count: usize, check: impl Fn(usize) + Sync) {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let check = &check;
+            scope.spawn(move || (thread..count).step_by(threads).for_each(check));
+        }
+    });
+}
+
+#[test]
+fn every_flipped_byte_is_refused() {
+    for_all(GOLDEN.len(), |at| {
+        let mut damaged = GOLDEN.to_vec();
+        // Another bit of each byte, and every seventh byte all its bits.
+        damaged[at] ^= if at % 7 == 0 { 0xFF } else { 1 << (at % 8) };
+        if let Ok(Ok(report)) = exercise(&damaged) {
+            panic!("byte {at} was flipped, and the pack was found whole: {report:?}");
+        }
+    });
+}
+
+#[test]
+fn a_flipped_byte_is_reported_where_it_is() {
+    let pack = Pack::open(GOLDEN).unwrap();
+    for section in pack.sections().iter().filter(|section| section.tag != Tag::MANIFEST) {
+        let at = (section.offset + section.length / 2) as usize;
+        let mut damaged = GOLDEN.to_vec();
+        damaged[at] ^= 0x10;
+        let Err(VerifyError::Damaged(damage)) = verify(&Pack::open(&damaged[..]).unwrap()) else { panic!("{}", section.tag) };
+        assert_eq!(damage.section, section.tag);
+        assert!(section.offset <= damage.offset && damage.offset <= at as u64, "{damage}");
+        let named = damage.to_string();
+        assert!(named.contains(&section.tag.to_string()) && named.contains(&damage.offset.to_string()), "{named}");
+    }
+    let memories = *pack.sections().iter().find(|section| section.tag == Tag::MEMORIES).unwrap();
+    let mut damaged = GOLDEN.to_vec();
+    damaged[(memories.offset + 5 * pack.record_bytes() + 3) as usize] ^= 1;
+    let damaged = Pack::open(&damaged[..]).unwrap();
+    let error = damaged.check_record(5).unwrap_err().to_string();
+    assert!(error.contains("memory 5") && error.contains("MEMORIES"), "{error}");
+    damaged.check_record(4).unwrap();
+    let Err(VerifyError::Damaged(damage)) = verify(&damaged) else { panic!() };
+    assert!(matches!(damage.defect, Defect::Leaf { reference: 5, .. }));
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let sections = Pack::open(GOLDEN).unwrap().sections().to_vec();
+    let edges = sections.iter().flat_map(|section| [section.offset as usize, (section.offset + section.length) as usize]);
+    let around = edges.chain([0, 4, 8, 96, 128, 4096]).flat_map(|edge| edge.saturating_sub(2)..edge + 3);
+    let lengths: Vec<usize> = (0..GOLDEN.len()).step_by(64).chain(around).filter(|length| *length < GOLDEN.len()).collect();
+    for length in lengths {
+        match Pack::open(&GOLDEN[..length]).unwrap_err() {
+            OpenError::NotAPack { found } => assert!(length < 4 && found.len() == length, "{length}"),
+            OpenError::Truncated { expected, found } => {
+                assert_eq!((expected, found), (if length < 4096 { 4096 } else { GOLDEN.len() as u64 }, length as u64));
+            }
+            other => panic!("cut at {length}: {other}"),
+        }
+    }
+    let mut longer = GOLDEN.to_vec();
+    longer.push(0);
+    assert!(matches!(Pack::open(&longer[..]), Err(OpenError::TooLong { .. })));
+}
+
+#[test]
+fn verification_reports_progress_and_can_be_ended() {
+    let pack = Pack::open(GOLDEN).unwrap();
+    let mut last = 0;
+    pack.verify(&mut |progress| {
+        assert!(progress.done >= last && progress.done <= progress.total);
+        last = progress.done;
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(last, pack.sections().iter().map(|section| section.length).sum::<u64>());
+    let ended = pack.verify(&mut |_| std::ops::ControlFlow::Break(()));
+    assert!(matches!(ended, Err(VerifyError::Interrupted { .. })));
+}

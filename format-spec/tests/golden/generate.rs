@@ -1,0 +1,162 @@
+//! Makes the golden pack of version 1.0: everything in it follows from the formulas below.
+
+use std::path::Path;
+
+use mempack_format::{
+    CodecSpec, Digest, Document, EmbedderIdentity, GraphParameters, GraphSource, MemoryShape, ModelIdentity, Origin, PackSummary,
+    PackWriter, WriteError,
+};
+
+pub const DOCUMENTS: u32 = 3;
+pub const REFERENCES: u32 = 24;
+pub const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 8 };
+pub const CODEC: CodecSpec = CodecSpec::Pq { m: 4, bits: 3 };
+pub const DIM: u32 = 8;
+pub const GRAPH: GraphParameters = GraphParameters { m: 3, ef_construction: 40 };
+pub const GENERATOR: &str = "mempack-format golden 1.0";
+
+pub fn model() -> ModelIdentity {
+    ModelIdentity {
+        name: "golden model".into(),
+        weights: Digest::of(b"weights"),
+        adapter: Some(Digest::of(b"adapter")),
+        config: Digest::of(b"config"),
+        tokenizer: Digest::of(b"tokenizer"),
+        layers: 6,
+        first_memory_layer: 1,
+        query_heads: 4,
+        shape: SHAPE,
+        rope_base: 10_000.0,
+        // One of every length of an integer in the manifest.
+        prefix_ids: vec![1, 250, 251, 65_535, 65_536],
+        reference_length: 128,
+        reference_template: "{text}".into(),
+        selection: "attention-sum-pre-rope-v1".into(),
+    }
+}
+
+pub fn embedder() -> EmbedderIdentity {
+    let (digest, metric) = (Digest::of(b"embedder"), "cosine".into());
+    EmbedderIdentity { name: "golden embedder".into(), digest, dim: DIM, metric, max_tokens: 256 }
+}
+
+pub fn document(number: u32) -> Document {
+    Document {
+        id: format!("golden-{number}"),
+        title: format!("Dokument № {number}"),
+        license: "Apache-2.0".into(),
+        source: "format-spec/tests/golden/generate.rs".into(),
+        version: "1.0".into(),
+        date: if number == 0 { String::new() } else { format!("2025-01-0{number}") },
+    }
+}
+
+pub fn key(reference: u32) -> Digest {
+    Digest::of(&reference.to_le_bytes())
+}
+
+pub fn tokens(reference: u32) -> u16 {
+    1 + (reference * 11 % 128) as u16
+}
+
+pub fn text(reference: u32) -> String {
+    format!("Reference {reference} — {}.", "одно и то же, ".repeat(reference as usize % 5))
+}
+
+/// One origin, and for every fourth reference another.
+pub fn origins(reference: u32) -> Vec<Origin> {
+    let at = |document, start: u64| Origin { document, start, end: start + text(reference).len() as u64 };
+    let mut origins = vec![at(reference % DOCUMENTS, u64::from(reference) * 1000)];
+    if reference.is_multiple_of(4) {
+        origins.push(at((reference + 1) % DOCUMENTS, u64::from(u32::MAX) + u64::from(reference)));
+    }
+    origins
+}
+
+/// SPEC 9: eight groups, one for each kind, layer and head; every table is a ramp of its own.
+pub fn codec_parameters() -> Vec<u8> {
+    let groups = 2 * SHAPE.layers * SHAPE.heads;
+    let mut bytes = groups.to_le_bytes().to_vec();
+    bytes.extend((0..groups as u16).flat_map(u16::to_le_bytes));
+    for group in 0..groups {
+        for part in 0..4 {
+            for row in 0..8 {
+                for dimension in 0..2 {
+                    let value = (group as f32 - 3.5) + part as f32 * 0.25 + row as f32 * 0.125 - dimension as f32;
+                    bytes.extend(value.to_le_bytes());
+                }
+            }
+        }
+    }
+    bytes
+}
+
+/// SPEC 10: positions, then codes of 12 bits in 2 bytes for keys and for values; references of fewer than four tokens leave slots empty.
+pub fn record(reference: u32) -> Vec<u8> {
+    let slots = SHAPE.slots() as u32;
+    let filled = |slot: u32| slot % SHAPE.tokens < u32::from(tokens(reference));
+    let position = |slot: u32| if filled(slot) { (slot % SHAPE.tokens) * 31 + reference } else { 255 };
+    let mut record: Vec<u8> = (0..slots).map(|slot| position(slot).min(255) as u8).collect();
+    for kind in 0..2 {
+        for slot in 0..slots {
+            let code = reference.wrapping_mul(40_503).wrapping_add(slot * 977 + kind * 31_337) as u16 & 0x0fff;
+            record.extend(if filled(slot) { code.to_le_bytes() } else { [0, 0] });
+        }
+    }
+    record
+}
+
+/// Small integers, brought to length 1.
+pub fn embedding(reference: u32) -> Vec<f32> {
+    let raw: Vec<f64> = (0..DIM).map(|dimension| f64::from((reference * 7 + dimension * dimension * 3) % 11) - 4.5).collect();
+    let length = raw.iter().map(|value| value * value).sum::<f64>().sqrt();
+    raw.iter().map(|value| (value / length) as f32).collect()
+}
+
+/// A ring on every level; a node is on one level more for each factor 3 of its number.
+pub struct Rings;
+
+impl GraphSource for Rings {
+    fn nodes(&self) -> u32 {
+        REFERENCES
+    }
+
+    fn entry(&self) -> u32 {
+        9
+    }
+
+    fn level(&self, node: u32) -> u32 {
+        match node {
+            0 => 0,
+            _ => u32::from(node.is_multiple_of(3)) + u32::from(node.is_multiple_of(9)),
+        }
+    }
+
+    fn neighbours(&self, node: u32, level: u32, out: &mut Vec<u32>) {
+        let ring: Vec<u32> = (0..REFERENCES).filter(|other| self.level(*other) >= level).collect();
+        let at = ring.iter().position(|other| *other == node).unwrap_or(0);
+        let reach = if level == 0 { 2 } else { 1 };
+        for step in (1..=reach).flat_map(|step| [step, ring.len() - step % ring.len()]) {
+            let other = ring[(at + step) % ring.len()];
+            if other != node && !out.contains(&other) {
+                out.push(other);
+            }
+        }
+    }
+}
+
+/// Writes the golden pack.
+pub fn write(target: &Path) -> Result<PackSummary, WriteError> {
+    let mut writer = PackWriter::create(target, SHAPE, DIM)?;
+    writer.set_codec(&CODEC, &codec_parameters())?;
+    for number in 0..DOCUMENTS {
+        writer.push_document(&document(number))?;
+    }
+    for reference in 0..REFERENCES {
+        writer.push_reference(&key(reference), tokens(reference), &text(reference), &origins(reference))?;
+        writer.push_memory(&record(reference))?;
+        writer.push_embedding(&embedding(reference))?;
+    }
+    writer.set_graph(&Rings, GRAPH)?;
+    writer.finish(model(), "f32", embedder(), GENERATOR)
+}
