@@ -1,0 +1,215 @@
+//! tokenizer.json from the vocabulary in a GGUF file's metadata, or one that the user gives.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tokenizers::models::bpe::BPE;
+use tokenizers::normalizers::NFC;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
+
+use super::error::{FETCH, ImportError};
+use super::metadata::Metadata;
+
+const MODEL: &str = "tokenizer.ggml.model";
+const PRE: &str = "tokenizer.ggml.pre";
+const TOKENS: &str = "tokenizer.ggml.tokens";
+const KINDS: &str = "tokenizer.ggml.token_type";
+const MERGES: &str = "tokenizer.ggml.merges";
+const GIVE: &str = "give the model's own tokenizer.json (`--tokenizer FILE`)";
+
+/// Types of tokens, as the GGUF specification numbers them.
+const NORMAL: i64 = 1;
+const UNKNOWN: i64 = 2;
+const CONTROL: i64 = 3;
+const USER_DEFINED: i64 = 4;
+
+/// How Llama 3 splits text: contractions, words with one character before them, up to three digits, the rest, white space.
+const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// How Qwen2 splits text: the same with digits one by one.
+const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// How a byte-level vocabulary wants its text split before merging.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Splitting {
+    /// The rule of GPT-2.
+    Gpt2,
+    /// Digits one by one, then the rule of GPT-2 on what is between them.
+    Digits,
+    Llama3,
+    Qwen2,
+}
+
+impl Splitting {
+    fn of(m: &Metadata<'_>, model_type: &str) -> Result<Self, ImportError> {
+        Ok(match m.str(PRE)? {
+            Some("gpt-2" | "gpt2" | "default") => Self::Gpt2,
+            Some("smollm" | "starcoder" | "refact" | "command-r") => Self::Digits,
+            Some("llama-bpe" | "llama3" | "llama-v3") => Self::Llama3,
+            Some("qwen2" | "deepseek-r1-qwen") => Self::Qwen2,
+            Some(other) => {
+                let expected = "`smollm`, `gpt-2`, `llama-bpe` or `qwen2`";
+                return Err(m.wrong(PRE, expected, format!("`{}`", other.escape_debug()), GIVE));
+            }
+            // Files from before the key was introduced.
+            None if model_type == "qwen2" => Self::Qwen2,
+            None => Self::Gpt2,
+        })
+    }
+
+    fn pre_tokenizer(self) -> Result<PreTokenizerWrapper, tokenizers::Error> {
+        let split = |pattern: &str| -> Result<PreTokenizerWrapper, tokenizers::Error> {
+            let split = Split::new(SplitPattern::Regex(pattern.into()), SplitDelimiterBehavior::Isolated, false)?;
+            Ok(Sequence::new(vec![split.into(), ByteLevel::new(false, true, false).into()]).into())
+        };
+        match self {
+            Self::Gpt2 => Ok(ByteLevel::new(false, true, true).into()),
+            Self::Digits => Ok(Sequence::new(vec![Digits::new(true).into(), ByteLevel::new(false, true, true).into()]).into()),
+            Self::Llama3 => split(LLAMA3),
+            Self::Qwen2 => split(QWEN2),
+        }
+    }
+}
+
+/// The bytes of tokenizer.json: the user's if `given`, else made from the metadata. The model has `rows` ids.
+pub(super) fn tokenizer_json(m: &Metadata<'_>, model_type: &str, rows: u32, given: Option<&Path>) -> Result<Vec<u8>, ImportError> {
+    if let Some(path) = given {
+        return given_tokenizer(m, rows, path);
+    }
+    match m.str(MODEL)? {
+        Some("gpt2") => {}
+        Some("llama") => return Err(m.wrong(MODEL, "`gpt2`, a byte-level vocabulary", "`llama`, a SentencePiece vocabulary", GIVE)),
+        other => return Err(m.wrong(MODEL, "`gpt2`", other.map_or("nothing".into(), |o| format!("`{}`", o.escape_debug())), GIVE)),
+    }
+    let tokens = m.strings(TOKENS)?.ok_or_else(|| m.wrong(TOKENS, "the vocabulary", "nothing", GIVE))?;
+    if tokens.is_empty() || tokens.len() > rows as usize {
+        return Err(m.wrong(TOKENS, format!("1 to {rows} tokens, as the embedding has rows"), tokens.len().to_string(), FETCH));
+    }
+    let mut vocabulary: HashMap<&str, u32> = HashMap::with_capacity(tokens.len());
+    for (id, token) in (0u32..).zip(&tokens) {
+        if let Some(before) = vocabulary.insert(token, id) {
+            return Err(m.wrong(TOKENS, "tokens that differ", format!("`{}` as {before} and as {id}", token.escape_debug()), GIVE));
+        }
+    }
+    let merges = read_merges(m, &vocabulary)?;
+    let splitting = Splitting::of(m, model_type)?;
+    let fail = |e: tokenizers::Error| m.wrong(TOKENS, "a vocabulary that makes a tokenizer", e.to_string(), GIVE);
+    let owned: tokenizers::models::bpe::Vocab = vocabulary.iter().map(|(token, id)| ((*token).to_owned(), *id)).collect();
+    // Llama 3's vocabulary has words that its merges do not make.
+    let model = BPE::builder().vocab_and_merges(owned, merges).ignore_merges(splitting == Splitting::Llama3).build().map_err(fail)?;
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer.with_pre_tokenizer(Some(splitting.pre_tokenizer().map_err(fail)?));
+    tokenizer.with_decoder(Some(ByteLevel::default()));
+    if splitting == Splitting::Qwen2 {
+        tokenizer.with_normalizer(Some(NFC)).map_err(fail)?;
+    }
+    tokenizer.add_tokens(added_tokens(m, &tokens)?).map_err(fail)?;
+    if let (Some(true), Some(bos)) = (m.bool("tokenizer.ggml.add_bos_token")?, m.u32("tokenizer.ggml.bos_token_id")?) {
+        let token = tokens
+            .get(bos as usize)
+            .ok_or_else(|| m.wrong("tokenizer.ggml.bos_token_id", format!("an id below {}", tokens.len()), bos.to_string(), FETCH))?;
+        tokenizer.with_post_processor(Some(begin_with(token, bos).map_err(|e| fail(e.into()))?));
+    }
+    Ok(tokenizer.to_string(false).map_err(fail)?.into_bytes())
+}
+
+/// The pairs that are merged. Their parts and what they make must be tokens.
+fn read_merges(m: &Metadata<'_>, vocabulary: &HashMap<&str, u32>) -> Result<Vec<(String, String)>, ImportError> {
+    let list = m.strings(MERGES)?.ok_or_else(|| m.wrong(MERGES, "the merges of the vocabulary", "nothing", GIVE))?;
+    let mut merges = Vec::with_capacity(list.len());
+    for (number, merge) in list.iter().enumerate() {
+        let wrong = |found: &str| {
+            m.wrong(
+                MERGES,
+                "two tokens with a space between them, that make a third",
+                format!("`{}` as number {number}, {found}", merge.escape_debug()),
+                FETCH,
+            )
+        };
+        let (left, right) = merge.split_once(' ').ok_or_else(|| wrong("which has no space"))?;
+        if [left, right].into_iter().any(|part| part.is_empty() || !vocabulary.contains_key(part)) {
+            return Err(wrong("of which a part is no token"));
+        }
+        if !vocabulary.contains_key([left, right].concat().as_str()) {
+            return Err(wrong("which makes no token"));
+        }
+        merges.push((left.to_owned(), right.to_owned()));
+    }
+    Ok(merges)
+}
+
+/// Tokens that are found in a text as they are, before any splitting: control tokens are special, the user's are not.
+fn added_tokens(m: &Metadata<'_>, tokens: &[&str]) -> Result<Vec<AddedToken>, ImportError> {
+    let Some(kinds) = m.integers(KINDS)? else { return Ok(Vec::new()) };
+    if kinds.len() != tokens.len() {
+        return Err(m.wrong(KINDS, format!("{} types, one a token", tokens.len()), kinds.len().to_string(), FETCH));
+    }
+    let added = |(token, kind): (&&str, &i64)| match *kind {
+        UNKNOWN | CONTROL => Some(AddedToken::from(*token, true)),
+        USER_DEFINED => Some(AddedToken::from(*token, false).normalized(false)),
+        _ => None,
+    };
+    Ok(tokens.iter().zip(&kinds).filter(|(token, _)| !token.is_empty()).filter_map(added).collect())
+}
+
+/// Puts a token before a text where special tokens are asked for.
+fn begin_with(token: &str, id: u32) -> Result<TemplateProcessing, serde_json::Error> {
+    let special = json!({ "SpecialToken": { "id": token, "type_id": 0 } });
+    let [first, second] = ["A", "B"].map(|id| json!({ "Sequence": { "id": id, "type_id": 0 } }));
+    serde_json::from_value(json!({
+        "type": "TemplateProcessing",
+        "single": [special, first],
+        "pair": [special, first, special, second],
+        "special_tokens": { token: { "id": token, "ids": [id], "tokens": [token] } },
+    }))
+}
+
+/// A tokenizer.json of the user: it must be one, and have the same ids for the ordinary tokens of the file.
+fn given_tokenizer(m: &Metadata<'_>, rows: u32, path: &Path) -> Result<Vec<u8>, ImportError> {
+    let bytes = std::fs::read(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
+    let wrong = |expected: &str, found: String| ImportError::Tokenizer {
+        path: path.to_owned(),
+        expected: expected.to_owned(),
+        found,
+        remedy: "give the tokenizer.json of this very model",
+    };
+    let tokenizer = Tokenizer::from_bytes(&bytes).map_err(|e| wrong("a tokenizer.json of the tokenizers library", e.to_string()))?;
+    if let Some(id) = tokenizer.get_vocab(true).into_values().max().filter(|id| *id >= rows) {
+        return Err(wrong(&format!("ids below {rows}"), id.to_string()));
+    }
+    if let (Some(tokens), Some(kinds)) = (m.strings(TOKENS)?, m.integers(KINDS)?) {
+        for (id, (token, kind)) in (0u32..).zip(tokens.iter().zip(&kinds)) {
+            let found = tokenizer.id_to_token(id);
+            if *kind == NORMAL && found.as_deref() != Some(*token) {
+                let found = found.map_or("none".to_owned(), |f| format!("`{}`", f.escape_debug()));
+                return Err(wrong(&format!("`{}` as token {id}", token.escape_debug()), found));
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// tokenizer_config.json: the names of special tokens and the chat template, for programs that read them.
+pub(super) fn tokenizer_config(m: &Metadata<'_>) -> Result<Value, ImportError> {
+    let mut config = Map::new();
+    config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
+    let tokens = m.strings(TOKENS)?.unwrap_or_default();
+    for (field, key) in [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")] {
+        if let Some(token) = m.u32(&format!("tokenizer.ggml.{key}_token_id"))?.and_then(|id| tokens.get(id as usize)) {
+            config.insert(field.into(), json!(token));
+        }
+    }
+    if let Some(add) = m.bool("tokenizer.ggml.add_bos_token")? {
+        config.insert("add_bos_token".into(), json!(add));
+    }
+    if let Some(template) = m.str("tokenizer.chat_template")? {
+        config.insert("chat_template".into(), json!(template));
+    }
+    Ok(Value::Object(config))
+}
