@@ -134,7 +134,7 @@ pub(crate) fn check_shape(shape: MemoryShape) -> Result<(), ManifestError> {
 /// Bytes of a memory record (SPEC 10): a position a slot, then a code a key, then a code a value.
 pub(crate) fn record_bytes(codec: &CodecSpec, shape: MemoryShape) -> Result<u64, ManifestError> {
     let code = codec.code_bytes(shape.head_dim).map_err(crate::CodecError::from)? as u64;
-    // The shape's cap, 2^27 floats, keeps this far below 2^64.
+    // The shape's cap, 2^24 floats, keeps this far below 2^64.
     Ok(shape.slots() as u64 * (1 + 2 * code))
 }
 

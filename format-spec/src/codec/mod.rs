@@ -18,8 +18,8 @@ pub use spec::{CodecSpec, MAX_CODE_BITS, MAX_CODE_PARTS, MAX_HEAD_DIM, SpecError
 use crate::{EMPTY_SLOT, Memory, MemoryShape};
 use spec::Scheme;
 
-/// Most floats of the keys, and again of the values, of one memory: 512 MiB of each.
-pub const MAX_MEMORY_FLOATS: u64 = 1 << 27;
+/// Most floats of the keys, and again of the values, of one memory: 64 MiB of each.
+pub const MAX_MEMORY_FLOATS: u64 = 1 << 24;
 
 /// Which of a token's two vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

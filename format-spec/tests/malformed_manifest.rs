@@ -1,0 +1,248 @@
+//! One test per field of the manifest that says what it must not, and per section whose length contradicts it (SPEC 5).
+//!
+//! The manifest is put together here by SPEC 5 alone, without bincode.
+
+mod common;
+#[allow(dead_code)] // only the identities are needed
+#[path = "golden/generate.rs"]
+mod generate;
+
+use common::{Parts, exercise};
+use mempack_format::{Digest, ManifestError, OpenError, Pack};
+
+/// SPEC 5, integers.
+fn int(value: u64) -> Vec<u8> {
+    match value {
+        0..=250 => vec![value as u8],
+        251..=0xFFFF => [&[251], &(value as u16).to_le_bytes()[..]].concat(),
+        0x1_0000..=0xFFFF_FFFF => [&[252], &(value as u32).to_le_bytes()[..]].concat(),
+        _ => [&[253], &value.to_le_bytes()[..]].concat(),
+    }
+}
+
+fn string(value: &str) -> Vec<u8> {
+    [&int(value.len() as u64), value.as_bytes()].concat()
+}
+
+fn digest(of: &str) -> Vec<u8> {
+    Digest::of(of.as_bytes()).0.to_vec()
+}
+
+/// Every field of the golden manifest, by its name in SPEC 5.
+fn fields() -> Vec<(&'static str, Vec<u8>)> {
+    let ids = generate::model().prefix_ids;
+    let totals = |total: fn(u32) -> u64| (0..generate::REFERENCES).map(total).sum();
+    vec![
+        ("generator", string(generate::GENERATOR)),
+        ("model.name", string("golden model")),
+        ("model.weights", digest("weights")),
+        ("model.adapter", [vec![1], digest("adapter")].concat()),
+        ("model.config", digest("config")),
+        ("model.tokenizer", digest("tokenizer")),
+        ("model.layers", int(6)),
+        ("model.first_memory_layer", int(1)),
+        ("model.query_heads", int(4)),
+        ("model.shape.layers", int(2)),
+        ("model.shape.heads", int(2)),
+        ("model.shape.tokens", int(4)),
+        ("model.shape.head_dim", int(8)),
+        ("model.rope_base", 10_000f64.to_le_bytes().to_vec()),
+        ("model.prefix_ids", [int(ids.len() as u64), ids.iter().flat_map(|id| int(u64::from(*id))).collect()].concat()),
+        ("model.reference_length", int(128)),
+        ("model.reference_template", string("{text}")),
+        ("model.selection", string("attention-sum-pre-rope-v1")),
+        ("precision", string("f32")),
+        ("embedder.name", string("golden embedder")),
+        ("embedder.digest", digest("embedder")),
+        ("embedder.dim", int(8)),
+        ("embedder.metric", string("cosine")),
+        ("embedder.max_tokens", int(256)),
+        ("codec", string("PQ4x3")),
+        ("counts.documents", int(3)),
+        ("counts.references", int(24)),
+        ("counts.origins", int(totals(|reference| generate::origins(reference).len() as u64))),
+        ("counts.tokens", int(totals(|reference| u64::from(generate::tokens(reference))))),
+        ("counts.text_bytes", int(totals(|reference| generate::text(reference).len() as u64))),
+        ("graph", vec![1]),
+        ("graph.m", int(3)),
+        ("graph.ef_construction", int(40)),
+    ]
+}
+
+/// The golden pack with other fields in its manifest, and all digests right.
+fn with(changes: &[(&str, Vec<u8>)]) -> Parts {
+    let mut fields = fields();
+    for (name, value) in changes {
+        fields.iter_mut().find(|field| field.0 == *name).expect(name).1 = value.clone();
+    }
+    let mut parts = Parts::golden();
+    *parts.get("MANIFEST") = fields.into_iter().flat_map(|field| field.1).collect();
+    parts
+}
+
+fn refused(parts: &Parts) -> OpenError {
+    exercise(&parts.assemble()).expect_err("a malformed manifest was read")
+}
+
+fn manifest_error(parts: &Parts) -> ManifestError {
+    match refused(parts) {
+        OpenError::Manifest { source, offset } => {
+            assert_eq!(offset % 4096, 0);
+            source
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn the_manifest_is_what_section_5_says() {
+    let written: Vec<u8> = fields().into_iter().flat_map(|field| field.1).collect();
+    assert_eq!(&written, Parts::golden().get("MANIFEST"));
+}
+
+#[test]
+fn fields_out_of_bounds() {
+    let tokens = |tokens| ("model.shape.tokens", int(tokens));
+    let cases: Vec<(&str, Vec<(&str, Vec<u8>)>)> = vec![
+        ("memory layers", vec![("model.shape.layers", int(0))]),
+        ("memory layers", vec![("model.shape.layers", int(4097))]),
+        ("memory layers", vec![("model.shape.layers", int(u64::from(u32::MAX)))]),
+        ("key-value heads", vec![("model.shape.heads", int(0))]),
+        ("key-value heads", vec![("model.shape.heads", int(u64::from(u32::MAX)))]),
+        ("tokens per head", vec![tokens(0)]),
+        ("tokens per head", vec![tokens(256)]),
+        ("head dimension", vec![("model.shape.head_dim", int(0))]),
+        ("head dimension", vec![("model.shape.head_dim", int(1025))]),
+        ("floats of", vec![("model.shape.layers", int(4096)), ("model.shape.heads", int(4096)), tokens(255), ("model.layers", int(4096))]),
+        ("layers of the model", vec![("model.layers", int(2))]),
+        ("layers of the model", vec![("model.layers", int(4097))]),
+        ("layers of the model", vec![("model.first_memory_layer", int(u64::from(u32::MAX)))]),
+        ("query heads", vec![("model.query_heads", int(0))]),
+        ("query heads", vec![("model.query_heads", int(1))]),
+        ("query heads", vec![("model.query_heads", int(5))]),
+        ("query heads", vec![("model.query_heads", int(5000))]),
+        ("RoPE base", vec![("model.rope_base", 0f64.to_le_bytes().to_vec())]),
+        ("RoPE base", vec![("model.rope_base", f64::NAN.to_le_bytes().to_vec())]),
+        ("RoPE base", vec![("model.rope_base", f64::INFINITY.to_le_bytes().to_vec())]),
+        ("reference length", vec![("model.reference_length", int(0))]),
+        ("reference length", vec![("model.reference_length", int(256))]),
+        ("precision", vec![("precision", string("f16"))]),
+        ("embedding dimensions", vec![("embedder.dim", int(0))]),
+        ("embedding dimensions", vec![("embedder.dim", int(65_537))]),
+        ("metric", vec![("embedder.metric", string("euclid"))]),
+        ("references", vec![("counts.references", int(u64::from(u32::MAX)))]),
+        ("graph m", vec![("graph.m", int(0))]),
+        ("graph m", vec![("graph.m", int(257))]),
+        ("codec", vec![("codec", string("pq4x3"))]),
+    ];
+    for (name, changes) in cases {
+        match manifest_error(&with(&changes)) {
+            ManifestError::Field { field, expected, found } => {
+                assert!(field.starts_with(name), "{name}: {field}");
+                assert!(!expected.is_empty() && !found.is_empty());
+            }
+            other => panic!("{name}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn codecs_unknown_or_unfit() {
+    for codec in ["", "PQ", "PQ3x8", "PQ4x15", "OPQ20_80,Residual2x14,PQ8x10", "SQ8 ", "\0"] {
+        assert!(matches!(manifest_error(&with(&[("codec", string(codec))])), ManifestError::Codec(_)), "{codec}");
+    }
+}
+
+#[test]
+fn wire_forms() {
+    let decode = |name: &str, value: Vec<u8>| match manifest_error(&with(&[(name, value)])) {
+        ManifestError::Decode(_) => {}
+        other => panic!("{name}: {other}"),
+    };
+    // Lengths that no file has, of every width.
+    for length in [u64::MAX, 1 << 60, 1 << 32, 1 << 21] {
+        decode("generator", int(length));
+        decode("model.prefix_ids", int(length));
+    }
+    decode("model.name", [int(2), vec![0xC3, 0x28]].concat());
+    decode("model.adapter", vec![2]);
+    decode("model.layers", int(1 << 32));
+    decode("model.layers", vec![254]);
+    decode("model.layers", vec![255]);
+
+    // The same number in a longer form, and bytes behind the end.
+    for longer in [vec![251, 6, 0], vec![252, 6, 0, 0, 0]] {
+        assert!(matches!(manifest_error(&with(&[("model.layers", longer)])), ManifestError::NotCanonical { .. }));
+    }
+    let mut parts = Parts::golden();
+    parts.get("MANIFEST").push(0);
+    assert!(matches!(manifest_error(&parts), ManifestError::NotCanonical { at } if at as usize == parts.get("MANIFEST").len() - 1));
+    for length in 0..parts.get("MANIFEST").len() - 1 {
+        let mut parts = Parts::golden();
+        parts.get("MANIFEST").truncate(length);
+        assert!(matches!(manifest_error(&parts), ManifestError::Decode(_)), "cut at {length}");
+    }
+}
+
+#[test]
+fn too_large() {
+    let parts = with(&[("generator", string(&"x".repeat(1 << 20)))]);
+    assert!(matches!(manifest_error(&parts), ManifestError::TooLarge { .. }));
+    let parts = with(&[("generator", string(&"x".repeat((1 << 20) - 1000)))]);
+    Pack::open(parts.assemble()).unwrap();
+}
+
+#[test]
+fn digest_of_the_manifest() {
+    let mut file = Parts::golden().assemble();
+    let last = file.len() - 1;
+    file[last] ^= 1;
+    assert!(matches!(exercise(&file), Err(OpenError::ManifestDigest { .. })));
+}
+
+#[test]
+fn counts_against_sections() {
+    let cases = [
+        ("counts.documents", "DOCINDEX"),
+        ("counts.references", "REFS"),
+        ("counts.origins", "ORIGINS"),
+        ("counts.text_bytes", "TEXTINDX"),
+        ("embedder.dim", "EMBED"),
+        ("model.shape.tokens", "MEMORIES"),
+    ];
+    for (field, section) in cases {
+        let most = if field == "counts.origins" || field == "counts.text_bytes" { u64::MAX } else { 0xFFFF };
+        for value in [100, most] {
+            let value = match field {
+                "model.shape.tokens" => value.min(255),
+                "counts.text_bytes" => value.max(1 << 20),
+                _ => value,
+            };
+            match refused(&with(&[(field, int(value))])) {
+                OpenError::SectionLength { tag, .. } => assert_eq!(tag.to_string(), section, "{field} = {value}"),
+                other => panic!("{field} = {value}: {other}"),
+            }
+        }
+    }
+    for section in ["DOCINDEX", "REFS", "ORIGINS", "TEXTINDX", "MEMORIES", "EMBED", "LEAVES"] {
+        let mut longer = Parts::golden();
+        longer.get(section).push(0);
+        let mut shorter = Parts::golden();
+        shorter.get(section).pop();
+        for parts in [longer, shorter] {
+            assert!(matches!(refused(&parts), OpenError::SectionLength { tag, .. } if tag.to_string() == section));
+        }
+    }
+}
+
+#[test]
+fn graph_parameters_and_section_come_together() {
+    let none = [("graph", vec![0]), ("graph.m", vec![]), ("graph.ef_construction", vec![])];
+    assert!(matches!(manifest_error(&with(&none)), ManifestError::Field { field: "graph", .. }));
+    let mut parts = with(&none);
+    parts.0.remove(parts.index("GRAPH"));
+    let file = parts.assemble();
+    let pack = Pack::open(&file[..]).unwrap();
+    common::verify(&pack).unwrap();
+    assert!(pack.graph().unwrap().is_none());
+}
