@@ -1,4 +1,56 @@
-//! The bytes of a memory pack.
+//! The bytes of a memory pack: writer, reader, codec decoding, verification.
+//!
+//! A pack is one immutable file that holds explicit memories (Memory3, arXiv 2407.01178), the embeddings and the graph to
+//! find them by, and the texts and documents they come from. `SPEC.md` in this crate's folder defines every byte; this
+//! crate is one reader and one writer of it, knows nothing of models, and maps no files: [`Pack`] reads from any
+//! `AsRef<[u8]>`. Whatever bytes it is given, it answers with data or with an error that names section and offset.
+//!
+//! Checks come in three strengths (SPEC 15): [`Pack::open`] costs the same for every pack, [`Pack::check_record`] is for
+//! the first touch of a memory, [`Pack::verify`] reads everything.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use mempack_format::*;
+//!
+//! // Memories of one layer, one head, two token slots of two dimensions; embeddings of three dimensions.
+//! let shape = MemoryShape { layers: 1, heads: 1, tokens: 2, head_dim: 2 };
+//! let folder = tempfile::tempdir()?;
+//! let target = folder.path().join("one.mpk");
+//!
+//! let mut writer = PackWriter::create(&target, shape, 3)?;
+//! writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes())?;
+//! let document = writer.push_document(&Document { id: "act-1".into(), title: "An Act".into(), ..Document::default() })?;
+//! let origin = Origin { document, start: 0, end: 20 };
+//! writer.push_reference(&Digest::of(b"all the memory depends on"), 5, "Dogs pay no tax now.", &[origin])?;
+//! // The record: two positions, then keys, then values.
+//! let floats = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+//! let record: Vec<u8> = [0, 3].into_iter().chain(floats.iter().flat_map(|float| float.to_le_bytes())).collect();
+//! writer.push_memory(&record)?;
+//! writer.push_embedding(&[0.0, 0.6, 0.8])?;
+//! # let any = Digest::of(b"");
+//! # let (weights, adapter, config, tokenizer) = (any, None, any, any);
+//! let model = ModelIdentity {
+//!     // ... which weights, which architecture, which tokenizer wrote the memories
+//! #   weights, adapter, config, tokenizer, layers: 2, first_memory_layer: 0, query_heads: 1, rope_base: 10_000.0,
+//! #   prefix_ids: vec![1], reference_length: 128, reference_template: "{text}".into(),
+//! #   selection: "attention-sum-pre-rope-v1".into(),
+//!     name: "a model".into(),
+//!     shape,
+//! };
+//! let embedder = EmbedderIdentity { name: "an embedder".into(), digest: Digest::of(b""), dim: 3, metric: "cosine".into(), max_tokens: 256 };
+//! let summary = writer.finish(model, "f32", embedder, "an example")?;
+//!
+//! let pack = Pack::open(std::fs::read(&target)?)?;
+//! assert_eq!(pack.id(), summary.id);
+//! assert_eq!(pack.text(0)?, "Dogs pay no tax now.");
+//! assert_eq!(pack.document(pack.origins(0)?.next().unwrap().document)?.title, "An Act");
+//! pack.check_record(0)?;
+//! let mut memory = Memory::empty(shape);
+//! pack.codec()?.decode_memory(pack.record(0)?, &mut memory)?;
+//! assert_eq!((memory.keys, memory.values), (floats[..4].to_vec(), floats[4..].to_vec()));
+//! pack.verify(&mut |_progress| ControlFlow::Continue(()))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 

@@ -10,6 +10,9 @@ mod generate;
 use common::{Parts, exercise};
 use mempack_format::{Digest, ManifestError, OpenError, Pack};
 
+/// A field of the manifest, and its bytes.
+type Change = (&'static str, Vec<u8>);
+
 /// SPEC 5, integers.
 fn int(value: u64) -> Vec<u8> {
     match value {
@@ -29,7 +32,7 @@ fn digest(of: &str) -> Vec<u8> {
 }
 
 /// Every field of the golden manifest, by its name in SPEC 5.
-fn fields() -> Vec<(&'static str, Vec<u8>)> {
+fn fields() -> Vec<Change> {
     let ids = generate::model().prefix_ids;
     let totals = |total: fn(u32) -> u64| (0..generate::REFERENCES).map(total).sum();
     vec![
@@ -70,7 +73,7 @@ fn fields() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// The golden pack with other fields in its manifest, and all digests right.
-fn with(changes: &[(&str, Vec<u8>)]) -> Parts {
+fn with(changes: &[Change]) -> Parts {
     let mut fields = fields();
     for (name, value) in changes {
         fields.iter_mut().find(|field| field.0 == *name).expect(name).1 = value.clone();
@@ -103,7 +106,7 @@ fn the_manifest_is_what_section_5_says() {
 #[test]
 fn fields_out_of_bounds() {
     let tokens = |tokens| ("model.shape.tokens", int(tokens));
-    let cases: Vec<(&str, Vec<(&str, Vec<u8>)>)> = vec![
+    let cases: Vec<(&str, Vec<Change>)> = vec![
         ("memory layers", vec![("model.shape.layers", int(0))]),
         ("memory layers", vec![("model.shape.layers", int(4097))]),
         ("memory layers", vec![("model.shape.layers", int(u64::from(u32::MAX)))]),
@@ -155,7 +158,7 @@ fn codecs_unknown_or_unfit() {
 
 #[test]
 fn wire_forms() {
-    let decode = |name: &str, value: Vec<u8>| match manifest_error(&with(&[(name, value)])) {
+    let decode = |name: &'static str, value: Vec<u8>| match manifest_error(&with(&[(name, value)])) {
         ManifestError::Decode(_) => {}
         other => panic!("{name}: {other}"),
     };

@@ -1,0 +1,130 @@
+//! Writing and verifying take no more memory than they say, however large the pack. Alone in its process: it counts
+//! every allocation.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mempack_format::{
+    CodecSpec, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, MemoryShape, ModelIdentity, Origin, Pack,
+    PackWriter, VERIFY_MEMORY_BYTES, WRITER_MEMORY_BYTES,
+};
+
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(now, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `dealloc`, and `alloc` took the pointer from the same allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most that `run` had allocated at once, beyond what was there before.
+fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
+    let before = NOW.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let result = run();
+    (result, PEAK.load(Ordering::Relaxed) - before)
+}
+
+const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 8, head_dim: 16 };
+const DIM: u32 = 32;
+
+struct Chain(u32);
+
+impl GraphSource for Chain {
+    fn nodes(&self) -> u32 {
+        self.0
+    }
+
+    fn entry(&self) -> u32 {
+        0
+    }
+
+    fn level(&self, node: u32) -> u32 {
+        u32::from(node == 0)
+    }
+
+    fn neighbours(&self, node: u32, level: u32, out: &mut Vec<u32>) {
+        let next = (node + 1) % self.0;
+        if level == 0 && next != node {
+            out.push(next);
+        }
+    }
+}
+
+fn write(target: &std::path::Path, references: u32) {
+    let mut writer = PackWriter::create(target, SHAPE, DIM).unwrap();
+    writer.set_codec(&CodecSpec::Bf16, &0u32.to_le_bytes()).unwrap();
+    let mut embedding = vec![0.0; DIM as usize];
+    embedding[1] = 1.0;
+    let slots = SHAPE.slots();
+    let mut record = vec![EMPTY_SLOT; slots];
+    record.resize(slots * (1 + 2 * 32), 0);
+    for reference in 0..references {
+        let document = writer.push_document(&Document { id: reference.to_string(), ..Document::default() }).unwrap();
+        // Words that compress badly, and now and then the longest text there may be.
+        let word = Digest::of(&reference.to_le_bytes()).to_string();
+        let text = if reference % 500 == 0 { "x".repeat(1 << 20) } else { word.repeat(5) };
+        let origin = Origin { document, start: 0, end: text.len() as u64 };
+        writer.push_reference(&Digest::of(text.as_bytes()), 100, &text, &[origin]).unwrap();
+        writer.push_memory(&record).unwrap();
+        writer.push_embedding(&embedding).unwrap();
+    }
+    writer.set_graph(&Chain(references), GraphParameters { m: 8, ef_construction: 8 }).unwrap();
+    let digest = Digest::of(b"");
+    let model = ModelIdentity {
+        name: String::new(),
+        weights: digest,
+        adapter: None,
+        config: digest,
+        tokenizer: digest,
+        layers: 4,
+        first_memory_layer: 1,
+        query_heads: 4,
+        shape: SHAPE,
+        rope_base: 1e4,
+        prefix_ids: vec![1],
+        reference_length: 128,
+        reference_template: "{text}".into(),
+        selection: "attention-sum-pre-rope-v1".into(),
+    };
+    let embedder = EmbedderIdentity { name: String::new(), digest, dim: DIM, metric: "cosine".into(), max_tokens: 512 };
+    writer.finish(model, "f32", embedder, "memory bound").unwrap();
+}
+
+#[test]
+fn memory_does_not_grow_with_the_pack() {
+    let folder = tempfile::tempdir().unwrap();
+    for references in [600, 6000] {
+        let target = folder.path().join("pack.mpk");
+        let ((), written) = peak(|| write(&target, references));
+        let bytes = std::fs::read(&target).unwrap();
+        let (pack, opened) = peak(|| Pack::open(&bytes[..]).unwrap());
+        let (report, verified) = peak(|| pack.verify(&mut |_| ControlFlow::Continue(())).unwrap());
+        let ((), read) = peak(|| (0..references).step_by(100).for_each(|reference| drop(pack.text(reference).unwrap())));
+        println!(
+            "{references} references, {} bytes: {written} writing, {opened} opening, {verified} verifying, {read} reading",
+            report.bytes
+        );
+        assert!(written <= WRITER_MEMORY_BYTES, "{written} bytes while writing");
+        assert!(opened <= 64 << 10, "{opened} bytes while opening");
+        assert!(verified <= VERIFY_MEMORY_BYTES, "{verified} bytes while verifying");
+        assert!(read <= VERIFY_MEMORY_BYTES, "{read} bytes while reading texts");
+    }
+}

@@ -1,0 +1,274 @@
+//! What the writer refuses, and what it leaves behind when it fails.
+
+mod common;
+#[allow(dead_code)] // the pack is written here step by step
+#[path = "golden/generate.rs"]
+mod generate;
+
+use std::fs;
+use std::path::Path;
+
+use common::GOLDEN;
+use generate::{CODEC, DIM, GRAPH, SHAPE};
+use mempack_format::{
+    CodecSpec, Digest, Document, GraphParameters, GraphSource, ManifestError, MemoryShape, ModelIdentity, Origin, PackWriter, WriteError,
+};
+
+fn writer(folder: &Path) -> PackWriter {
+    PackWriter::create(&folder.join("pack.mpk"), SHAPE, DIM).unwrap()
+}
+
+/// A writer with the whole golden content but the graph.
+fn filled(folder: &Path) -> PackWriter {
+    let mut writer = writer(folder);
+    writer.set_codec(&CODEC, &generate::codec_parameters()).unwrap();
+    (0..generate::DOCUMENTS).for_each(|number| assert_eq!(writer.push_document(&generate::document(number)).unwrap(), number));
+    for reference in 0..generate::REFERENCES {
+        let origins = generate::origins(reference);
+        let number = writer.push_reference(&generate::key(reference), generate::tokens(reference), &generate::text(reference), &origins);
+        assert_eq!(number.unwrap(), reference);
+        assert_eq!(writer.push_memory(&generate::record(reference)).unwrap(), reference);
+        assert_eq!(writer.push_embedding(&generate::embedding(reference)).unwrap(), reference);
+    }
+    writer
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_dropped_writer_leaves_the_old_pack_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("pack.mpk"), b"the old pack").unwrap();
+    let writer = filled(folder.path());
+    let parts: Vec<String> = names(folder.path());
+    assert!(parts.len() == 2 && parts[1].starts_with("pack.mpk.part-"), "{parts:?}");
+    assert_eq!(fs::read(folder.path().join("pack.mpk")).unwrap(), b"the old pack");
+    drop(writer);
+    assert_eq!(names(folder.path()), ["pack.mpk"]);
+    assert_eq!(fs::read(folder.path().join("pack.mpk")).unwrap(), b"the old pack");
+}
+
+#[test]
+fn a_finished_writer_leaves_the_new_pack_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("pack.mpk"), b"the old pack").unwrap();
+    let mut writer = filled(folder.path());
+    writer.set_graph(&generate::Rings, GRAPH).unwrap();
+    let summary = writer.finish(generate::model(), "f32", generate::embedder(), generate::GENERATOR).unwrap();
+    assert_eq!(names(folder.path()), ["pack.mpk"]);
+    assert_eq!(fs::metadata(folder.path().join("pack.mpk")).unwrap().len(), summary.bytes);
+    assert_eq!(summary.bytes, GOLDEN.len() as u64);
+}
+
+#[test]
+fn a_finish_that_is_refused_leaves_the_old_pack() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("pack.mpk");
+    fs::write(&target, b"the old pack").unwrap();
+    let finish = |writer: PackWriter, change: &dyn Fn(&mut ModelIdentity)| {
+        let mut model = generate::model();
+        change(&mut model);
+        let error = writer.finish(model, "f32", generate::embedder(), "").unwrap_err();
+        assert_eq!((names(folder.path()), fs::read(&target).unwrap()), (vec!["pack.mpk".to_string()], b"the old pack".to_vec()));
+        error
+    };
+    let mut more = filled(folder.path());
+    more.push_memory(&generate::record(0)).unwrap();
+    assert!(matches!(finish(more, &|_| ()), WriteError::Mismatch { what: "number of memories", expected: 24, found: 25 }));
+    let mut more = filled(folder.path());
+    more.push_embedding(&generate::embedding(0)).unwrap();
+    assert!(matches!(finish(more, &|_| ()), WriteError::Mismatch { what: "number of embeddings", .. }));
+    let mut more = filled(folder.path());
+    more.set_graph(&generate::Rings, GRAPH).unwrap();
+    more.push_reference(&generate::key(0), 1, "", &generate::origins(0)).unwrap();
+    more.push_memory(&generate::record(0)).unwrap();
+    more.push_embedding(&generate::embedding(0)).unwrap();
+    assert!(matches!(finish(more, &|_| ()), WriteError::Mismatch { what: "number of nodes of the graph", .. }));
+    assert!(matches!(finish(writer(folder.path()), &|_| ()), WriteError::Missing { what: "codec", .. }));
+    let error = finish(filled(folder.path()), &|model| model.shape.tokens = 5);
+    assert!(matches!(error, WriteError::Mismatch { what: "tokens per head of the model", expected: 4, found: 5 }));
+    let error = finish(filled(folder.path()), &|model| model.reference_length = 100);
+    assert!(matches!(error, WriteError::TooLarge { what: "tokens of a reference", limit: 100, .. }));
+    let error = finish(filled(folder.path()), &|model| model.rope_base = f64::NAN);
+    assert!(matches!(error, WriteError::Manifest(ManifestError::Field { field: "RoPE base", .. })));
+    let error = finish(filled(folder.path()), &|model| model.reference_template = "x".repeat(1 << 20));
+    assert!(matches!(error, WriteError::Manifest(ManifestError::TooLarge { .. })));
+    let mut embedder = generate::embedder();
+    embedder.dim = 9;
+    let error = filled(folder.path()).finish(generate::model(), "f32", embedder, "").unwrap_err();
+    assert!(matches!(error, WriteError::Mismatch { what: "dimensions of the embedder", .. }));
+    let error = filled(folder.path()).finish(generate::model(), "f16", generate::embedder(), "").unwrap_err();
+    assert!(matches!(error, WriteError::Manifest(ManifestError::Field { field: "precision", .. })));
+}
+
+#[test]
+fn targets_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = |target: &Path| PackWriter::create(target, SHAPE, DIM).map(|_| ()).unwrap_err();
+    assert!(matches!(create(folder.path()), WriteError::TargetIsFolder { .. }));
+    assert!(matches!(create(Path::new("/")), WriteError::TargetIsFolder { .. }));
+    assert!(matches!(create(&folder.path().join("no/such/pack.mpk")), WriteError::MissingFolder { .. }));
+    let file = folder.path().join("file");
+    fs::write(&file, b"").unwrap();
+    assert!(matches!(create(&file.join("pack.mpk")), WriteError::MissingFolder { .. }));
+    let error = create(&folder.path().join("no/such/pack.mpk")).to_string();
+    assert!(error.contains("no/such") && error.contains("make it first"), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_to() {
+    // Nobody may make files in /proc, not even root.
+    let error = PackWriter::create(Path::new("/proc/pack.mpk"), SHAPE, DIM).map(|_| ()).unwrap_err();
+    let WriteError::Io { path, .. } = &error else { panic!("{error}") };
+    assert!(path == Path::new("/proc") && error.to_string().contains("/proc"), "{error}");
+}
+
+#[test]
+fn shapes_and_codecs_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("pack.mpk");
+    let huge = MemoryShape { layers: 4096, heads: 4096, tokens: 255, head_dim: 1024 };
+    for shape in
+        [MemoryShape { layers: 0, ..SHAPE }, MemoryShape { tokens: 256, ..SHAPE }, MemoryShape { head_dim: u32::MAX, ..SHAPE }, huge]
+    {
+        assert!(matches!(PackWriter::create(&target, shape, DIM), Err(WriteError::Manifest(ManifestError::Field { .. }))));
+    }
+    let mut writer = writer(folder.path());
+    assert!(matches!(writer.push_memory(&generate::record(0)), Err(WriteError::Missing { what: "codec", .. })));
+    assert!(matches!(writer.set_codec(&CodecSpec::Pq { m: 3, bits: 8 }, &[]), Err(WriteError::Codec(_))));
+    assert!(matches!(writer.set_codec(&CODEC, &[0; 4]), Err(WriteError::Codec(_))));
+    writer.set_codec(&CODEC, &generate::codec_parameters()).unwrap();
+    assert!(matches!(writer.set_codec(&CODEC, &generate::codec_parameters()), Err(WriteError::Mismatch { .. })));
+}
+
+#[test]
+fn documents_and_references_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path());
+    let large = Document { title: "x".repeat(1 << 20), ..Document::default() };
+    assert!(matches!(writer.push_document(&large), Err(WriteError::TooLarge { .. })));
+    writer.push_document(&Document::default()).unwrap();
+    let key = Digest::of(b"");
+    let at = |document, start, end| [Origin { document, start, end }];
+    let mut push = |tokens, text: &str, origins: &[Origin]| writer.push_reference(&key, tokens, text, origins).unwrap_err();
+    assert!(matches!(push(0, "", &at(0, 0, 1)), WriteError::Missing { .. }));
+    assert!(matches!(push(256, "", &at(0, 0, 1)), WriteError::TooLarge { .. }));
+    assert!(matches!(push(1, &"x".repeat((1 << 20) + 1), &at(0, 0, 1)), WriteError::TooLarge { .. }));
+    assert!(matches!(push(1, "", &[]), WriteError::NoOrigin { reference: 0 }));
+    assert!(matches!(push(1, "", &at(1, 0, 1)), WriteError::Origin { document: 1, documents: 1, .. }));
+    assert!(matches!(push(1, "", &at(0, 2, 1)), WriteError::Origin { start: 2, end: 1, .. }));
+    // Nothing refused has a number.
+    assert_eq!(writer.push_reference(&key, 1, "", &at(0, 1, 1)).unwrap(), 0);
+}
+
+#[test]
+fn memories_and_embeddings_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path());
+    writer.set_codec(&CODEC, &generate::codec_parameters()).unwrap();
+    let record = generate::record(0);
+    assert!(matches!(writer.push_memory(&record[1..]), Err(WriteError::Mismatch { expected: 80, found: 79, .. })));
+    for (slot, position) in [(1, 0), (1, 200)] {
+        let mut record = generate::record(5);
+        record[slot] = position;
+        assert!(matches!(writer.push_memory(&record), Err(WriteError::Malformed { what: "memory", reference: 0, .. })));
+    }
+    let embedding = generate::embedding(0);
+    assert!(matches!(writer.push_embedding(&embedding[1..]), Err(WriteError::Mismatch { .. })));
+    for value in [f32::NAN, f32::INFINITY, 2.0] {
+        let mut embedding = embedding.clone();
+        embedding[3] = value;
+        assert!(matches!(writer.push_embedding(&embedding), Err(WriteError::Malformed { what: "embedding", .. })));
+    }
+    assert_eq!((writer.push_memory(&record).unwrap(), writer.push_embedding(&embedding).unwrap()), (0, 0));
+}
+
+/// Three nodes, the first on level 1, with one list replaced.
+struct Bent {
+    at: (u32, u32),
+    list: Vec<u32>,
+    entry: u32,
+    top: u32,
+}
+
+impl GraphSource for Bent {
+    fn nodes(&self) -> u32 {
+        3
+    }
+
+    fn entry(&self) -> u32 {
+        self.entry
+    }
+
+    fn level(&self, node: u32) -> u32 {
+        if node == 0 { self.top } else { 0 }
+    }
+
+    fn neighbours(&self, node: u32, level: u32, out: &mut Vec<u32>) {
+        if (node, level) == self.at {
+            out.extend(&self.list);
+        }
+    }
+}
+
+#[test]
+fn graphs_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let parameters = |m| GraphParameters { m, ef_construction: 1 };
+    let set = |graph: Bent, m| writer(folder.path()).set_graph(&graph, parameters(m));
+    let bent = |at, list: &[u32]| set(Bent { at, list: list.to_vec(), entry: 0, top: 1 }, 1);
+    assert!(bent((1, 0), &[0, 2]).is_ok());
+    for (list, wrong) in [(&[3][..], "no node"), (&[1], "the node itself"), (&[0, 0], "listed twice"), (&[0, 2, 0], "one of more than fit")]
+    {
+        assert!(matches!(bent((1, 0), list), Err(WriteError::Graph { node: 1, level: 0, problem, .. }) if problem == wrong));
+    }
+    assert!(matches!(bent((0, 1), &[1]), Err(WriteError::Graph { level: 1, problem: "not on that level", .. })));
+    let plain = |entry, top| Bent { at: (0, 0), list: vec![], entry, top };
+    assert!(matches!(set(plain(1, 1), 1), Err(WriteError::Graph { problem: "no entry of the highest level", .. })));
+    assert!(matches!(set(plain(3, 0), 1), Err(WriteError::Graph { .. })));
+    assert!(matches!(set(plain(0, 32), 1), Err(WriteError::TooLarge { .. })));
+    assert!(matches!(set(plain(0, 1), 0), Err(WriteError::Missing { .. })));
+    assert!(matches!(set(plain(0, 1), 257), Err(WriteError::TooLarge { .. })));
+    let mut twice = writer(folder.path());
+    twice.set_graph(&plain(0, 1), parameters(1)).unwrap();
+    assert!(matches!(twice.set_graph(&plain(0, 1), parameters(1)), Err(WriteError::Mismatch { .. })));
+}
+
+/// Run by the test below where no file may grow beyond 1 MiB.
+#[cfg(unix)]
+#[test]
+#[ignore = "is run in a process of its own by a_full_disk"]
+fn on_a_full_disk() {
+    let folder = std::path::PathBuf::from(std::env::var_os("MEMPACK_TEST_FOLDER").unwrap());
+    let mut writer = filled(&folder);
+    let error = (0..100_000).find_map(|_| writer.push_memory(&generate::record(1)).err()).expect("the disk is not full");
+    let WriteError::Io { path, .. } = &error else { panic!("{error}") };
+    assert!(path.starts_with(&folder) && error.to_string().contains("write elsewhere"), "{error}");
+    // From now on the file's contents are not known: nothing more is taken, and nothing finished.
+    assert!(matches!(writer.push_memory(&generate::record(1)), Err(WriteError::Failed { .. })));
+    assert!(writer.finish(generate::model(), "f32", generate::embedder(), "").is_err());
+    assert_eq!(names(&folder), ["pack.mpk"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("pack.mpk"), b"the old pack").unwrap();
+    // A limit on the size of files stands for the disk: blocks of 512 or 1,024 bytes, depending on the shell.
+    let script = "trap '' XFSZ; ulimit -f 1024 && exec \"$0\" --exact on_a_full_disk --ignored";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .env("MEMPACK_TEST_FOLDER", folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    assert_eq!(fs::read(folder.path().join("pack.mpk")).unwrap(), b"the old pack");
+}
