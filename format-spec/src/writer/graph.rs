@@ -45,14 +45,13 @@ pub(super) fn write(spool: &mut Spool, source: &dyn GraphSource, m: u32) -> Resu
     if nodes > 0 && (entry >= nodes || source.level(entry) != max_level) {
         return Err(WriteError::Graph { node: entry, level: max_level, found: entry.into(), problem: "no entry of the highest level" });
     }
-    let (m_, reserved) = (m.into(), 0.into());
     let header = RawGraph {
-        m: m_,
+        m: m.into(),
         entry: entry.into(),
         max_level: max_level.into(),
         nodes: nodes.into(),
         upper_lists: upper_lists.into(),
-        reserved,
+        reserved: 0.into(),
     };
     spool.write(header.as_bytes())?;
     let mut list = Vec::new();
@@ -62,7 +61,8 @@ pub(super) fn write(spool: &mut Spool, source: &dyn GraphSource, m: u32) -> Resu
     let mut start = 0u32;
     for node in 0..nodes {
         spool.write(&start.to_le_bytes())?;
-        start += source.level(node);
+        // Cannot exceed `upper_lists`, unless the source answers otherwise than before.
+        start = start.saturating_add(source.level(node));
     }
     spool.write(&start.to_le_bytes())?;
     for node in 0..nodes {
