@@ -193,7 +193,8 @@ impl PackWriter {
         Ok(reference)
     }
 
-    /// Adds the memory of the reference of the same number: a record as SPEC 10 lays it out.
+    /// Adds the memory of the reference of the same number: a record as SPEC 10 lays it out. Its codes are not decoded;
+    /// those that are none are found by [`crate::Pack::verify`].
     ///
     /// # Errors
     /// If no codec is set, the record has another length, or its positions do not ascend; or if writing fails.
