@@ -1,0 +1,205 @@
+//! What an embedder's folder says of itself: architecture, pooling, length.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::LoadError;
+use crate::fields::{Fields, read_object};
+
+/// Most of any count in a configuration: far past any model there is, and small enough that products fit in 64 bits.
+const COUNT_CAP: u32 = 1 << 24;
+const FETCH: &str = "use the folder of a sentence-embedding model, as all-MiniLM-L6-v2 or BGE-M3";
+
+/// How the feed-forward part bends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activation {
+    /// `gelu` by the error function.
+    Gelu,
+    /// `gelu` by its approximation with tanh.
+    GeluTanh,
+}
+
+impl Activation {
+    /// The name that libtorch has for the approximation.
+    pub(super) fn approximation(self) -> &'static str {
+        match self {
+            Self::Gelu => "none",
+            Self::GeluTanh => "tanh",
+        }
+    }
+}
+
+/// How the states of a text's tokens become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// The mean over all tokens, the special ones included.
+    Mean,
+    /// The state of the first token.
+    Cls,
+}
+
+/// The architecture of an encoder, from config.json.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct EncoderConfig {
+    pub layers: u32,
+    pub hidden: u32,
+    pub intermediate: u32,
+    pub heads: u32,
+    pub vocabulary: u32,
+    /// Rows of the table of positions.
+    pub positions: u32,
+    /// The row of a text's first token: 0 for BERT; RoBERTa keeps the rows up to that of its padding token free.
+    pub first_position: u32,
+    pub types: u32,
+    pub norm_eps: f64,
+    pub activation: Activation,
+}
+
+impl EncoderConfig {
+    /// Reads config.json.
+    pub(super) fn load(path: &Path) -> Result<Self, LoadError> {
+        let object = read_object(path, FETCH)?;
+        let f = Fields::new(path, &object);
+        let expected = "`bert`, `roberta` or `xlm-roberta`";
+        let model_type = f.required("model_type", expected, f.str("model_type")?)?;
+        let offset = match model_type {
+            "bert" => false,
+            "roberta" | "xlm-roberta" | "camembert" => true,
+            other => return Err(f.refuse("model_type", expected, format!("`{other}`"), "use an embedder of one of these shapes")),
+        };
+        let count = |name: &str| -> Result<u32, LoadError> {
+            let n = f.required(name, "a count", f.u32(name)?)?;
+            let expected = || format!("a count from 1 to {COUNT_CAP}");
+            if (1..=COUNT_CAP).contains(&n) { Ok(n) } else { Err(f.refuse(name, expected(), n.to_string(), "correct the file")) }
+        };
+        let (hidden, heads) = (count("hidden_size")?, count("num_attention_heads")?);
+        if hidden % heads != 0 {
+            return Err(f.refuse("num_attention_heads", format!("a divisor of {hidden}"), heads.to_string(), "correct the file"));
+        }
+        let positions = count("max_position_embeddings")?;
+        let first_position = if offset { f.u32("pad_token_id")?.unwrap_or(1).saturating_add(1) } else { 0 };
+        // Less than a first and a last token is no room for a text.
+        if positions.saturating_sub(first_position) < 2 {
+            let expected = format!("at least {}", u64::from(first_position) + 2);
+            return Err(f.refuse("max_position_embeddings", expected, positions.to_string(), "correct the file"));
+        }
+        let activation = match f.str("hidden_act")?.unwrap_or("gelu") {
+            "gelu" => Activation::Gelu,
+            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
+            other => return Err(f.refuse("hidden_act", "`gelu`", format!("`{other}`"), "use a model with this activation")),
+        };
+        let kind = f.str("position_embedding_type")?.unwrap_or("absolute");
+        if kind != "absolute" {
+            return Err(f.refuse("position_embedding_type", "`absolute`", format!("`{kind}`"), "use a model with absolute positions"));
+        }
+        Ok(Self {
+            layers: count("num_hidden_layers")?,
+            hidden,
+            intermediate: count("intermediate_size")?,
+            heads,
+            vocabulary: count("vocab_size")?,
+            positions,
+            first_position,
+            types: count("type_vocab_size")?,
+            norm_eps: f.f64("layer_norm_eps")?.unwrap_or(if offset { 1e-5 } else { 1e-12 }),
+            activation,
+        })
+    }
+
+    /// Most tokens of a text.
+    pub(super) fn most_tokens(&self) -> u32 {
+        self.positions - self.first_position
+    }
+
+    /// The fields that change what is computed, one a line.
+    pub(super) fn canonical(&self) -> String {
+        format!(
+            "layers {}\nhidden {}\nintermediate {}\nheads {}\nvocabulary {}\nfirst position {}\nnorm epsilon {:e}\nactivation {:?}\n",
+            self.layers, self.hidden, self.intermediate, self.heads, self.vocabulary, self.first_position, self.norm_eps, self.activation
+        )
+    }
+}
+
+/// The pooling of a folder: what `1_Pooling/config.json` says, else the mean, which is what the sentence-transformers library
+/// takes for a folder without one.
+pub(super) fn load_pooling(folder: &Path, hidden: u32) -> Result<Pooling, LoadError> {
+    check_modules(folder)?;
+    let path = folder.join("1_Pooling").join("config.json");
+    if !path.exists() {
+        return Ok(Pooling::Mean);
+    }
+    let object = read_object(&path, FETCH)?;
+    let f = Fields::new(&path, &object);
+    if let Some(dim) = f.u32("word_embedding_dimension")?.filter(|dim| *dim != hidden) {
+        return Err(f.refuse(
+            "word_embedding_dimension",
+            format!("{hidden}, the model's"),
+            dim.to_string(),
+            "the pooling is of another model",
+        ));
+    }
+    let remedy = "use an embedder with mean or CLS pooling";
+    if let Some(mode) = f.str("pooling_mode")? {
+        return match mode {
+            "mean" => Ok(Pooling::Mean),
+            "cls" => Ok(Pooling::Cls),
+            other => Err(f.refuse("pooling_mode", "`mean` or `cls`", format!("`{other}`"), remedy)),
+        };
+    }
+    let mut modes: Vec<&str> = Vec::new();
+    for name in object.keys().filter(|name| name.starts_with("pooling_mode_")) {
+        if f.bool(name)?.unwrap_or(false) {
+            modes.push(name);
+        }
+    }
+    match modes.as_slice() {
+        ["pooling_mode_mean_tokens"] => Ok(Pooling::Mean),
+        ["pooling_mode_cls_token"] => Ok(Pooling::Cls),
+        [] => Err(f.refuse("pooling_mode_mean_tokens", "one pooling to be true", "none", remedy)),
+        others => Err(f.refuse(others[0], "pooling_mode_mean_tokens or pooling_mode_cls_token alone", others.join(" and "), remedy)),
+    }
+}
+
+/// Refuses a folder whose `modules.json` has more steps than encoder, pooling and normalisation: without them the vectors would
+/// be those of another model.
+fn check_modules(folder: &Path) -> Result<(), LoadError> {
+    let path = folder.join("modules.json");
+    if !path.exists() {
+        return Ok(());
+    }
+    let bytes = crate::fields::read_file(&path, "file", FETCH)?;
+    let modules: Value = serde_json::from_slice(&bytes).map_err(|source| LoadError::Json { path: path.clone(), source })?;
+    for module in modules.as_array().into_iter().flatten() {
+        let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
+        let last = kind.rsplit('.').next().unwrap_or_default();
+        let place = module.get("path").and_then(Value::as_str).unwrap_or_default();
+        if !matches!(last, "Transformer" | "Normalize") && (last, place) != ("Pooling", "1_Pooling") {
+            return Err(LoadError::Field {
+                path,
+                field: "type".into(),
+                expected: "Transformer, Pooling in 1_Pooling and Normalize".into(),
+                found: format!("`{kind}` in `{place}`"),
+                remedy: "use an embedder without further steps".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Most tokens of a text as `sentence_bert_config.json` says, if it does.
+pub(super) fn load_max_tokens(folder: &Path) -> Result<Option<u32>, LoadError> {
+    let path = folder.join("sentence_bert_config.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let object = read_object(&path, FETCH)?;
+    let f = Fields::new(&path, &object);
+    if f.bool("do_lower_case")?.unwrap_or(false) {
+        return Err(f.refuse("do_lower_case", "false", "true", "use an embedder whose tokenizer.json does this itself"));
+    }
+    match f.u32("max_seq_length")? {
+        Some(n) if n < 2 => Err(f.refuse("max_seq_length", "at least 2", n.to_string(), "correct the file")),
+        n => Ok(n),
+    }
+}

@@ -1,0 +1,110 @@
+//! The embedder: an encoder behind its tokenizer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mempack_format::{Digest, EmbedderIdentity};
+use tokenizers::{Tokenizer, TruncationParams};
+
+use super::config::load_max_tokens;
+use super::encoder::Encoder;
+use crate::fields::read_file;
+use crate::{ComputeError, LoadError, LoadOptions};
+
+/// Maps text to unit vectors whose inner product is the texts' likeness.
+///
+/// A folder of a sentence-embedding model: BERT or XLM-RoBERTa, mean or CLS pooling. It is `Send`; [`share`](Self::share) gives
+/// each thread its own.
+pub struct Embedder {
+    encoder: Encoder,
+    tokenizer: Arc<Tokenizer>,
+    identity: EmbedderIdentity,
+}
+
+impl Embedder {
+    /// Loads an embedder's folder: what [`Encoder::load`] reads, and `tokenizer.json`.
+    ///
+    /// Texts are cut to the tokens that `sentence_bert_config.json` allows, else to those that tokenizer.json does, else to
+    /// those there are positions for. What tokenizer.json says about padding is for other programs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Encoder::load`]; a tokenizer that cannot be read or has ids the model does not.
+    pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
+        let (encoder, checkpoint) = Encoder::load_with_checkpoint(folder, options)?;
+        let path = folder.join("tokenizer.json");
+        let bytes = read_file(&path, "tokenizer", "put the embedder's tokenizer.json there")?;
+        let wrong = |expected: &str, found: String| LoadError::Tokenizer {
+            path: path.clone(),
+            expected: expected.to_owned(),
+            found,
+            remedy: "put the tokenizer.json of this embedder there".into(),
+        };
+        let mut tokenizer =
+            Tokenizer::from_bytes(&bytes).map_err(|e| wrong("a tokenizer.json of the tokenizers library", e.to_string()))?;
+        if let Some(id) = tokenizer.get_vocab(true).into_values().max().filter(|id| *id as usize >= encoder.vocabulary()) {
+            return Err(wrong(&format!("ids below {}, as the model has rows", encoder.vocabulary()), id.to_string()));
+        }
+        let own = tokenizer.get_truncation().map(|truncation| truncation.max_length);
+        let asked = load_max_tokens(folder)?.map(|n| n as usize).or(own);
+        let most = asked.unwrap_or(usize::MAX).clamp(2, encoder.most_tokens());
+        tokenizer.with_padding(None);
+        tokenizer
+            .with_truncation(Some(TruncationParams { max_length: most, ..TruncationParams::default() }))
+            .map_err(|e| wrong(&format!("a tokenizer that can cut texts to {most} tokens"), e.to_string()))?;
+
+        let mut hash = blake3::Hasher::new();
+        for part in [checkpoint.digest(), Digest::of(encoder.canonical().as_bytes()), Digest::of(&bytes)] {
+            hash.update(&part.0);
+        }
+        hash.update(&(most as u64).to_le_bytes());
+        let name = folder.canonicalize().ok().and_then(|full| Some(full.file_name()?.to_string_lossy().into_owned()));
+        let identity = EmbedderIdentity {
+            name: name.unwrap_or_default(),
+            digest: hash.finalize().into(),
+            dim: encoder.dim() as u32,
+            metric: "cosine".into(),
+            max_tokens: most as u32,
+        };
+        Ok(Self { encoder, tokenizer: Arc::new(tokenizer), identity })
+    }
+
+    /// What identifies this embedder: the digest is over weights, architecture, pooling, tokenizer and length. Precision and
+    /// device are no part of it.
+    pub fn identity(&self) -> &EmbedderIdentity {
+        &self.identity
+    }
+
+    /// Dimensions of a vector.
+    pub fn dim(&self) -> usize {
+        self.encoder.dim()
+    }
+
+    /// The encoder, for texts that are token ids already.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The same embedder for another thread: weights and tokenizer are shared.
+    pub fn share(&self) -> Self {
+        Self { encoder: self.encoder.share(), tokenizer: Arc::clone(&self.tokenizer), identity: self.identity.clone() }
+    }
+
+    /// Token ids of a text, with the special tokens of the model, cut to its length.
+    pub fn tokens(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
+        let encoding = self.tokenizer.encode_fast(text, true).map_err(|e| ComputeError::Tokenize { reason: e.to_string() })?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Embeds texts: `[texts, dim]`, row by row, each of unit length.
+    ///
+    /// The result is a function of the texts alone, at any number of callers; see [`Encoder::embed_ids`].
+    ///
+    /// # Errors
+    ///
+    /// [`ComputeError`] if the tokenizer or libtorch fails.
+    pub fn embed(&self, texts: &[&str]) -> Result<Vec<f32>, ComputeError> {
+        let ids: Vec<Vec<u32>> = texts.iter().map(|text| self.tokens(text)).collect::<Result<_, _>>()?;
+        self.encoder.embed_ids(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+}
