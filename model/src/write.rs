@@ -16,6 +16,8 @@ struct Batch {
     /// Tokens of the longest reference.
     longest: i64,
     turn: Turn,
+    /// `[1, group * width, width]`: 0 where a query may see a key, -inf after it.
+    causal: Tensor,
     /// `[rows, 1, 1, longest]`, 0 for a token and -inf for padding; `None` if there is no padding.
     padding: Option<Tensor>,
     /// `[rows, 1, 1, longest, 1]`, 1 for a token and 0 for padding.
@@ -85,6 +87,8 @@ impl Decoder {
         let rows = references.len() as i64;
         let width = (prefix + longest) as i64;
         let turn = self.rope.turn(0..width as u32, self.kind(), self.device)?;
+        let causal = Tensor::f_full([width, width], f64::NEG_INFINITY, (self.kind(), self.device))?.f_triu(1)?;
+        let causal = causal.f_repeat([self.sizes().group(), 1])?.f_unsqueeze(0)?;
         let (mut padding, mut valid) = (None, None);
         if references.iter().any(|r| r.len() < longest) {
             let mask: Vec<f32> = references.iter().flat_map(|r| (0..longest).map(|i| if i < r.len() { 1.0 } else { 0.0 })).collect();
@@ -92,32 +96,46 @@ impl Decoder {
             padding = Some(mask.f_log()?.f_view([rows, 1, 1, longest as i64])?);
             valid = Some(mask);
         }
-        Ok(Batch { rows, width, prefix: prefix as i64, longest: longest as i64, turn, padding, valid })
+        Ok(Batch { rows, width, prefix: prefix as i64, longest: longest as i64, turn, causal, padding, valid })
     }
 
     /// Causal attention over prefix and reference, `[rows * width, query_heads * head_dim]`. Padding comes last and is seen by padding only.
+    ///
+    /// Written out rather than left to libtorch's fused form, which is twice as slow at this length; the query heads of a
+    /// group are rows of one product with their key-value head.
     fn attend_causally(&self, batch: &Batch, qk: &Tensor, v: &Tensor) -> Result<Tensor, TchError> {
         let s = self.sizes();
-        let turned = batch.turn.apply(&qk.f_view([batch.rows, batch.width, s.query_heads + s.heads, s.head_dim])?)?;
-        let q = turned.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
-        let k = turned.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
-        let v = v.f_view([batch.rows, batch.width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
-        let out = Tensor::f_scaled_dot_product_attention::<Tensor>(&q, &k, &v, None, 0.0, true, None, s.group() > 1)?;
-        out.f_transpose(1, 2)?.f_reshape([batch.rows * batch.width, s.query_heads * s.head_dim])
+        let (n, t, d) = (batch.rows, batch.width, s.head_dim);
+        let turned = batch.turn.apply(&qk.f_view([n, t, s.query_heads + s.heads, d])?)?;
+        let q = self.grouped(&turned.f_narrow(2, 0, s.query_heads)?)?;
+        let by_head = |x: &Tensor| x.f_transpose(1, 2)?.f_reshape([n * s.heads, t, d]);
+        let k = by_head(&turned.f_narrow(2, s.query_heads, s.heads)?)?;
+        let v = by_head(&v.f_view([n, t, s.heads, d])?)?;
+        let scores = batch.causal.f_baddbmm(&q, &k.f_transpose(1, 2)?, 1.0, 1.0 / (d as f64).sqrt())?;
+        let out = scores.f_softmax(-1, None)?.f_bmm(&v)?.f_view([n, s.heads, s.group(), t, d])?;
+        out.f_permute([0, 3, 1, 2, 4])?.f_reshape([n * t, s.query_heads * d])
+    }
+
+    /// Queries `[rows, t, query_heads, head_dim]` as `[rows * heads, group * t, head_dim]`.
+    fn grouped(&self, q: &Tensor) -> Result<Tensor, TchError> {
+        let s = self.sizes();
+        let (n, t, _, d) = q.size4()?;
+        q.f_reshape([n, t, s.heads, s.group(), d])?.f_permute([0, 2, 3, 1, 4])?.f_reshape([n * s.heads, s.group() * t, d])
     }
 
     /// The tokens each head keeps: those that the reference's own tokens attend to most, before RoPE and without a causal mask.
+    ///
+    /// Scores and softmax are f32 whatever the precision: they decide which tokens are kept.
     fn select(&self, batch: &Batch, qk: &Tensor, v: &Tensor) -> Result<Kept, TchError> {
         let s = self.sizes();
         let (n, t, d) = (batch.rows, batch.longest, s.head_dim);
-        let own = |x: &Tensor, first: i64, heads: i64| {
-            let all = x.f_view([n, batch.width, -1, d])?;
-            all.f_narrow(2, first, heads)?.f_narrow(1, batch.prefix, t)?.f_to_kind(Kind::Float)?.f_transpose(1, 2)
-        };
-        let q = own(qk, 0, s.query_heads)?.f_reshape([n, s.heads, s.group() * t, d])?;
-        let k = own(qk, s.query_heads, s.heads)?.f_contiguous()?;
-        let v = own(v, 0, s.heads)?;
-        let mut scores = q.f_matmul(&k.f_transpose(2, 3)?)?.f_div_scalar_((d as f64).sqrt())?;
+        let own =
+            |x: &Tensor, first: i64, heads: i64| x.f_view([n, batch.width, -1, d])?.f_narrow(2, first, heads)?.f_narrow(1, batch.prefix, t);
+        let by_head = |x: Tensor| x.f_transpose(1, 2)?.f_contiguous()?.f_to_kind(Kind::Float);
+        let q = self.grouped(&own(qk, 0, s.query_heads)?)?.f_to_kind(Kind::Float)?.f_div_scalar((d as f64).sqrt())?;
+        let k = by_head(own(qk, s.query_heads, s.heads)?)?;
+        let v = by_head(own(v, 0, s.heads)?)?;
+        let mut scores = q.f_bmm(&k.f_view([n * s.heads, t, d])?.f_transpose(1, 2)?)?.f_view([n, s.heads, s.group() * t, t])?;
         if let Some(padding) = &batch.padding {
             scores = scores.f_add_(padding)?;
         }
