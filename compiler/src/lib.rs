@@ -1,1 +1,42 @@
-//! skeleton
+//! From a corpus to a memory pack: documents are cut into references, references become memories, memories codes, and with texts,
+//! origins, embeddings and a search graph they become one file.
+//!
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use mempack_compiler::{BuildOptions, Input, Silent, build};
+//! use mempack_model::{Embedder, LoadOptions, Model};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let load = LoadOptions::default();
+//! let model = Model::load("model".as_ref(), &load)?;
+//! let embedder = Embedder::load("embedder".as_ref(), &load)?;
+//! let options = BuildOptions { inputs: vec![Input::Path("corpus".into())], output: "corpus.mpk".into(), ..BuildOptions::default() };
+//! let report = build(&model, &embedder, &options, &Silent, &AtomicBool::new(false))?;
+//! println!("{} references, id {}", report.references, report.id);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod builder;
+mod codec;
+mod corpus;
+mod dedup;
+mod error;
+mod graph;
+mod key;
+mod options;
+mod pipeline;
+mod progress;
+mod reading;
+mod scratch;
+mod segment;
+mod work;
+
+pub use builder::build;
+pub use codec::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOptions, train as train_codec};
+pub use corpus::{MAX_FIELD_BYTES, MAX_LINE_BYTES};
+pub use error::{BuildError, CorpusError};
+pub use options::{BuildOptions, GraphOptions, Input};
+pub use progress::{BuildReport, Progress, Silent, Stage};

@@ -1,0 +1,161 @@
+//! Equal references become one, with all its origins; in memory that does not grow.
+
+use std::sync::atomic::AtomicBool;
+
+use mempack_format::{Digest, Origin};
+
+use crate::BuildError;
+use crate::builder::check;
+use crate::scratch::{Scratch, Sorted, Sorter};
+
+/// Most references of a pack: their numbers are `u32`, and the highest two mean other things.
+const MOST_REFERENCES: u64 = u32::MAX as u64 - 2;
+
+/// key, name of the candidate, origin: document, start, end.
+const BY_KEY: usize = 32 + 8 + ORIGIN;
+/// Name of the first candidate with the key, name of this one, origin.
+const BY_FIRST: usize = 8 + 8 + ORIGIN;
+const ORIGIN: usize = 4 + 8 + 8;
+
+/// Takes every candidate with its origin.
+pub(crate) struct Deduplicator<'a> {
+    scratch: &'a Scratch,
+    sorter: Sorter<'a, BY_KEY>,
+}
+
+/// The references: each once, in the order of their first occurrence.
+pub(crate) struct References {
+    sorted: Sorted<BY_FIRST>,
+    ahead: Option<[u8; BY_FIRST]>,
+    /// How many there are.
+    pub count: u64,
+    /// Names of the references with the smallest keys, ascending: a choice at random that depends on nothing but the references.
+    pub sample: Vec<u64>,
+}
+
+/// A reference before its number and text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unique {
+    /// The candidate of its first occurrence.
+    pub name: u64,
+    /// Every occurrence, the first one first.
+    pub origins: Vec<Origin>,
+}
+
+impl<'a> Deduplicator<'a> {
+    pub fn new(scratch: &'a Scratch) -> Self {
+        Self { scratch, sorter: Sorter::new(scratch, "by-key") }
+    }
+
+    pub fn push(&mut self, key: &Digest, name: u64, origin: Origin) -> Result<(), BuildError> {
+        let mut record = [0; BY_KEY];
+        record[..32].copy_from_slice(&key.0);
+        record[32..40].copy_from_slice(&name.to_be_bytes());
+        put_origin(&mut record[40..], origin);
+        self.sorter.push(record)
+    }
+
+    /// Sort by key, so that equal ones stand together; then by the first of each.
+    pub fn finish(self, sample: usize, cancel: &AtomicBool) -> Result<References, BuildError> {
+        let mut by_key = self.sorter.finish()?;
+        let mut by_first = Sorter::new(self.scratch, "by-first");
+        let (mut key, mut first) = ([0; 32], 0u64);
+        let mut chosen: Vec<u64> = Vec::new();
+        let (mut count, mut seen) = (0u64, 0u64);
+        while let Some(record) = by_key.next()? {
+            if seen % 4096 == 0 {
+                check(cancel)?;
+            }
+            seen += 1;
+            if count == 0 || record[..32] != key {
+                key.copy_from_slice(&record[..32]);
+                first = number(&record[32..40]);
+                if count < sample as u64 {
+                    chosen.push(first);
+                }
+                count += 1;
+            }
+            let mut out = [0; BY_FIRST];
+            out[..8].copy_from_slice(&first.to_be_bytes());
+            out[8..].copy_from_slice(&record[32..]);
+            by_first.push(out)?;
+        }
+        drop(by_key);
+        if count > MOST_REFERENCES {
+            return Err(BuildError::TooManyReferences { cap: MOST_REFERENCES });
+        }
+        chosen.sort_unstable();
+        let mut sorted = by_first.finish()?;
+        let ahead = sorted.next()?;
+        Ok(References { sorted, ahead, count, sample: chosen })
+    }
+}
+
+impl References {
+    /// The next reference.
+    pub fn next(&mut self) -> Result<Option<Unique>, BuildError> {
+        let Some(record) = self.ahead.take() else { return Ok(None) };
+        let name = number(&record[..8]);
+        let mut origins = vec![origin(&record[16..])];
+        loop {
+            self.ahead = self.sorted.next()?;
+            match &self.ahead {
+                Some(record) if number(&record[..8]) == name => origins.push(origin(&record[16..])),
+                _ => return Ok(Some(Unique { name, origins })),
+            }
+        }
+    }
+}
+
+fn put_origin(out: &mut [u8], origin: Origin) {
+    out[..4].copy_from_slice(&origin.document.to_be_bytes());
+    out[4..12].copy_from_slice(&origin.start.to_be_bytes());
+    out[12..20].copy_from_slice(&origin.end.to_be_bytes());
+}
+
+fn origin(bytes: &[u8]) -> Origin {
+    Origin { document: number(&bytes[..4]) as u32, start: number(&bytes[4..12]), end: number(&bytes[12..20]) }
+}
+
+/// A big-endian number of at most 8 bytes.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn each_key_once_with_all_origins(kinds in prop::collection::vec(0u8..20, 0..300), sample in 0usize..30) {
+            let folder = tempfile::tempdir().unwrap();
+            let scratch = Scratch::beside(&folder.path().join("x.mpk")).unwrap();
+            let mut deduplicator = Deduplicator::new(&scratch);
+            let mut firsts: BTreeMap<u8, u64> = BTreeMap::new();
+            let mut oracle: BTreeMap<u64, Vec<Origin>> = BTreeMap::new();
+            for (i, kind) in kinds.iter().enumerate() {
+                let name = i as u64 * 1000;
+                let origin = Origin { document: i as u32, start: name, end: name + 7 };
+                deduplicator.push(&Digest::of(&[*kind]), name, origin).unwrap();
+                let first = *firsts.entry(*kind).or_insert(name);
+                oracle.entry(first).or_default().push(origin);
+            }
+            let mut references = deduplicator.finish(sample, &AtomicBool::new(false)).unwrap();
+            prop_assert_eq!(references.count, oracle.len() as u64);
+            let mut by_key: Vec<(Digest, u64)> = firsts.iter().map(|(kind, first)| (Digest::of(&[*kind]), *first)).collect();
+            by_key.sort_unstable();
+            let mut chosen: Vec<u64> = by_key.iter().take(sample).map(|(_, first)| *first).collect();
+            chosen.sort_unstable();
+            prop_assert_eq!(&references.sample, &chosen);
+            for (name, origins) in oracle {
+                prop_assert_eq!(references.next().unwrap(), Some(Unique { name, origins }));
+            }
+            prop_assert_eq!(references.next().unwrap(), None);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The search graph: built by hnsw_rs (arXiv 1603.09320), then copied into flat lists.
+
+use std::sync::Arc;
+
+use hnsw_rs::anndists::dist::distances::Distance;
+use hnsw_rs::hnsw::{Hnsw, Point};
+use mempack_format::GraphSource;
+
+use crate::GraphOptions;
+
+/// Levels that hnsw_rs may use; with 16 neighbours the highest is met once in 10^18 nodes.
+const MOST_LEVELS: usize = 16;
+/// Most neighbours on an upper level: hnsw_rs counts them in a byte.
+pub(crate) const MAX_M: u32 = 255;
+
+/// One minus the scalar product of unit vectors, never below 0.
+///
+/// hnsw_rs has such a distance, but that one panics where rounding makes a product larger than 1.000002, and adds in an order
+/// that depends on the processor: a graph should not.
+#[derive(Clone, Copy, Default)]
+struct UnitDistance;
+
+impl Distance<f32> for UnitDistance {
+    fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
+        const LANES: usize = 16;
+        let (a_lanes, a_rest) = a.as_chunks::<LANES>();
+        let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+        let mut sums = [0f32; LANES];
+        for (a, b) in a_lanes.iter().zip(b_lanes) {
+            for lane in 0..LANES {
+                sums[lane] += a[lane] * b[lane];
+            }
+        }
+        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+        (1.0 - (sums.iter().sum::<f32>() + rest)).max(0.0)
+    }
+}
+
+/// A graph that grows by one embedding after the other, in the order of references.
+///
+/// Its lists depend on the embeddings, their order and the options alone: hnsw_rs draws levels from a generator with a fixed seed,
+/// and insertion is serial. Memory: the embedding (4 bytes a dimension) and about 2 KiB for a node and its links at `m` = 16.
+pub(crate) struct GraphBuilder {
+    hnsw: Hnsw<'static, f32, UnitDistance>,
+    m: u32,
+    nodes: u32,
+}
+
+impl GraphBuilder {
+    pub fn new(options: GraphOptions, references: u64) -> Self {
+        let hnsw = Hnsw::new(options.m as usize, references as usize, MOST_LEVELS, options.ef_construction as usize, UnitDistance);
+        Self { hnsw, m: options.m, nodes: 0 }
+    }
+
+    /// Insert the embedding of the next reference, a unit vector.
+    pub fn push(&mut self, embedding: &[f32]) {
+        self.hnsw.insert_slice((embedding, self.nodes as usize));
+        self.nodes += 1;
+    }
+
+    /// The graph as flat lists; the builder's memory is given back.
+    pub fn finish(self) -> FlatGraph {
+        let mut points: Vec<Option<Arc<Point<'static, f32>>>> = vec![None; self.nodes as usize];
+        let indexation = self.hnsw.get_point_indexation();
+        let mut levels = vec![0u8; points.len()];
+        let mut entry = 0;
+        // The entry is the first node that reached the highest level: hnsw_rs keeps it until a higher one comes.
+        let top = self.hnsw.get_max_level_observed();
+        for level in 0..=top {
+            for (rank, point) in indexation.get_layer_iterator(level.into()).enumerate() {
+                let node = point.get_origin_id();
+                if level == top && rank == 0 {
+                    entry = node as u32;
+                }
+                levels[node] = level;
+                points[node] = Some(point);
+            }
+        }
+        let lists = Lists { points };
+        raise_levels(&lists, &mut levels);
+        FlatGraph::new(self.m, entry, levels, &lists)
+    }
+}
+
+struct Lists {
+    points: Vec<Option<Arc<Point<'static, f32>>>>,
+}
+
+impl Lists {
+    /// Neighbours on levels 0 to 15, nearest first.
+    fn of(&self, node: usize) -> Vec<Vec<u32>> {
+        let levels = self.points[node].as_ref().map(|point| point.get_neighborhood_id()).unwrap_or_default();
+        let ids = |level: Vec<hnsw_rs::hnsw::Neighbour>| {
+            level.into_iter().map(|neighbour| neighbour.d_id as u32).filter(|id| *id as usize != node).collect()
+        };
+        levels.into_iter().map(ids).collect()
+    }
+}
+
+/// hnsw_rs links a node that is the first on a new level to the old entry, which lies below that level. Such an entry is
+/// on that level in effect, so it gets that level here: there are few, and without them a level could fall apart.
+fn raise_levels(lists: &Lists, levels: &mut [u8]) {
+    let mut upper: Vec<usize> = (0..levels.len()).filter(|node| levels[*node] > 0).collect();
+    while let Some(node) = upper.pop() {
+        for (level, list) in lists.of(node).iter().enumerate().take(usize::from(levels[node]) + 1).skip(1) {
+            for neighbour in list.iter().map(|id| *id as usize) {
+                if usize::from(levels[neighbour]) < level {
+                    levels[neighbour] = level as u8;
+                    upper.push(neighbour);
+                }
+            }
+        }
+    }
+}
+
+/// Fixed lists of neighbours. Memory: `8 m + 5` bytes a node, and `4 m` for each level above the ground.
+pub(crate) struct FlatGraph {
+    m: usize,
+    entry: u32,
+    levels: Vec<u8>,
+    /// `[nodes, 2 m]`, filled up with `NONE`.
+    base: Vec<u32>,
+    /// Before the upper lists of node i stand `starts[i]` others.
+    starts: Vec<u32>,
+    /// `[upper lists, m]`.
+    upper: Vec<u32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl FlatGraph {
+    fn new(m: u32, entry: u32, levels: Vec<u8>, lists: &Lists) -> Self {
+        let m = m as usize;
+        let mut graph = Self { m, entry, base: Vec::with_capacity(2 * m * levels.len()), starts: Vec::new(), upper: Vec::new(), levels };
+        for node in 0..graph.levels.len() {
+            graph.starts.push((graph.upper.len() / m) as u32);
+            for (level, mut list) in lists.of(node).into_iter().enumerate().take(usize::from(graph.levels[node]) + 1) {
+                let (out, size) = if level == 0 { (&mut graph.base, 2 * m) } else { (&mut graph.upper, m) };
+                list.resize(size, NONE);
+                out.extend(list);
+            }
+        }
+        graph
+    }
+
+    fn list(&self, node: u32, level: u32) -> &[u32] {
+        let (lists, size, index) = match level {
+            0 => (&self.base, 2 * self.m, node as usize),
+            _ => (&self.upper, self.m, (self.starts[node as usize] + level - 1) as usize),
+        };
+        let list = &lists[index * size..][..size];
+        &list[..list.iter().position(|id| *id == NONE).unwrap_or(size)]
+    }
+}
+
+impl GraphSource for FlatGraph {
+    fn nodes(&self) -> u32 {
+        self.levels.len() as u32
+    }
+
+    fn entry(&self) -> u32 {
+        self.entry
+    }
+
+    fn level(&self, node: u32) -> u32 {
+        self.levels[node as usize].into()
+    }
+
+    fn neighbours(&self, node: u32, level: u32, out: &mut Vec<u32>) {
+        out.extend(self.list(node, level));
+    }
+}

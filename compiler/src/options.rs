@@ -1,0 +1,59 @@
+//! What a build is told to do.
+
+use std::path::PathBuf;
+
+use mempack_format::CodecSpec;
+
+/// One part of the corpus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A `.txt`, `.md` or `.jsonl` file, or a folder of such files.
+    Path(PathBuf),
+    /// Standard input: JSON lines if its first byte that is not blank is `{`, one text document otherwise.
+    Stdin,
+}
+
+/// How the search graph is built (arXiv 1603.09320).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraphOptions {
+    /// Neighbours of a node on the upper levels, twice as many at the ground; 2 to 256.
+    pub m: u32,
+    /// Candidates looked at when a node is inserted, at least `m`.
+    pub ef_construction: u32,
+}
+
+impl Default for GraphOptions {
+    fn default() -> Self {
+        Self { m: 16, ef_construction: 200 }
+    }
+}
+
+/// Everything about a build but the model and the embedder.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// The corpus, read in this order.
+    pub inputs: Vec<Input>,
+    /// The pack to write; replaced as a whole at the end, or not at all.
+    pub output: PathBuf,
+    /// How memories are stored.
+    pub codec: CodecSpec,
+    /// Threads that compute, at least 1. The pack's bytes do not depend on it.
+    pub threads: usize,
+    /// The search graph.
+    pub graph: GraphOptions,
+    /// References whose memories the codec's tables are trained on, at most.
+    pub sample: usize,
+}
+
+impl Default for BuildOptions {
+    fn default() -> Self {
+        Self {
+            inputs: Vec::new(),
+            output: PathBuf::new(),
+            codec: CodecSpec::Rq { m: 8, bits: 8 },
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            graph: GraphOptions::default(),
+            sample: 1024,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Sorting more records than memory holds: sorted runs on disk, merged as they are read.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Scratch, failed};
+use crate::BuildError;
+
+/// Bytes of records held before they are sorted and written as one run.
+const BUFFER_BYTES: usize = 32 << 20;
+/// Runs merged at once; more are merged in several rounds. Each takes a read buffer of 64 KiB.
+const FAN_IN: usize = 64;
+const READ_BYTES: usize = 1 << 16;
+
+/// Takes records of `N` bytes in any order; they come out in the order of their bytes, so numbers in them are big-endian.
+///
+/// Memory: one buffer of 32 MiB while records come in, 4 MiB of read buffers while they go out.
+pub(crate) struct Sorter<'a, const N: usize> {
+    scratch: &'a Scratch,
+    name: &'static str,
+    capacity: usize,
+    buffer: Vec<[u8; N]>,
+    runs: Vec<Run>,
+    made: usize,
+}
+
+struct Run {
+    path: PathBuf,
+    file: File,
+    records: u64,
+}
+
+impl<'a, const N: usize> Sorter<'a, N> {
+    pub fn new(scratch: &'a Scratch, name: &'static str) -> Self {
+        Self::with_capacity(scratch, name, BUFFER_BYTES / N)
+    }
+
+    fn with_capacity(scratch: &'a Scratch, name: &'static str, capacity: usize) -> Self {
+        Self { scratch, name, capacity, buffer: Vec::new(), runs: Vec::new(), made: 0 }
+    }
+
+    pub fn push(&mut self, record: [u8; N]) -> Result<(), BuildError> {
+        self.buffer.push(record);
+        if self.buffer.len() >= self.capacity { self.spill() } else { Ok(()) }
+    }
+
+    fn spill(&mut self) -> Result<(), BuildError> {
+        self.buffer.sort_unstable();
+        let mut output = self.start_run()?;
+        for record in &self.buffer {
+            output.push(record)?;
+        }
+        self.buffer.clear();
+        self.runs.push(output.finish()?);
+        if self.runs.len() >= FAN_IN { self.merge_runs() } else { Ok(()) }
+    }
+
+    /// All runs become one, so that their number stays bounded.
+    fn merge_runs(&mut self) -> Result<(), BuildError> {
+        let mut output = self.start_run()?;
+        let mut merged = Sorted::<N>::open(std::mem::take(&mut self.runs))?;
+        while let Some(record) = merged.next()? {
+            output.push(&record)?;
+        }
+        drop(merged);
+        self.runs.push(output.finish()?);
+        Ok(())
+    }
+
+    fn start_run(&mut self) -> Result<RunWriter, BuildError> {
+        let name = format!("{}-{}", self.name, self.made);
+        self.made += 1;
+        Ok(RunWriter { file: self.scratch.create(&name)?, path: self.scratch.path(&name), records: 0 })
+    }
+
+    pub fn finish(mut self) -> Result<Sorted<N>, BuildError> {
+        if !self.buffer.is_empty() {
+            self.spill()?;
+        }
+        Sorted::open(std::mem::take(&mut self.runs))
+    }
+}
+
+struct RunWriter {
+    file: BufWriter<File>,
+    path: PathBuf,
+    records: u64,
+}
+
+impl RunWriter {
+    fn push(&mut self, record: &[u8]) -> Result<(), BuildError> {
+        self.records += 1;
+        self.file.write_all(record).map_err(failed(&self.path))
+    }
+
+    fn finish(self) -> Result<Run, BuildError> {
+        let Self { file, path, records } = self;
+        let mut file = file.into_inner().map_err(|error| failed(&path)(error.into_error()))?;
+        file.rewind().map_err(failed(&path))?;
+        Ok(Run { path, file, records })
+    }
+}
+
+/// The records in order. Run files are removed when it is dropped.
+pub(crate) struct Sorted<const N: usize> {
+    inputs: Vec<RunReader>,
+    heap: BinaryHeap<Reverse<([u8; N], usize)>>,
+}
+
+struct RunReader {
+    path: PathBuf,
+    file: BufReader<File>,
+    left: u64,
+}
+
+impl RunReader {
+    fn next<const N: usize>(&mut self) -> Result<Option<[u8; N]>, BuildError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let mut record = [0; N];
+        self.file.read_exact(&mut record).map_err(failed(&self.path))?;
+        Ok(Some(record))
+    }
+}
+
+impl Drop for RunReader {
+    fn drop(&mut self) {
+        // The scratch folder goes at the end in any case; this only frees the room earlier.
+        let _ = std::fs::remove_file(&self.path as &Path);
+    }
+}
+
+impl<const N: usize> Sorted<N> {
+    fn open(runs: Vec<Run>) -> Result<Self, BuildError> {
+        let reader = |run: Run| RunReader { path: run.path, file: BufReader::with_capacity(READ_BYTES, run.file), left: run.records };
+        let mut inputs: Vec<RunReader> = runs.into_iter().map(reader).collect();
+        let mut heap = BinaryHeap::with_capacity(inputs.len());
+        for (index, input) in inputs.iter_mut().enumerate() {
+            if let Some(record) = input.next()? {
+                heap.push(Reverse((record, index)));
+            }
+        }
+        Ok(Self { inputs, heap })
+    }
+
+    pub fn next(&mut self) -> Result<Option<[u8; N]>, BuildError> {
+        let Some(mut top) = self.heap.peek_mut() else { return Ok(None) };
+        let Reverse((record, index)) = *top;
+        match self.inputs[index].next()? {
+            Some(following) => *top = Reverse((following, index)),
+            None => drop(PeekMut::pop(top)),
+        }
+        Ok(Some(record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn records_come_out_as_from_a_map(records in prop::collection::vec(any::<[u8; 2]>(), 0..2000), capacity in 1usize..400) {
+            let folder = tempfile::tempdir().unwrap();
+            let scratch = Scratch::beside(&folder.path().join("x.mpk")).unwrap();
+            let mut sorter = Sorter::with_capacity(&scratch, "run", capacity);
+            let mut oracle = BTreeMap::new();
+            for record in &records {
+                sorter.push(*record).unwrap();
+                *oracle.entry(*record).or_insert(0) += 1;
+            }
+            let mut sorted = sorter.finish().unwrap();
+            for (record, count) in oracle {
+                for _ in 0..count {
+                    prop_assert_eq!(sorted.next().unwrap(), Some(record));
+                }
+            }
+            prop_assert_eq!(sorted.next().unwrap(), None);
+            drop(sorted);
+            prop_assert_eq!(std::fs::read_dir(scratch.folder.path()).unwrap().count(), 0);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Where a text may be cut, and how good each place is.
+
+use unicode_segmentation::UnicodeSegmentation;
+
+/// How a place between two characters separates them, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    /// A blank line, or the text's end.
+    Paragraph,
+    /// The end of a sentence, or of a line that does not run on.
+    Sentence,
+    /// A comma, colon or semicolon, or a line that runs on.
+    Clause,
+    /// Between words.
+    Word,
+    /// Within a word.
+    Character,
+}
+
+/// A place to cut: the bytes before `at` and those after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Break {
+    pub at: usize,
+    pub class: Class,
+}
+
+/// Words before a full stop that end no sentence, in lower case.
+const ABBREVIATIONS: [&str; 28] = [
+    "al", "approx", "art", "bzw", "ca", "cf", "dr", "e.g", "ed", "eds", "etc", "fig", "i.e", "inc", "jr", "mr", "mrs", "ms", "no", "nos",
+    "nr", "p", "pp", "prof", "sec", "st", "v", "vs",
+];
+
+/// All places to cut `text`, ascending; the last one is its end. Words for which `long(start, end)` holds are cut between characters too.
+pub(crate) fn find(text: &str, long: impl Fn(usize, usize) -> bool) -> Vec<Break> {
+    // To Unicode (UAX 29) every line ends a sentence; here lines are judged one by one, so it sees blanks in their place.
+    let unbroken: String = text.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }).collect();
+    let mut sentences = unbroken.split_sentence_bound_indices().map(|(at, _)| at).skip(1).peekable();
+    let mut breaks = Vec::new();
+    for (at, word) in text.split_word_bound_indices() {
+        if at > 0 {
+            while sentences.next_if(|sentence| *sentence < at).is_some() {}
+            if let Some(class) = classify(text, at, sentences.peek() == Some(&at)) {
+                breaks.push(Break { at, class });
+            }
+        }
+        if long(at, at + word.len()) {
+            breaks.extend(word.char_indices().skip(1).map(|(within, _)| Break { at: at + within, class: Class::Character }));
+        }
+    }
+    breaks.push(Break { at: text.len(), class: Class::Paragraph });
+    breaks
+}
+
+/// What the boundary of two words at `at` is; `None` if it is no place to cut.
+fn classify(text: &str, at: usize, sentence: bool) -> Option<Class> {
+    let (before, after) = text.split_at(at);
+    let (last, next) = (before.chars().next_back()?, after.chars().next()?);
+    if next.is_whitespace() {
+        // A cut belongs behind the blanks.
+        return None;
+    }
+    let word = before.trim_end();
+    let Some(end) = word.chars().next_back() else { return Some(Class::Word) };
+    if !last.is_whitespace() {
+        return match end {
+            '。' | '！' | '？' | '；' | '｡' | '…' if !closes(next) => Some(Class::Sentence),
+            '，' | '、' | '：' if !closes(next) => Some(Class::Clause),
+            _ if closes(next) || opens(end) => None,
+            _ if sentence && !end.is_ascii() => Some(Class::Sentence),
+            _ if is_cjk(end) || is_cjk(next) => Some(Class::Word),
+            _ => Some(Class::Character),
+        };
+    }
+    let lines = before[word.len()..].matches('\n').count();
+    if lines > 1 {
+        return Some(Class::Paragraph);
+    }
+    let runs_on = matches!(end, ',' | '，' | '、') || end.is_alphanumeric();
+    if lines == 1 && (!runs_on || begins_item(after)) {
+        return Some(Class::Sentence);
+    }
+    if sentence && !abbreviates(word) || matches!(end, '。' | '！' | '？' | '；') {
+        return Some(Class::Sentence);
+    }
+    if lines == 1 || matches!(end, ',' | ';' | ':' | '，' | '、' | '：') {
+        return Some(Class::Clause);
+    }
+    Some(Class::Word)
+}
+
+fn closes(c: char) -> bool {
+    matches!(c, ')' | ']' | '}' | '"' | '\'' | '”' | '’' | '」' | '』' | '）' | '】' | '》' | '〉')
+        || matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '%' | '。' | '，' | '、' | '；' | '：' | '！' | '？' | '…')
+}
+
+fn opens(c: char) -> bool {
+    matches!(c, '(' | '[' | '{' | '“' | '‘' | '「' | '『' | '（' | '【' | '《' | '〈')
+}
+
+/// Han, kana and fullwidth forms: scripts that put no blanks between words.
+pub(super) fn is_cjk(c: char) -> bool {
+    matches!(u32::from(c), 0x3040..=0x30FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0xFF00..=0xFFEF | 0x20000..=0x3FFFF)
+}
+
+/// Whether a line begins a heading or an item of a list.
+fn begins_item(line: &str) -> bool {
+    let mark = line.split_whitespace().next().unwrap_or_default();
+    match mark.chars().next() {
+        Some('#' | '-' | '*' | '•' | '|' | '>' | '(' | '（') => true,
+        Some(first) if first.is_numeric() => mark.ends_with(['.', ')', ':', '、', '）']),
+        _ => false,
+    }
+}
+
+/// Whether the full stop at the end belongs to an abbreviation or an initial.
+fn abbreviates(before: &str) -> bool {
+    let Some(stem) = before.strip_suffix('.') else { return false };
+    let word = stem.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
+    let mut letters = word.chars();
+    let initial = letters.next().is_some_and(char::is_uppercase) && letters.next().is_none();
+    initial || ABBREVIATIONS.binary_search(&word.to_lowercase().as_str()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cuts(text: &str, worst: Class) -> Vec<&str> {
+        let mut from = 0;
+        let ends = find(text, |_, _| false).into_iter().filter(|cut| cut.class <= worst).map(|cut| cut.at);
+        ends.map(|at| text[std::mem::replace(&mut from, at)..at].trim()).collect()
+    }
+
+    #[test]
+    fn abbreviations_are_sorted() {
+        assert!(ABBREVIATIONS.is_sorted());
+    }
+
+    #[test]
+    fn sentences_end_where_a_reader_sees_it() {
+        let text = "Dr. A. Smith gave 3.5 mg, e.g. daily. \"Is it safe?\" It is (see Fig. 2). Hard-wrapped\nline\n- item one\n- item two";
+        assert_eq!(
+            cuts(text, Class::Sentence),
+            [
+                "Dr. A. Smith gave 3.5 mg, e.g. daily.",
+                "\"Is it safe?\"",
+                "It is (see Fig. 2).",
+                "Hard-wrapped\nline",
+                "- item one",
+                "- item two"
+            ]
+        );
+        assert_eq!(cuts("One.\r\n\r\nTwo, three.\n \nFour", Class::Paragraph), ["One.", "Two, three.", "Four"]);
+    }
+
+    #[test]
+    fn chinese_and_japanese_sentences_end_without_blanks() {
+        let text = "第一条 为了保护公民，制定本法；国家负责。“你好！”他说。東京です？はい";
+        assert_eq!(
+            cuts(text, Class::Sentence),
+            ["第一条 为了保护公民，制定本法；", "国家负责。", "“你好！”", "他说。", "東京です？", "はい"]
+        );
+        assert!(cuts(text, Class::Clause).contains(&"第一条 为了保护公民，"));
+        assert!(cuts("保护公民", Class::Word).len() == 4);
+    }
+
+    #[test]
+    fn long_words_are_cut_anywhere() {
+        let cuts = find("ab cdé", |start, end| end - start > 2);
+        let at: Vec<(usize, Class)> = cuts.iter().map(|cut| (cut.at, cut.class)).collect();
+        use Class::{Character, Paragraph, Word};
+        assert_eq!(at, [(3, Word), (4, Character), (5, Character), (7, Paragraph)]);
+    }
+}

@@ -1,0 +1,259 @@
+//! Whole builds, with the tiny model and the default embedder.
+
+use std::collections::HashMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mempack_compiler::{BuildError, BuildOptions, BuildReport, CorpusError, Input, Progress, Silent, Stage, build};
+use mempack_format::{CodecSpec, Memory, Pack};
+use mempack_model::{Embedder, LoadOptions, Model, reference_tokens};
+use serde_json::json;
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// Model and embedder, loaded once.
+fn loaded() -> (Model, Embedder) {
+    static LOADED: Mutex<Option<(Model, Embedder)>> = Mutex::new(None);
+    let mut loaded = LOADED.lock().unwrap_or_else(|error| error.into_inner());
+    let (model, embedder) = loaded.get_or_insert_with(|| {
+        let folder = std::env::var_os("MEMPACK_EMBEDDER").map_or_else(|| root("models/all-MiniLM-L6-v2"), PathBuf::from);
+        assert!(folder.join("model.safetensors").exists(), "no embedder in {}: run `make models`, or set EMBEDDER", folder.display());
+        let options = LoadOptions::default();
+        (Model::load(&root("tests/fixtures/tiny"), &options).unwrap(), Embedder::load(&folder, &options).unwrap())
+    });
+    (model.share(), embedder.share())
+}
+
+/// Documents with titles, duplicates, Chinese, and more words than a reference holds.
+fn corpus() -> Vec<serde_json::Value> {
+    let long: String = (0..120).map(|i| format!("Sentence number {i} tells of the river Oda and its {} bridges. ", i % 13)).collect();
+    let law: String = (1..7)
+        .map(|i| format!("第{i}条 为了保护公民的合法权益，维护社会秩序，制定本法。第{i}十条 公民的权利受国家保护；任何人不得侵犯。"))
+        .collect();
+    let mut rows = vec![
+        json!({"id": "a", "title": "Zorvex", "text": "Zorvex is given by mouth twice a day. It must not be taken with milk.", "source": "formulary", "license": "CC0"}),
+        json!({"id": "b", "text": long, "version": "3", "date": "2024-05-01"}),
+        json!({"id": "c", "title": "保护法", "text": law}),
+        json!({"id": "d", "title": "Zorvex", "text": "Zorvex is given by mouth twice a day. It must not be taken with milk."}),
+        json!({"id": "e", "text": " \n -- \n"}),
+        json!({"id": "f", "title": "Lines", "text": "One line.\r\nAnother line.\r\n\r\nA paragraph of its own."}),
+    ];
+    rows.extend((0..60).map(|i| json!({"id": format!("n{i}"), "title": format!("Note {}", i % 50), "text": format!("The note with the number {} says nothing else.", i % 50)})));
+    rows
+}
+
+fn write_corpus(folder: &Path) -> PathBuf {
+    let path = folder.join("corpus.jsonl");
+    fs::write(&path, corpus().iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
+    path
+}
+
+fn options(input: PathBuf, output: PathBuf) -> BuildOptions {
+    BuildOptions { inputs: vec![Input::Path(input)], output, codec: CodecSpec::F32, threads: 2, ..BuildOptions::default() }
+}
+
+fn run(options: &BuildOptions) -> Result<BuildReport, BuildError> {
+    let (model, embedder) = loaded();
+    build(&model, &embedder, options, &Silent, &AtomicBool::new(false))
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_pack_holds_what_the_corpus_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("x.mpk");
+    let report = run(&options(write_corpus(folder.path()), target.clone())).unwrap();
+    assert_eq!(names(folder.path()), ["corpus.jsonl", "x.mpk"]);
+    let pack = Pack::open(fs::read(&target).unwrap()).unwrap();
+    pack.verify(&mut |_| ControlFlow::Continue(())).unwrap();
+    let counts = pack.manifest().counts;
+    assert_eq!((report.id, report.bytes), (pack.id(), pack.bytes()));
+    assert_eq!((report.references, report.origins, report.tokens), (counts.references.into(), counts.origins, counts.tokens));
+    // All but the one without words.
+    assert_eq!((report.documents, counts.documents), (65, 65));
+    // One of the drug's, ten of the notes'.
+    assert_eq!(report.duplicates, 11);
+
+    let texts: HashMap<String, String> =
+        corpus().iter().map(|row| (row["id"].as_str().unwrap().into(), row["text"].as_str().unwrap().into())).collect();
+    let codec = pack.codec().unwrap();
+    let (model, embedder) = loaded();
+    let shape = model.identity().shape;
+    let mut covered: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+    for reference in 0..counts.references {
+        let (info, text) = (pack.reference(reference).unwrap(), pack.text(reference).unwrap());
+        for origin in pack.origins(reference).unwrap() {
+            let document = pack.document(origin.document).unwrap();
+            let span = (origin.start as usize, origin.end as usize);
+            assert_eq!(texts[&document.id][span.0..span.1], text);
+            covered.entry(document.id).or_default().push(span);
+        }
+        let first = pack.origins(reference).unwrap().next().unwrap();
+        let document = pack.document(first.document).unwrap();
+        let stop = if document.title.starts_with('保') { "。" } else { ". " };
+        let lead = if document.title.is_empty() || text.starts_with(&document.title) { String::new() } else { document.title + stop };
+        let whole = format!("{lead}{}", text.replace("\r\n", "\n"));
+        let ids = reference_tokens(&model, &whole).unwrap();
+        assert_eq!(ids.len(), usize::from(info.tokens));
+        let expected = &model.write(&[&ids]).unwrap()[0];
+        let mut memory = Memory::empty(shape);
+        codec.decode_memory(pack.record(reference).unwrap(), &mut memory).unwrap();
+        assert_eq!(memory.positions, expected.positions, "{whole}");
+        let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+        assert!(near(&memory.keys, &expected.keys) && near(&memory.values, &expected.values), "{whole}");
+        let embedding: Vec<f32> = pack.embedding(reference).unwrap().iter().map(|x| x.get()).collect();
+        assert!(near(&embedding, &embedder.embed(&[&whole]).unwrap()), "{whole}");
+    }
+    for (id, spans) in &mut covered {
+        spans.sort_unstable();
+        let mut from = 0;
+        for (start, end) in spans {
+            assert!(texts[id][from..*start].trim().is_empty(), "{id}");
+            from = *end;
+        }
+        assert!(texts[id][from..].trim().is_empty(), "{id}");
+    }
+    assert_eq!(covered.len(), 65);
+}
+
+#[test]
+fn sentences_stay_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("x.mpk");
+    run(&options(write_corpus(folder.path()), target.clone())).unwrap();
+    let pack = Pack::open(fs::read(&target).unwrap()).unwrap();
+    for reference in 0..pack.manifest().counts.references {
+        let text = pack.text(reference).unwrap();
+        // At three tokens a character a Chinese sentence may have to be cut, and then at a comma or between words.
+        assert!(text.ends_with(['.', '。', '；', '，']), "{text}");
+    }
+}
+
+#[test]
+fn threads_change_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write_corpus(folder.path());
+    let mut packs = Vec::new();
+    for (threads, codec, sample) in [
+        (1, CodecSpec::F32, 10),
+        (2, CodecSpec::F32, 10),
+        (3, CodecSpec::F32, 10),
+        (1, CodecSpec::Rq { m: 2, bits: 4 }, 20),
+        (2, CodecSpec::Rq { m: 2, bits: 4 }, 20),
+    ] {
+        let output = folder.path().join(format!("{threads}-{codec}.mpk"));
+        run(&BuildOptions { threads, codec, sample, ..options(input.clone(), output.clone()) }).unwrap();
+        packs.push(fs::read(output).unwrap());
+    }
+    assert!(packs[0] == packs[1] && packs[0] == packs[2] && packs[3] == packs[4]);
+}
+
+#[test]
+fn every_codec_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write_corpus(folder.path());
+    for codec in ["BF16", "SQ8", "PQ4x4", "RQ4x4"] {
+        let output = folder.path().join(format!("{codec}.mpk"));
+        let codec = codec.parse().unwrap();
+        run(&BuildOptions { codec, ..options(input.clone(), output.clone()) }).unwrap();
+        let pack = Pack::open(fs::read(output).unwrap()).unwrap();
+        pack.verify(&mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(pack.codec_spec(), codec);
+    }
+}
+
+#[test]
+fn files_of_all_kinds_make_a_corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    let docs = folder.path().join("docs");
+    fs::create_dir_all(docs.join("sub")).unwrap();
+    fs::write(docs.join("a.md"), "# The title\n\nSome words of the text.").unwrap();
+    fs::write(docs.join("sub/b.txt"), b"\xEF\xBB\xBFPlain words.\r\n").unwrap();
+    fs::write(docs.join("image.png"), [0x89, 0x50]).unwrap();
+    let target = folder.path().join("x.mpk");
+    run(&options(docs, target.clone())).unwrap();
+    let pack = Pack::open(fs::read(&target).unwrap()).unwrap();
+    let document = |i| pack.document(i).map(|document| (document.id, document.title)).unwrap();
+    assert_eq!(document(0), ("a.md".into(), "The title".into()));
+    assert_eq!(document(1), ("sub/b.txt".into(), "b".into()));
+    // A span counts the file's bytes, so the mark at its beginning too.
+    let origin = pack.origins(1).unwrap().next().unwrap();
+    assert_eq!((origin.document, origin.start, origin.end, pack.text(1).unwrap().as_str()), (1, 3, 15, "Plain words."));
+}
+
+#[test]
+fn a_bad_corpus_leaves_everything_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("x.mpk");
+    run(&options(write_corpus(folder.path()), target.clone())).unwrap();
+    let old = fs::read(&target).unwrap();
+    let before = names(folder.path());
+    let bad = tempfile::tempdir().unwrap();
+    let cases: [(&str, &[u8], fn(&CorpusError) -> bool); 5] = [
+        ("a.jsonl", b"{\"text\": \"fine\"}\n{\"title\": \"no text\"}\n", |error| matches!(error, CorpusError::NoText { line: 2, .. })),
+        ("b.jsonl", b"{\"text\": 1}\n", |error| matches!(error, CorpusError::FieldType { field: "text", .. })),
+        ("c.txt", b"words \xFF", |error| matches!(error, CorpusError::NotUtf8 { offset: 6, .. })),
+        ("d.txt", b" \n\t ...", |error| matches!(error, CorpusError::Empty { .. })),
+        ("e.doc", b"words", |error| matches!(error, CorpusError::UnknownKind { .. })),
+    ];
+    for (name, bytes, expected) in cases {
+        let path = bad.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        match run(&options(path, target.clone())) {
+            Err(BuildError::Corpus(error)) => {
+                assert!(expected(&error) && error.to_string().contains(name), "{name}: {error}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        assert_eq!(names(folder.path()), before);
+        assert!(fs::read(&target).unwrap() == old);
+    }
+    let missing = run(&options(bad.path().join("none.txt"), target.clone()));
+    assert!(matches!(missing, Err(BuildError::Corpus(CorpusError::Missing { .. }))));
+    let nowhere = run(&options(write_corpus(bad.path()), folder.path().join("no/folder/x.mpk")));
+    assert!(matches!(nowhere, Err(BuildError::Write(_))), "{nowhere:?}");
+    let option = run(&BuildOptions { threads: 0, ..options(write_corpus(bad.path()), target.clone()) });
+    assert!(matches!(option, Err(BuildError::Option { option: "threads", .. })));
+    assert_eq!(names(folder.path()), before);
+}
+
+/// Cancels when a stage begins.
+struct CancelAt<'a>(Stage, &'a AtomicBool);
+
+impl Progress for CancelAt<'_> {
+    fn stage(&self, stage: Stage, _: Option<u64>) {
+        if stage == self.0 {
+            self.1.store(true, Ordering::Relaxed);
+        }
+    }
+    fn advance(&self, _: u64, _: u64) {}
+    fn note(&self, _: &str) {}
+}
+
+#[test]
+fn a_cancelled_build_leaves_everything_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write_corpus(folder.path());
+    let target = folder.path().join("x.mpk");
+    fs::write(&target, "the old pack").unwrap();
+    let (model, embedder) = loaded();
+    use Stage::{Deduplicating, Graph, Reading, Sampling, Sealing, Training, Writing};
+    for stage in [Reading, Deduplicating, Sampling, Training, Writing, Graph, Sealing] {
+        let cancel = AtomicBool::new(false);
+        let options = BuildOptions { codec: CodecSpec::Sq8, ..options(input.clone(), target.clone()) };
+        let result = build(&model, &embedder, &options, &CancelAt(stage, &cancel), &cancel);
+        assert!(matches!(result, Err(BuildError::Interrupted)), "{stage}: {result:?}");
+        assert_eq!(names(folder.path()), ["corpus.jsonl", "x.mpk"]);
+        assert_eq!(fs::read(&target).unwrap(), b"the old pack");
+    }
+}
