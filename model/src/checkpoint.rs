@@ -79,7 +79,7 @@ impl Checkpoint {
             if self.tensors.insert(name.clone(), (number, entry)).is_some() {
                 return Err(LoadError::Tensor {
                     path: path.to_owned(),
-                    tensor: name,
+                    tensor: name.into(),
                     expected: "a tensor in one file".into(),
                     found: "the same name in two".into(),
                     remedy: FETCH.into(),

@@ -69,6 +69,28 @@ pub enum DeviceChoice {
     Cuda(usize),
 }
 
+impl FromStr for DeviceChoice {
+    type Err = UnknownDevice;
+
+    fn from_str(word: &str) -> Result<Self, UnknownDevice> {
+        let unknown = || UnknownDevice { found: word.to_owned() };
+        match word {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => word.strip_prefix("cuda:").and_then(|number| number.parse().ok()).map(Self::Cuda).ok_or_else(unknown),
+        }
+    }
+}
+
+/// A word that names no device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is no device; expected auto, cpu, cuda or cuda:N")]
+pub struct UnknownDevice {
+    /// The word.
+    pub found: String,
+}
+
 impl DeviceChoice {
     pub(crate) fn resolve(self) -> Result<Device, LoadError> {
         match self {

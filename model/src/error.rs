@@ -41,7 +41,7 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
         /// The field, with the block it lies in.
-        field: String,
+        field: Box<str>,
         /// What would be accepted.
         expected: String,
         /// What is there.
@@ -67,7 +67,7 @@ pub enum LoadError {
         /// The file or folder.
         path: PathBuf,
         /// The tensor's name.
-        tensor: String,
+        tensor: Box<str>,
         /// What would be accepted.
         expected: String,
         /// What is there.

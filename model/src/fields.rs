@@ -100,7 +100,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn refuse(&self, name: &str, expected: impl Into<String>, found: impl Into<String>, remedy: &str) -> LoadError {
         LoadError::Field {
             path: self.path.to_owned(),
-            field: format!("{}{name}", self.block),
+            field: format!("{}{name}", self.block).into(),
             expected: expected.into(),
             found: found.into(),
             remedy: remedy.to_owned(),

@@ -1,5 +1,18 @@
-//! The model side of mempack: the decoder with memory layers, the text embedder, checkpoints, adapters and GGUF import.
-
+//! The model side of mempack: the only crate that knows libtorch and tokenizers, and one that knows nothing of packs.
+//!
+//! A Memory3 model (arXiv 2407.01178) is an ordinary decoder of which some layers read *explicit memories*: keys and values
+//! of the most attended tokens of a reference, written once. [`Model`] loads a Hugging Face folder or a LoRA adapter over one,
+//! [writes](Model::write) references to [`Memory`]s and makes [`Reader`]s, which decode with them. [`Embedder`] maps texts to
+//! unit vectors for retrieval, and [`import_gguf`] turns a GGUF file into a Hugging Face folder.
+//!
+//! Everything computes on the CPU in f32 or bf16, and on CUDA where the libtorch found at run time has it. Models and readers
+//! are `Send` and not `Sync`; [`Model::share`] gives another thread its own handle on the same weights.
+//!
+//! # From a reference to an answer
+//!
+//! `cargo run -p mempack-model --example answer` runs this:
+//!
+#![doc = concat!("```no_run\n", include_str!("../examples/answer.rs"), "\n```")]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 mod adapter;
@@ -26,7 +39,7 @@ mod write;
 
 pub use config::{Llama3Scaling, ModelConfig};
 pub use decoder::Decoder;
-pub use device::{DeviceChoice, LoadOptions, Precision, UnknownPrecision, cuda_available, set_threads};
+pub use device::{DeviceChoice, LoadOptions, Precision, UnknownDevice, UnknownPrecision, cuda_available, set_threads};
 pub use embedder::{Embedder, Encoder, Pooling};
 pub use error::{ComputeError, LoadError};
 pub use gguf::{ImportError, ImportSummary, import_gguf};

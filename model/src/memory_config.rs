@@ -1,9 +1,6 @@
 //! The `memory` block: which layers hold memories, how they are written, and how they are read.
 
-use std::path::Path;
-
 use mempack_format::{EMPTY_SLOT, MemoryShape};
-use serde_json::{Map, Value};
 
 use crate::fields::Fields;
 use crate::{LoadError, ModelConfig};
@@ -40,9 +37,8 @@ pub struct MemoryConfig {
 }
 
 impl MemoryConfig {
-    /// Reads a `memory` block of the file at `path`; an empty one gives the defaults.
-    pub(crate) fn parse(path: &Path, object: &Map<String, Value>, config: &ModelConfig) -> Result<Self, LoadError> {
-        let f = Fields::new(path, object);
+    /// Reads the fields of a `memory` block; an empty one gives the defaults.
+    pub(crate) fn parse(f: &Fields<'_>, config: &ModelConfig) -> Result<Self, LoadError> {
         let memory = Self {
             first_memory_layer: f.u32("first_memory_layer")?.unwrap_or(0),
             num_memory_layers: f.u32("num_memory_layers")?.unwrap_or(config.layers / 2),
@@ -58,7 +54,7 @@ impl MemoryConfig {
             stop: f.strings("stop")?.unwrap_or_default(),
             similarity_bias: f.f64("similarity_bias")?.unwrap_or(0.0) as f32,
         };
-        memory.check(&f, config)?;
+        memory.check(f, config)?;
         Ok(memory)
     }
 

@@ -97,3 +97,79 @@ fn parse_entry(value: &Value, data: usize) -> Result<Entry, Wrong> {
 fn numbers(value: Option<&Value>) -> Option<Vec<i64>> {
     value?.as_array()?.iter().map(|n| n.as_i64().filter(|n| *n >= 0)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(header: &str, data: usize) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.resize(bytes.len() + data, 0);
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Entry>, String> {
+        parse_header(Path::new("w.safetensors"), bytes).map_err(|e| e.to_string())
+    }
+
+    const GOOD: &str = r#"{"__metadata__": {"format": "pt"}, "b": {"dtype": "BF16", "shape": [3], "data_offsets": [8, 14]}, "a": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}}"#;
+
+    #[test]
+    fn a_good_header() {
+        let entries = parse(&file(GOOD, 14)).unwrap();
+        let base = 8 + GOOD.len();
+        assert_eq!(entries["a"], Entry { dtype: "F32".into(), shape: vec![2, 1], span: base..base + 8 });
+        assert_eq!(entries["b"].span, base + 8..base + 14);
+        assert!(parse(&file("{}", 0)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn each_malformed_field_is_named() {
+        let entry = |fields: &str| format!("{{\"t\": {{{fields}}}}}");
+        for (header, data, part) in [
+            ("[]".to_owned(), 0, "header"),
+            ("{".to_owned(), 0, "header"),
+            ("{\"t\": 3}".to_owned(), 0, "dtype"),
+            (entry(r#""dtype": "F32", "data_offsets": [0, 4]"#), 4, "shape"),
+            (entry(r#""dtype": "F32", "shape": [-1], "data_offsets": [0, 4]"#), 4, "shape"),
+            (entry(r#""dtype": "F32", "shape": [1.5], "data_offsets": [0, 4]"#), 4, "shape"),
+            (entry(r#""dtype": "F32", "shape": [1]"#), 4, "data_offsets"),
+            (entry(r#""dtype": "F32", "shape": [1], "data_offsets": [0]"#), 4, "data_offsets"),
+            (entry(r#""dtype": "F32", "shape": [1], "data_offsets": [4, 0]"#), 4, "data_offsets"),
+            (entry(r#""dtype": "F32", "shape": [1], "data_offsets": [0, 8]"#), 4, "data_offsets"),
+            (entry(r#""dtype": "F32", "shape": [2], "data_offsets": [0, 4]"#), 4, "data_offsets"),
+            (entry(r#""dtype": "F32", "shape": [4611686018427387904, 4], "data_offsets": [0, 0]"#), 0, "data_offsets"),
+            (entry(r#""dtype": "F32", "shape": [1], "data_offsets": [4, 8]"#), 8, "data_offsets"),
+            (entry(r#""dtype": "F32", "shape": [1], "data_offsets": [0, 4]"#), 8, "data"),
+            (GOOD.replace("[8, 14]", "[6, 12]"), 12, "`b`"),
+        ] {
+            let error = parse(&file(&header, data)).unwrap_err();
+            assert!(error.contains("w.safetensors") && error.contains(part), "{header}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn any_json_object(header in r#"\{("[ab]": ?\{"(dtype|shape|data_offsets)": ?("F32"|\[-?[0-9]{0,20}(, ?[0-9]{1,20})?\]),? ?("[a-z_]{1,12}": ?[0-9]{1,20})?\},? ?){0,2}\}"#, data in 0usize..64) {
+            let _ = parse(&file(&header, data));
+        }
+
+        /// One byte of a good file changed: refused, or spans that lie in the file.
+        #[test]
+        fn a_changed_byte(at in 0usize..8 + GOOD.len() + 14, byte in any::<u8>()) {
+            let mut bytes = file(GOOD, 14);
+            bytes[at] = byte;
+            if let Ok(entries) = parse(&bytes) {
+                prop_assert!(entries.values().all(|e| e.span.start <= e.span.end && e.span.end <= bytes.len()));
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mempack_format::{Digest, ModelIdentity};
-use serde_json::{Map, Value};
+use serde_json::Map;
 use tch::{Device, Kind, Tensor};
 
 use crate::adapter::Adapter;
@@ -47,22 +47,11 @@ impl Source {
         // An adapter's memory.json stands for the whole block; it is what the adapter was trained with.
         let memory_path = folder.join("memory.json");
         let memory = if adapter.is_some() && memory_path.exists() {
-            MemoryConfig::parse(&memory_path, &read_object(&memory_path, FOLDER)?, &config)?
+            MemoryConfig::parse(&Fields::new(&memory_path, &read_object(&memory_path, FOLDER)?), &config)?
         } else {
             let empty = Map::new();
-            let block = match Fields::new(&config_path, &object).get("memory") {
-                None => &empty,
-                Some(Value::Object(block)) => block,
-                Some(other) => {
-                    return Err(Fields::new(&config_path, &object).refuse(
-                        "memory",
-                        "a JSON object",
-                        other.to_string(),
-                        "correct the file",
-                    ));
-                }
-            };
-            MemoryConfig::parse(&config_path, block, &config)?
+            let block = Fields::new(&config_path, &object).block("memory")?;
+            MemoryConfig::parse(&block.unwrap_or_else(|| Fields::new(&config_path, &empty)), &config)?
         };
         let own_tokenizer = folder.join("tokenizer.json");
         Ok(Self {

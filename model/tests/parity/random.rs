@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mempack_model::{Decoder, DeviceChoice, LoadOptions, Memory, Precision, Reader, ReaderOptions, Slot};
+use mempack_model::{Decoder, DeviceChoice, LoadOptions, Memory, Precision, Reader, ReaderOptions, Slot, set_threads};
 
 use crate::fixture::{Cases, Expected, cases, folder, largest, relative};
 use crate::memories::compare;
@@ -16,6 +16,8 @@ struct Loaded {
 }
 
 fn load(case: &Path, precision: Precision) -> Loaded {
+    // One thread an operation: the tests run side by side, and libtorch's threads spin.
+    set_threads(1);
     let options = LoadOptions { precision, device: DeviceChoice::Cpu, base: None };
     let decoder = Decoder::load(&case.join("model"), &options).unwrap();
     let cases = Cases::read(case);

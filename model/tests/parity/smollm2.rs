@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mempack_model::{DeviceChoice, LoadOptions, Model, Precision, ReaderOptions, prompt_tokens, reference_tokens};
+use mempack_model::{DeviceChoice, LoadOptions, Model, Precision, ReaderOptions, prompt_tokens, reference_tokens, set_threads};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
@@ -22,6 +22,7 @@ fn base() -> PathBuf {
 }
 
 fn load(precision: Precision, adapter: bool) -> Model {
+    set_threads(1);
     let base = base();
     let folder = if adapter { root().join("kb-samples/reader") } else { base.clone() };
     Model::load(&folder, &LoadOptions { precision, device: DeviceChoice::Cpu, base: Some(base) }).unwrap()

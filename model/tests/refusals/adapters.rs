@@ -1,0 +1,131 @@
+//! LoRA adapters in the PEFT layout.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{Folder, Raw, assert_names, load, write};
+
+const TARGET: &str = "model.layers.1.self_attn.q_proj";
+
+/// An adapter of rank 2 over the fixture, changing one weight; and its two matrices.
+fn adapter(config: Value) -> (tempfile::TempDir, Vec<f32>, Vec<f32>) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut object = json!({"peft_type": "LORA", "base_model_name_or_path": "somewhere/base", "r": 2, "lora_alpha": 3});
+    for (key, value) in config.as_object().unwrap() {
+        object[key] = value.clone();
+    }
+    std::fs::write(dir.path().join("adapter_config.json"), object.to_string()).unwrap();
+    let wave = |n: usize, step: f32| (0..n).map(|i| (i as f32 * step).sin() * 0.3).collect::<Vec<f32>>();
+    let (a, b) = (wave(64, 0.7), wave(64, 1.3));
+    write(&dir.path().join("adapter_model.safetensors"), &pair(TARGET, &a, &b));
+    (dir, a, b)
+}
+
+fn pair(target: &str, a: &[f32], b: &[f32]) -> Vec<Raw> {
+    let name = |part: &str| format!("base_model.model.{target}.{part}.weight");
+    vec![Raw::f32(&name("lora_A"), &[2, 32], a), Raw::f32(&name("lora_B"), &[32, 2], b)]
+}
+
+fn refusal(adapter: &Path, base: &Folder) -> String {
+    load(adapter, Some(base.dir.path())).err().expect("a refusal").to_string()
+}
+
+#[test]
+fn merged_as_peft_merges() {
+    for (config, scale) in [(json!({}), 1.5), (json!({"use_rslora": true}), 3.0 / 2f32.sqrt()), (json!({"lora_alpha": 4.0}), 2.0)] {
+        let (base, by_hand) = (Folder::new(), Folder::new());
+        let (dir, a, b) = adapter(config);
+        let mut tensors = by_hand.tensors();
+        let target = tensors.iter_mut().find(|t| t.name == format!("{TARGET}.weight")).unwrap();
+        let mut merged = target.values();
+        for (i, w) in merged.iter_mut().enumerate() {
+            let (row, column) = (i / 32, i % 32);
+            *w += scale * (b[row * 2] * a[column] + b[row * 2 + 1] * a[32 + column]);
+        }
+        *target = Raw::f32(&format!("{TARGET}.weight"), &[32, 32], &merged);
+        write(&by_hand.file("model.safetensors"), &tensors);
+        let reference: Vec<u32> = (4..30).collect();
+        let ours = load(dir.path(), Some(base.dir.path())).unwrap().write(&[&reference]).unwrap().remove(0);
+        let expected = by_hand.load().unwrap().write(&[&reference]).unwrap().remove(0);
+        assert_eq!(ours.positions, expected.positions);
+        let off = ours.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off < 1e-5, "{off}");
+        assert_ne!(base.load().unwrap().write(&[&reference]).unwrap()[0], expected);
+    }
+}
+
+#[test]
+fn memory_json_stands_for_the_block() {
+    let base = Folder::new();
+    let (dir, ..) = adapter(json!({}));
+    assert_eq!(load(dir.path(), Some(base.dir.path())).unwrap().memory().tokens_per_head, 4);
+    std::fs::write(dir.path().join("memory.json"), r#"{"num_memory_layers": 2, "similarity_bias": 3}"#).unwrap();
+    let decoder = load(dir.path(), Some(base.dir.path())).unwrap();
+    let memory = decoder.memory();
+    assert_eq!((memory.num_memory_layers, memory.tokens_per_head, memory.similarity_bias), (2, 8, 3.0));
+    std::fs::write(dir.path().join("memory.json"), r#"{"num_memory_layers": 9}"#).unwrap();
+    assert_names(&refusal(dir.path(), &base), &["memory.json", "num_memory_layers", "9"]);
+}
+
+#[test]
+fn kinds_that_are_not_merged() {
+    let base = Folder::new();
+    for (field, value) in [
+        ("peft_type", json!("IA3")),
+        ("peft_type", Value::Null),
+        ("use_dora", json!(true)),
+        ("fan_in_fan_out", json!(true)),
+        ("lora_bias", json!(true)),
+        ("bias", json!("all")),
+        ("modules_to_save", json!(["lm_head"])),
+        ("rank_pattern", json!({"q_proj": 4})),
+        ("alpha_pattern", json!({"q_proj": 4})),
+        ("r", json!(0)),
+        ("r", json!("two")),
+        ("lora_alpha", Value::Null),
+        ("base_model_name_or_path", Value::Null),
+    ] {
+        let (dir, ..) = adapter(json!({ field: value }));
+        assert_names(&refusal(dir.path(), &base), &["adapter_config.json", field]);
+    }
+    let (dir, ..) = adapter(json!({"modules_to_save": null, "rank_pattern": {}, "bias": "none", "use_dora": false}));
+    load(dir.path(), Some(base.dir.path())).unwrap();
+}
+
+#[test]
+fn weights_of_an_adapter() {
+    let base = Folder::new();
+    let (dir, a, b) = adapter(json!({}));
+    let file = dir.path().join("adapter_model.safetensors");
+    let set = |tensors: &[Raw]| write(&file, tensors);
+    set(&pair("model.layers.9.self_attn.q_proj", &a, &b));
+    assert_names(&refusal(dir.path(), &base), &["model.layers.9.self_attn.q_proj.weight", "lacks"]);
+    set(&pair(TARGET, &a, &b)[..1]);
+    assert_names(&refusal(dir.path(), &base), &["lora_B", "nothing"]);
+    let mut wrong = pair(TARGET, &a, &b);
+    wrong[1].shape = vec![16, 4];
+    set(&wrong);
+    assert_names(&refusal(dir.path(), &base), &["lora_B", "[32, 2]", "[16, 4]"]);
+    set(&[Raw::f32("base_model.model.lm_head.weight", &[1], &[0.0])]);
+    assert_names(&refusal(dir.path(), &base), &["base_model.model.lm_head.weight", "lora_A"]);
+    std::fs::remove_file(&file).unwrap();
+    assert_names(&refusal(dir.path(), &base), &["adapter_model.safetensors", "no such file"]);
+}
+
+#[test]
+fn a_base_that_is_nowhere() {
+    let (dir, ..) = adapter(json!({}));
+    let error = load(dir.path(), None).err().unwrap().to_string();
+    assert_names(&error, &["somewhere/base", "looked in", "models/base", "`make`", "MEMPACK_MODELS"]);
+}
+
+#[test]
+fn a_base_beside_the_adapter() {
+    let base = Folder::new();
+    let name = base.dir.path().file_name().unwrap().to_str().unwrap();
+    let (dir, ..) = adapter(json!({"base_model_name_or_path": format!("../{name}")}));
+    load(dir.path(), None).unwrap();
+    let (dir, ..) = adapter(json!({"base_model_name_or_path": base.dir.path()}));
+    load(dir.path(), None).unwrap();
+}
