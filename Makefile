@@ -23,7 +23,7 @@ else
 LIBTORCH_READY := libtorch/build-version
 endif
 
-.PHONY: all build demo test lint bench clean-packs
+.PHONY: all build models demo test eval lint bench clean-packs
 
 all: build
 
@@ -59,6 +59,13 @@ test: $(LIBTORCH_READY) | $(EMBEDDER)/model.safetensors $(BASE)/config.json
 lint: $(LIBTORCH_READY)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# Exact match over all sample questions, from memories and without.
+eval: build | $(EMBEDDER)/model.safetensors $(BASE)/config.json
+	for domain in legal medical; do \
+	    [ -e packs/$$domain.mpk ] || { mkdir -p packs && $(MEMPACK) build kb-samples/$$domain/corpus.jsonl -o packs/$$domain.mpk; } || exit; \
+	    $(MEMPACK) eval packs/$$domain.mpk kb-samples/$$domain/questions.jsonl || exit; \
+	done
 
 bench: $(LIBTORCH_READY) | $(EMBEDDER)/model.safetensors $(BASE)/config.json
 	$(CARGO) bench --workspace

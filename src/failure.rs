@@ -35,11 +35,6 @@ impl Failure {
         Self { kind, error: error.into() }
     }
 
-    /// A damaged pack.
-    pub fn damaged(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::new(Kind::Damaged, error)
-    }
-
     /// Print the error with its causes on standard error, and give the exit code.
     pub fn report(&self) -> ExitCode {
         eprintln!("mempack: {self}");
@@ -63,6 +58,7 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Any error without a kind of its own: the work failed.
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::new(Kind::Work, error)

@@ -7,14 +7,16 @@ mod failure;
 mod folders;
 #[cfg(feature = "engine")]
 mod interrupt;
+#[cfg(feature = "engine")]
+mod jsonl;
 mod output;
 mod progress;
+#[cfg(feature = "engine")]
+mod score;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::failure::Failure;
 
 /// Compile reference corpora into memory packs, and decode language models with them.
 ///

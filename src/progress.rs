@@ -39,7 +39,11 @@ impl Progress {
         self.end();
         let bar = self.terminal.then(|| {
             let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-            let template = if total.is_some() { "{msg} {wide_bar} {human_pos}/{human_len} {per_sec}, {eta} left" } else { "{msg} {spinner} {human_pos} {per_sec}" };
+            let template = if total.is_some() {
+                "{msg} {wide_bar} {human_pos}/{human_len} {per_sec}, {eta} left"
+            } else {
+                "{msg} {spinner} {human_pos} {per_sec}"
+            };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
@@ -154,8 +158,20 @@ mod tests {
     #[test]
     fn a_line_tells_rate_and_time_left() {
         let started = Instant::now() - Duration::from_secs(10);
-        let stage = Stage { name: "writing".into(), unit: "references", total: Some(4_000), done: 1_000, tokens: 90_000, started, printed: started, bar: None };
+        let stage = Stage {
+            name: "writing".into(),
+            unit: "references",
+            total: Some(4_000),
+            done: 1_000,
+            tokens: 90_000,
+            started,
+            printed: started,
+            bar: None,
+        };
         let line = stage.line(true);
-        assert!(line.starts_with("writing: 1,000 of 4,000 references, ") && line.contains(" tokens/s, ") && line.ends_with(" s left"), "{line}");
+        assert!(
+            line.starts_with("writing: 1,000 of 4,000 references, ") && line.contains(" tokens/s, ") && line.ends_with(" s left"),
+            "{line}"
+        );
     }
 }

@@ -67,8 +67,20 @@ fn spoilt_model(bench: &Bench, file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u
 #[test]
 fn a_safetensors_file_that_lies() {
     let lies: [(fn(Vec<u8>) -> Vec<u8>, &str); 3] = [
-        (|mut b| { b.truncate(b.len() / 2); b }, "model.safetensors"),
-        (|mut b| { b[..8].copy_from_slice(&(1u64 << 60).to_le_bytes()); b }, "1152921504606846976"),
+        (
+            |mut b| {
+                b.truncate(b.len() / 2);
+                b
+            },
+            "model.safetensors",
+        ),
+        (
+            |mut b| {
+                b[..8].copy_from_slice(&(1u64 << 60).to_le_bytes());
+                b
+            },
+            "1152921504606846976",
+        ),
         (|b| b[..5].to_vec(), "model.safetensors"),
     ];
     for (lie, word) in lies {
@@ -142,7 +154,9 @@ fn a_damaged_pack_is_refused_everywhere() {
 fn a_pack_of_another_model() {
     let bench = Bench::new();
     let pack = bench.pack("a", SMALL, &[]);
-    let model = spoilt_model(&bench, "config.json", |b| String::from_utf8(b).expect("JSON").replace("\"rope_theta\": 10000.0", "\"rope_theta\": 20000.0").into_bytes());
+    let model = spoilt_model(&bench, "config.json", |b| {
+        String::from_utf8(b).expect("JSON").replace("\"rope_theta\": 10000.0", "\"rope_theta\": 20000.0").into_bytes()
+    });
     let ran = run(["ask", &pack, "What is the usual dose of Nutepril?", "--model", &model]);
     ran.fails(4, &["RoPE base", "10000", "20000"]);
 }

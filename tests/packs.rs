@@ -15,7 +15,10 @@ fn inspect(pack: &str) -> Value {
 
 /// The texts of a corpus by id.
 fn texts(corpus: &str) -> std::collections::HashMap<String, String> {
-    json_lines(corpus).into_iter().map(|row| (row["id"].as_str().unwrap_or_default().to_owned(), row["text"].as_str().unwrap_or_default().to_owned())).collect()
+    json_lines(corpus)
+        .into_iter()
+        .map(|row| (row["id"].as_str().unwrap_or_default().to_owned(), row["text"].as_str().unwrap_or_default().to_owned()))
+        .collect()
 }
 
 #[test]

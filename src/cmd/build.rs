@@ -74,7 +74,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn print(options: &BuildOptions, report: &BuildReport, as_json: bool) {
     let seconds: f64 = report.stages.iter().map(|(_, time)| time.as_secs_f64()).sum();
     if as_json {
-        let stages: serde_json::Map<_, _> = report.stages.iter().map(|(stage, time)| (stage.to_string(), json!(time.as_secs_f64()))).collect();
+        let stages: serde_json::Map<_, _> =
+            report.stages.iter().map(|(stage, time)| (stage.to_string(), json!(time.as_secs_f64()))).collect();
         println!(
             "{}",
             json!({
@@ -86,8 +87,13 @@ fn print(options: &BuildOptions, report: &BuildReport, as_json: bool) {
     } else {
         println!(
             "{}: {} references ({} duplicates) of {} documents, {} tokens, {} in {seconds:.1} s, id {}",
-            options.output.display(), thousands(report.references), thousands(report.duplicates), thousands(report.documents),
-            thousands(report.tokens), bytes(report.bytes), report.id,
+            options.output.display(),
+            thousands(report.references),
+            thousands(report.duplicates),
+            thousands(report.documents),
+            thousands(report.tokens),
+            bytes(report.bytes),
+            report.id,
         );
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::failure::Failure;
+use crate::output::{bytes, thousands};
 use crate::progress::Progress;
 
 #[derive(clap::Args)]
@@ -27,6 +28,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
         progress.set(done);
     })?;
     progress.end();
-    println!("{}: {} tensors, {}", args.output.display(), summary.tensors, crate::output::bytes(summary.bytes));
+    println!(
+        "{}: {}, {} parameters in {} tensors, {}",
+        args.output.display(),
+        summary.model_type,
+        thousands(summary.parameters),
+        summary.tensors,
+        bytes(summary.bytes)
+    );
     Ok(())
 }

@@ -71,7 +71,15 @@ fn print_table(pack: &MappedPack) {
     row("pack", pack.id().to_string());
     row("format", format!("{major}.{minor}, {} ({} bytes), written by {generator}", bytes(pack.bytes()), thousands(pack.bytes())));
     row("documents", thousands(u64::from(counts.documents)));
-    row("references", format!("{} from {} places, {} tokens", thousands(u64::from(counts.references)), thousands(counts.origins), thousands(counts.tokens)));
+    row(
+        "references",
+        format!(
+            "{} from {} places, {} tokens",
+            thousands(u64::from(counts.references)),
+            thousands(counts.origins),
+            thousands(counts.tokens)
+        ),
+    );
     row("text", bytes(counts.text_bytes));
     row("codec", format!("{codec}, {per_vector} bytes a vector, {} a memory", bytes(per_memory)));
     row("model", format!("{}, memories computed in {precision}", model.name));
@@ -82,7 +90,13 @@ fn print_table(pack: &MappedPack) {
     println!("\n{:<10} {:>16} {:>16}  {:>5}  digest", "section", "offset", "bytes", "share");
     for s in pack.sections() {
         let share = 100.0 * s.length as f64 / pack.bytes() as f64;
-        println!("{:<10} {:>16} {:>16}  {share:>4.1}%  {:.16}", s.tag.to_string(), thousands(s.offset), thousands(s.length), s.digest.to_string());
+        println!(
+            "{:<10} {:>16} {:>16}  {share:>4.1}%  {:.16}",
+            s.tag.to_string(),
+            thousands(s.offset),
+            thousands(s.length),
+            s.digest.to_string()
+        );
     }
 }
 
@@ -91,8 +105,14 @@ fn print_model(model: &ModelIdentity) {
     let shape = model.shape;
     let last = model.first_memory_layer + shape.layers.saturating_sub(1);
     row("layers", format!("{}, memory in {} to {last}", model.layers, model.first_memory_layer));
-    row("heads", format!("{} query, {} key-value of {} dimensions, {} tokens each", model.query_heads, shape.heads, shape.head_dim, shape.tokens));
-    row("reference", format!("at most {} tokens, {:?} after prefix {:?}", model.reference_length, model.reference_template, model.prefix_ids));
+    row(
+        "heads",
+        format!("{} query, {} key-value of {} dimensions, {} tokens each", model.query_heads, shape.heads, shape.head_dim, shape.tokens),
+    );
+    row(
+        "reference",
+        format!("at most {} tokens, {:?} after prefix {:?}", model.reference_length, model.reference_template, model.prefix_ids),
+    );
     row("selection", format!("{}; RoPE base {}", model.selection, model.rope_base));
     row("weights", model.weights.to_string());
     row("adapter", model.adapter.map_or("none".into(), |digest| digest.to_string()));

@@ -17,19 +17,31 @@ pub mod verify;
 use std::error::Error;
 use std::path::Path;
 
-use mempack_runtime::MappedPack;
+use mempack_format::OpenError;
+#[cfg(feature = "engine")]
+use mempack_runtime::ResolvedHit;
+use mempack_runtime::{MapError, MappedPack};
 
 use crate::failure::{Failure, Kind};
 
-/// Map a pack; a damaged one has an exit code of its own.
+/// Map a pack. What is damaged, or no pack at all, has an exit code of its own; a pack of another version has not.
 fn open(path: &Path) -> Result<MappedPack, Failure> {
     MappedPack::open(path).map_err(|error| {
-        let kind = if error.is_damage() { Kind::Damaged } else { Kind::Work };
-        Failure::new(kind, error)
+        let no_pack = matches!(&error, MapError::Open { source: OpenError::NotAPack { .. }, .. });
+        Failure::new(if no_pack || error.is_damage() { Kind::Damaged } else { Kind::Work }, error)
     })
 }
 
-/// A failure for damage that was found behind the header of `path`.
-fn damage(path: &Path, error: impl Error) -> Failure {
-    Failure::damaged(format!("{}: {error}", path.display()))
+/// A failure of something that reads on in the pack at `path`.
+fn reading(path: &Path, is_damage: bool, error: impl Error + Send + Sync + 'static) -> Failure {
+    if is_damage { Failure::new(Kind::Damaged, format!("{}: {error}", path.display())) } else { Failure::from(error) }
+}
+
+/// A hit as the JSON that `search` and `ask` print.
+#[cfg(feature = "engine")]
+fn hit_json(hit: &ResolvedHit) -> serde_json::Value {
+    serde_json::json!({
+        "document": hit.document, "title": hit.title, "reference": hit.reference, "start": hit.start, "end": hit.end,
+        "score": hit.score, "text": hit.text,
+    })
 }

@@ -1,5 +1,6 @@
 //! `mempack verify`: every byte of a pack, every rule of the format.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use crate::failure::Failure;
@@ -18,12 +19,21 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let pack = super::open(path)?;
         let progress = Progress::new();
         progress.begin(&format!("verifying {}", path.display()), "bytes", Some(pack.bytes()));
-        let report = pack.verify(&mut |at| progress.set(at.done)).map_err(|error| super::damage(path, error))?;
+        let report = pack
+            .verify(&mut |at| {
+                progress.set(at.done);
+                ControlFlow::Continue(())
+            })
+            .map_err(|error| super::reading(path, true, error))?;
         progress.end();
         let counts = pack.manifest().counts;
         println!(
             "{}: whole: {} references of {} documents, {}, id {}",
-            path.display(), thousands(u64::from(counts.references)), thousands(u64::from(counts.documents)), bytes(report.bytes), pack.id(),
+            path.display(),
+            thousands(u64::from(counts.references)),
+            thousands(u64::from(counts.documents)),
+            bytes(report.bytes),
+            pack.id(),
         );
     }
     Ok(())

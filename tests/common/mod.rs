@@ -103,8 +103,10 @@ impl Bench {
 
     /// The names in the folder, sorted.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(self.dir.path()).expect("readable").map(|e| e.expect("readable").file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = fs::read_dir(self.dir.path())
+            .expect("readable")
+            .map(|e| e.expect("readable").file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
@@ -117,8 +119,12 @@ pub fn json_lines(text: &str) -> Vec<Value> {
 
 /// Three short documents, one of them twice.
 pub const SMALL: &str = concat!(
-    r#"{"id": "a", "title": "Nutepril", "text": "Nutepril is used to treat gout. The usual adult dose is 40 mg twice daily."}"#, "\n",
-    r#"{"id": "b", "title": "Sarolide", "text": "Sarolide is a diuretic. Keep it in the refrigerator. Its half-life is 31 hours."}"#, "\n",
-    r#"{"id": "c", "title": "Lease", "text": "The tenant may end the lease with two months' notice.\n\nThe rent is due on the first of the month."}"#, "\n",
-    r#"{"id": "d", "title": "Nutepril", "text": "Nutepril is used to treat gout. The usual adult dose is 40 mg twice daily."}"#, "\n",
+    r#"{"id": "a", "title": "Nutepril", "text": "Nutepril is used to treat gout. The usual adult dose is 40 mg twice daily."}"#,
+    "\n",
+    r#"{"id": "b", "title": "Sarolide", "text": "Sarolide is a diuretic. Keep it in the refrigerator. Its half-life is 31 hours."}"#,
+    "\n",
+    r#"{"id": "c", "title": "Lease", "text": "The tenant may end the lease with two months' notice.\n\nThe rent is due on the first of the month."}"#,
+    "\n",
+    r#"{"id": "d", "title": "Nutepril", "text": "Nutepril is used to treat gout. The usual adult dose is 40 mg twice daily."}"#,
+    "\n",
 );

@@ -1,0 +1,180 @@
+//! `mempack ask`: an answer, and what it was read from.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mempack_model::Precision;
+use mempack_runtime::{Answer, Hit, MappedPack, MemoryCache, ResolvedHit, Sampling, Session, SessionError, SessionOptions, Stop};
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Kind};
+use crate::folders::ModelArgs;
+use crate::interrupt;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The pack
+    pack: PathBuf,
+    /// The question
+    question: String,
+    #[command(flatten)]
+    session: SessionArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Show which references each chunk read, and their text
+    #[arg(long)]
+    show_memories: bool,
+    /// Answer from the weights alone
+    #[arg(long)]
+    no_memories: bool,
+}
+
+/// How to answer; `eval` takes the same.
+#[derive(clap::Args)]
+pub struct SessionArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// What the model computes in: f32 or bf16
+    #[arg(long, default_value_t)]
+    precision: Precision,
+    /// Most tokens of an answer
+    #[arg(long, default_value_t = SessionOptions::default().max_tokens, value_name = "N")]
+    max_tokens: usize,
+    /// Sample at this temperature instead of taking the likeliest token
+    #[arg(long, value_name = "T")]
+    temperature: Option<f32>,
+    /// Sample from the likeliest tokens that together have this probability
+    #[arg(long, default_value_t = 0.95, requires = "temperature", value_name = "P")]
+    top_p: f32,
+    /// Seed of the sampling: the same seed, the same answer
+    #[arg(long, default_value_t = 0, requires = "temperature")]
+    seed: u64,
+    /// Memories that a chunk reads, at most the model's own number
+    #[arg(short, value_name = "K")]
+    k: Option<usize>,
+    /// Megabytes of decoded memories to keep
+    #[arg(long, default_value_t = 256, value_name = "MB")]
+    cache: usize,
+    /// Threads for one operation of the model
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    threads: usize,
+}
+
+impl SessionArgs {
+    /// Load model and embedder; a session with memories, and one without, for each that is wanted.
+    pub fn sessions(&self, pack: &Arc<MappedPack>, memories: &[bool]) -> Result<Vec<Session>, Failure> {
+        mempack_model::set_threads(self.threads);
+        let model = self.model.load(self.precision)?;
+        let embedder = self.model.embedder.load(Precision::F32)?;
+        let sampling = match self.temperature {
+            Some(temperature) => Sampling::TopP { temperature, top_p: self.top_p, seed: self.seed },
+            None => Sampling::Greedy,
+        };
+        let cache = Arc::new(MemoryCache::new(self.cache << 20));
+        let session = |&memories: &bool| {
+            let options = SessionOptions {
+                memories,
+                sampling,
+                max_tokens: self.max_tokens,
+                k: self.k,
+                cache: Arc::clone(&cache),
+                ..SessionOptions::default()
+            };
+            Session::new(&model, &embedder, Arc::clone(pack), options).map_err(|error| {
+                let kind = match error {
+                    SessionError::Mismatch(_) => Kind::Mismatch,
+                    SessionError::Option { .. } => Kind::Usage,
+                    _ => Kind::Work,
+                };
+                Failure::new(kind, error)
+            })
+        };
+        memories.iter().map(session).collect()
+    }
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let pack = Arc::new(super::open(&args.pack)?);
+    let interrupted = interrupt::flag();
+    let session = args.session.sessions(&pack, &[!args.no_memories])?.remove(0);
+    let mut out = io::stdout();
+    let mut failed = None;
+    let answer = session.ask(&args.question, &mut |text| {
+        if !args.json {
+            failed = out.write_all(text.as_bytes()).and_then(|()| out.flush()).err();
+        }
+        if failed.is_some() || interrupted.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let answer = answer.map_err(|error| super::reading(&args.pack, error.is_damage(), error))?;
+    if args.json {
+        println!("{}", as_json(&args, &pack, &answer)?);
+    } else {
+        println!();
+        print_sources(&args, &pack, &answer)?;
+    }
+    if answer.stop == Stop::Interrupted { Err(Failure::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
+}
+
+/// The references that a chunk read, in words and places, with whether each was in the cache.
+fn resolve(path: &Path, pack: &MappedPack, answer: &Answer, chunk: usize) -> Result<Vec<(ResolvedHit, bool)>, Failure> {
+    let reads = answer.chunks.get(chunk).map_or(&[][..], |chunk| &chunk.reads);
+    let describe = |read: &mempack_runtime::Read| {
+        let hit = pack.describe(&Hit { reference: read.reference, score: read.similarity });
+        hit.map(|hit| (hit, read.cached)).map_err(|error| super::reading(path, true, error))
+    };
+    reads.iter().map(describe).collect()
+}
+
+fn as_json(args: &Args, pack: &MappedPack, answer: &Answer) -> Result<Value, Failure> {
+    let mut chunks = Vec::new();
+    for (i, chunk) in answer.chunks.iter().enumerate() {
+        let reads = resolve(&args.pack, pack, answer, i)?;
+        let reads: Vec<_> = reads
+            .iter()
+            .map(|(hit, cached)| {
+                let mut read = super::hit_json(hit);
+                read["cached"] = json!(cached);
+                read
+            })
+            .collect();
+        chunks.push(json!({"chunk": chunk.chunk, "query": chunk.query, "reads": reads}));
+    }
+    let stop = match &answer.stop {
+        Stop::Token(_) => "end of text",
+        Stop::Text(_) => "stop string",
+        Stop::MaxTokens => "most tokens",
+        Stop::ContextFull => "context full",
+        Stop::Interrupted => "interrupted",
+    };
+    Ok(json!({
+        "question": args.question, "answer": answer.text.trim(), "tokens": answer.tokens.len(), "prompt_tokens": answer.prompt_tokens,
+        "stop": stop, "pack": pack.id().to_string(), "chunks": chunks,
+    }))
+}
+
+/// The documents read, best first; with `--show-memories` chunk by chunk with their text.
+fn print_sources(args: &Args, pack: &MappedPack, answer: &Answer) -> Result<(), Failure> {
+    for (i, chunk) in answer.chunks.iter().enumerate() {
+        if args.show_memories {
+            println!("\nchunk {} read, for {:?}:", chunk.chunk, chunk.query);
+        } else if i == 0 {
+            println!("\nread:");
+        } else {
+            break;
+        }
+        for (hit, _) in resolve(&args.pack, pack, answer, i)? {
+            println!("  {:.3}  {} [{}..{}]  {}", hit.score, hit.document, hit.start, hit.end, hit.title);
+            if args.show_memories {
+                println!("         {}", hit.text.replace('\n', "\n         "));
+            }
+        }
+    }
+    Ok(())
+}
