@@ -42,7 +42,7 @@ impl<T: Tokens + ?Sized> Reading<'_, '_, T> {
         if counts.documents == 0 {
             let names = inputs.iter().map(|input| match input {
                 Input::Path(path) => path.display().to_string(),
-                Input::Stdin => "-".to_owned(),
+                Input::Stdin => "standard input".to_owned(),
             });
             return Err(CorpusError::Empty { inputs: names.collect::<Vec<_>>().join(", ") }.into());
         }
