@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """transformers' prefill of a pack's references: the peer of `mempack build`'s write path.
 
-    mempack-references PACK | python3 benches/peers/prefill_transformers.py MODEL [--dtype bfloat16] [--threads 2] [--limit 2048]
+    references PACK | python3 benches/peers/prefill_transformers.py MODEL [--dtype bfloat16] [--threads 2] [--limit 2048]
 
-Standard input holds one JSON object a line with `encoded`, the text that was encoded of a reference
-(`cargo run --release -p mempack-runtime --example references -- PACK` prints it). The model runs all its
-layers without the vocabulary head, on batches of similar length, as a batch server would.
+Standard input is what `cargo run --release -p mempack-runtime --example references -- PACK` prints: one JSON object a
+line with `title` and `text`. The model runs all its layers without the vocabulary head, on batches of similar
+length, as a batch server would. `encode.sh` beside this file runs both in one go.
 Prints references/s and tokens/s (padding and prefix not counted). Needs torch and transformers.
 """
 import argparse
@@ -30,7 +30,7 @@ def main():
     torch.set_num_threads(a.threads)
     tokenizer = AutoTokenizer.from_pretrained(a.model)
     model = AutoModel.from_pretrained(a.model, dtype=getattr(torch, a.dtype)).eval()
-    texts = [json.loads(line)["encoded"] for line in sys.stdin]
+    texts = ["{title}. {text}".format(**json.loads(line)) for line in sys.stdin]
     texts = texts[:: max(1, len(texts) // a.limit)][: a.limit]
     rows = sorted((tokenizer(t, add_special_tokens=False)["input_ids"][:128] for t in texts), key=len)
     batches, batch = [], []
