@@ -1,5 +1,6 @@
 //! The search graph: built by hnsw_rs (arXiv 1603.09320), then copied into flat lists.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use hnsw_rs::anndists::dist::distances::Distance;
@@ -58,7 +59,7 @@ impl GraphBuilder {
         self.nodes += 1;
     }
 
-    /// The graph as flat lists; the builder's memory is given back.
+    /// The graph as flat lists, in which every node is reached; the builder's memory is given back.
     pub fn finish(self) -> FlatGraph {
         let mut points: Vec<Option<Arc<Point<'static, f32>>>> = vec![None; self.nodes as usize];
         let indexation = self.hnsw.get_point_indexation();
@@ -78,7 +79,13 @@ impl GraphBuilder {
         }
         let lists = Lists { points };
         raise_levels(&lists, &mut levels);
-        FlatGraph::new(self.m, entry, levels, &lists)
+        let mut graph = FlatGraph::new(self.m, entry, levels, &lists);
+        graph.reach_all(|node| {
+            let Some(point) = &lists.points[node as usize] else { return Vec::new() };
+            let near = self.hnsw.search(point.get_v(), 4 * self.m as usize, 8 * self.m as usize);
+            near.into_iter().map(|neighbour| neighbour.d_id as u32).collect()
+        });
+        graph
     }
 }
 
@@ -143,6 +150,58 @@ impl FlatGraph {
         graph
     }
 
+    /// Links every node that no path from the entry leads to at the ground, to a near one that has room in its list.
+    ///
+    /// Inserting into hnsw_rs drops the farthest of too many neighbours. Among many equal or almost equal texts that may be
+    /// the only link to a node, which no search would find then. `near` gives nodes near a node, nearest first.
+    fn reach_all(&mut self, near: impl Fn(u32) -> Vec<u32>) {
+        let mut reached = vec![false; self.levels.len()];
+        self.reach(self.entry, &mut reached);
+        for node in 0..self.levels.len() as u32 {
+            if reached[node as usize] {
+                continue;
+            }
+            let hosts: Vec<u32> = near(node).into_iter().filter(|host| reached[*host as usize]).collect();
+            if let Some(host) = self.host(&hosts) {
+                self.link(host, node);
+                self.link(node, host);
+            }
+            self.reach(node, &mut reached);
+        }
+    }
+
+    /// Mark all nodes that paths at the ground lead to from `start`.
+    fn reach(&self, start: u32, reached: &mut [bool]) {
+        let mut open = vec![start];
+        while let Some(node) = open.pop() {
+            if reached.get_mut(node as usize).is_some_and(|reached| !std::mem::replace(reached, true)) {
+                open.extend(self.list(node, 0));
+            }
+        }
+    }
+
+    /// The first node with room in its list, of `hosts` or else of those around them; the entry's neighbours at last.
+    fn host(&self, hosts: &[u32]) -> Option<u32> {
+        let mut open: VecDeque<u32> = hosts.iter().copied().chain([self.entry]).collect();
+        let mut seen: HashSet<u32> = open.iter().copied().collect();
+        while let Some(node) = open.pop_front() {
+            if self.list(node, 0).len() < 2 * self.m {
+                return Some(node);
+            }
+            open.extend(self.list(node, 0).iter().filter(|node| seen.insert(**node)));
+        }
+        None
+    }
+
+    /// Append to a list at the ground, if there is room and it is not there.
+    fn link(&mut self, from: u32, to: u32) {
+        let list = self.list(from, 0);
+        if list.len() < 2 * self.m && !list.contains(&to) {
+            let slot = 2 * self.m * from as usize + list.len();
+            self.base[slot] = to;
+        }
+    }
+
     fn list(&self, node: u32, level: u32) -> &[u32] {
         let (lists, size, index) = match level {
             0 => (&self.base, 2 * self.m, node as usize),
@@ -170,3 +229,6 @@ impl GraphSource for FlatGraph {
         out.extend(self.list(node, level));
     }
 }
+
+#[cfg(test)]
+mod tests;
