@@ -23,7 +23,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mut begun = false;
     let summary = mempack_model::import_gguf(&args.file, &args.output, args.tokenizer.as_deref(), &mut |done, total| {
         if !std::mem::replace(&mut begun, true) {
-            progress.begin("importing", "tensors", Some(total));
+            progress.begin("importing", "parameters", Some(total));
         }
         progress.set(done);
     })?;
