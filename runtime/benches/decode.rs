@@ -29,7 +29,7 @@ fn decode(c: &mut Criterion) {
         let slots: Vec<Slot<'_>> = (0..memories).map(|_| Slot { memory: &memory, similarity: 0.5 }).collect();
         let start = || {
             let mut reader = model.reader(&ReaderOptions { capacity: 512, prefix: true }).expect("a reader");
-            reader.prompt(&prompt.ids, &[slots.clone()], false).expect("scores");
+            reader.prompt(&prompt.ids, std::slice::from_ref(&slots), false).expect("scores");
             reader
         };
         let mut reader = start();

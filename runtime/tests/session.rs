@@ -56,6 +56,9 @@ fn window(chunk: usize, prompt: usize, interval: usize) -> Range<usize> {
     }
 }
 
+/// A reference, its similarity, its memory.
+type Found = (u32, f32, Arc<Memory>);
+
 /// Answers by computing everything again for each token, with the retrieval of each chunk by an exact search.
 struct Oracle<'a> {
     model: &'a Model,
@@ -73,7 +76,7 @@ impl Oracle<'_> {
         self.model.tokenizer().decode(&words).unwrap().trim().to_owned()
     }
 
-    fn memories(&self, query: &str) -> Vec<(u32, f32, Arc<Memory>)> {
+    fn memories(&self, query: &str) -> Vec<Found> {
         let vector = self.embedder.embed(&[query]).unwrap();
         let hits = self.pack.search_exact(&vector, self.model.memory().memories_per_chunk as usize).unwrap();
         hits.iter().map(|hit| (hit.reference, hit.score, MemoryCache::new(0).get(self.pack, hit.reference).unwrap())).collect()
@@ -84,13 +87,13 @@ impl Oracle<'_> {
         let prompt = prompt_tokens(self.model, question).unwrap();
         let (mut ids, first) = (prompt.ids.clone(), prompt.ids.len());
         let interval = self.model.memory().retrieval_interval as usize;
-        let mut chunks: Vec<(String, Vec<(u32, f32, Arc<Memory>)>)> = Vec::new();
+        let mut chunks: Vec<(String, Vec<Found>)> = Vec::new();
         while ids.len() - first < length {
             while memories && chunks.len() < ids.len().div_ceil(interval) {
                 let query = self.query(&ids, &prompt.question, first, window(chunks.len(), first, interval));
                 chunks.push((query.clone(), self.memories(&query)));
             }
-            let slot = |(_, similarity, memory): &'_ (u32, f32, Arc<Memory>)| (*similarity, Arc::clone(memory));
+            let slot = |(_, similarity, memory): &Found| (*similarity, Arc::clone(memory));
             let held: Vec<Vec<_>> = chunks.iter().map(|(_, found)| found.iter().map(slot).collect()).collect();
             let slots: Vec<Vec<Slot<'_>>> =
                 held.iter().map(|c| c.iter().map(|(similarity, memory)| Slot { memory, similarity: *similarity }).collect()).collect();
@@ -130,7 +133,7 @@ fn decodes_as_the_slow_oracle_does() {
         assert_eq!(answer.tokens, tokens, "interval {interval}, {question}");
         // The session reports what it retrieved; the first chunk after whole chunks keeps what is there, and the oracle finds the same.
         let begun = (answer.prompt_tokens + answer.tokens.len() - 1) / interval;
-        assert!(begun >= answer.prompt_tokens / interval + 1, "decoding begins a chunk");
+        assert!(begun > answer.prompt_tokens / interval, "decoding begins a chunk");
         for read in &answer.chunks {
             let references: Vec<u32> = read.reads.iter().map(|read| read.reference).collect();
             assert_eq!((&read.query, &references), (&chunks[read.chunk].0, &chunks[read.chunk].1), "chunk {}", read.chunk);
@@ -262,7 +265,7 @@ fn a_pack_of_another_model_or_embedder_is_refused() {
             (e.digest, e.name) = (Digest::of(b"others"), "other".into());
         }
         let path = folder.path().join(name);
-        write_pack_as(&path, &sheets()[..2], &model, &embedder, (m, e));
+        write_pack_as(&path, 2, &model, &embedder, (m, e));
         let pack = Arc::new(MappedPack::open(path).unwrap());
         match Session::new(&model, &embedder, pack, SessionOptions::default()) {
             Err(SessionError::Mismatch(mismatch)) => mismatch,

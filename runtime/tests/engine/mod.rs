@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mempack_format::{CodecSpec, Digest, Document, EmbedderIdentity, Memory, ModelIdentity, Origin, PackWriter};
 use mempack_model::{DeviceChoice, Embedder, LoadOptions, Model, Precision, reference_tokens};
@@ -54,38 +54,61 @@ pub fn embedder() -> Embedder {
 pub fn sheets() -> Vec<String> {
     let names = ["Nutepril", "Dorvanol", "Keltamin", "Orvexa", "Palidrin", "Sumetol", "Tarvicet", "Ulmoxan", "Vendril", "Wextamol"];
     let uses = ["fever", "cough", "gout", "asthma"];
-    let sheet = |(i, name): (usize, &&str)| {
-        uses.iter().enumerate().map(move |(j, against)| {
-            let (dose, most) = (10 * (i + 1) + j, 3 + (i + j) % 5);
-            format!("{name} {against} form. {name} is used against {against}. The usual dose of {name} is {dose} mg, at most {most} times a day.")
-        })
+    let pairs = (0..names.len()).flat_map(|i| (0..uses.len()).map(move |j| (i, j)));
+    let sheet = |(i, j): (usize, usize)| {
+        let (name, against, dose, most) = (names[i], uses[j], 10 * (i + 1) + j, 3 + (i + j) % 5);
+        format!(
+            "{name} {against} form. {name} is used against {against}. The usual dose of {name} is {dose} mg, at most {most} times a day."
+        )
     };
-    names.iter().enumerate().flat_map(sheet).collect()
+    pairs.map(sheet).collect()
 }
 
 /// A record of codec F32.
-pub fn encode(memory: &Memory) -> Vec<u8> {
+fn encode(memory: &Memory) -> Vec<u8> {
     let mut record = memory.positions.clone();
     memory.keys.iter().chain(&memory.values).for_each(|value| record.extend_from_slice(&value.to_le_bytes()));
     record
 }
 
-/// Writes a pack of `texts`, one document each, with the identities given.
-pub fn write_pack_as(path: &Path, texts: &[String], model: &Model, embedder: &Embedder, identities: (ModelIdentity, EmbedderIdentity)) {
-    let shape = model.identity().shape;
-    let mut writer = PackWriter::create(path, shape, embedder.dim() as u32).expect("a writer");
+/// What is written of a sheet.
+struct Sheet {
+    text: String,
+    tokens: u16,
+    record: Vec<u8>,
+    embedding: Vec<f32>,
+}
+
+/// The sheets as the small model and the embedder see them; its `memory` block's reading parameters make no difference.
+fn prepared(model: &Model, embedder: &Embedder) -> &'static [Sheet] {
+    static SHEETS: OnceLock<Vec<Sheet>> = OnceLock::new();
+    SHEETS.get_or_init(|| {
+        let ids: Vec<Vec<u32>> = sheets().iter().map(|text| reference_tokens(model, text).expect("tokens")).collect();
+        let slices: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+        let memories = model.write(&slices).expect("memories");
+        let sheet = |((text, ids), memory): ((String, &Vec<u32>), Memory)| Sheet {
+            embedding: embedder.embed(&[text.as_str()]).expect("an embedding"),
+            tokens: ids.len() as u16,
+            record: encode(&memory),
+            text,
+        };
+        sheets().into_iter().zip(&ids).zip(memories).map(sheet).collect()
+    })
+}
+
+/// Writes a pack of the first `count` sheets, one document each, with the identities given.
+pub fn write_pack_as(path: &Path, count: usize, model: &Model, embedder: &Embedder, identities: (ModelIdentity, EmbedderIdentity)) {
+    let mut writer = PackWriter::create(path, model.identity().shape, embedder.dim() as u32).expect("a writer");
     writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).expect("the codec");
-    for text in texts {
-        let ids = reference_tokens(model, text).expect("tokens");
-        let memory = model.write(&[ids.as_slice()]).expect("a memory").remove(0);
-        let embedding = embedder.embed(&[text.as_str()]).expect("an embedding");
+    for sheet in &prepared(model, embedder)[..count] {
+        let text = sheet.text.as_str();
         let name = text.split(" form.").next().unwrap_or_default();
         let document = Document { id: name.to_lowercase().replace(' ', "-"), title: name.into(), ..Document::default() };
         let document = writer.push_document(&document).expect("a document");
         let origin = Origin { document, start: 0, end: text.len() as u64 };
-        writer.push_reference(&Digest::of(text.as_bytes()), ids.len() as u16, text, &[origin]).expect("a reference");
-        writer.push_memory(&encode(&memory)).expect("a memory");
-        writer.push_embedding(&embedding).expect("an embedding");
+        writer.push_reference(&Digest::of(text.as_bytes()), sheet.tokens, text, &[origin]).expect("a reference");
+        writer.push_memory(&sheet.record).expect("a memory");
+        writer.push_embedding(&sheet.embedding).expect("an embedding");
     }
     writer.finish(identities.0, "f32", identities.1, "mempack-runtime tests").expect("a pack");
 }
@@ -106,6 +129,6 @@ impl Written {
 pub fn write_pack(model: &Model, embedder: &Embedder) -> Written {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("sheets.mpk");
-    write_pack_as(&path, &sheets(), model, embedder, (model.identity().clone(), embedder.identity().clone()));
+    write_pack_as(&path, sheets().len(), model, embedder, (model.identity().clone(), embedder.identity().clone()));
     Written { folder, path }
 }
