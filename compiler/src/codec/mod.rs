@@ -1,0 +1,157 @@
+//! Training codecs and encoding with them. Decoding is the format's (SPEC.md, "Codecs").
+//!
+//! A family is a module here that trains tables and finds codes, and a list of look-ups there that decodes them.
+
+mod encoder;
+mod error;
+mod grouping;
+mod kmeans;
+mod matrix;
+mod random;
+mod residual;
+mod sample;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod threads;
+
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use mempack_format::{CodecSpec, MAX_TABLE_VALUE};
+
+pub use encoder::Encoder;
+pub use error::{EncodeError, SampleError, TrainError};
+pub use sample::SampleStore;
+
+use grouping::{Group, Supply};
+use random::Random;
+
+/// Largest magnitude of a number that is encoded, 2^50: the square of a vector's length cannot overflow.
+const MAX_VALUE: f32 = (1u64 << 50) as f32;
+const _: () = assert!(MAX_VALUE < MAX_TABLE_VALUE);
+/// Most vectors a centroid is trained on; more change it little.
+const VECTORS_PER_CENTROID: usize = 256;
+/// Most vectors a range is trained on.
+const VECTORS_PER_RANGE: usize = 1 << 16;
+/// Most bytes of vectors that one group is trained on: with its working copies, a thread takes about three times this.
+const GROUP_BYTES: usize = 256 << 20;
+
+/// How a codec is trained.
+#[derive(Clone, Debug)]
+pub struct TrainOptions {
+    /// Random numbers follow from it alone: the same sample and seed give the same bytes.
+    pub seed: u64,
+    /// Threads at most; they do not change a bit of the result.
+    pub threads: usize,
+    /// Memories that the codec will encode: few of them are given fewer tables.
+    pub references: u64,
+}
+
+/// Trains a codec on a sample and returns its parameters, the contents of the section "codec parameters".
+///
+/// `progress` hears of each set of tables done, `(done, all)`, and may interrupt. Reads one group of vectors at a time
+/// into each thread, at most 256 MiB of them.
+///
+/// # Errors
+/// If the codec does not fit the sample's shape, the sample is empty, cannot be read or has a number no codec takes, or
+/// `progress` interrupts.
+pub fn train(
+    spec: &CodecSpec,
+    sample: &SampleStore,
+    options: &TrainOptions,
+    progress: &(dyn Fn(usize, usize) -> ControlFlow<()> + Sync),
+) -> Result<Vec<u8>, TrainError> {
+    let shape = sample.shape();
+    let floats = spec.table_floats(shape.head_dim)?;
+    if floats == 0 {
+        return Ok(0u32.to_le_bytes().to_vec());
+    }
+    let sampled = sample.vectors_of_a_head()?;
+    if sampled == 0 {
+        return Err(TrainError::Empty { spec: *spec });
+    }
+    let coded = (u128::from(sampled) * u128::from(options.references.max(sample.len())) / u128::from(sample.len())) as u64;
+    let groups = grouping::choose(*spec, shape, &Supply { sampled, coded })?;
+    let tables = train_groups(spec, sample, options, progress, &groups)?;
+    let mut parameters = (groups.len() as u32).to_le_bytes().to_vec();
+    grouping::map(&groups).for_each(|group| parameters.extend(group.to_le_bytes()));
+    tables.iter().flatten().for_each(|number| parameters.extend(number.to_le_bytes()));
+    Ok(parameters)
+}
+
+/// The tables of each group.
+fn train_groups(
+    spec: &CodecSpec,
+    sample: &SampleStore,
+    options: &TrainOptions,
+    progress: &(dyn Fn(usize, usize) -> ControlFlow<()> + Sync),
+    groups: &[Group],
+) -> Result<Vec<Vec<f32>>, TrainError> {
+    let mut results: Vec<Result<Vec<f32>, TrainError>> = groups.iter().map(|_| Err(TrainError::Interrupted)).collect();
+    let threads = options.threads.max(1);
+    // Threads that have no group of their own share in the work on one.
+    let (outer, inner) = (threads.min(groups.len()), (threads / groups.len()).max(1));
+    let stopped = AtomicBool::new(false);
+    let stop = || stopped.load(Ordering::Relaxed);
+    let done = Mutex::new(0);
+    threads::for_each(outer, groups.iter().zip(&mut results).enumerate(), |(index, (group, result))| {
+        if stop() {
+            return;
+        }
+        *result = train_group(spec, sample, group, &mut Random::new(options.seed, index as u64), inner, &stop);
+        let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *done += 1;
+        if result.is_err() || progress(*done, groups.len()).is_break() {
+            stopped.store(true, Ordering::Relaxed);
+        }
+    });
+    // What went wrong, rather than what was stopped because of it.
+    let failed = |result: &Result<_, TrainError>| result.as_ref().is_err_and(|error| !matches!(error, TrainError::Interrupted));
+    if let Some(failure) = results.iter().position(failed) {
+        results.swap(0, failure);
+    }
+    results.into_iter().collect()
+}
+
+fn train_group(
+    spec: &CodecSpec,
+    sample: &SampleStore,
+    group: &Group,
+    random: &mut Random,
+    threads: usize,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<f32>, TrainError> {
+    let dim = sample.shape().head_dim as usize;
+    let most = match spec {
+        CodecSpec::Pq { bits, .. } | CodecSpec::Rq { bits, .. } => VECTORS_PER_CENTROID << bits,
+        _ => VECTORS_PER_RANGE,
+    };
+    let vectors = sample.sample(group.kind, group.heads.clone(), most.min(GROUP_BYTES / (4 * dim)), random)?;
+    if let Some(&found) = vectors.iter().find(|x| !(-MAX_VALUE..=MAX_VALUE).contains(*x)) {
+        return Err(TrainError::Value { kind: group.kind, found });
+    }
+    match *spec {
+        CodecSpec::F32 | CodecSpec::Bf16 => Ok(Vec::new()),
+        CodecSpec::Sq8 => Ok(scalar::train(&vectors, dim)),
+        CodecSpec::Pq { m, bits } => {
+            let width = dim / usize::from(m);
+            let mut tables = Vec::with_capacity(dim << bits);
+            for part in 0..usize::from(m) {
+                let run = part * width..(part + 1) * width;
+                let sub: Vec<f32> = vectors.chunks_exact(dim).flat_map(|vector| &vector[run.clone()]).copied().collect();
+                tables.extend(kmeans::train(&sub, width, 1 << bits, threads, random, stop)?.into_centroids());
+            }
+            Ok(tables)
+        }
+        CodecSpec::Rq { m, bits } => {
+            let codebooks = residual::train(vectors, dim, m.into(), 1 << bits, threads, random, stop)?;
+            Ok(codebooks.into_iter().flat_map(matrix::Codebook::into_centroids).collect())
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Training and encoding together, against slow definitions.
+
+use std::{ops::ControlFlow, path::PathBuf};
+
+use mempack_format::{Codec, CodecSpec, EMPTY_SLOT, Kind, Memory, MemoryShape};
+use proptest::prelude::*;
+
+use super::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOptions, random::Random, train};
+
+const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 8 };
+
+/// Memories of correlated numbers, each head with a mean of its own; one in three is too short to fill its slots.
+fn memories(shape: MemoryShape, count: usize, seed: u64) -> Vec<Memory> {
+    let mut random = Random::new(seed, 0);
+    let mut number = move || (0..4).map(|_| random.below(1 << 20) as f32 / (1 << 19) as f32 - 1.0).sum::<f32>();
+    let (tokens, dim) = (shape.tokens as usize, shape.head_dim as usize);
+    (0..count)
+        .map(|index| {
+            let mut memory = Memory::empty(shape);
+            let filled = if index % 3 == 2 { tokens - 1 } else { tokens };
+            for slot in (0..shape.slots()).filter(|slot| slot % tokens < filled) {
+                memory.positions[slot] = (slot % tokens * 5 + index % 5) as u8;
+                for (scale, vectors) in [(3.0, &mut memory.keys), (0.5, &mut memory.values)] {
+                    let mut last = 0.0;
+                    for x in &mut vectors[slot * dim..(slot + 1) * dim] {
+                        last = 0.8 * last + number();
+                        *x = scale * last + (slot / tokens) as f32;
+                    }
+                }
+            }
+            memory
+        })
+        .collect()
+}
+
+fn store(memories: &[Memory]) -> SampleStore {
+    let mut store = SampleStore::create_in(&std::env::temp_dir(), memories[0].shape).unwrap();
+    memories.iter().for_each(|memory| store.push(memory).unwrap());
+    store
+}
+
+fn trained(spec: CodecSpec, memories: &[Memory], threads: usize, seed: u64) -> Vec<u8> {
+    let options = TrainOptions { seed, threads, references: 100_000 };
+    train(&spec, &store(memories), &options, &|_, _| ControlFlow::Continue(())).unwrap()
+}
+
+fn encoder(spec: &str, memories: &[Memory]) -> Encoder {
+    let spec = spec.parse().unwrap();
+    Encoder::new(&spec, memories[0].shape, &trained(spec, memories, 1, 1)).unwrap()
+}
+
+fn encoded(encoder: &Encoder, memory: &Memory) -> Vec<u8> {
+    let mut record = Vec::new();
+    encoder.encode(memory, &mut record).unwrap();
+    record
+}
+
+fn decoded(encoder: &Encoder, memory: &Memory) -> Memory {
+    let mut out = Memory::empty(memory.shape);
+    encoder.codec().decode_memory(&encoded(encoder, memory), &mut out).unwrap();
+    out
+}
+
+/// Squared error of keys and values of all memories, relative to their squared lengths.
+fn error(encoder: &Encoder, memories: &[Memory]) -> f64 {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let (mut left, mut whole) = (0.0, 0.0);
+    for memory in memories {
+        let out = decoded(encoder, memory);
+        for (a, b) in memory.keys.iter().chain(&memory.values).zip(out.keys.iter().chain(&out.values)) {
+            (left, whole) = (left + square(a - b), whole + square(*a));
+        }
+    }
+    left / whole
+}
+
+#[test]
+fn f32_is_exact_and_bf16_rounds_to_nearest_even() {
+    for memory in memories(SHAPE, 6, 1) {
+        assert_eq!(decoded(&encoder("F32", std::slice::from_ref(&memory)), &memory), memory);
+        let out = decoded(&encoder("BF16", std::slice::from_ref(&memory)), &memory);
+        let rounded = |vectors: &[f32]| vectors.iter().map(|x| half::bf16::from_f32(*x).to_f32()).collect::<Vec<_>>();
+        assert_eq!((out.positions, out.keys, out.values), (memory.positions, rounded(&memory.keys), rounded(&memory.values)));
+    }
+}
+
+#[test]
+fn scalar_codes_are_within_half_a_step() {
+    let sample = memories(SHAPE, 60, 2);
+    let encoder = encoder("SQ8", &sample);
+    for memory in &sample {
+        let out = decoded(&encoder, memory);
+        for (i, (x, y)) in memory.keys.iter().zip(&out.keys).enumerate() {
+            let group = encoder.codec().group_of(Kind::Key, i / 64, i / 32 % 2);
+            let (least, step) = encoder.codec().tables(group).unwrap().split_at(8);
+            let (least, step) = (least[i % 8], step[i % 8]);
+            if (least..=least + 255.0 * step).contains(x) && memory.positions[i / 8] != EMPTY_SLOT {
+                assert!((x - y).abs() <= 0.5 * step * 1.0001, "{x} {y} {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn product_codes_are_the_nearest_of_all() {
+    let sample = memories(SHAPE, 80, 3);
+    for (spec, width) in [("PQ2x5", 4), ("PQ4x3", 2), ("PQ8x8", 1), ("PQ1x9", 8)] {
+        let encoder = encoder(spec, &sample);
+        for memory in sample.iter().take(9) {
+            let out = decoded(&encoder, memory);
+            for (i, (vector, found)) in memory.values.chunks_exact(width).zip(out.values.chunks_exact(width)).enumerate() {
+                let (slot, part) = (i * width / 8, i * width % 8 / width);
+                if memory.positions[slot] == EMPTY_SLOT {
+                    continue;
+                }
+                let group = encoder.codec().group_of(Kind::Value, slot / 8, slot / 4 % 2);
+                let tables = encoder.codec().tables(group).unwrap();
+                let rows = tables.len() / 8;
+                let table = &tables[part * rows * width..(part + 1) * rows * width];
+                let distance = |row: &[f32]| row.iter().zip(vector).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+                let least = table.chunks_exact(width).map(distance).fold(f64::INFINITY, f64::min);
+                assert!(distance(found) <= least + 1e-4, "{spec}: {} {least}", distance(found));
+            }
+        }
+    }
+}
+
+#[test]
+fn one_residual_stage_is_the_nearest_and_each_further_one_leaves_less() {
+    let sample = memories(SHAPE, 400, 4);
+    let errors: Vec<f64> = (1..=6).map(|stages| error(&encoder(&format!("RQ{stages}x5"), &sample), &sample)).collect();
+    assert!((errors[0] - error(&encoder("PQ1x5", &sample), &sample)).abs() < 1e-6, "one stage is one product part");
+    assert!(errors.windows(2).all(|pair| pair[1] < 0.8 * pair[0]), "{errors:?}");
+}
+
+#[test]
+fn the_beam_finds_better_codes_than_one_stage_after_the_other() {
+    let sample = memories(SHAPE, 400, 5);
+    let encoder = encoder("RQ4x5", &sample);
+    let greedy: f64 = sample.iter().map(|memory| greedy_error(&encoder, memory)).sum();
+    let found: f64 = sample.iter().map(|memory| squared_error(&memory.keys, &decoded(&encoder, memory).keys)).sum();
+    assert!(found < 0.95 * greedy, "{found} {greedy}");
+}
+
+fn squared_error(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+}
+
+/// What is left of the keys if each stage takes the nearest centroid.
+fn greedy_error(encoder: &Encoder, memory: &Memory) -> f64 {
+    let full = memory.keys.chunks_exact(8).enumerate().filter(|(slot, _)| memory.positions[*slot] != EMPTY_SLOT);
+    full.map(|(slot, vector)| {
+        let tables = encoder.codec().tables(encoder.codec().group_of(Kind::Key, slot / 8, slot / 4 % 2)).unwrap();
+        let left = tables.chunks_exact(8 << 5).fold(vector.to_vec(), |left, table| {
+            let row = table.chunks_exact(8).min_by(|a, b| squared_error(a, &left).total_cmp(&squared_error(b, &left))).unwrap();
+            left.iter().zip(row).map(|(x, y)| x - y).collect()
+        });
+        squared_error(&left, &[0.0; 8])
+    })
+    .sum()
+}
+
+#[test]
+fn parameters_follow_from_sample_and_seed_alone() {
+    let sample = memories(SHAPE, 500, 6);
+    for spec in ["SQ8", "PQ2x6", "RQ3x6", "RQ2x9"] {
+        let spec: CodecSpec = spec.parse().unwrap();
+        let once = trained(spec, &sample, 1, 1);
+        // More threads than groups, so that the threads share groups too.
+        for threads in [2, 3, 32] {
+            assert!(trained(spec, &sample, threads, 1) == once, "{spec} with {threads} threads");
+        }
+        assert!(spec == CodecSpec::Sq8 || trained(spec, &sample, 1, 2) != once, "{spec} with another seed");
+    }
+}
+
+#[test]
+fn a_memory_has_one_record_whatever_was_encoded_before() {
+    let sample = memories(SHAPE, 50, 7);
+    let encoder = encoder("RQ3x4", &sample);
+    let mut all = Vec::new();
+    sample.iter().for_each(|memory| encoder.encode(memory, &mut all).unwrap());
+    let apart: Vec<u8> = sample.iter().flat_map(|memory| encoded(&encoder, memory)).collect();
+    assert_eq!(all, apart);
+}
+
+#[test]
+fn the_store_gives_back_what_it_was_given() {
+    let sample = memories(SHAPE, 7, 8);
+    let mut store = store(&sample);
+    for (index, memory) in sample.iter().enumerate() {
+        assert_eq!(&store.memory(index as u64).unwrap(), memory);
+    }
+    assert_eq!((store.len(), store.is_empty(), store.shape()), (7, false, SHAPE));
+    assert!(matches!(store.memory(7), Err(SampleError::Read { memory: 7, .. })));
+    let other = MemoryShape { tokens: 5, ..SHAPE };
+    assert!(matches!(store.push(&Memory::empty(other)), Err(SampleError::Shape { found, .. }) if found == other));
+    let nowhere = PathBuf::from("/nowhere/at/all");
+    assert!(matches!(SampleStore::create_in(&nowhere, SHAPE), Err(SampleError::Create { folder, .. }) if folder == nowhere));
+}
+
+#[test]
+fn samples_are_of_filled_slots_and_no_more_than_asked() {
+    let sample = memories(SHAPE, 30, 9);
+    let store = store(&sample);
+    let vectors = |most: usize| store.sample(Kind::Value, 1..3, most, &mut Random::new(1, 1)).unwrap();
+    // Twenty memories of four tokens a head, ten of three, two heads.
+    assert_eq!(vectors(1000).len(), (20 * 4 + 10 * 3) * 2 * 8);
+    assert_eq!(vectors(17).len(), 17 * 8);
+    let all = vectors(1000);
+    assert!(vectors(17).chunks_exact(8).all(|vector| all.chunks_exact(8).any(|other| other == vector)));
+}
+
+#[test]
+fn a_sample_that_is_of_no_use_is_refused() {
+    let run = |memory: &Memory| {
+        let options = TrainOptions { seed: 1, threads: 2, references: 1 };
+        train(&CodecSpec::Pq { m: 2, bits: 4 }, &store(std::slice::from_ref(memory)), &options, &|_, _| ControlFlow::Continue(()))
+    };
+    assert!(matches!(run(&Memory::empty(SHAPE)), Err(TrainError::Empty { .. })));
+    let mut broken = memories(SHAPE, 1, 10).remove(0);
+    broken.values[70] = f32::NAN;
+    assert!(matches!(run(&broken), Err(TrainError::Value { kind: Kind::Value, found }) if found.is_nan()));
+    let odd = MemoryShape { head_dim: 9, ..SHAPE };
+    assert!(matches!(run(&Memory::empty(odd)), Err(TrainError::Spec(_))));
+}
+
+#[test]
+fn training_stops_when_it_is_asked_to() {
+    let options = TrainOptions { seed: 1, threads: 2, references: 100_000 };
+    let spec = CodecSpec::Rq { m: 2, bits: 4 };
+    let refused = train(&spec, &store(&memories(SHAPE, 50, 11)), &options, &|_, _| ControlFlow::Break(()));
+    assert!(matches!(refused, Err(TrainError::Interrupted)));
+}
+
+#[test]
+fn memories_that_are_none_are_refused() {
+    let sample = memories(SHAPE, 20, 12);
+    let encoder = encoder("PQ2x4", &sample);
+    let refused = |edit: &dyn Fn(&mut Memory)| {
+        let mut memory = sample[0].clone();
+        edit(&mut memory);
+        let mut record = vec![1, 2, 3];
+        let refused = encoder.encode(&memory, &mut record).unwrap_err();
+        assert_eq!(record, [1, 2, 3]);
+        refused
+    };
+    assert!(matches!(refused(&|memory| memory.shape.layers = 3), EncodeError::Shape { .. }));
+    assert!(matches!(refused(&|memory| memory.keys.truncate(5)), EncodeError::Shape { keys: 5, .. }));
+    assert_eq!(refused(&|memory| memory.positions[1] = 0), EncodeError::Position { slot: 1, found: 0 });
+    assert_eq!(refused(&|memory| memory.positions[0] = EMPTY_SLOT), EncodeError::Position { slot: 1, found: 5 });
+    let huge = EncodeError::Value { kind: Kind::Key, slot: 2, found: 1e20 };
+    assert_eq!(refused(&|memory| memory.keys[17] = 1e20), huge);
+    assert!(matches!(refused(&|memory| memory.values[8] = f32::NAN), EncodeError::Value { kind: Kind::Value, slot: 1, .. }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Codes of every width are packed as the format unpacks them: what was decoded and is encoded again comes back.
+    #[test]
+    fn what_a_codec_decodes_it_encodes_to_the_same_vectors(m in prop::sample::select(vec![1u16, 2, 4, 8]), bits in 1u8..=14, seed in any::<u64>()) {
+        let sample = memories(SHAPE, 5, seed);
+        let spec = CodecSpec::Pq { m, bits };
+        let parameters = trained(spec, &sample, 1, seed);
+        prop_assert!(Codec::parse(&spec, SHAPE, &parameters).is_ok());
+        let encoder = Encoder::new(&spec, SHAPE, &parameters).unwrap();
+        for memory in &sample {
+            let once = decoded(&encoder, memory);
+            let again = decoded(&encoder, &once);
+            // Not to the bit: of two centroids that all but agree, either may be found.
+            let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.01);
+            prop_assert!(near(&again.keys, &once.keys) && near(&again.values, &once.values));
+        }
+    }
+}
