@@ -75,10 +75,9 @@ impl MappedPack {
         let file = File::open(path).map_err(failed)?;
         // SAFETY: The mapping is read-only, so nothing is written through it. What remains is that its bytes must not change while
         // they are borrowed as `&[u8]`: the file is a finished pack, which `mempack` only ever replaces by a rename (the mapping then
-        // keeps the old file), and the type's documentation asks the same of everyone else. Should somebody cut the file short all
-        // the same, touching the missing pages raises SIGBUS, which ends the process: no other memory is read. Should somebody
-        // overwrite it, every value read is a plain number or byte without invalid values, bounds-checked where it is used, and
-        // nothing is read twice on the strength of an earlier check of the same bytes without a bounds check of its own.
+        // keeps the old file), and the type's documentation demands the same of everyone else. Where that is broken by cutting the
+        // file short, the pages that are gone raise SIGBUS, which ends the process: no other memory is read. Where it is
+        // broken by overwriting, readers see other bytes, and every number among them is bounds-checked where it is used.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
         let pack = Pack::open(map).map_err(|source| MapError::Open { path: path.to_owned(), source })?;
         let checked = Checked::new(pack.manifest().counts.references);
