@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod cmd;
+#[cfg(feature = "engine")]
+mod environment;
 mod failure;
 #[cfg(feature = "engine")]
 mod folders;
@@ -54,7 +56,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    #[cfg(feature = "engine")]
+    environment::settle();
+    let result = match command {
         #[cfg(feature = "engine")]
         Command::Import(args) => cmd::import::run(args),
         #[cfg(feature = "engine")]
