@@ -11,8 +11,7 @@ use crate::memories::compare;
 
 /// The folder of the imported base, or a failure that says how to get it.
 fn base() -> PathBuf {
-    let models = std::env::var_os("MEMPACK_MODELS").map_or_else(|| root().join("models"), PathBuf::from);
-    let folder = models.join("SmolLM2-135M-Instruct");
+    let folder = std::env::var_os("MEMPACK_BASE").map_or_else(|| root().join("models/SmolLM2-135M-Instruct"), PathBuf::from);
     assert!(
         folder.join("model.safetensors").is_file(),
         "{}: the default model's base is not in place; `make` puts it there",
