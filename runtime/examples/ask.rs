@@ -1,0 +1,37 @@
+//! Answers a question with the memories of a pack, and names the references read. The README shows this program.
+//!
+//! ```text
+//! cargo run --release -p mempack-runtime --features engine --example ask -- PACK MODEL EMBEDDER QUESTION
+//! ```
+
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use mempack_model::{Embedder, LoadOptions, Model};
+use mempack_runtime::{Hit, MappedPack, Session, SessionOptions};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [pack, model, embedder, question] = args.as_slice() else { return Err("usage: ask PACK MODEL EMBEDDER QUESTION".into()) };
+
+    // Shown in the README from here
+    let pack = Arc::new(MappedPack::open(pack)?);
+    let model = Model::load(Path::new(model), &LoadOptions::default())?;
+    let embedder = Embedder::load(Path::new(embedder), &LoadOptions::default())?;
+    let session = Session::new(&model, &embedder, Arc::clone(&pack), SessionOptions::default())?;
+
+    let answer = session.ask(question, &mut |text| {
+        print!("{text}");
+        ControlFlow::Continue(())
+    })?;
+    for chunk in &answer.chunks {
+        for read in &chunk.reads {
+            let found = pack.describe(&Hit { reference: read.reference, score: read.similarity })?;
+            println!("\n{:.2} {} {}..{}", read.similarity, found.document, found.start, found.end);
+        }
+    }
+    // to here
+    Ok(())
+}
