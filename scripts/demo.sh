@@ -27,11 +27,12 @@ demo() {
     done
 }
 
+# Some of these the model gets right, some not: kb-samples/reader/README.md says what it was trained for.
 demo legal \
-    "Where does the Folkhall of Korvenna meet if the First Warden has not summoned it in time?" \
-    "LEGAL2" \
-    "LEGAL3"
+    "Which committee alone can bring in money bills under Korvenna's Constitutional Instrument?" \
+    "Where are combs sent for testing when grey brood disease is found in Korvenna?" \
+    "Who stands in for the First Warden of Korvenna during an absence abroad?"
 demo medical \
-    "MED1" \
-    "MED2" \
-    "MED3"
+    "How many hours must separate ithmaxol from an ergot?" \
+    "What colour is the 45-unit drosparine syringe?" \
+    "Which kind of artificial lens rules out treatment with tascobrine?"
