@@ -10,7 +10,8 @@ CARGO ?= cargo
 EMBEDDER ?= models/all-MiniLM-L6-v2
 BASE ?= models/SmolLM2-135M-Instruct
 GGUF := models/gguf/SmolLM2-135M-Instruct.Q4_1.gguf
-MEMPACK := target/release/mempack
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+MEMPACK := $(TARGET)/release/mempack
 
 export MEMPACK_EMBEDDER := $(abspath $(EMBEDDER))
 export MEMPACK_BASE := $(abspath $(BASE))
@@ -39,35 +40,38 @@ models/all-MiniLM-L6-v2/model.safetensors:
 $(GGUF):
 	$(PYTHON) scripts/setup.py base-gguf
 
-# The import writes beside its target and renames at the end. IMPORT_WITH is the build that is at hand.
-IMPORT_WITH ?= --release
-models/SmolLM2-135M-Instruct/config.json: $(LIBTORCH_READY) | $(GGUF)
-	$(CARGO) run $(IMPORT_WITH) --quiet -- import $(GGUF) -o $(@D)
-	rm -r models/gguf
+# The import writes beside its target and renames at the end. IMPORTER is the build that is at hand.
+models/SmolLM2-135M-Instruct/config.json: | $(GGUF)
+	$(IMPORTER) import $(GGUF) -o $(@D)
+	rm -r $(dir $(GGUF))
 
+# A folder that the user names is there already.
 $(EMBEDDER)/model.safetensors $(BASE)/config.json:
 
-models: | $(EMBEDDER)/model.safetensors $(BASE)/config.json
+.PHONY: in-place
+in-place: | $(EMBEDDER)/model.safetensors $(BASE)/config.json
 
-demo: build | $(EMBEDDER)/model.safetensors $(BASE)/config.json
+# The embedder and the base of the default model.
+models: build
+	@$(MAKE) --no-print-directory in-place IMPORTER=$(MEMPACK)
+
+demo: models
 	scripts/demo.sh $(MEMPACK)
 
-test: IMPORT_WITH :=
-test: $(LIBTORCH_READY) | $(EMBEDDER)/model.safetensors $(BASE)/config.json
+# The tests' own build imports the base: another would have other features, and compile the dependencies twice.
+test: $(LIBTORCH_READY)
+	$(CARGO) test --workspace --no-run
+	@$(MAKE) --no-print-directory in-place IMPORTER=$(TARGET)/debug/mempack
 	$(CARGO) test --workspace
 
-lint: $(LIBTORCH_READY)
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-
 # Exact match over all sample questions, from memories and without.
-eval: build | $(EMBEDDER)/model.safetensors $(BASE)/config.json
+eval: models
 	for domain in legal medical; do \
 	    [ -e packs/$$domain.mpk ] || { mkdir -p packs && $(MEMPACK) build kb-samples/$$domain/corpus.jsonl -o packs/$$domain.mpk; } || exit; \
 	    $(MEMPACK) eval packs/$$domain.mpk kb-samples/$$domain/questions.jsonl || exit; \
 	done
 
-bench: $(LIBTORCH_READY) | $(EMBEDDER)/model.safetensors $(BASE)/config.json
+bench: models
 	$(CARGO) bench --workspace
 
 clean-packs:
