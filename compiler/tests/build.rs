@@ -31,7 +31,10 @@ fn loaded() -> (Model, Embedder) {
 
 /// Documents with titles, duplicates, Chinese, and more words than a reference holds.
 fn corpus() -> Vec<serde_json::Value> {
-    let long: String = (0..120).map(|i| format!("Sentence number {i} tells of the river Oda and its {} bridges. ", i % 13)).collect();
+    // Prose that does not repeat itself: where sentences do, tokens have like weights, and rounding decides which of them are kept.
+    let prose = fs::read_to_string(root("kb-samples/medical/corpus.jsonl")).unwrap();
+    let prose = prose.lines().take(12).map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
+    let long: String = prose.map(|row| format!("{} ", row["text"].as_str().unwrap().replace('\n', " "))).collect();
     let law: String = (1..7)
         .map(|i| format!("第{i}条 为了保护公民的合法权益，维护社会秩序，制定本法。第{i}十条 公民的权利受国家保护；任何人不得侵犯。"))
         .collect();
