@@ -66,7 +66,8 @@ fn spoilt_model(bench: &Bench, file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u
 
 #[test]
 fn a_safetensors_file_that_lies() {
-    let lies: [(fn(Vec<u8>) -> Vec<u8>, &str); 3] = [
+    type Lie = fn(Vec<u8>) -> Vec<u8>;
+    let lies: [(Lie, &str); 3] = [
         (
             |mut b| {
                 b.truncate(b.len() / 2);

@@ -202,7 +202,8 @@ fn a_bad_corpus_leaves_everything_as_it_was() {
     let old = fs::read(&target).unwrap();
     let before = names(folder.path());
     let bad = tempfile::tempdir().unwrap();
-    let cases: [(&str, &[u8], fn(&CorpusError) -> bool); 5] = [
+    type Case<'a> = (&'a str, &'a [u8], fn(&CorpusError) -> bool);
+    let cases: [Case; 5] = [
         ("a.jsonl", b"{\"text\": \"fine\"}\n{\"title\": \"no text\"}\n", |error| matches!(error, CorpusError::NoText { line: 2, .. })),
         ("b.jsonl", b"{\"text\": 1}\n", |error| matches!(error, CorpusError::FieldType { field: "text", .. })),
         ("c.txt", b"words \xFF", |error| matches!(error, CorpusError::NotUtf8 { offset: 6, .. })),
