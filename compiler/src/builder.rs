@@ -31,7 +31,7 @@ const TRAINING_SEED: u64 = 0;
 /// Builds a pack from a corpus.
 ///
 /// The corpus is read once; texts, tokens and memories pass through scratch files beside the target and never are all in memory.
-/// What grows in memory with the corpus is the search graph with its embeddings: `4 * dim` bytes and about 2 KiB for each reference.
+/// What grows in memory with the corpus is the search graph with its embeddings: `4 * dim` bytes and about 3 KiB for each reference.
 /// Same corpus, model, embedder and options, same bytes, whatever `threads` says.
 ///
 /// While it runs, libtorch's own parallelism is set to one thread; `options.threads` of them run side by side.

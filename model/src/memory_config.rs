@@ -65,12 +65,14 @@ impl MemoryConfig {
 
     fn check(&self, f: &Fields<'_>, config: &ModelConfig) -> Result<(), LoadError> {
         let wrong = |name: &str, expected: String, found: String| Err(f.refuse(name, expected, found, "correct the memory block"));
-        let layers = u64::from(self.first_memory_layer) + u64::from(self.num_memory_layers);
-        if self.num_memory_layers == 0 || layers > u64::from(config.layers) {
-            let room = config.layers.saturating_sub(self.first_memory_layer);
+        if self.first_memory_layer >= config.layers {
+            return wrong("first_memory_layer", format!("0 to {}", config.layers - 1), self.first_memory_layer.to_string());
+        }
+        let room = config.layers - self.first_memory_layer;
+        if !(1..=room).contains(&self.num_memory_layers) {
             return wrong(
                 "num_memory_layers",
-                format!("1 to {room} of the model's {} layers", config.layers),
+                format!("1 to {room}, the layers from the first memory layer on"),
                 self.num_memory_layers.to_string(),
             );
         }

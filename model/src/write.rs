@@ -1,5 +1,7 @@
 //! Writing: references to explicit memories (arXiv 2407.01178, sections 3.2 and 3.3).
 
+use std::collections::BTreeMap;
+
 use mempack_format::Memory;
 use tch::{Kind, TchError, Tensor};
 
@@ -16,12 +18,8 @@ struct Batch {
     /// Tokens of the longest reference.
     longest: i64,
     turn: Turn,
-    /// `[1, group * width, width]`: 0 where a query may see a key, -inf after it.
-    causal: Tensor,
-    /// `[rows, 1, 1, longest]`, 0 for a token and -inf for padding; `None` if there is no padding.
-    padding: Option<Tensor>,
-    /// `[rows, 1, 1, longest, 1]`, 1 for a token and 0 for padding.
-    valid: Option<Tensor>,
+    /// The rows of each length: tokens, and numbers of rows; ascending.
+    lengths: Vec<(i64, Tensor)>,
 }
 
 /// What one layer keeps: token indices `[rows, heads, kept]`, keys before RoPE and values `[rows, heads, kept, head_dim]` in f32.
@@ -62,7 +60,7 @@ impl Decoder {
         for reference in references {
             ids.extend(self.memory.reference_prefix_ids.iter().map(|id| i64::from(*id)));
             ids.extend(reference.iter().map(|id| i64::from(*id)));
-            // Any id will do as padding: causal attention keeps it from the tokens, a mask from the selection.
+            // Any id will do as padding: causal attention keeps it from the tokens, its length from the selection.
             ids.resize(ids.len() + batch.longest as usize - reference.len(), 0);
         }
         let mut x = self.embed(&ids)?;
@@ -87,72 +85,60 @@ impl Decoder {
         let rows = references.len() as i64;
         let width = (prefix + longest) as i64;
         let turn = self.rope.turn(0..width as u32, self.kind(), self.device)?;
-        let causal = Tensor::f_full([width, width], f64::NEG_INFINITY, (self.kind(), self.device))?.f_triu(1)?;
-        let causal = causal.f_repeat([self.sizes().group(), 1])?.f_unsqueeze(0)?;
-        let (mut padding, mut valid) = (None, None);
-        if references.iter().any(|r| r.len() < longest) {
-            let mask: Vec<f32> = references.iter().flat_map(|r| (0..longest).map(|i| if i < r.len() { 1.0 } else { 0.0 })).collect();
-            let mask = Tensor::f_from_slice(&mask)?.f_to_device(self.device)?.f_view([rows, 1, 1, longest as i64, 1])?;
-            padding = Some(mask.f_log()?.f_view([rows, 1, 1, longest as i64])?);
-            valid = Some(mask);
+        let mut by_length: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        for (row, reference) in references.iter().enumerate() {
+            by_length.entry(reference.len() as i64).or_default().push(row as i64);
         }
-        Ok(Batch { rows, width, prefix: prefix as i64, longest: longest as i64, turn, causal, padding, valid })
+        let lengths = by_length.into_iter().map(|(tokens, rows)| Ok((tokens, Tensor::f_from_slice(&rows)?.f_to_device(self.device)?)));
+        Ok(Batch { rows, width, prefix: prefix as i64, longest: longest as i64, turn, lengths: lengths.collect::<Result<_, TchError>>()? })
     }
 
     /// Causal attention over prefix and reference, `[rows * width, query_heads * head_dim]`. Padding comes last and is seen by padding only.
-    ///
-    /// Written out rather than left to libtorch's fused form, which is twice as slow at this length; the query heads of a
-    /// group are rows of one product with their key-value head.
     fn attend_causally(&self, batch: &Batch, qk: &Tensor, v: &Tensor) -> Result<Tensor, TchError> {
         let s = self.sizes();
-        let (n, t, d) = (batch.rows, batch.width, s.head_dim);
-        let turned = batch.turn.apply(&qk.f_view([n, t, s.query_heads + s.heads, d])?)?;
-        let q = self.grouped(&turned.f_narrow(2, 0, s.query_heads)?)?;
-        let by_head = |x: &Tensor| x.f_transpose(1, 2)?.f_reshape([n * s.heads, t, d]);
-        let k = by_head(&turned.f_narrow(2, s.query_heads, s.heads)?)?;
-        let v = by_head(&v.f_view([n, t, s.heads, d])?)?;
-        let scores = batch.causal.f_baddbmm(&q, &k.f_transpose(1, 2)?, 1.0, 1.0 / (d as f64).sqrt())?;
-        let out = scores.f_softmax(-1, None)?.f_bmm(&v)?.f_view([n, s.heads, s.group(), t, d])?;
-        out.f_permute([0, 3, 1, 2, 4])?.f_reshape([n * t, s.query_heads * d])
-    }
-
-    /// Queries `[rows, t, query_heads, head_dim]` as `[rows * heads, group * t, head_dim]`.
-    fn grouped(&self, q: &Tensor) -> Result<Tensor, TchError> {
-        let s = self.sizes();
-        let (n, t, _, d) = q.size4()?;
-        q.f_reshape([n, t, s.heads, s.group(), d])?.f_permute([0, 2, 3, 1, 4])?.f_reshape([n * s.heads, s.group() * t, d])
+        let turned = batch.turn.apply(&qk.f_view([batch.rows, batch.width, s.query_heads + s.heads, s.head_dim])?)?;
+        let q = turned.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
+        let k = turned.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
+        let v = v.f_view([batch.rows, batch.width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
+        let out = Tensor::f_scaled_dot_product_attention::<Tensor>(&q, &k, &v, None, 0.0, true, None, s.group() > 1)?;
+        out.f_transpose(1, 2)?.f_reshape([batch.rows * batch.width, s.query_heads * s.head_dim])
     }
 
     /// The tokens each head keeps: those that the reference's own tokens attend to most, before RoPE and without a causal mask.
-    ///
-    /// Scores and softmax are f32 whatever the precision: they decide which tokens are kept.
     fn select(&self, batch: &Batch, qk: &Tensor, v: &Tensor) -> Result<Kept, TchError> {
         let s = self.sizes();
         let (n, t, d) = (batch.rows, batch.longest, s.head_dim);
-        let own =
-            |x: &Tensor, first: i64, heads: i64| x.f_view([n, batch.width, -1, d])?.f_narrow(2, first, heads)?.f_narrow(1, batch.prefix, t);
-        let by_head = |x: Tensor| x.f_transpose(1, 2)?.f_contiguous()?.f_to_kind(Kind::Float);
-        let q = self.grouped(&own(qk, 0, s.query_heads)?)?.f_to_kind(Kind::Float)?.f_div_scalar((d as f64).sqrt())?;
-        let k = by_head(own(qk, s.query_heads, s.heads)?)?;
-        let v = by_head(own(v, 0, s.heads)?)?;
-        let mut scores = q.f_bmm(&k.f_view([n * s.heads, t, d])?.f_transpose(1, 2)?)?.f_view([n, s.heads, s.group() * t, t])?;
-        if let Some(padding) = &batch.padding {
-            scores = scores.f_add_(padding)?;
-        }
-        let mut weights = scores.f_softmax(-1, None)?.f_view([n, s.heads, s.group(), t, t])?;
-        if let Some(valid) = &batch.valid {
-            weights = weights.f_mul_(valid)?;
-        }
-        let mut weight = weights.f_sum_dim_intlist([2i64, 3].as_slice(), false, None)?;
-        if let Some(padding) = &batch.padding {
-            // Padding has weight 0, and so may a token: padding must still lose.
-            weight = weight.f_add_(&padding.f_view([n, 1, t])?)?;
+        // [rows, heads, longest, head_dim], without the prefix.
+        let own = |x: &Tensor, first: i64, heads: i64| {
+            x.f_view([n, batch.width, -1, d])?.f_narrow(2, first, heads)?.f_narrow(1, batch.prefix, t)?.f_transpose(1, 2)
+        };
+        let (q, k, v) = (own(qk, 0, s.query_heads)?, own(qk, s.query_heads, s.heads)?, own(v, 0, s.heads)?);
+        let weight = Tensor::f_full([n, s.heads, t], f64::NEG_INFINITY, (Kind::Float, self.device))?;
+        for (tokens, rows) in &batch.lengths {
+            let of_length = |x: &Tensor| x.f_narrow(2, 0, *tokens)?.f_index_select(0, rows);
+            let some = self.weights(&of_length(&q)?, &of_length(&k)?)?;
+            let _ = weight.f_narrow(2, 0, *tokens)?.f_index_copy_(0, rows, &some)?;
         }
         let keep = t.min(self.memory.tokens_per_head.into());
         let (_, order) = weight.f_sort_stable(true, -1, true)?;
         let (index, _) = order.f_narrow(-1, 0, keep)?.f_sort(-1, false)?;
         let take = index.f_unsqueeze(-1)?.f_expand([n, s.heads, keep, d], false)?;
-        Ok(Kept { keys: k.f_gather(2, &take, false)?, values: v.f_gather(2, &take, false)?, index })
+        let taken = |x: &Tensor| x.f_gather(2, &take, false)?.f_to_kind(Kind::Float);
+        Ok(Kept { keys: taken(&k)?, values: taken(&v)?, index })
+    }
+
+    /// Importance `[rows, heads, tokens]` of the tokens of references of one length, from queries `[rows, query_heads, tokens,
+    /// head_dim]` and keys `[rows, heads, tokens, head_dim]` before RoPE.
+    ///
+    /// In f32 whatever the precision, for it decides which tokens are kept; and unpadded and in the order of the definition's
+    /// sums, for equal tokens of the first layer tie, and the rounding of their sums must not fall otherwise than there.
+    fn weights(&self, q: &Tensor, k: &Tensor) -> Result<Tensor, TchError> {
+        let s = self.sizes();
+        let (n, _, t, d) = q.size4()?;
+        let q = q.f_to_kind(Kind::Float)?.f_reshape([n, s.heads, s.group(), t, d])?;
+        let k = k.f_to_kind(Kind::Float)?.f_unsqueeze(2)?.f_transpose(-1, -2)?;
+        let scores = q.f_matmul(&k)?.f_div_scalar_((d as f64).sqrt())?;
+        scores.f_softmax(-1, None)?.f_sum_dim_intlist([2i64, 3].as_slice(), false, None)
     }
 
     /// Copies what the layers kept into one memory for each reference.

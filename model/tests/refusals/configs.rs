@@ -104,9 +104,9 @@ fn a_window_that_would_cut_contexts() {
 #[test]
 fn fields_of_the_memory_block() {
     for (field, value, part) in [
-        ("first_memory_layer", json!(2), "1 to 1"),
+        ("first_memory_layer", json!(3), "0 to 2"),
         ("num_memory_layers", json!(0), "1 to 2"),
-        ("num_memory_layers", json!(u32::MAX), "1 to 2"),
+        ("num_memory_layers", json!(3), "1 to 2"),
         ("tokens_per_head", json!(33), "1 to 32"),
         ("tokens_per_head", json!(0), "1 to 32"),
         ("reference_length", json!(256), "1 to 255"),
