@@ -64,6 +64,11 @@ test: $(LIBTORCH_READY)
 	@$(MAKE) --no-print-directory in-place IMPORTER=$(TARGET)/debug/mempack
 	$(CARGO) test --workspace
 
+lint: $(LIBTORCH_READY)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --no-default-features -- -D warnings
+
 # Exact match over all sample questions, from memories and without.
 eval: models
 	for domain in legal medical; do \
