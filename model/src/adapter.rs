@@ -10,17 +10,22 @@ use crate::LoadError;
 use crate::checkpoint::Checkpoint;
 use crate::fields::{Fields, read_object};
 
-const CONFIG: &str = "adapter_config.json";
-const WEIGHTS: &str = "adapter_model.safetensors";
+pub(crate) const CONFIG: &str = "adapter_config.json";
+pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
 /// What PEFT puts before the names of the model's own modules.
-const WRAPPER: &str = "base_model.model.";
+pub(crate) const WRAPPER: &str = "base_model.model.";
 const PLAIN: &str = "train or export a plain LoRA adapter";
 
 /// An adapter: for some weights W of the base, a change `scale * B A`.
 pub(crate) struct Adapter {
     /// `base_model_name_or_path`.
     pub base: String,
-    scale: f64,
+    /// `r`.
+    pub rank: u32,
+    /// `lora_alpha`.
+    pub alpha: f64,
+    /// What B A is multiplied with.
+    pub scale: f64,
     weights: Checkpoint,
     /// The base's weight that each pair changes, with the pair's name up to `lora_A` or `lora_B`.
     pairs: BTreeMap<String, String>,
@@ -54,10 +59,10 @@ impl Adapter {
         if let Some(bias) = f.str("bias")?.filter(|bias| *bias != "none") {
             return Err(f.refuse("bias", "`none`", format!("`{bias}`"), PLAIN));
         }
-        let rank = f64::from(f.required("r", "the rank", f.u32("r")?.filter(|r| *r > 0))?);
+        let rank = f.required("r", "the rank", f.u32("r")?.filter(|r| *r > 0))?;
         let alpha = f.required("lora_alpha", "a number", f.f64("lora_alpha")?)?;
         // Rank-stabilised LoRA (arXiv 2312.03732) divides by the root.
-        let scale = alpha / if f.bool("use_rslora")?.unwrap_or(false) { rank.sqrt() } else { rank };
+        let scale = alpha / if f.bool("use_rslora")?.unwrap_or(false) { f64::from(rank).sqrt() } else { rank.into() };
         let base = f.required("base_model_name_or_path", "the base's name or folder", f.str("base_model_name_or_path")?)?.to_owned();
         let weights = Checkpoint::open_file(&folder.join(WEIGHTS))?;
         let mut pairs = BTreeMap::new();
@@ -69,11 +74,19 @@ impl Adapter {
                 None => return Err(weights.wrong(name, "lora_A and lora_B weights only", "another one", PLAIN)),
             };
         }
-        Ok(Some(Self { base, scale, weights, pairs }))
+        Ok(Some(Self { base, rank, alpha, scale, weights, pairs }))
     }
 
     /// What the adapter adds to the base's weight `name` of shape `shape`, in f32; `None` if it leaves it alone.
     pub(crate) fn change(&self, name: &str, shape: &[i64], device: Device) -> Result<Option<Tensor>, LoadError> {
+        match self.pair(name, shape, device)? {
+            Some((a, b)) => Ok(Some(b.f_matmul(&a)?.f_mul_scalar_(self.scale)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A `[rank, columns]` and B `[rows, rank]`, in f32, of the base's weight `name` of shape `shape`; `None` if it is left alone.
+    pub(crate) fn pair(&self, name: &str, shape: &[i64], device: Device) -> Result<Option<(Tensor, Tensor)>, LoadError> {
         let Some(pair) = self.pairs.get(name) else { return Ok(None) };
         let (a, b) = (format!("{pair}.lora_A.weight"), format!("{pair}.lora_B.weight"));
         let rank = self.weights.shape(&a).and_then(|s| s.first().copied()).unwrap_or_default();
@@ -83,20 +96,25 @@ impl Adapter {
         };
         let a = self.weights.tensor(&a, &[rank, columns], Kind::Float, device)?;
         let b = self.weights.tensor(&b, &[rows, rank], Kind::Float, device)?;
-        Ok(Some(b.f_matmul(&a)?.f_mul_scalar_(self.scale)?))
+        Ok(Some((a, b)))
     }
 
     /// Refuses an adapter that changes a weight which the base does not have.
     pub(crate) fn check_targets(&self, has: impl Fn(&str) -> bool) -> Result<(), LoadError> {
-        match self.pairs.iter().find(|(target, _)| !has(target)) {
+        self.check(has, "a change of the base's weights", "which the base lacks", "use the adapter with its own base")
+    }
+
+    /// Refuses an adapter of which a part would not go on learning, and would be lost.
+    pub(crate) fn check_learnt(&self, learns: impl Fn(&str) -> bool) -> Result<(), LoadError> {
+        let remedy = "train all weights, which merges the adapter first, or use an adapter of layers' projections alone";
+        self.check(learns, "changes of the layers' projections alone", "which does not learn", remedy)
+    }
+
+    fn check(&self, right: impl Fn(&str) -> bool, expected: &str, but: &str, remedy: &str) -> Result<(), LoadError> {
+        match self.pairs.iter().find(|(target, _)| !right(target)) {
             Some((target, pair)) => {
-                let found = format!("a change of `{target}`, which the base lacks");
-                Err(self.weights.wrong(
-                    &format!("{pair}.lora_A.weight"),
-                    "a change of the base's weights",
-                    &found,
-                    "use the adapter with its own base",
-                ))
+                let found = format!("a change of `{target}`, {but}");
+                Err(self.weights.wrong(&format!("{pair}.lora_A.weight"), expected, &found, remedy))
             }
             None => Ok(()),
         }

@@ -20,21 +20,20 @@ pub struct Decoder {
     pub(crate) layers: Vec<Layer>,
     /// Turns of the positions of prefix and memories, in f32.
     memory_turn: Turn,
-    embedding: Tensor,
-    final_norm: Tensor,
-    head: Tensor,
+    pub(crate) embedding: Tensor,
+    pub(crate) final_norm: Tensor,
+    pub(crate) head: Tensor,
 }
 
 impl Decoder {
     /// Loads a Hugging Face or adapter folder as [`Model::load`](crate::Model::load) does, and asks for no tokenizer.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
-        Ok(Self::load_with_source(folder, options)?.0)
+        Self::from_source(&Source::open(folder, options)?, options)
     }
 
-    pub(crate) fn load_with_source(folder: &Path, options: &LoadOptions) -> Result<(Self, Source), LoadError> {
+    pub(crate) fn from_source(source: &Source, options: &LoadOptions) -> Result<Self, LoadError> {
         let _guard = tch::no_grad_guard();
         let device = options.device.resolve()?;
-        let source = Source::open(folder, options)?;
         let (config, memory) = (source.config.clone(), source.memory.clone());
         let kind = options.precision.kind();
         let table = [i64::from(config.vocabulary), i64::from(config.hidden)];
@@ -45,12 +44,11 @@ impl Decoder {
         } else {
             embedding.shallow_clone()
         };
-        let layers = (0..config.layers).map(|number| Layer::load(&source, &config, number, kind, device)).collect::<Result<_, _>>()?;
+        let layers = (0..config.layers).map(|number| Layer::load(source, &config, number, kind, device)).collect::<Result<_, _>>()?;
         let rope = Rope::new(&config);
-        let shared = memory.reference_prefix_ids.len() as u32 + memory.reference_length;
         let decoder = Self {
             final_norm: source.tensor("model.norm.weight", &[i64::from(config.hidden)], kind, device)?,
-            memory_turn: rope.turn(0..shared, Kind::Float, device)?,
+            memory_turn: shared_turn(&rope, &memory, device)?,
             rope,
             precision: options.precision,
             config,
@@ -61,7 +59,7 @@ impl Decoder {
             head,
         };
         source.check_all_used()?;
-        Ok((decoder, source))
+        Ok(decoder)
     }
 
     /// The architecture.
@@ -100,6 +98,20 @@ impl Decoder {
         }
     }
 
+    /// The same weights with another `memory` block.
+    ///
+    /// # Errors
+    /// If this architecture cannot have such a block, or libtorch fails.
+    pub fn with_memory(&self, memory: MemoryConfig) -> Result<Self, ComputeError> {
+        memory.check(&self.config).map_err(|wrong| ComputeError::MemoryBlock {
+            field: wrong.field,
+            expected: wrong.expected,
+            found: wrong.found,
+        })?;
+        let memory_turn = shared_turn(&self.rope, &memory, self.device)?;
+        Ok(Self { memory, memory_turn, ..self.share() })
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.precision.kind()
     }
@@ -119,6 +131,11 @@ impl Decoder {
         &self.memory_turn
     }
 
+    /// Whether the embedding is the head.
+    pub(crate) fn is_tied(&self) -> bool {
+        self.head.data_ptr() == self.embedding.data_ptr()
+    }
+
     /// Rows of the embedding, `[ids, hidden]`.
     pub(crate) fn embed(&self, ids: &[i64]) -> Result<Tensor, TchError> {
         self.embedding.f_index_select(0, &Tensor::f_from_slice(ids)?.f_to_device(self.device)?)
@@ -136,4 +153,9 @@ impl Decoder {
             None => Ok(()),
         }
     }
+}
+
+/// Turns of the positions that prefix and memories share.
+fn shared_turn(rope: &Rope, memory: &MemoryConfig, device: Device) -> Result<Turn, TchError> {
+    rope.turn(0..memory.reference_prefix_ids.len() as u32 + memory.reference_length, Kind::Float, device)
 }

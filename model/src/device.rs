@@ -117,6 +117,8 @@ pub struct LoadOptions {
     pub device: DeviceChoice,
     /// The folder of an adapter's base model; without it, the adapter's configuration says which.
     pub base: Option<PathBuf>,
+    /// A file that stands for the folder's whole `memory` block.
+    pub memory: Option<PathBuf>,
 }
 
 /// Sets how many threads one operation of this thread may use.

@@ -183,6 +183,37 @@ pub enum ComputeError {
     /// Memories given to a reader that was made without a prefix, and so without memory slots.
     #[error("a reader made with `prefix: false` has no place for memories")]
     NoSlots,
+    /// A sequence to learn from whose marks are not as many as its tokens.
+    #[error("sequence {index} of the batch has {expected} tokens and {found} marks of what is learnt")]
+    Marks {
+        /// Its place in the batch.
+        index: usize,
+        /// Its tokens.
+        expected: usize,
+        /// Its marks.
+        found: usize,
+    },
+    /// A batch in which no token is to be learnt.
+    #[error("no token of the batch is to be learnt; give sequences with answers")]
+    NothingToLearn,
+    /// A chunk that reads a reference which was not written.
+    #[error("a chunk reads reference {reference} of {written} written")]
+    NotWritten {
+        /// The number it names.
+        reference: usize,
+        /// References written.
+        written: usize,
+    },
+    /// A `memory` block that a model of this architecture cannot have.
+    #[error("memory block: {field}: expected {expected}, found {found}")]
+    MemoryBlock {
+        /// The field.
+        field: &'static str,
+        /// What would be accepted.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
     /// The tokenizer refused a text.
     #[error("the tokenizer failed: {reason}")]
     Tokenize {

@@ -34,18 +34,50 @@ impl Sizes {
     }
 }
 
-/// A linear map, its weight `[out, in]`.
-struct Linear {
-    weight: Tensor,
+/// A linear map, its weight `[out, in]`: one projection, or several of the same input joined row by row.
+pub(crate) struct Linear {
+    pub(crate) weight: Tensor,
     transposed: Tensor,
-    bias: Option<Tensor>,
+    pub(crate) bias: Option<Tensor>,
+    /// The projections that are joined.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One projection of a [`Linear`].
+pub(crate) struct Part {
+    /// Its module's name, as the checkpoint has it.
+    pub name: String,
+    pub rows: i64,
+    /// What an adapter in training adds to it. One that is only read is merged into the weight.
+    pub low_rank: Option<LowRank>,
+}
+
+/// A change `scale * B A` of a weight (LoRA, arXiv 2106.09685).
+pub(crate) struct LowRank {
+    /// `[rank, in]`.
+    pub a: Tensor,
+    /// `[rows, rank]`.
+    pub b: Tensor,
+    pub scale: f64,
+}
+
+impl LowRank {
+    /// What it adds to the mapped `x`, `[rows, in]`.
+    fn apply(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let change = x.f_linear::<Tensor>(&self.a, None)?.f_linear::<Tensor>(&self.b, None)?;
+        if self.scale == 1.0 { Ok(change) } else { change.f_mul_scalar(self.scale) }
+    }
+
+    fn share(&self) -> Self {
+        Self { a: self.a.shallow_clone(), b: self.b.shallow_clone(), scale: self.scale }
+    }
 }
 
 impl Linear {
     /// Several projections of the same input, joined row by row.
     fn load(source: &Source, parts: &[(String, i64, bool)], input: i64, kind: Kind, device: Device) -> Result<Self, LoadError> {
         let weights = parts.iter().map(|(name, rows, _)| source.tensor(&format!("{name}.weight"), &[*rows, input], kind, device));
-        let weight = join(weights.collect::<Result<_, _>>()?)?;
+        let weight = join(weights.collect::<Result<_, _>>()?, 0)?;
         let any = parts.iter().any(|(name, _, bias)| *bias || source.contains(&format!("{name}.bias")));
         let bias = if any {
             let biases = parts.iter().map(|(name, rows, required)| {
@@ -56,25 +88,46 @@ impl Linear {
                     Ok(Tensor::f_zeros([*rows], (kind, device))?)
                 }
             });
-            Some(join(biases.collect::<Result<_, _>>()?)?)
+            Some(join(biases.collect::<Result<_, _>>()?, 0)?)
         } else {
             None
         };
-        Ok(Self { transposed: weight.f_tr()?, weight, bias })
+        let parts = parts.iter().map(|(name, rows, _)| Part { name: name.clone(), rows: *rows, low_rank: None });
+        Ok(Self { transposed: weight.f_tr()?, parts: parts.collect(), weight, bias })
+    }
+
+    /// Puts another weight of the same shape in place.
+    pub(crate) fn set_weight(&mut self, weight: Tensor) -> Result<(), TchError> {
+        self.transposed = weight.f_tr()?;
+        self.weight = weight;
+        Ok(())
     }
 
     /// `x`, `[rows, in]`, mapped.
     fn apply(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&self.weight, self.bias.as_ref())
+        self.change(x, x.f_linear(&self.weight, self.bias.as_ref())?)
     }
 
     /// `x` mapped and added to `residual`, both in one operation.
     fn add_to(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
         let sum = residual.f_addmm(x, &self.transposed)?;
-        match &self.bias {
-            Some(bias) => sum.f_add(bias),
-            None => Ok(sum),
+        let sum = match &self.bias {
+            Some(bias) => sum.f_add(bias)?,
+            None => sum,
+        };
+        self.change(x, sum)
+    }
+
+    /// `mapped` with what adapters in training add for `x`.
+    fn change(&self, x: &Tensor, mapped: Tensor) -> Result<Tensor, TchError> {
+        if self.parts.iter().all(|part| part.low_rank.is_none()) {
+            return Ok(mapped);
         }
+        let changes = self.parts.iter().map(|part| match &part.low_rank {
+            Some(low_rank) => low_rank.apply(x),
+            None => Tensor::f_zeros([x.size()[0], part.rows], (x.kind(), x.device())),
+        });
+        mapped.f_add(&join(changes.collect::<Result<_, _>>()?, -1)?)
     }
 
     fn share(&self) -> Self {
@@ -82,18 +135,25 @@ impl Linear {
             weight: self.weight.shallow_clone(),
             transposed: self.transposed.shallow_clone(),
             bias: self.bias.as_ref().map(Tensor::shallow_clone),
+            parts: self.parts.iter().map(Part::share).collect(),
         }
     }
 }
 
-fn join(mut parts: Vec<Tensor>) -> Result<Tensor, TchError> {
+impl Part {
+    fn share(&self) -> Self {
+        Self { name: self.name.clone(), rows: self.rows, low_rank: self.low_rank.as_ref().map(LowRank::share) }
+    }
+}
+
+fn join(mut parts: Vec<Tensor>, dim: i64) -> Result<Tensor, TchError> {
     match (parts.pop(), parts.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(last), false) => {
             parts.push(last);
-            Tensor::f_cat(&parts, 0)
+            Tensor::f_cat(&parts, dim)
         }
-        (None, _) => Tensor::f_cat::<Tensor>(&[], 0),
+        (None, _) => Tensor::f_cat::<Tensor>(&[], dim),
     }
 }
 
@@ -132,6 +192,21 @@ impl Layer {
             gate_up: Linear::load(source, &gate_up, s.hidden, kind, device)?,
             down: Linear::load(source, &[(name("mlp.down_proj"), s.hidden, mlp)], s.intermediate, kind, device)?,
         })
+    }
+
+    /// Its linear maps, for what trains them.
+    pub(crate) fn linears_mut(&mut self) -> [&mut Linear; 4] {
+        [&mut self.qkv, &mut self.output, &mut self.gate_up, &mut self.down]
+    }
+
+    /// Its linear maps.
+    pub(crate) fn linears(&self) -> [&Linear; 4] {
+        [&self.qkv, &self.output, &self.gate_up, &self.down]
+    }
+
+    /// The weights of its norms, by their names inside the layer.
+    pub(crate) fn norms_mut(&mut self) -> [(&'static str, &mut Tensor); 2] {
+        [("input_layernorm", &mut self.attention_norm), ("post_attention_layernorm", &mut self.mlp_norm)]
     }
 
     pub(crate) fn share(&self) -> Self {

@@ -16,6 +16,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 mod adapter;
+mod attention;
 mod base;
 mod checkpoint;
 mod config;
@@ -28,13 +29,17 @@ mod gguf;
 mod layer;
 mod memory_config;
 mod model;
+mod new_folder;
+mod overlap;
 mod prompt;
 mod reader;
+mod reference;
 mod rope;
 mod safetensors_header;
 mod slots;
 mod source;
 mod tokenizer;
+pub mod training;
 mod write;
 
 pub use config::{Llama3Scaling, ModelConfig};
@@ -46,6 +51,9 @@ pub use gguf::{ImportError, ImportSummary, import_gguf};
 pub use memory_config::MemoryConfig;
 pub use mempack_format::{EMPTY_SLOT, Memory, MemoryShape};
 pub use model::Model;
+pub use new_folder::NewFolder;
+pub use overlap::{DEFAULT_OVERLAP, overlap, overlaps};
 pub use prompt::{PromptTokens, context_tokens, prompt_tokens, reference_tokens};
 pub use reader::{Reader, ReaderOptions, Slot};
+pub use reference::{Composed, Composer, Lead, ReferenceTokens, is_cjk, reference_text};
 pub use tokenizer::{TextStream, TextTokenizer};

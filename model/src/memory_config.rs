@@ -1,9 +1,20 @@
 //! The `memory` block: which layers hold memories, how they are written, and how they are read.
 
+use std::path::Path;
+
 use mempack_format::{EMPTY_SLOT, MemoryShape};
+use serde_json::{Map, Value, json};
 
 use crate::fields::Fields;
 use crate::{LoadError, ModelConfig};
+
+/// A field of the `memory` block whose value cannot be.
+#[derive(Debug)]
+pub(crate) struct WrongField {
+    pub field: &'static str,
+    pub expected: String,
+    pub found: String,
+}
 
 /// What makes a checkpoint a Memory3 model; the defaults are the paper's (arXiv 2407.01178, section 3).
 #[derive(Clone, Debug, PartialEq)]
@@ -34,9 +45,19 @@ pub struct MemoryConfig {
     pub stop: Vec<String>,
     /// Weight of a memory's retrieval similarity in the softmax; 0 is the paper's reading.
     pub similarity_bias: f32,
+    /// How far below the best hit's similarity a memory may be and still be read; `None` reads all that were retrieved, as in
+    /// the paper.
+    pub similarity_margin: Option<f32>,
 }
 
 impl MemoryConfig {
+    /// Reads the `memory` block of a config.json; without one, all fields have their defaults.
+    pub(crate) fn of_model(path: &Path, object: &Map<String, Value>, config: &ModelConfig) -> Result<Self, LoadError> {
+        let empty = Map::new();
+        let block = Fields::new(path, object).block("memory")?;
+        Self::parse(&block.unwrap_or_else(|| Fields::new(path, &empty)), config)
+    }
+
     /// Reads the fields of a `memory` block; an empty one gives the defaults.
     pub(crate) fn parse(f: &Fields<'_>, config: &ModelConfig) -> Result<Self, LoadError> {
         let memory = Self {
@@ -53,9 +74,45 @@ impl MemoryConfig {
             stop_ids: f.ids("stop_ids")?.unwrap_or_else(|| config.eos.clone()),
             stop: f.strings("stop")?.unwrap_or_default(),
             similarity_bias: f.f64("similarity_bias")?.unwrap_or(0.0) as f32,
+            similarity_margin: f.f64("similarity_margin")?.map(|margin| margin as f32),
         };
-        memory.check(f, config)?;
+        memory.check(config).map_err(|wrong| f.refuse(wrong.field, wrong.expected, wrong.found, "correct the memory block"))?;
         Ok(memory)
+    }
+
+    /// The block as a file has it, all fields written out.
+    pub fn to_json(&self) -> Value {
+        let mut block = json!({
+            "first_memory_layer": self.first_memory_layer,
+            "num_memory_layers": self.num_memory_layers,
+            "tokens_per_head": self.tokens_per_head,
+            "reference_length": self.reference_length,
+            "memories_per_chunk": self.memories_per_chunk,
+            "retrieval_interval": self.retrieval_interval,
+            "reference_prefix_ids": self.reference_prefix_ids,
+            "reference_template": self.reference_template,
+            "prompt_template": self.prompt_template,
+            "stop_ids": self.stop_ids,
+            "stop": self.stop,
+            "similarity_bias": self.similarity_bias,
+        });
+        if let Some(template) = &self.context_template {
+            block["context_template"] = template.as_str().into();
+        }
+        if let Some(margin) = self.similarity_margin {
+            block["similarity_margin"] = margin.into();
+        }
+        block
+    }
+
+    /// How many memories a chunk reads of those retrieved, whose similarities are given, the highest first: at least one, and no
+    /// more than the [margin](Self::similarity_margin) allows.
+    pub fn justified(&self, mut similarities: impl Iterator<Item = f32>) -> usize {
+        match (similarities.next(), self.similarity_margin) {
+            (None, _) => 0,
+            (Some(best), Some(margin)) => 1 + similarities.take_while(|similarity| best - similarity <= margin).count(),
+            (Some(_), None) => 1 + similarities.count(),
+        }
     }
 
     /// The shape of a memory of this model.
@@ -63,8 +120,9 @@ impl MemoryConfig {
         MemoryShape { layers: self.num_memory_layers, heads: config.heads, tokens: self.tokens_per_head, head_dim: config.head_dim }
     }
 
-    fn check(&self, f: &Fields<'_>, config: &ModelConfig) -> Result<(), LoadError> {
-        let wrong = |name: &str, expected: String, found: String| Err(f.refuse(name, expected, found, "correct the memory block"));
+    /// Whether a model of this architecture can have this block.
+    pub(crate) fn check(&self, config: &ModelConfig) -> Result<(), WrongField> {
+        let wrong = |field, expected, found| Err(WrongField { field, expected, found });
         if self.first_memory_layer >= config.layers {
             return wrong("first_memory_layer", format!("0 to {}", config.layers - 1), self.first_memory_layer.to_string());
         }
@@ -110,6 +168,37 @@ impl MemoryConfig {
         if !(0.0..=1e6).contains(&self.similarity_bias) {
             return wrong("similarity_bias", "a number from 0 to 1e6".into(), self.similarity_bias.to_string());
         }
+        // Similarities of unit vectors lie no further apart than 2.
+        if let Some(margin) = self.similarity_margin.filter(|margin| !(0.0..=2.0).contains(margin)) {
+            return wrong("similarity_margin", "a number from 0 to 2, or no such field".into(), margin.to_string());
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_memories_as_the_scores_justify() {
+        let block = |similarity_margin| {
+            let config = ModelConfig::parse(
+                Path::new("config.json"),
+                json!({
+                    "model_type": "llama", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 8,
+                    "vocab_size": 10, "rms_norm_eps": 1e-5, "bos_token_id": 1, "eos_token_id": 2,
+                })
+                .as_object()
+                .unwrap(),
+            );
+            let empty = Map::new();
+            let path = Path::new("config.json");
+            MemoryConfig { similarity_margin, ..MemoryConfig::parse(&Fields::new(path, &empty), &config.unwrap()).unwrap() }
+        };
+        let scores = [0.75f32, 0.5, 0.5, 0.25];
+        let read = |margin| block(margin).justified(scores.into_iter());
+        assert_eq!([None, Some(0.0), Some(0.25), Some(0.3), Some(0.5), Some(2.0)].map(read), [4, 1, 3, 3, 4, 4]);
+        assert_eq!(block(Some(0.1)).justified(std::iter::empty()), 0);
     }
 }

@@ -6,6 +6,7 @@ use mempack_format::{Memory, ModelIdentity};
 
 use crate::decoder::Decoder;
 use crate::reader::{Reader, ReaderOptions};
+use crate::source::Source;
 use crate::{ComputeError, LoadError, LoadOptions, MemoryConfig, ModelConfig, TextTokenizer};
 
 /// A Memory3 model: writes references to memories and decodes with memories.
@@ -21,11 +22,28 @@ impl Model {
     /// Loads a Hugging Face folder (config.json with an optional `memory` block, safetensors, tokenizer.json), or a PEFT
     /// LoRA folder (adapter_config.json, adapter_model.safetensors, an optional memory.json) merged into its base.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
-        let (decoder, source) = Decoder::load_with_source(folder, options)?;
+        Self::from_source(&Source::open(folder, options)?, options)
+    }
+
+    /// Loads the base of the adapter in `folder` alone, with the adapter's `memory` block, templates and tokenizer: what the adapter
+    /// is compared with. `None` if the folder holds no adapter.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_base(folder: &Path, options: &LoadOptions) -> Result<Option<Self>, LoadError> {
+        Source::open(folder, options)?.without_adapter().map(|source| Self::from_source(&source, options)).transpose()
+    }
+
+    fn from_source(source: &Source, options: &LoadOptions) -> Result<Self, LoadError> {
+        let decoder = Decoder::from_source(source, options)?;
         let tokenizer = TextTokenizer::load(&source.tokenizer)?;
         tokenizer.check_vocabulary(decoder.config().vocabulary as usize)?;
         let identity = source.identity(&decoder, &tokenizer);
         Ok(Self { decoder, tokenizer, identity })
+    }
+
+    pub(crate) fn from_parts(decoder: Decoder, tokenizer: TextTokenizer, identity: ModelIdentity) -> Self {
+        Self { decoder, tokenizer, identity }
     }
 
     /// What a pack written with this model says of it.
@@ -56,6 +74,26 @@ impl Model {
     /// The same model for another thread; weights are shared, not copied.
     pub fn share(&self) -> Self {
         Self { decoder: self.decoder.share(), tokenizer: self.tokenizer.clone(), identity: self.identity.clone() }
+    }
+
+    /// The same weights with another `memory` block: other memory layers, more tokens kept, more memories a chunk, other templates.
+    ///
+    /// Its identity says so: where the block changes what is written, packs of the one are refused to the other.
+    ///
+    /// # Errors
+    /// If this architecture cannot have such a block, or libtorch fails.
+    pub fn with_memory(&self, memory: MemoryConfig) -> Result<Self, ComputeError> {
+        let decoder = self.decoder.with_memory(memory)?;
+        let memory = decoder.memory();
+        let identity = ModelIdentity {
+            first_memory_layer: memory.first_memory_layer,
+            shape: decoder.shape(),
+            prefix_ids: memory.reference_prefix_ids.clone(),
+            reference_length: memory.reference_length,
+            reference_template: memory.reference_template.clone(),
+            ..self.identity.clone()
+        };
+        Ok(Self { decoder, tokenizer: self.tokenizer.clone(), identity })
     }
 
     /// See [`Decoder::write`].

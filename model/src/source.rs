@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mempack_format::{Digest, ModelIdentity};
-use serde_json::Map;
+use serde_json::{Map, Value};
 use tch::{Device, Kind, Tensor};
 
 use crate::adapter::Adapter;
@@ -25,6 +25,10 @@ pub(crate) struct Source {
     pub memory: MemoryConfig,
     /// Where tokenizer.json should be.
     pub tokenizer: PathBuf,
+    /// config.json as it is.
+    pub config_json: Map<String, Value>,
+    /// Name of the base's folder: the name without the adapter's.
+    pub base: String,
     name: String,
     weights: Checkpoint,
     adapter: Option<Adapter>,
@@ -45,13 +49,11 @@ impl Source {
         let object = read_object(&config_path, FOLDER)?;
         let config = ModelConfig::parse(&config_path, &object)?;
         // An adapter's memory.json stands for the whole block; it is what the adapter was trained with.
-        let memory_path = folder.join("memory.json");
-        let memory = if adapter.is_some() && memory_path.exists() {
-            MemoryConfig::parse(&Fields::new(&memory_path, &read_object(&memory_path, FOLDER)?), &config)?
-        } else {
-            let empty = Map::new();
-            let block = Fields::new(&config_path, &object).block("memory")?;
-            MemoryConfig::parse(&block.unwrap_or_else(|| Fields::new(&config_path, &empty)), &config)?
+        let beside = folder.join("memory.json");
+        let own = (adapter.is_some() && beside.exists()).then_some(beside);
+        let memory = match options.memory.clone().or(own) {
+            Some(path) => MemoryConfig::parse(&Fields::new(&path, &read_object(&path, FOLDER)?), &config)?,
+            None => MemoryConfig::of_model(&config_path, &object, &config)?,
         };
         let own_tokenizer = folder.join("tokenizer.json");
         Ok(Self {
@@ -61,7 +63,9 @@ impl Source {
                 Some(_) => format!("{}+{}", file_name(&base), file_name(folder)),
                 None => file_name(folder),
             },
+            base: file_name(&base),
             config,
+            config_json: object,
             memory,
             adapter,
             used: RefCell::default(),
@@ -75,6 +79,18 @@ impl Source {
             return self.weights.tensor(name, shape, kind, device);
         };
         Ok(self.weights.tensor(name, shape, Kind::Float, device)?.f_add_(&change)?.f_to_kind(kind)?)
+    }
+
+    /// Takes the adapter out: from now on, tensors are the base's own.
+    pub(crate) fn take_adapter(&mut self) -> Option<Adapter> {
+        self.adapter.take()
+    }
+
+    /// The base of an adapter alone, with the adapter's `memory` block and tokenizer; `None` without an adapter.
+    pub(crate) fn without_adapter(mut self) -> Option<Self> {
+        self.take_adapter()?;
+        self.name.clone_from(&self.base);
+        Some(self)
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {

@@ -76,6 +76,15 @@ impl TextTokenizer {
         self.inner.vocabulary
     }
 
+    /// Ids of all tokens that are not special, ascending.
+    pub fn plain_ids(&self) -> Vec<u32> {
+        let added = self.inner.parsing.get_added_tokens_decoder();
+        let special = |id: &u32| added.get(id).is_some_and(|token| token.special);
+        let mut ids: Vec<u32> = self.inner.parsing.get_vocab(true).into_values().filter(|id| !special(id)).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// The id of a token by its name in the vocabulary.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.parsing.token_to_id(token)

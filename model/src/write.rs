@@ -6,6 +6,7 @@ use mempack_format::Memory;
 use tch::{Kind, TchError, Tensor};
 
 use crate::ComputeError;
+use crate::attention::attend;
 use crate::decoder::Decoder;
 use crate::rope::Turn;
 
@@ -23,10 +24,19 @@ struct Batch {
 }
 
 /// What one layer keeps: token indices `[rows, heads, kept]`, keys before RoPE and values `[rows, heads, kept, head_dim]` in f32.
-struct Kept {
-    index: Tensor,
-    keys: Tensor,
-    values: Tensor,
+pub(crate) struct Kept {
+    pub index: Tensor,
+    pub keys: Tensor,
+    pub values: Tensor,
+}
+
+/// How tokens are selected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Selection {
+    /// Tokens that a head keeps.
+    pub keep: u32,
+    /// Whether kept values are multiplied by their weight over itself: 1 in value, and a way for gradients into the selection.
+    pub gradient: bool,
 }
 
 impl Decoder {
@@ -38,6 +48,16 @@ impl Decoder {
     /// # Errors
     /// An empty reference, one that is too long, an id outside the vocabulary, or a failure of libtorch.
     pub fn write(&self, references: &[&[u32]]) -> Result<Vec<Memory>, ComputeError> {
+        self.check_references(references)?;
+        if references.is_empty() {
+            return Ok(Vec::new());
+        }
+        let _guard = tch::no_grad_guard();
+        let kept = self.write_layers(references, Selection { keep: self.memory.tokens_per_head, gradient: false })?;
+        Ok(self.collect(references, &kept)?)
+    }
+
+    pub(crate) fn check_references(&self, references: &[&[u32]]) -> Result<(), ComputeError> {
         let most = self.memory.reference_length as usize;
         for (index, reference) in references.iter().enumerate() {
             match reference.len() {
@@ -46,15 +66,11 @@ impl Decoder {
                 _ => self.check_ids(reference)?,
             }
         }
-        if references.is_empty() {
-            return Ok(Vec::new());
-        }
-        let _guard = tch::no_grad_guard();
-        let kept = self.write_layers(references)?;
-        Ok(self.collect(references, &kept)?)
+        Ok(())
     }
 
-    fn write_layers(&self, references: &[&[u32]]) -> Result<Vec<Kept>, TchError> {
+    /// What each memory layer keeps of the references, which are checked and at least one.
+    pub(crate) fn write_layers(&self, references: &[&[u32]], selection: Selection) -> Result<Vec<Kept>, TchError> {
         let batch = self.batch(references)?;
         let mut ids = Vec::with_capacity((batch.rows * batch.width) as usize);
         for reference in references {
@@ -69,7 +85,7 @@ impl Decoder {
         for (number, layer) in self.layers.iter().enumerate().take(memory_layers.end) {
             let (qk, v) = layer.qkv(&x)?;
             if number >= memory_layers.start {
-                kept.push(self.select(&batch, &qk, &v)?);
+                kept.push(self.select(&batch, &qk, &v, selection)?);
             }
             // The last memory layer's output would be read by no memory.
             if number + 1 < memory_layers.end {
@@ -100,12 +116,11 @@ impl Decoder {
         let q = turned.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
         let k = turned.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
         let v = v.f_view([batch.rows, batch.width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
-        let out = Tensor::f_scaled_dot_product_attention::<Tensor>(&q, &k, &v, None, 0.0, true, None, s.group() > 1)?;
-        out.f_transpose(1, 2)?.f_reshape([batch.rows * batch.width, s.query_heads * s.head_dim])
+        attend(&q, &k, &v, None)
     }
 
     /// The tokens each head keeps: those that the reference's own tokens attend to most, before RoPE and without a causal mask.
-    fn select(&self, batch: &Batch, qk: &Tensor, v: &Tensor) -> Result<Kept, TchError> {
+    fn select(&self, batch: &Batch, qk: &Tensor, v: &Tensor, selection: Selection) -> Result<Kept, TchError> {
         let s = self.sizes();
         let (n, t, d) = (batch.rows, batch.longest, s.head_dim);
         // [rows, heads, longest, head_dim], without the prefix.
@@ -119,12 +134,18 @@ impl Decoder {
             let some = self.weights(&of_length(&q)?, &of_length(&k)?)?;
             let _ = weight.f_narrow(2, 0, *tokens)?.f_index_copy_(0, rows, &some)?;
         }
-        let keep = t.min(self.memory.tokens_per_head.into());
+        let keep = t.min(selection.keep.into());
         let (_, order) = weight.f_sort_stable(true, -1, true)?;
         let (index, _) = order.f_narrow(-1, 0, keep)?.f_sort(-1, false)?;
         let take = index.f_unsqueeze(-1)?.f_expand([n, s.heads, keep, d], false)?;
         let taken = |x: &Tensor| x.f_gather(2, &take, false)?.f_to_kind(Kind::Float);
-        Ok(Kept { keys: taken(&k)?, values: taken(&v)?, index })
+        let (keys, mut values) = (taken(&k)?, taken(&v)?);
+        if selection.gradient {
+            // Padding has a weight of -inf, and no part in anything: any finite number will do there.
+            let kept = weight.f_gather(2, &index, false)?.f_clamp_min(1e-6)?;
+            values = values.f_mul(&kept.f_div(&kept.f_detach()?)?.f_unsqueeze(-1)?)?;
+        }
+        Ok(Kept { keys, values, index })
     }
 
     /// Importance `[rows, heads, tokens]` of the tokens of references of one length, from queries `[rows, query_heads, tokens,

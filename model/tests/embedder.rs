@@ -19,7 +19,7 @@ fn minilm() -> PathBuf {
 }
 
 fn options(precision: Precision) -> LoadOptions {
-    LoadOptions { precision, device: DeviceChoice::Cpu, base: None }
+    LoadOptions { precision, device: DeviceChoice::Cpu, ..LoadOptions::default() }
 }
 
 fn load(precision: Precision) -> Embedder {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
@@ -13,6 +13,7 @@ use super::architecture::{Architecture, Mapped};
 use super::error::ImportError;
 use super::reader::{Gguf, parse};
 use super::tokenizer::{tokenizer_config, tokenizer_json};
+use crate::NewFolder;
 
 /// Elements that are turned at a time: what bounds the memory of an import, whatever the tensor's size.
 const CHUNK: usize = 1 << 18;
@@ -70,67 +71,21 @@ pub fn import_gguf(
     let tokenizer_config = tokenizer_config(&gguf.metadata)?;
     let name = gguf.metadata.str("general.name")?.map(str::to_owned);
 
-    let folder = Part::beside(out)?;
-    write_file(&folder.join("config.json"), &pretty(&config))?;
-    write_file(&folder.join("tokenizer.json"), &tokenizer_file)?;
-    write_file(&folder.join("tokenizer_config.json"), &pretty(&tokenizer_config))?;
+    let folder = NewFolder::beside(out).map_err(ImportError::write(out))?;
+    let put = |name: &str, bytes: &[u8]| folder.write(name, bytes).map_err(ImportError::write(&folder.join(name)));
+    put("config.json", &pretty(&config))?;
+    put("tokenizer.json", &tokenizer_file)?;
+    put("tokenizer_config.json", &pretty(&tokenizer_config))?;
     let (parameters, size) = write_tensors(&folder.join("model.safetensors"), &gguf, &tensors, progress)?;
-    folder.rename(out)?;
+    folder.finish().map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => ImportError::TargetExists { path: out.to_owned() },
+        _ => ImportError::write(out)(source),
+    })?;
     Ok(ImportSummary { name, model_type: architecture.model_type().to_owned(), tensors: tensors.len(), parameters, bytes: size })
 }
 
 fn pretty(value: &Value) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
-}
-
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ImportError> {
-    let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(ImportError::write(path))
-}
-
-/// A folder beside the target, that goes away unless it is renamed to it.
-struct Part {
-    folder: tempfile::TempDir,
-}
-
-impl Part {
-    fn beside(out: &Path) -> Result<Self, ImportError> {
-        let parent = match out.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let name = out.file_name().unwrap_or_default().to_string_lossy();
-        std::fs::create_dir_all(parent).map_err(ImportError::write(parent))?;
-        let prefix = format!(".{name}.part-");
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix);
-        // Made for its owner alone, as temporary folders are; this one becomes a folder like any other.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-        Ok(Self { folder: builder.tempdir_in(parent).map_err(ImportError::write(out))? })
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn rename(self, out: &Path) -> Result<(), ImportError> {
-        // A rename would take the place of an empty folder that has come up since the start.
-        if out.symlink_metadata().is_ok() {
-            return Err(ImportError::TargetExists { path: out.to_owned() });
-        }
-        let sync = |path: &Path| File::open(path)?.sync_all();
-        sync(self.folder.path()).map_err(ImportError::write(self.folder.path()))?;
-        std::fs::rename(self.folder.path(), out).map_err(ImportError::write(out))?;
-        let _ = self.folder.keep();
-        // The folder is there and whole. Where its parent cannot be synced, a crash may undo the rename and nothing else.
-        let _ = out.parent().map(sync);
-        Ok(())
-    }
 }
 
 /// Writes the tensors as one safetensors file, in chunks; gives the number of elements and the size of the file.

@@ -18,7 +18,7 @@ struct Loaded {
 fn load(case: &Path, precision: Precision) -> Loaded {
     // One thread an operation: the tests run side by side, and libtorch's threads spin.
     set_threads(1);
-    let options = LoadOptions { precision, device: DeviceChoice::Cpu, base: None };
+    let options = LoadOptions { precision, device: DeviceChoice::Cpu, ..LoadOptions::default() };
     let decoder = Decoder::load(&case.join("model"), &options).unwrap();
     let cases = Cases::read(case);
     let references: Vec<&[u32]> = cases.references.iter().map(Vec::as_slice).collect();

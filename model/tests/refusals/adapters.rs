@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use mempack_model::{DeviceChoice, LoadOptions, Model, Precision, ReaderOptions};
 use serde_json::{Value, json};
 
 use crate::support::{Folder, Raw, assert_names, load, write};
@@ -128,4 +129,29 @@ fn a_base_beside_the_adapter() {
     load(dir.path(), None).unwrap();
     let (dir, ..) = adapter(json!({"base_model_name_or_path": base.dir.path()}));
     load(dir.path(), None).unwrap();
+}
+
+#[test]
+fn the_base_alone_has_the_adapters_memory_block() {
+    let tiny = crate::support::fixtures().join("tiny");
+    let (dir, ..) = adapter(json!({}));
+    let wave: Vec<f32> = (0..384).map(|i| (i as f32 * 0.7).sin() * 0.3).collect();
+    let name = |part: &str| format!("base_model.model.{TARGET}.{part}.weight");
+    let pair = [Raw::f32(&name("lora_A"), &[2, 192], &wave), Raw::f32(&name("lora_B"), &[192, 2], &wave)];
+    write(&dir.path().join("adapter_model.safetensors"), &pair);
+    std::fs::write(dir.path().join("memory.json"), json!({"tokens_per_head": 3, "prompt_template": "? {question}"}).to_string()).unwrap();
+    mempack_model::set_threads(1);
+    let options = LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, base: Some(tiny.clone()), ..LoadOptions::default() };
+    let (whole, base) = (Model::load(dir.path(), &options).unwrap(), Model::load_base(dir.path(), &options).unwrap().unwrap());
+    let plain = Model::load(&tiny, &options).unwrap();
+    assert_eq!((base.memory(), base.identity().name.as_str()), (whole.memory(), "tiny"));
+    assert_eq!((base.identity().adapter, base.identity().weights), (None, plain.identity().weights));
+    assert!(whole.identity().adapter.is_some());
+    let scores = |model: &Model| {
+        let mut reader = model.reader(&ReaderOptions { capacity: 4, prefix: false }).unwrap();
+        reader.prompt(&[5, 6, 7], &[], false).unwrap()
+    };
+    assert_eq!(scores(&base), scores(&plain));
+    assert_ne!(scores(&base), scores(&whole));
+    assert!(Model::load_base(&tiny, &options).unwrap().is_none(), "no adapter, no base");
 }

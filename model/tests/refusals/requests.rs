@@ -1,6 +1,6 @@
 //! Requests that a decoder or a reader refuses.
 
-use mempack_model::{ComputeError, Decoder, EMPTY_SLOT, Memory, Reader, ReaderOptions, Slot};
+use mempack_model::{ComputeError, Decoder, EMPTY_SLOT, Memory, MemoryConfig, Reader, ReaderOptions, Slot};
 
 use crate::support::{Folder, assert_names, fixtures, load};
 
@@ -106,4 +106,34 @@ fn memories_are_exchanged_in_place() {
     assert_eq!(with(&[&[0, 1, 2], &[1]]), with(&[&[1]]));
     assert_eq!(with(&[&[0, 1, 2], &[]]), with(&[]));
     assert_ne!(with(&[&[0]]), with(&[&[2]]));
+}
+
+#[test]
+fn another_memory_block_is_that_of_another_folder() {
+    let folder = Folder::new();
+    let decoder = folder.load().unwrap();
+    folder.edit("config.json", |c| {
+        let block = c["memory"].as_object_mut().unwrap();
+        for (name, value) in [("tokens_per_head", 7), ("num_memory_layers", 2), ("first_memory_layer", 0), ("reference_length", 20)] {
+            block.insert(name.into(), value.into());
+        }
+    });
+    let other = folder.load().unwrap();
+    let changed = decoder.with_memory(other.memory().clone()).unwrap();
+    assert_ne!(decoder.shape(), other.shape());
+    let reference: Vec<u32> = (4..24).collect();
+    let memory = other.write(&[&reference]).unwrap().remove(0);
+    assert_eq!(changed.write(&[&reference]).unwrap()[0], memory);
+    let scores = |decoder: &Decoder| reader(decoder, true).prompt(&[5, 6, 7], &[vec![slot(&memory)]], true).unwrap();
+    assert_eq!(scores(&changed), scores(&other));
+    assert!(matches!(decoder.write(&[&[5; 20]]), Ok(memories) if memories[0].shape == decoder.shape()), "the first one is as it was");
+
+    let refused = |change: fn(&mut MemoryConfig)| {
+        let mut memory = decoder.memory().clone();
+        change(&mut memory);
+        decoder.with_memory(memory).err().expect("a refusal").to_string()
+    };
+    assert_names(&refused(|m| m.tokens_per_head = 0), &["tokens_per_head", "1 to 32", "0"]);
+    assert_names(&refused(|m| m.first_memory_layer = 99), &["first_memory_layer", "99"]);
+    assert_names(&refused(|m| m.context_template = Some("{text}".into())), &["context_template", "{question}"]);
 }

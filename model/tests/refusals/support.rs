@@ -71,7 +71,10 @@ impl Folder {
 
 pub fn load(folder: &Path, base: Option<&Path>) -> Result<Decoder, LoadError> {
     mempack_model::set_threads(1);
-    Decoder::load(folder, &LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, base: base.map(Path::to_owned) })
+    Decoder::load(
+        folder,
+        &LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, base: base.map(Path::to_owned), ..LoadOptions::default() },
+    )
 }
 
 pub fn read(path: &Path) -> Vec<Raw> {

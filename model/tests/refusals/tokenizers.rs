@@ -7,7 +7,7 @@ use mempack_model::{
 use crate::support::{Folder, assert_names, fixtures};
 
 fn options() -> LoadOptions {
-    LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, base: None }
+    LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, ..LoadOptions::default() }
 }
 
 fn tokenizer() -> TextTokenizer {

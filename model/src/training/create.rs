@@ -1,0 +1,268 @@
+//! New models: weights of chance in an ordinary Hugging Face folder.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::SaveError;
+use super::new_tokenizer::train_tokenizer;
+use super::save::{pretty, write_tensors};
+use crate::fields::{Fields, read_file, read_object};
+use crate::{LoadError, MemoryConfig, ModelConfig, NewFolder, TextTokenizer};
+
+/// Deviation of new weights where config.json has no `initializer_range`; Llama's.
+const DEVIATION: f64 = 0.02;
+
+/// What a new model is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct ScratchOptions<'a> {
+    /// A config.json of Llama, Mistral or Qwen2 shape, with a `memory` block where it shall not have the defaults.
+    pub config: &'a Path,
+    /// Where its tokenizer comes from.
+    pub tokenizer: NewTokenizer<'a>,
+    /// Where the random numbers of the weights begin.
+    pub seed: u64,
+}
+
+/// Where the tokenizer of a new model comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum NewTokenizer<'a> {
+    /// A tokenizer.json, whose ids must be those of the configuration.
+    File(&'a Path),
+    /// A byte-level BPE that is trained.
+    Trained {
+        /// Texts that it is trained on.
+        texts: &'a [String],
+        /// Its tokens, special ones and the 256 of single bytes among them; `vocab_size` of the configuration if `None`.
+        vocabulary: Option<u32>,
+    },
+}
+
+/// Why a new model could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The configuration or the tokenizer was refused.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The folder could not be written.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+}
+
+impl From<TchError> for CreateError {
+    fn from(error: TchError) -> Self {
+        Self::Save(error.into())
+    }
+}
+
+/// Makes the new folder `folder` with config.json, model.safetensors (f32) and tokenizer.json. The same options give the same bytes.
+///
+/// Matrices are drawn from a normal distribution of deviation `initializer_range`, those that write into the residual stream
+/// divided by the root of how many of them there are, twice the layers (GPT-2; Radford et al. 2019, section 2.3); norms are 1, biases 0.
+///
+/// # Errors
+/// A configuration that cannot be, a tokenizer that does not belong to it or cannot be trained, a folder that exists or cannot be
+/// written. Nothing half-written is left.
+pub fn create_model(folder: &Path, options: &ScratchOptions<'_>) -> Result<(), CreateError> {
+    let path = options.config;
+    let mut object = read_object(path, "name the config.json of a Llama-shaped model")?;
+    if let NewTokenizer::Trained { vocabulary: Some(size), .. } = options.tokenizer {
+        object.insert("vocab_size".into(), size.into());
+    }
+    let config = ModelConfig::parse(path, &object)?;
+    let memory = MemoryConfig::of_model(path, &object, &config)?;
+    let fields = Fields::new(path, &object);
+    let deviation = fields.f64("initializer_range")?.unwrap_or(DEVIATION);
+    if deviation <= 0.0 {
+        return Err(fields.refuse("initializer_range", "a positive number", deviation.to_string(), "correct the file").into());
+    }
+    let tokenizer = match options.tokenizer {
+        NewTokenizer::File(path) => {
+            TextTokenizer::load(path)?.check_vocabulary(config.vocabulary as usize)?;
+            read_file(path, "tokenizer", "name the tokenizer.json of the new model")?
+        }
+        NewTokenizer::Trained { texts, .. } => train_tokenizer(&fields, &config, &memory, texts)?,
+    };
+    let weights = weights(&config, deviation, options.seed)?;
+    object.insert("torch_dtype".into(), "float32".into());
+    let io = |source| SaveError::Io { path: folder.to_owned(), source };
+    let new = NewFolder::beside(folder).map_err(io)?;
+    new.write("config.json", &pretty(&Value::Object(object))).map_err(io)?;
+    new.write("tokenizer.json", &tokenizer).map_err(io)?;
+    write_tensors(&new.join("model.safetensors"), &weights)?;
+    Ok(new.finish().map_err(io)?)
+}
+
+/// All tensors of a model by their names in files, in f32.
+fn weights(config: &ModelConfig, deviation: f64, seed: u64) -> Result<Vec<(String, Tensor)>, TchError> {
+    let options = (Kind::Float, Device::Cpu);
+    let drawn = |name: String, rows: u32, columns: u32, deviation: f64| -> Result<(String, Tensor), TchError> {
+        let numbers = normal(seed, &name, rows as usize * columns as usize, deviation);
+        Ok((name, Tensor::f_from_slice(&numbers)?.f_view([i64::from(rows), i64::from(columns)])?))
+    };
+    let into_stream = deviation / f64::from(2 * config.layers).sqrt();
+    let (hidden, inner) = (config.hidden, config.intermediate);
+    let (queries, keys) = (config.query_heads * config.head_dim, config.heads * config.head_dim);
+    let mut all = vec![drawn("model.embed_tokens.weight".to_owned(), config.vocabulary, hidden, deviation)?];
+    for layer in 0..config.layers {
+        let name = |part: &str| format!("model.layers.{layer}.{part}");
+        for (part, rows, columns, deviation, bias) in [
+            ("self_attn.q_proj", queries, hidden, deviation, config.qkv_bias),
+            ("self_attn.k_proj", keys, hidden, deviation, config.qkv_bias),
+            ("self_attn.v_proj", keys, hidden, deviation, config.qkv_bias),
+            ("self_attn.o_proj", hidden, queries, into_stream, config.output_bias),
+            ("mlp.gate_proj", inner, hidden, deviation, config.mlp_bias),
+            ("mlp.up_proj", inner, hidden, deviation, config.mlp_bias),
+            ("mlp.down_proj", hidden, inner, into_stream, config.mlp_bias),
+        ] {
+            all.push(drawn(name(&format!("{part}.weight")), rows, columns, deviation)?);
+            if bias {
+                all.push((name(&format!("{part}.bias")), Tensor::f_zeros([i64::from(rows)], options)?));
+            }
+        }
+        for norm in ["input_layernorm", "post_attention_layernorm"] {
+            all.push((name(&format!("{norm}.weight")), Tensor::f_ones([i64::from(hidden)], options)?));
+        }
+    }
+    all.push(("model.norm.weight".to_owned(), Tensor::f_ones([i64::from(hidden)], options)?));
+    if !config.tied {
+        all.push(drawn("lm_head.weight".to_owned(), config.vocabulary, hidden, deviation)?);
+    }
+    Ok(all)
+}
+
+/// Normal numbers of mean 0: those of a tensor depend on the seed and its name alone.
+///
+/// libtorch's generator is one for the whole process, and what it gives may change with its version; here a hash is stretched as far as
+/// is needed, and two even numbers make two normal ones (Box and Muller, 1958).
+fn normal(seed: u64, name: &str, count: usize, deviation: f64) -> Vec<f32> {
+    let mut stream = blake3::Hasher::new().update(&seed.to_le_bytes()).update(name.as_bytes()).finalize_xof();
+    let mut numbers = Vec::with_capacity(count + 1);
+    let mut bytes = [0; 8];
+    while numbers.len() < count {
+        stream.fill(&mut bytes);
+        let [a, b, c, d, e, f, g, h] = bytes;
+        // Above 0, for the logarithm, and at most 1.
+        let even = |four: [u8; 4]| (f64::from(u32::from_le_bytes(four)) + 1.0) / 4_294_967_296.0;
+        let radius = deviation * (-2.0 * even([a, b, c, d]).ln()).sqrt();
+        let (sine, cosine) = (std::f64::consts::TAU * even([e, f, g, h])).sin_cos();
+        numbers.extend([(radius * cosine) as f32, (radius * sine) as f32]);
+    }
+    numbers.truncate(count);
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{LoadOptions, Model};
+
+    const TEXTS: [&str; 2] = ["The usual dose of Nutepril is 20 mg; the dose of Orvexa is 35 mg.", "Take it with water. 東京 👍"];
+
+    fn config(change: impl FnOnce(&mut Value)) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = json!({
+            "model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+            "intermediate_size": 48, "vocab_size": 280, "rms_norm_eps": 1e-5, "bos_token_id": 1, "eos_token_id": 2,
+            "pad_token_id": 0, "initializer_range": 0.05,
+            "memory": {"num_memory_layers": 1, "reference_prefix_ids": [1, 4]},
+        });
+        change(&mut config);
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, config.to_string()).unwrap();
+        (folder, path)
+    }
+
+    fn create(path: &Path, name: &str, vocabulary: Option<u32>, seed: u64) -> Result<PathBuf, CreateError> {
+        let folder = path.with_file_name(name);
+        let texts = TEXTS.map(str::to_owned);
+        let tokenizer = NewTokenizer::Trained { texts: &texts, vocabulary };
+        create_model(&folder, &ScratchOptions { config: path, tokenizer, seed }).map(|()| folder)
+    }
+
+    fn refused(path: &Path, vocabulary: Option<u32>) -> String {
+        create(path, "refused", vocabulary, 0).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_new_model_loads_and_its_seed_decides_its_weights() {
+        // Biases, and a head of its own.
+        for model_type in ["llama", "qwen2"] {
+            let (_folder, path) = config(|c| {
+                c["model_type"] = model_type.into();
+                c["tie_word_embeddings"] = (model_type == "llama").into();
+            });
+            let folders = ["a", "b", "c"].map(|name| create(&path, name, None, u64::from(name == "c")).unwrap());
+            let model = Model::load(&folders[0], &LoadOptions::default()).unwrap();
+            let text = "Nutepril 35 東京 👍 </s>";
+            let ids = model.tokenizer().encode_plain(text).unwrap();
+            assert_eq!(model.tokenizer().decode(&ids).unwrap(), text);
+            assert!(ids.iter().all(|id| *id > 4), "{ids:?}");
+            assert_eq!(model.tokenizer().encode_template("<s>").unwrap(), [1]);
+            let read = |n: usize, file: &str| std::fs::read(folders[n].join(file)).unwrap();
+            for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+                assert_eq!(read(0, file), read(1, file), "{file}");
+            }
+            assert_ne!(read(0, "model.safetensors"), read(2, "model.safetensors"));
+        }
+    }
+
+    #[test]
+    fn weights_have_their_deviations() {
+        let (_folder, path) = config(|_| ());
+        let folder = create(&path, "new", None, 3).unwrap();
+        let tensors = Tensor::read_safetensors(folder.join("model.safetensors")).unwrap();
+        for (name, tensor) in tensors {
+            let (mean, deviation) = (tensor.mean(Kind::Double).double_value(&[]), tensor.std(false).double_value(&[]));
+            if name.contains("norm") {
+                assert_eq!((mean, deviation), (1.0, 0.0), "{name}");
+            } else {
+                let expected = if name.contains("o_proj") || name.contains("down_proj") { 0.05 / 2.0 } else { 0.05 };
+                // Four standard errors of either estimate.
+                let error = 4.0 / (tensor.numel() as f64).sqrt();
+                assert!((deviation / expected - 1.0).abs() < error && mean.abs() < error * expected, "{name}: {mean} {deviation}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_normal() {
+        let numbers = normal(5, "a", 40_000, 2.0);
+        for (below, share) in [(-4.0, 0.02275), (-2.0, 0.15866), (0.0, 0.5), (2.0, 0.84134), (4.0, 0.97725)] {
+            let found = numbers.iter().filter(|x| **x < below).count() as f64 / 40_000.0;
+            assert!((found - share).abs() < 0.01, "{below}: {found} {share}");
+        }
+        assert_eq!(normal(5, "a", 3, 2.0), numbers[..3]);
+        assert_ne!(normal(5, "b", 3, 2.0), numbers[..3]);
+        assert_ne!(normal(6, "a", 3, 2.0), numbers[..3]);
+    }
+
+    #[test]
+    fn vocabularies_that_cannot_be_are_refused() {
+        let (_folder, path) = config(|_| ());
+        let folder = create(&path, "larger", Some(290), 0).unwrap();
+        assert_eq!(Model::load(&folder, &LoadOptions::default()).unwrap().config().vocabulary, 290);
+        // Two lines of text do not have as many different pairs.
+        assert!(refused(&path, Some(5000)).contains("5000"));
+        // Five special tokens and the bytes do not fit.
+        assert!(refused(&path, Some(260)).contains("261"));
+        let (_folder, path) = config(|c| c["eos_token_id"] = 270.into());
+        let error = refused(&path, None);
+        assert!(error.contains("eos_token_id") && error.contains("270"), "{error}");
+        let (_folder, path) = config(|c| c["initializer_range"] = 0.into());
+        assert!(refused(&path, None).contains("initializer_range"));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny/tokenizer.json");
+        let (folder, path) = config(|_| ());
+        let options = ScratchOptions { config: &path, tokenizer: NewTokenizer::File(&root), seed: 0 };
+        let error = create_model(&folder.path().join("other"), &options).unwrap_err().to_string();
+        assert!(error.contains("1536") && error.contains("280"), "{error}");
+        // Nothing is left of what was refused.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

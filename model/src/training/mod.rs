@@ -1,0 +1,28 @@
+//! What a trainer needs of a model: weights that learn, and writing and reading that gradients flow through.
+//!
+//! The layers, the selection and the positions are those of inference ([`Decoder::write`](crate::Decoder::write),
+//! [`Reader`](crate::Reader)): there is one implementation of each. What is here puts weights in place that gradients can
+//! reach, reads many sequences at once, and writes what was learnt as other programs read it; and it makes [new models](create_model).
+
+mod adamw;
+mod create;
+mod learning;
+mod new_tokenizer;
+mod read;
+mod save;
+mod state;
+#[cfg(test)]
+mod tests;
+mod written;
+
+use learning::Parameter;
+#[cfg(test)]
+pub(crate) use learning::drawing;
+
+pub use adamw::{AdamW, AdamWConfig};
+pub use create::{CreateError, NewTokenizer, ScratchOptions, create_model};
+pub use learning::{AdapterOptions, Learning, Trainee};
+pub use read::{Loss, Sequence};
+pub use save::SaveError;
+pub use state::StateError;
+pub use written::{WriteOptions, Written};

@@ -1,0 +1,166 @@
+//! What was learnt, as other programs read it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, View};
+use serde_json::{Map, Value, json};
+use tch::{Kind, TchError, Tensor};
+
+use super::Trainee;
+use crate::adapter::{CONFIG, WEIGHTS};
+use crate::{NewFolder, Precision};
+
+/// Why a folder could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SaveError {
+    /// The system refused.
+    #[error("{path}: cannot be written: {source}; the folder must not exist, and its parent must be writable", path = path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The weights could not be written.
+    #[error("{path}: {source}", path = path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What the safetensors crate says.
+        source: safetensors::SafeTensorError,
+    },
+    /// libtorch reported a failure.
+    #[error("libtorch: {0}")]
+    Torch(#[from] TchError),
+}
+
+impl Trainee {
+    /// Writes what has been learnt to the new folder `folder`: the adapter in the PEFT layout with its `memory.json`, or the
+    /// whole model as a Hugging Face folder. Values are those of the f32 masters, rounded to `precision`.
+    ///
+    /// # Errors
+    /// A folder that exists or cannot be written. Nothing half-written is left.
+    pub fn save(&self, folder: &Path, precision: Precision) -> Result<(), SaveError> {
+        let io = |source| SaveError::Io { path: folder.to_owned(), source };
+        let new = NewFolder::beside(folder).map_err(io)?;
+        let memory = self.model().memory().to_json();
+        let weights = match &self.adapter {
+            Some(adapter) => {
+                let config = json!({
+                    "peft_type": "LORA",
+                    "task_type": "CAUSAL_LM",
+                    "base_model_name_or_path": adapter.base,
+                    "r": adapter.rank,
+                    "lora_alpha": adapter.alpha,
+                    "lora_dropout": 0.0,
+                    "bias": "none",
+                    "fan_in_fan_out": false,
+                    "inference_mode": true,
+                    "use_rslora": adapter.rank_stabilised,
+                    "target_modules": adapter.targets,
+                });
+                new.write(CONFIG, &pretty(&config)).map_err(io)?;
+                new.write("memory.json", &pretty(&memory)).map_err(io)?;
+                WEIGHTS
+            }
+            None => {
+                let mut config = self.config.clone();
+                config.insert("memory".into(), memory);
+                // Older files say `torch_dtype`, newer ones `dtype`: one of the two shall stand.
+                let dtype = if config.remove("dtype").is_some() { "dtype" } else { "torch_dtype" };
+                config.remove("torch_dtype");
+                config.insert(dtype.into(), if precision == Precision::Bf16 { "bfloat16" } else { "float32" }.into());
+                // A head of its own is read by our loader in any case, by others only if this says so.
+                config.insert("tie_word_embeddings".into(), self.model().decoder().is_tied().into());
+                new.write("config.json", &pretty(&Value::Object(config))).map_err(io)?;
+                std::fs::copy(&self.tokenizer, new.join("tokenizer.json")).map_err(io)?;
+                "model.safetensors"
+            }
+        };
+        let path = new.join(weights);
+        write_tensors(&path, &self.named(precision.kind())?)?;
+        new.finish().map_err(io)
+    }
+
+    /// What has been learnt, by the names that files have: projections that learn as one tensor are taken apart.
+    fn named(&self, kind: Kind) -> Result<Vec<(String, Tensor)>, TchError> {
+        let _guard = tch::no_grad_guard();
+        let mut named = Vec::new();
+        for parameter in &self.parameters {
+            let mut row = 0;
+            for (name, rows) in &parameter.pieces {
+                let piece = parameter.master.f_narrow(0, row, *rows)?.f_to_kind(kind)?;
+                named.push((name.clone(), piece));
+                row += rows;
+            }
+        }
+        Ok(named)
+    }
+}
+
+pub(super) fn pretty(value: &Value) -> Vec<u8> {
+    format!("{value:#}\n").into_bytes()
+}
+
+/// Writes tensors to a safetensors file, in the order of type and name, and syncs it.
+///
+/// # Errors
+/// A tensor of another type than f32, bf16 or i64, or a file that cannot be written.
+pub(super) fn write_tensors<N: AsRef<str>>(path: &Path, tensors: &[(N, Tensor)]) -> Result<(), SaveError> {
+    let views = tensors.iter().map(|(name, tensor)| Ok((name.as_ref(), Bytes::of(tensor)?)));
+    let views = views.collect::<Result<Vec<_>, TchError>>()?;
+    // Other programs ask which library's conventions the names follow.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let io = |source| SaveError::Io { path: path.to_owned(), source };
+    // The safetensors crate makes files for their owner alone; this one is to be as open as any other.
+    let usual = File::create(path).and_then(|file| file.metadata()).map_err(io)?.permissions();
+    safetensors::serialize_to_file(views, Some(metadata), path)
+        .map_err(|source| SaveError::Safetensors { path: path.to_owned(), source })?;
+    std::fs::set_permissions(path, usual).and_then(|()| File::open(path)?.sync_all()).map_err(io)
+}
+
+/// A tensor's values as a file has them.
+struct Bytes {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Bytes {
+    fn of(tensor: &Tensor) -> Result<Self, TchError> {
+        let (dtype, width) = match tensor.kind() {
+            Kind::Float => (Dtype::F32, 4),
+            Kind::BFloat16 => (Dtype::BF16, 2),
+            Kind::Int64 => (Dtype::I64, 8),
+            other => return Err(TchError::Convert(format!("a tensor of type {other:?} is not written"))),
+        };
+        let tensor = tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
+        let mut bytes = vec![0; tensor.numel() * width];
+        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+        Ok(Self { dtype, shape: tensor.size().iter().map(|n| *n as usize).collect(), bytes })
+    }
+}
+
+impl View for Bytes {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
+        (&self.bytes).into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// A configuration file's object.
+pub(super) type Config = Map<String, Value>;

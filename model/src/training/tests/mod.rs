@@ -1,0 +1,9 @@
+//! Training against finite differences, against inference, and against itself after it has been saved.
+
+mod adapters;
+mod gradients;
+mod optimizer;
+mod reading;
+mod saving;
+mod selection;
+mod support;
