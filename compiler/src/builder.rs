@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mempack_format::{CodecSpec, GraphParameters, PackWriter};
-use mempack_model::{Embedder, Model};
+use mempack_model::{Embedder, Model, reference_text};
 
 use crate::codec::{self, Encoder, SampleStore, TrainError, TrainOptions};
 use crate::dedup::{Deduplicator, References};
@@ -15,7 +15,7 @@ use crate::pipeline::{BatchRule, Task, in_order};
 use crate::progress::Stages;
 use crate::reading::{ReadCounts, Reading};
 use crate::scratch::{Candidate, CandidateReader, CandidateWriter, Scratch};
-use crate::segment::{Segmenter, compose};
+use crate::segment::Segmenter;
 use crate::work::{SampleWork, WriteWork};
 use crate::{BuildError, BuildOptions, BuildReport, GraphOptions, Progress, Stage};
 
@@ -208,7 +208,7 @@ impl Job<'_> {
             let Candidate { key, ids, lead, text } = candidates.read(unique.name)?;
             let sampled = sampled.next_if(|(name, _)| *name == unique.name).map(|(_, index)| index);
             let tokens = ids.len() as u16;
-            let task = Task { ids, text: compose(&lead, &text).into_owned(), sampled };
+            let task = Task { ids, text: reference_text(&lead, &text).into_owned(), sampled };
             Ok(Some((task, (key, tokens, text, unique.origins))))
         };
         let mut total = 0;

@@ -109,6 +109,14 @@ pub enum CorpusError {
         /// The cap, [`MAX_FIELD_BYTES`](crate::MAX_FIELD_BYTES).
         cap: usize,
     },
+    /// A document above the cap, where its text is needed whole.
+    #[error("the document {id} has more than {cap} bytes of text, the most that is read at a time here; split it into several documents")]
+    DocumentTooLong {
+        /// The document.
+        id: String,
+        /// The cap, [`MAX_LINE_BYTES`](crate::MAX_LINE_BYTES).
+        cap: usize,
+    },
     /// Nothing to build a pack from.
     #[error("the corpus {inputs} holds no document with words; name files with text (.txt, .md, .jsonl with `text`)")]
     Empty {

@@ -27,6 +27,7 @@ mod error;
 mod graph;
 mod key;
 mod options;
+mod pieces;
 mod pipeline;
 mod progress;
 mod reading;
@@ -36,7 +37,8 @@ mod work;
 
 pub use builder::build;
 pub use codec::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOptions, train as train_codec};
-pub use corpus::{MAX_FIELD_BYTES, MAX_LINE_BYTES};
+pub use corpus::{Documents, MAX_FIELD_BYTES, MAX_LINE_BYTES, read_corpus};
 pub use error::{BuildError, CorpusError};
 pub use options::{BuildOptions, GraphOptions, Input};
+pub use pieces::for_each_reference;
 pub use progress::{BuildReport, Progress, Silent, Stage};

@@ -3,18 +3,20 @@
 use std::io::Read;
 use std::sync::atomic::AtomicBool;
 
-use mempack_format::{Origin, PackWriter};
+use mempack_format::{Document, Origin, PackWriter};
+use mempack_model::ReferenceTokens;
 
 use crate::builder::check;
 use crate::corpus::{self, Sink, Source};
 use crate::dedup::Deduplicator;
 use crate::key::Keys;
+use crate::pieces::cut_document;
 use crate::scratch::{Candidate, CandidateWriter};
-use crate::segment::{Segmenter, Tokens};
+use crate::segment::Segmenter;
 use crate::{BuildError, CorpusError, Input, Progress};
 
 /// Where the parts of a corpus go.
-pub(crate) struct Reading<'a, 's, T: Tokens + ?Sized> {
+pub(crate) struct Reading<'a, 's, T: ReferenceTokens + ?Sized> {
     pub segmenter: Segmenter<'a, T>,
     pub keys: &'a Keys,
     pub writer: &'a mut PackWriter,
@@ -34,7 +36,7 @@ pub(crate) struct ReadCounts {
     pub empty: u64,
 }
 
-impl<T: Tokens + ?Sized> Reading<'_, '_, T> {
+impl<T: ReferenceTokens + ?Sized> Reading<'_, '_, T> {
     /// Read it all.
     pub fn read(mut self, inputs: &[Input], stdin: &mut dyn Read) -> Result<ReadCounts, BuildError> {
         corpus::read(inputs, stdin, &mut self)?;
@@ -53,41 +55,24 @@ impl<T: Tokens + ?Sized> Reading<'_, '_, T> {
     }
 }
 
-impl<T: Tokens + ?Sized> Sink for Reading<'_, '_, T> {
-    fn document(&mut self, mut source: Source<'_>) -> Result<(), BuildError> {
-        // The number and the title's tokens are known once there is a block with words.
-        let mut begun = None;
-        while let Some(block) = source.blocks.next()? {
-            check(self.cancel)?;
-            if !block.text.contains(char::is_alphanumeric) {
-                continue;
-            }
-            let (document, lead) = match &begun {
-                Some(begun) => begun,
-                None => {
-                    if let Some(heading) = source.markdown.then(|| corpus::heading(&block.text)).flatten() {
-                        source.document.title = heading;
-                    }
-                    let lead = self.segmenter.lead(&source.document.title)?;
-                    begun.insert((self.writer.push_document(&source.document)?, lead))
-                }
-            };
-            let (mut references, mut tokens) = (0, 0);
-            self.segmenter.cut(&block.text, lead, &mut |piece| {
-                references += 1;
-                tokens += piece.ids.len() as u64;
-                let origin = Origin { document: *document, start: block.start + piece.start as u64, end: block.start + piece.end as u64 };
-                let key = self.keys.key(&piece.ids);
-                let text = block.text[piece.start..piece.end].to_owned();
-                let name = self.candidates.push(&Candidate { key, ids: piece.ids, lead: piece.lead, text })?;
-                self.deduplicator.push(&key, name, origin)
-            })?;
-            self.counts.candidates += references;
-            self.progress.advance(references, tokens);
-        }
-        match begun {
-            Some(_) => self.counts.documents += 1,
-            None => self.counts.empty += 1,
+impl<T: ReferenceTokens + ?Sized> Sink for Reading<'_, '_, T> {
+    fn document(&mut self, source: Source<'_>) -> Result<(), BuildError> {
+        let Self { segmenter, keys, writer, candidates, deduplicator, progress, cancel, counts } = self;
+        let begin = &mut |document: &Document| Ok(writer.push_document(document)?);
+        let found = cut_document(segmenter, source, begin, &mut |document, block, piece| {
+            check(cancel)?;
+            let origin = Origin { document: *document, start: block.start + piece.start as u64, end: block.start + piece.end as u64 };
+            let (key, tokens) = (keys.key(&piece.ids), piece.ids.len() as u64);
+            let text = block.text[piece.start..piece.end].to_owned();
+            let name = candidates.push(&Candidate { key, ids: piece.ids, lead: piece.lead, text })?;
+            deduplicator.push(&key, name, origin)?;
+            counts.candidates += 1;
+            progress.advance(1, tokens);
+            Ok(())
+        })?;
+        match found {
+            Some(_) => counts.documents += 1,
+            None => counts.empty += 1,
         }
         Ok(())
     }

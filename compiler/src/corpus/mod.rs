@@ -5,16 +5,15 @@ mod files;
 mod heading;
 mod lines;
 mod rows;
+mod whole;
 
 use std::io::{BufRead, BufReader, Read};
 
 use mempack_format::Document;
 
-pub(crate) use blocks::Blocks;
+pub(crate) use blocks::{Block, Blocks};
 pub(crate) use heading::heading;
-
-#[cfg(test)]
-use blocks::Block;
+pub use whole::{Documents, read_corpus};
 
 use crate::corpus::lines::Lines;
 use crate::{BuildError, CorpusError, Input};

@@ -1,5 +1,6 @@
 //! Where a text may be cut, and how good each place is.
 
+use mempack_model::is_cjk;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// How a place between two characters separates them, best first.
@@ -95,11 +96,6 @@ fn closes(c: char) -> bool {
 
 fn opens(c: char) -> bool {
     matches!(c, '(' | '[' | '{' | '“' | '‘' | '「' | '『' | '（' | '【' | '《' | '〈')
-}
-
-/// Han, kana and fullwidth forms: scripts that put no blanks between words.
-pub(super) fn is_cjk(c: char) -> bool {
-    matches!(u32::from(c), 0x3040..=0x30FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0xFF00..=0xFFEF | 0x20000..=0x3FFFF)
 }
 
 /// Whether a line begins a heading or an item of a list.

@@ -3,43 +3,14 @@
 mod breaks;
 mod plan;
 
-use std::borrow::Cow;
+use mempack_model::{Composer, Lead, ReferenceTokens};
 
-use mempack_model::{ComputeError, Model};
-
-use self::breaks::is_cjk;
 use crate::BuildError;
 
-/// Part of a reference's tokens that its title may take.
-const TITLE_SHARE: usize = 4;
 /// Tokens that must be free beside the template: any character, and any word that is not cut, takes far fewer.
 const LEAST_TOKENS: usize = 16;
 /// Words of more tokens may be cut between characters.
 const LONG_WORD: usize = 8;
-
-/// What segmentation needs of a model.
-pub(crate) trait Tokens {
-    /// The byte of `text` where each of its tokens begins.
-    fn starts(&self, text: &str) -> Result<Vec<usize>, ComputeError>;
-    /// The ids that the model reads for a reference of this text, template included.
-    fn reference(&self, text: &str) -> Result<Vec<u32>, ComputeError>;
-    /// Most ids of a reference.
-    fn limit(&self) -> usize;
-}
-
-impl Tokens for Model {
-    fn starts(&self, text: &str) -> Result<Vec<usize>, ComputeError> {
-        Ok(self.tokenizer().encode_spans(text)?.into_iter().map(|(_, span)| span.start).collect())
-    }
-
-    fn reference(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
-        mempack_model::reference_tokens(self, text)
-    }
-
-    fn limit(&self) -> usize {
-        self.memory().reference_length as usize
-    }
-}
 
 /// A reference, as a part of a text.
 #[derive(Debug)]
@@ -55,44 +26,24 @@ pub(crate) struct Piece {
 }
 
 /// Cuts texts for one model.
-pub(crate) struct Segmenter<'a, T: Tokens + ?Sized> {
+pub(crate) struct Segmenter<'a, T: ReferenceTokens + ?Sized> {
     tokens: &'a T,
-    /// Ids of an empty reference: the template's own.
-    template: usize,
+    composer: Composer<'a, T>,
 }
 
-impl<'a, T: Tokens + ?Sized> Segmenter<'a, T> {
+impl<'a, T: ReferenceTokens + ?Sized> Segmenter<'a, T> {
     pub fn new(tokens: &'a T) -> Result<Self, BuildError> {
-        let (template, found) = (tokens.reference("")?.len(), tokens.limit());
+        let composer = Composer::new(tokens)?;
+        let (template, found) = (composer.template(), tokens.limit());
         if found < template + LEAST_TOKENS {
             return Err(BuildError::ReferenceLength { found, template, needed: template + LEAST_TOKENS });
         }
-        Ok(Self { tokens, template })
+        Ok(Self { tokens, composer })
     }
 
-    /// What stands before the references of a document with this title: at most a quarter of their tokens.
+    /// What stands before the references of a document with this title.
     pub fn lead(&self, title: &str) -> Result<Lead, BuildError> {
-        let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
-        // A longer title than this would be cut anyway; the tokenizer need not see more.
-        let head = &title[..boundary(&title, 4096)];
-        let most = self.tokens.limit() / TITLE_SHARE;
-        let mut kept = head;
-        let mut allowed = most;
-        loop {
-            let starts = self.tokens.starts(kept)?;
-            if let Some(&at) = starts.get(allowed) {
-                kept = shorten(kept, at);
-            }
-            let text = punctuate(kept);
-            // The blank behind the title is part of the next word's token.
-            let used = self.tokens.reference(text.trim_end())?.len();
-            // Punctuation and template may join tokens or add some.
-            if kept.is_empty() || used <= self.template + most || allowed == 0 {
-                let text = if used <= self.template + most { text } else { String::new() };
-                return Ok(Lead { used: used.max(self.template), text, title });
-            }
-            allowed = starts.len().min(allowed).saturating_sub(used - self.template - most);
-        }
+        Ok(self.composer.lead(title)?)
     }
 
     /// Cut a text, and hand out its pieces in order. Together they hold all of it but white space.
@@ -104,7 +55,7 @@ impl<'a, T: Tokens + ?Sized> Segmenter<'a, T> {
         let counts: Vec<usize> = breaks.iter().map(|cut| before(cut.at)).collect();
 
         let limit = self.tokens.limit();
-        let mut budget = limit - lead.used;
+        let mut budget = limit - lead.tokens();
         // Encoded alone a piece may have some tokens more than it had in the text: then the rest is cut anew with less.
         let mut done = 0;
         'plans: while done < breaks.len() {
@@ -121,7 +72,11 @@ impl<'a, T: Tokens + ?Sized> Segmenter<'a, T> {
                         continue 'plans;
                     }
                     if excess > 0 {
-                        return Err(BuildError::ReferenceLength { found: limit, template: self.template, needed: limit + excess });
+                        return Err(BuildError::ReferenceLength {
+                            found: limit,
+                            template: self.composer.template(),
+                            needed: limit + excess,
+                        });
                     }
                     each(piece)?;
                 }
@@ -131,64 +86,10 @@ impl<'a, T: Tokens + ?Sized> Segmenter<'a, T> {
         Ok(())
     }
 
-    /// One reference; without its title if it has no room for it.
     fn piece(&self, text: &str, range: std::ops::Range<usize>, lead: &Lead) -> Result<Piece, BuildError> {
         let (start, end) = (range.start, range.end);
-        let own = &text[range];
-        if !lead.text.is_empty() && !lead.opens(own) {
-            let ids = self.tokens.reference(&compose(&lead.text, own))?;
-            if ids.len() <= self.tokens.limit() || self.tokens.starts(own)?.len() > LONG_WORD {
-                return Ok(Piece { start, end, lead: lead.text.clone(), ids });
-            }
-        }
-        Ok(Piece { start, end, lead: String::new(), ids: self.tokens.reference(&compose("", own))? })
-    }
-}
-
-/// The title of a document as it stands before its references.
-#[derive(Clone, Debug)]
-pub(crate) struct Lead {
-    text: String,
-    title: String,
-    /// Tokens of `text` and of the template.
-    used: usize,
-}
-
-impl Lead {
-    /// Whether a text begins with the title itself, as a heading or in its first sentence.
-    fn opens(&self, text: &str) -> bool {
-        let text = text.trim_start_matches(|c: char| c == '#' || c.is_whitespace());
-        text.strip_prefix(self.title.as_str()).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() && !is_cjk(c)))
-    }
-}
-
-/// What model and embedder read of a reference. Lines end in a line feed for them, however the document ends them.
-pub(crate) fn compose<'t>(lead: &str, text: &'t str) -> Cow<'t, str> {
-    let text = if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) };
-    if lead.is_empty() { text } else { Cow::Owned(format!("{lead}{text}")) }
-}
-
-fn punctuate(title: &str) -> String {
-    match title.chars().next_back() {
-        None => String::new(),
-        Some('.' | '!' | '?' | ':' | ';') => format!("{title} "),
-        Some('。' | '！' | '？' | '：' | '；') => title.to_owned(),
-        Some(c) if is_cjk(c) => format!("{title}。"),
-        Some(_) => format!("{title}. "),
-    }
-}
-
-/// The last boundary of characters not behind `at`.
-fn boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
-}
-
-/// `text` before byte `at`, back to the end of a word if there is one.
-fn shorten(text: &str, at: usize) -> &str {
-    let text = &text[..boundary(text, at)];
-    match text.rfind(char::is_whitespace) {
-        Some(blank) => text[..blank].trim_end(),
-        None => text,
+        let composed = self.composer.compose(lead, &text[range])?;
+        Ok(Piece { start, end, lead: composed.lead, ids: composed.ids })
     }
 }
 
