@@ -4,7 +4,7 @@
 //! - [`MemoryCache`] decodes the memories of references, compares each with its digest on the first touch, and keeps
 //!   those that were used last within a budget of bytes.
 //! - With feature `engine` (which needs libtorch), `Retriever` finds references by text, and `Session` answers questions with a
-//!   model whose chunks read the memories they retrieved.
+//!   model whose chunks read the memories they retrieved; `Generator` is the loop under it, for memories that the caller has.
 //!
 //! Everything that a file says is checked before it is used: a wrong byte is an error that names section and offset.
 //!
@@ -58,8 +58,8 @@ pub use cache::{CacheStatistics, DEFAULT_CACHE_BYTES, FetchError, Fetched, Memor
 pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
 #[cfg(feature = "engine")]
 pub use engine::{
-    Answer, AskError, ChunkReads, IdentityMismatch, MAX_ANSWER_TOKENS, Method, Read, RetrieveError, Retriever, Sampling, Session,
-    SessionError, SessionOptions, Stop,
+    Answer, AskError, ChunkReads, Generator, Given, IdentityMismatch, MAX_ANSWER_TOKENS, Method, Read, Reading, RetrieveError, Retriever,
+    Sampling, Session, SessionError, SessionOptions, SplitMix, Stop,
 };
 pub use mapped::{MapError, MappedPack};
 pub use search::{DEFAULT_EF, EXACT_UP_TO, Hit, SearchError};

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mempack_format::{Defect, Digest, Memory, ReadError, Tag};
-use mempack_model::{Embedder, Model, ReaderOptions, Slot, prompt_tokens};
+use mempack_model::{Embedder, MemoryConfig, Model, ReaderOptions, Slot, prompt_tokens};
 use mempack_runtime::{
     Answer, AskError, MappedPack, MemoryCache, Method, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
 };
@@ -336,4 +336,23 @@ fn what_cannot_be_answered_is_refused() {
     // 2048 positions, less prefix, interval and first token.
     let long = session.ask(&"dose ".repeat(3000), &mut ignore);
     assert!(matches!(long, Err(AskError::TooLong { most: 1916, .. })), "{long:?}");
+}
+
+#[test]
+fn a_margin_lets_a_chunk_read_what_its_scores_justify() {
+    let _alone = alone();
+    let (model, embedder) = (tiny(), embedder());
+    let written = write_pack(&model, &embedder);
+    let reads = |similarity_margin| {
+        let model = model.with_memory(MemoryConfig { similarity_margin, ..model.memory().clone() }).unwrap();
+        let session = Session::new(&model, &embedder, written.open(), SessionOptions { max_tokens: 2, ..SessionOptions::default() });
+        ask(&session.unwrap(), QUESTION).chunks[0].reads.iter().map(|read| (read.reference, read.similarity)).collect::<Vec<_>>()
+    };
+    let all = reads(None);
+    assert_eq!(all.len(), 5);
+    assert_eq!(reads(Some(2.0)), all);
+    assert_eq!(reads(Some(0.0)), all[..1]);
+    // Halfway between the third and the fourth.
+    let margin = all[0].1 - (all[2].1 + all[3].1) / 2.0;
+    assert_eq!(reads(Some(margin)), all[..3]);
 }

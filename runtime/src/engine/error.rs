@@ -30,11 +30,19 @@ fn list(differences: &[Difference], party: &str) -> String {
 }
 
 impl IdentityMismatch {
-    pub(crate) fn check_model(pack: &ModelIdentity, model: &ModelIdentity) -> Result<(), Self> {
+    /// Refuses a model that is not the pack's.
+    ///
+    /// # Errors
+    /// With the fields in which the two differ.
+    pub fn check_model(pack: &ModelIdentity, model: &ModelIdentity) -> Result<(), Self> {
         refuse("model", "--model", &pack.name, &model.name, pack.differences(model))
     }
 
-    pub(crate) fn check_embedder(pack: &EmbedderIdentity, embedder: &EmbedderIdentity) -> Result<(), Self> {
+    /// Refuses an embedder that is not the pack's.
+    ///
+    /// # Errors
+    /// With the fields in which the two differ.
+    pub fn check_embedder(pack: &EmbedderIdentity, embedder: &EmbedderIdentity) -> Result<(), Self> {
         refuse("embedder", "--embedder", &pack.name, &embedder.name, pack.differences(embedder))
     }
 }
@@ -72,6 +80,16 @@ pub enum SessionError {
     /// The thread that prefetches memories could not be started.
     #[error("the thread that prefetches memories could not be started: {0}")]
     Thread(#[source] std::io::Error),
+}
+
+impl SessionError {
+    /// Refuses an option outside 1 to `most`.
+    pub(crate) fn check_range(option: &'static str, found: usize, most: usize) -> Result<(), Self> {
+        if (1..=most).contains(&found) {
+            return Ok(());
+        }
+        Err(Self::Option { option, found: found.to_string(), expected: format!("1 to {most}") })
+    }
 }
 
 /// Why nothing was retrieved.

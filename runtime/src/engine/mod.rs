@@ -1,6 +1,7 @@
 //! Decoding with memories: what needs the model.
 
 mod error;
+mod generator;
 mod query;
 mod reading;
 mod retriever;
@@ -9,7 +10,8 @@ mod session;
 mod text;
 
 pub use error::{AskError, IdentityMismatch, RetrieveError, SessionError};
+pub use generator::{Answer, ChunkReads, Generator, Given, MAX_ANSWER_TOKENS, Reading, Stop};
 pub use reading::Read;
 pub use retriever::{Method, Retriever};
-pub use sampling::Sampling;
-pub use session::{Answer, ChunkReads, MAX_ANSWER_TOKENS, Session, SessionOptions, Stop};
+pub use sampling::{Sampling, SplitMix};
+pub use session::{Session, SessionOptions};

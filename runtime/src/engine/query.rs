@@ -28,6 +28,11 @@ impl Transcript {
         self.ids.len()
     }
 
+    /// Tokens of a chunk, above 0.
+    pub(crate) fn interval(&self) -> usize {
+        self.interval
+    }
+
     pub(crate) fn prompt(&self) -> &[u32] {
         self.ids.get(..self.prompt).unwrap_or_default()
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use mempack_format::Memory;
-use mempack_model::Slot;
+use mempack_model::{MemoryConfig, Slot};
 
 use super::error::{AskError, SessionError};
 use super::retriever::{Method, Retriever};
@@ -31,9 +31,9 @@ pub(crate) struct Memories {
 }
 
 impl Memories {
-    /// No memories at all.
-    pub(crate) fn none() -> Self {
-        Self { query: String::new(), reads: Vec::new(), memories: Vec::new() }
+    /// Memories that are there already, each with what was read of which reference.
+    pub(crate) fn new(query: String, reads: Vec<Read>, memories: Vec<Arc<Memory>>) -> Self {
+        Self { query, reads, memories }
     }
 
     pub(crate) fn slots(&self) -> Vec<Slot<'_>> {
@@ -46,16 +46,19 @@ pub(crate) struct Source {
     pub(crate) retriever: Retriever,
     pub(crate) cache: Arc<MemoryCache>,
     pub(crate) k: usize,
+    /// Says how many of the hits are read.
+    pub(crate) memory: MemoryConfig,
 }
 
 impl Source {
     fn share(&self) -> Self {
-        Self { retriever: self.retriever.share(), cache: Arc::clone(&self.cache), k: self.k }
+        Self { retriever: self.retriever.share(), cache: Arc::clone(&self.cache), k: self.k, memory: self.memory.clone() }
     }
 
     /// The memories that `query` retrieves: a function of the pack and the query alone.
     pub(crate) fn read(&self, query: String) -> Result<Memories, AskError> {
-        let hits = self.retriever.retrieve(&query, self.k, Method::default())?;
+        let mut hits = self.retriever.retrieve(&query, self.k, Method::default())?;
+        hits.truncate(self.memory.justified(hits.iter().map(|hit| hit.score)));
         let mut found = Memories { query, reads: Vec::with_capacity(hits.len()), memories: Vec::with_capacity(hits.len()) };
         for hit in hits {
             let fetched = self.cache.fetch(self.retriever.pack(), hit.reference)?;

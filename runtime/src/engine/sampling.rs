@@ -36,11 +36,18 @@ impl Sampling {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): 64 bits of state, any seed is good.
-struct SplitMix(u64);
+/// Random numbers that a seed decides: SplitMix64 (Steele, Lea, Flood 2014), 64 bits of state, any seed is good.
+#[derive(Clone, Debug)]
+pub struct SplitMix(u64);
 
 impl SplitMix {
-    fn next(&mut self) -> u64 {
+    /// A generator at its start.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -48,9 +55,14 @@ impl SplitMix {
         z ^ (z >> 31)
     }
 
+    /// A number below `end`, all alike; 0 if `end` is 0.
+    pub fn below(&mut self, end: usize) -> usize {
+        ((u128::from(self.bits()) * end as u128) >> 64) as usize
+    }
+
     /// Uniform in `[0, 1)`, 53 bits.
     fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
@@ -200,7 +212,7 @@ mod tests {
     fn splitmix_is_the_published_one() {
         // First outputs for seed 1234567, from the authors' reference code.
         let mut random = SplitMix(1_234_567);
-        assert_eq!([random.next(), random.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!([random.bits(), random.bits()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// In f32 on the CPU, with one thread, so that numbers are the same each time.
 fn options() -> LoadOptions {
     mempack_model::set_threads(1);
-    LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, base: None }
+    LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, ..LoadOptions::default() }
 }
 
 fn repository() -> PathBuf {

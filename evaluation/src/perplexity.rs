@@ -1,0 +1,313 @@
+//! How well a model predicts a text, with memories and without.
+//!
+//! A text is cut into windows of tokens that are predicted each for itself. With memories, each chunk of a window reads what the
+//! tokens before it retrieve, as it would while the text is being written: nothing that is to be predicted takes part in the
+//! retrieval, and references that repeat the query or the chunk itself are left out.
+
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
+use std::sync::Arc;
+
+use mempack_model::{DEFAULT_OVERLAP, Model, Slot};
+use mempack_runtime::{Given, MappedPack, MemoryCache};
+use serde::{Deserialize, Serialize};
+
+use crate::bootstrap::interval;
+use crate::contender::{Contender, Written, slots};
+use crate::library::{Found, Library};
+use crate::likelihood::log_probabilities;
+use crate::report::Difference;
+use crate::rows::{RowsError, evenly, read_rows};
+use crate::{EvaluateError, Mode, Models};
+
+/// Chunks of a window: each token is predicted from less than so many chunks before it.
+const WINDOW_CHUNKS: usize = 8;
+
+#[derive(Deserialize)]
+struct Row {
+    text: String,
+}
+
+/// The texts of a file: the field `text` of each line of a `.jsonl` file; any other file is one text.
+///
+/// # Errors
+/// If the file cannot be read, or holds no text.
+pub fn read_texts(path: &Path) -> Result<Vec<String>, RowsError> {
+    const EXPECTED: &str = r#"{"text": "..."}"#;
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
+        return Ok(read_rows::<Row>(path, EXPECTED)?.into_iter().map(|row| row.text).collect());
+    }
+    let text = std::fs::read_to_string(path).map_err(|source| RowsError::Io { path: path.to_owned(), line: 1, source })?;
+    if text.trim().is_empty() {
+        return Err(RowsError::Empty { path: path.to_owned(), expected: "any text" });
+    }
+    Ok(vec![text])
+}
+
+/// What is measured, and how.
+#[derive(Clone, Debug)]
+pub struct PerplexityOptions {
+    /// Of the modes those that put no text into a prompt and need no gold reference.
+    pub modes: Vec<Mode>,
+    /// Memories that a chunk reads; `None` is the model's number.
+    pub k: Option<usize>,
+    /// References whose [overlap](crate::overlap) with the query and the chunk is above this are left out; 1 leaves none out.
+    pub overlap: f64,
+    /// Only so many windows, evenly spaced over the texts.
+    pub limit: Option<usize>,
+}
+
+impl Default for PerplexityOptions {
+    fn default() -> Self {
+        Self { modes: vec![Mode::ClosedBook], k: None, overlap: DEFAULT_OVERLAP, limit: None }
+    }
+}
+
+/// How well a mode predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// e to the mean negative log-likelihood of a token.
+    pub perplexity: f64,
+    /// Mean negative log-likelihood of a token, in nats.
+    pub nats_per_token: f64,
+    /// The same of a byte of the text, in bits: comparable between tokenizers.
+    pub bits_per_byte: f64,
+}
+
+/// What a window said.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WindowScores {
+    /// Number of the text in the file, from 0.
+    pub text: usize,
+    /// First token of the window in it.
+    pub first: usize,
+    /// Tokens predicted.
+    pub tokens: usize,
+    /// Each mode's mean negative log-likelihood of a token, in nats.
+    pub nats_per_token: BTreeMap<Mode, f64>,
+    /// References that the chunks retrieved, chunk by chunk, most similar first.
+    pub retrieved: Vec<Vec<u32>>,
+}
+
+/// What all windows together say.
+#[derive(Clone, Debug, Serialize)]
+pub struct PerplexityReport {
+    /// Texts of the file.
+    pub texts: usize,
+    /// Windows predicted.
+    pub windows: usize,
+    /// Tokens predicted.
+    pub tokens: usize,
+    /// Bytes of text that they stand for.
+    pub bytes: usize,
+    /// Id of the pack, if there is one.
+    pub pack: Option<String>,
+    /// Name of the model.
+    pub model: String,
+    /// Each mode's figures.
+    pub modes: BTreeMap<Mode, Prediction>,
+    /// Paired differences, window by window, of each other mode and the first, in nats a token: negative is better.
+    pub differences: Vec<Difference>,
+}
+
+/// A text as tokens, with the byte where each ends.
+struct Tokens {
+    ids: Vec<u32>,
+    ends: Vec<usize>,
+}
+
+impl Tokens {
+    fn of(model: &Model, text: &str) -> Result<Self, EvaluateError> {
+        let spans = model.tokenizer().encode_spans(text)?;
+        Ok(Self { ids: spans.iter().map(|(id, _)| *id).collect(), ends: spans.iter().map(|(_, span)| span.end).collect() })
+    }
+
+    /// Bytes from the end of the token before a window to the end of its last one.
+    fn bytes(&self, window: &Range<usize>) -> usize {
+        let end = |count: usize| if count == 0 { 0 } else { self.ends[count - 1] };
+        end(window.end).saturating_sub(end(window.start))
+    }
+}
+
+/// Predicts texts in all modes. `observe` hears of each window and of how many there are, and may break off.
+///
+/// # Errors
+/// If a mode does not fit or needs a pack or base that is not there, the parts do not belong together, the pack is damaged, the model
+/// fails, or `observe` broke off.
+pub fn measure_perplexity(
+    models: &Models<'_>,
+    pack: Option<&Arc<MappedPack>>,
+    texts: &[String],
+    options: &PerplexityOptions,
+    observe: &mut dyn FnMut(&WindowScores, usize) -> ControlFlow<()>,
+) -> Result<PerplexityReport, EvaluateError> {
+    check_modes(&options.modes, pack.is_some())?;
+    let memory = models.model.memory();
+    let k = options.k.unwrap_or(memory.memories_per_chunk as usize);
+    let contenders = Contender::of_modes(models, &options.modes, k)?;
+    let library = pack.map(|pack| Library::new(models.model, models.embedder, pack, options.overlap)).transpose()?;
+    let interval_tokens = memory.retrieval_interval as usize;
+    let measuring = Measuring {
+        library: library.filter(|_| options.modes.iter().any(|mode| mode.uses_retrieval())),
+        contenders,
+        chunk: interval_tokens,
+        k,
+        cache: MemoryCache::new(0),
+    };
+
+    let tokens = texts.iter().map(|text| Tokens::of(models.model, text)).collect::<Result<Vec<_>, _>>()?;
+    let windows = evenly(cut(&tokens, WINDOW_CHUNKS * interval_tokens), options.limit);
+    let mut scores: Vec<WindowScores> = Vec::with_capacity(windows.len());
+    for (text, window) in &windows {
+        let score = measuring.window(*text, &tokens[*text], window)?;
+        let flow = observe(&score, windows.len());
+        scores.push(score);
+        if flow.is_break() {
+            return Err(EvaluateError::Interrupted);
+        }
+    }
+    let bytes = windows.iter().map(|(text, window)| tokens[*text].bytes(window)).sum();
+    Ok(report(models, pack, texts.len(), bytes, &options.modes, &scores))
+}
+
+fn check_modes(modes: &[Mode], pack: bool) -> Result<(), EvaluateError> {
+    for &mode in modes {
+        let reason = match mode {
+            Mode::ClosedBook | Mode::ClosedBookBase => continue,
+            Mode::Memory | Mode::MemoryQuantized if pack => continue,
+            Mode::Memory | Mode::MemoryQuantized => "it retrieves, and there is no pack (--pack)",
+            _ => "a text has no question and no gold reference",
+        };
+        return Err(EvaluateError::Mode { mode, reason });
+    }
+    Ok(())
+}
+
+/// Windows of at most `most` tokens, none of two texts.
+fn cut(texts: &[Tokens], most: usize) -> Vec<(usize, Range<usize>)> {
+    let one = |(text, tokens): (usize, &Tokens)| {
+        let all = tokens.ids.len();
+        (0..all).step_by(most).map(move |start| (text, start..all.min(start + most)))
+    };
+    texts.iter().enumerate().flat_map(one).collect()
+}
+
+struct Measuring {
+    library: Option<Library>,
+    contenders: Vec<Contender>,
+    /// Tokens of a chunk.
+    chunk: usize,
+    k: usize,
+    cache: MemoryCache,
+}
+
+impl Measuring {
+    fn window(&self, number: usize, tokens: &Tokens, window: &Range<usize>) -> Result<WindowScores, EvaluateError> {
+        let found = self.retrieve(tokens, window)?;
+        let text = &tokens.ids[window.clone()];
+        let mut written = Written::default();
+        let mut nats_per_token = BTreeMap::new();
+        for contender in &self.contenders {
+            let mut given: Vec<Vec<Given>> = Vec::new();
+            if contender.setting.mode.reads_memories() {
+                let packed = self.library.as_ref().map(|library| (library.pack().as_ref(), &self.cache));
+                let all: Vec<_> = found.iter().flat_map(|found| &found.passages).collect();
+                contender.write(&all, &mut written)?;
+                for found in &found {
+                    given.push(contender.memories(&found.passages.iter().collect::<Vec<_>>(), &written, packed)?);
+                }
+            }
+            let chunks: Vec<Vec<Slot<'_>>> = given.iter().map(|given| slots(given)).collect();
+            let prefix = !contender.setting.mode.uses_base();
+            let each = log_probabilities(contender.model(), prefix, text, text.len(), &chunks)?;
+            nats_per_token.insert(contender.setting.mode, -each.iter().sum::<f64>() / text.len() as f64);
+        }
+        let retrieved = found.iter().map(|found| found.passages.iter().map(|passage| passage.reference).collect()).collect();
+        Ok(WindowScores { text: number, first: window.start, tokens: text.len(), nats_per_token, retrieved })
+    }
+
+    /// What each chunk of a window reads: what the tokens before it retrieve, as many as a chunk has.
+    fn retrieve(&self, tokens: &Tokens, window: &Range<usize>) -> Result<Vec<Found>, EvaluateError> {
+        let (Some(library), Some(contender)) = (&self.library, self.contenders.first()) else { return Ok(Vec::new()) };
+        let starts: Vec<usize> = window.clone().step_by(self.chunk).collect();
+        let before = |start: usize| start.saturating_sub(self.chunk)..start;
+        let decode = |start: &usize| contender.model().tokenizer().decode(&tokens.ids[before(*start)]);
+        let queries = starts.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
+        let queries: Vec<&str> = queries.iter().map(|query| query.trim()).collect();
+        let vectors = library.embed(&queries)?;
+        let mut found = Vec::with_capacity(starts.len());
+        for ((start, query), vector) in starts.iter().zip(&queries).zip(&vectors) {
+            // Nothing before a text, nothing to retrieve with.
+            found.push(if query.is_empty() {
+                Found::default()
+            } else {
+                let around = before(*start).start..window.end.min(start + self.chunk);
+                library.nearest(vector, &tokens.ids[around], self.k)?
+            });
+        }
+        Ok(found)
+    }
+}
+
+fn report(
+    models: &Models<'_>,
+    pack: Option<&Arc<MappedPack>>,
+    texts: usize,
+    bytes: usize,
+    modes: &[Mode],
+    scores: &[WindowScores],
+) -> PerplexityReport {
+    let tokens: usize = scores.iter().map(|score| score.tokens).sum();
+    let of = |score: &WindowScores, mode: Mode| score.nats_per_token.get(&mode).copied().unwrap_or(f64::NAN);
+    let prediction = |mode: Mode| {
+        let nats: f64 = scores.iter().map(|score| of(score, mode) * score.tokens as f64).sum();
+        let nats_per_token = nats / tokens as f64;
+        let bits_per_byte = nats / std::f64::consts::LN_2 / bytes as f64;
+        Prediction { perplexity: nats_per_token.exp(), nats_per_token, bits_per_byte }
+    };
+    let mut differences = Vec::new();
+    for left in modes.iter().skip(1) {
+        let values: Vec<f64> = scores.iter().map(|score| of(score, *left) - of(score, modes[0])).collect();
+        let interval = interval(&values);
+        differences.extend(interval.map(|interval| Difference { left: *left, right: modes[0], metric: "nats_per_token", interval }));
+    }
+    PerplexityReport {
+        texts,
+        windows: scores.len(),
+        tokens,
+        bytes,
+        pack: pack.map(|pack| pack.id().to_string()),
+        model: models.model.identity().name.clone(),
+        modes: modes.iter().map(|mode| (*mode, prediction(*mode))).collect(),
+        differences,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cover_each_text_once() {
+        let text = |n: usize| Tokens { ids: vec![7; n], ends: (1..=n).map(|i| 2 * i).collect() };
+        let texts = [text(5), text(0), text(4)];
+        let windows = cut(&texts, 4);
+        assert_eq!(windows, [(0, 0..4), (0, 4..5), (2, 0..4)]);
+        assert_eq!(windows.iter().map(|(t, w)| texts[*t].bytes(w)).sum::<usize>(), 18);
+    }
+
+    #[test]
+    fn files_of_texts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        assert_eq!(read_texts(&path("a.txt", "one\ntwo\n")).unwrap(), ["one\ntwo\n"]);
+        assert_eq!(read_texts(&path("a.jsonl", "{\"text\": \"one\"}\n{\"text\": \"two\", \"id\": \"2\"}\n")).unwrap(), ["one", "two"]);
+        assert!(read_texts(&path("b.txt", " \n")).unwrap_err().to_string().contains("b.txt"));
+        assert!(read_texts(&path("b.jsonl", "{}\n")).unwrap_err().to_string().contains("b.jsonl, line 1"));
+    }
+}

@@ -1,0 +1,120 @@
+//! Reports as people read them.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::choices::ChoiceReport;
+use crate::perplexity::PerplexityReport;
+use crate::report::{Difference, ModeReport, QuestionReport};
+
+/// Width of the column of names.
+const NAMES: usize = 24;
+
+/// A share or a mean with three digits, or a dash.
+fn share(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.3}"))
+}
+
+/// A larger number with one digit, or a dash.
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.1}"))
+}
+
+fn row(f: &mut Formatter<'_>, name: impl Display, cells: &[String]) -> fmt::Result {
+    write!(f, "{name:<NAMES$}")?;
+    cells.iter().try_for_each(|cell| write!(f, " {cell:>9}"))?;
+    writeln!(f)
+}
+
+fn head(f: &mut Formatter<'_>, name: &str, columns: &[&str]) -> fmt::Result {
+    row(f, name, &columns.iter().map(|column| (*column).to_owned()).collect::<Vec<_>>())
+}
+
+fn cells(figures: &ModeReport) -> Vec<String> {
+    vec![
+        share(figures.exact_match),
+        share(figures.f1),
+        figures.n.to_string(),
+        share(figures.in_references),
+        share(figures.integration),
+        share(figures.novel_information),
+        number(figures.prompt_tokens),
+        share(figures.questions_per_second),
+        number(figures.first_token_ms),
+    ]
+}
+
+const COLUMNS: [&str; 9] = ["exact", "F1", "n", "in refs", "integr.", "novel", "prompt", "q/s", "first ms"];
+
+fn differences(f: &mut Formatter<'_>, all: &[Difference]) -> fmt::Result {
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\npaired differences, with 95% bootstrap intervals:")?;
+    for Difference { left, right, metric, interval } in all {
+        let name = format!("{left} - {right}");
+        writeln!(f, "{name:<36} {metric:<20} {:+.3} [{:+.3}, {:+.3}]", interval.mean, interval.low, interval.high)?;
+    }
+    Ok(())
+}
+
+impl Display for QuestionReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} questions, {} references each, model {}, pack {}", self.questions, self.k, self.model, self.pack)?;
+        let hits: Vec<String> = self.hit_at.iter().map(|(n, share_of)| format!("{} at {n}", share(*share_of))).collect();
+        writeln!(f, "gold document retrieved: {} (of {})", hits.join(", "), self.hit_n)?;
+        if self.left_out > 0 {
+            writeln!(f, "{} references left out, as they repeat the question", self.left_out)?;
+        }
+        writeln!(f)?;
+        head(f, "mode", &COLUMNS)?;
+        for (mode, figures) in &self.modes {
+            row(f, mode, &cells(figures))?;
+        }
+        for (mode, figures) in &self.modes {
+            if let Some(without) = figures.unanswerable {
+                writeln!(f, "{mode}: of {} questions without an answer, {:.3} answered so", without.n, without.exact_match)?;
+            }
+            if figures.too_long > 0 {
+                writeln!(f, "{mode}: {} prompts were too long for the model", figures.too_long)?;
+            }
+        }
+        if let Some(gain) = self.gain {
+            let (rate, first) = (gain.questions_per_second, gain.first_token);
+            writeln!(
+                f,
+                "memory_quantized against in_context: {rate:.2} times the questions a second, {first:.2} of the time to the first text"
+            )?;
+        }
+        differences(f, &self.differences)?;
+        for (what, points, step) in self.sweep.series() {
+            writeln!(f, "\n{what}")?;
+            head(f, "", &COLUMNS)?;
+            for point in points {
+                row(f, format!("{} {}", point.setting.mode, step(&point.setting)), &cells(&point.figures))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Display for ChoiceReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} questions with choices, model {}\n", self.questions, self.model)?;
+        head(f, "mode", &["MC1", "MC2", "accuracy", "by byte"])?;
+        for (mode, s) in &self.modes {
+            row(f, mode, &[s.mc1, s.mc2, s.accuracy, s.accuracy_normalised].map(share))?;
+        }
+        differences(f, &self.differences)
+    }
+}
+
+impl Display for PerplexityReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} tokens in {} windows of {} texts, model {}\n", self.tokens, self.windows, self.texts, self.model)?;
+        head(f, "mode", &["perplex.", "nats/tok", "bits/byte"])?;
+        for (mode, p) in &self.modes {
+            row(f, mode, &[p.perplexity, p.nats_per_token, p.bits_per_byte].map(|value| share(Some(value))))?;
+        }
+        differences(f, &self.differences)
+    }
+}

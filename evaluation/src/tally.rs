@@ -1,0 +1,241 @@
+//! From outcomes to figures.
+
+use std::collections::BTreeMap;
+
+use mempack_runtime::MappedPack;
+
+use crate::answering::{Asked, HIT_AT, Outcome, QuestionOptions, Sweep};
+use crate::bootstrap::interval;
+use crate::contender::Setting;
+use crate::report::{Difference, Gain, ModeReport, Point, QuestionReport, Sweeps, Unanswerable};
+use crate::{Mode, Question};
+
+/// The modes whose difference is of interest.
+const PAIRS: [(Mode, Mode); 3] = [(Mode::Memory, Mode::InContext), (Mode::MemoryQuantized, Mode::Memory), (Mode::Memory, Mode::ClosedBook)];
+
+/// What is counted while questions are answered.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    questions: usize,
+    left_out: usize,
+    with_gold: usize,
+    ranks: Vec<usize>,
+    settings: BTreeMap<Setting, Vec<Kept>>,
+}
+
+/// What is kept of an outcome.
+#[derive(Clone, Debug)]
+struct Kept {
+    /// Number of the question: outcomes of two settings are paired by it.
+    question: usize,
+    answerable: bool,
+    exact_match: f64,
+    f1: f64,
+    novel: Option<f64>,
+    in_references: bool,
+    integrated: Option<bool>,
+    seconds: f64,
+    first_token_seconds: Option<f64>,
+    prompt_tokens: usize,
+    answer_tokens: usize,
+    too_long: bool,
+}
+
+impl Tally {
+    pub fn add(&mut self, asked: &Asked, question: &Question) {
+        let number = self.questions;
+        self.questions += 1;
+        self.left_out += asked.left_out;
+        if !question.gold_ids.is_empty() {
+            self.with_gold += 1;
+            self.ranks.extend(asked.gold_rank);
+        }
+        for outcome in &asked.outcomes {
+            self.settings.entry(outcome.setting).or_default().push(Kept::of(outcome, number, question.answerable));
+        }
+    }
+
+    /// The figures. `own` are the settings of the modes themselves.
+    pub fn report(&self, own: &[Setting], options: &QuestionOptions, model: &str, pack: &MappedPack) -> QuestionReport {
+        let kept = |setting: &Setting| self.settings.get(setting).map_or(&[][..], Vec::as_slice);
+        let hit = |n: usize| self.ranks.iter().filter(|rank| **rank <= n).count();
+        let share = |n: usize| (self.with_gold > 0).then(|| n as f64 / self.with_gold as f64);
+        let of = |mode: Mode| own.iter().find(|setting| setting.mode == mode).map(&kept);
+        let mut differences = Vec::new();
+        for (left, right) in PAIRS {
+            if let (Some(a), Some(b)) = (of(left), of(right)) {
+                for (metric, value) in METRICS {
+                    let interval = interval(&paired(a, b, value));
+                    differences.extend(interval.map(|interval| Difference { left, right, metric, interval }));
+                }
+            }
+        }
+        // A point of a sweep differs from the modes' own settings in what is varied only.
+        let points = |sweep: Sweep, modes: &[Mode], vary: &dyn Fn(Setting, Setting) -> Setting| -> Vec<Point> {
+            let wanted = |s: &Setting| modes.contains(&s.mode) && own.first().is_some_and(|&own| vary(own, *s) == *s);
+            let all = self.settings.iter().filter(|(setting, _)| options.sweeps.contains(&sweep) && wanted(setting));
+            all.map(|(setting, kept)| Point { setting: *setting, figures: figures(kept) }).collect()
+        };
+        let modes: BTreeMap<Mode, ModeReport> = own.iter().map(|setting| (setting.mode, figures(kept(setting)))).collect();
+        let first = own.first();
+        let k = first.map_or(0, |setting| setting.k);
+        let written = [Mode::Memory];
+        QuestionReport {
+            questions: self.questions,
+            pack: pack.id().to_string(),
+            model: model.to_owned(),
+            k,
+            overlap: options.overlap,
+            left_out: self.left_out,
+            max_tokens: options.max_tokens,
+            gain: gain(&modes),
+            modes,
+            hit_at: HIT_AT.into_iter().map(|n| (n, share(hit(n)))).collect(),
+            hit_n: self.with_gold,
+            differences,
+            sweep: Sweeps {
+                k: points(Sweep::K, &[Mode::Memory, Mode::MemoryQuantized, Mode::InContext], &|own, s| Setting {
+                    mode: s.mode,
+                    k: s.k,
+                    ..own
+                }),
+                tokens: points(Sweep::Tokens, &written, &|own, s| Setting { mode: s.mode, tokens: s.tokens, ..own }),
+                bias: points(Sweep::Bias, &written, &|own, s| Setting { mode: s.mode, similarity_bias: s.similarity_bias, ..own }),
+                margin: points(Sweep::Margin, &written, &|own, s| Setting { mode: s.mode, similarity_margin: s.similarity_margin, ..own }),
+            },
+        }
+    }
+}
+
+/// A metric's name, and how it is read off.
+type Metric = (&'static str, fn(&Kept) -> f64);
+
+const METRICS: [Metric; 2] = [("exact_match", |kept| kept.exact_match), ("f1", |kept| kept.f1)];
+
+impl Kept {
+    fn of(outcome: &Outcome, question: usize, answerable: bool) -> Self {
+        Self {
+            question,
+            answerable,
+            exact_match: outcome.exact_match,
+            f1: outcome.f1,
+            novel: outcome.novel,
+            in_references: outcome.in_references,
+            integrated: outcome.integrated,
+            seconds: outcome.seconds,
+            first_token_seconds: outcome.first_token_seconds,
+            prompt_tokens: outcome.prompt_tokens,
+            answer_tokens: outcome.answer_tokens,
+            too_long: outcome.too_long,
+        }
+    }
+}
+
+/// The pack's memories against the texts in the prompt.
+fn gain(modes: &BTreeMap<Mode, ModeReport>) -> Option<Gain> {
+    let (memory, context) = (modes.get(&Mode::MemoryQuantized)?, modes.get(&Mode::InContext)?);
+    Some(Gain {
+        questions_per_second: memory.questions_per_second? / context.questions_per_second?,
+        first_token: memory.first_token_ms? / context.first_token_ms?,
+    })
+}
+
+/// The differences of two settings on the questions that both answered.
+fn paired(left: &[Kept], right: &[Kept], value: fn(&Kept) -> f64) -> Vec<f64> {
+    let right: BTreeMap<usize, f64> = right.iter().map(|kept| (kept.question, value(kept))).collect();
+    left.iter().filter_map(|kept| Some(value(kept) - right.get(&kept.question)?)).collect()
+}
+
+fn figures(kept: &[Kept]) -> ModeReport {
+    let values = |value: fn(&Kept) -> f64| kept.iter().map(value).collect::<Vec<f64>>();
+    let [exact, f1] = METRICS.map(|(_, value)| interval(&values(value)));
+    let share = |flags: Vec<bool>| mean(&flags.into_iter().map(|flag| f64::from(u8::from(flag))).collect::<Vec<_>>());
+    let without: Vec<f64> = kept.iter().filter(|kept| !kept.answerable).map(|kept| kept.exact_match).collect();
+    let seconds: f64 = values(|kept| kept.seconds).iter().sum();
+    ModeReport {
+        exact_match: exact.map(|interval| interval.mean),
+        f1: f1.map(|interval| interval.mean),
+        n: kept.len(),
+        exact_match_interval: exact.map(|interval| [interval.low, interval.high]),
+        f1_interval: f1.map(|interval| [interval.low, interval.high]),
+        unanswerable: mean(&without).map(|exact_match| Unanswerable { exact_match, n: without.len() }),
+        novel_information: mean(&kept.iter().filter_map(|kept| kept.novel).collect::<Vec<_>>()),
+        in_references: share(kept.iter().map(|kept| kept.in_references).collect()),
+        integration: share(kept.iter().filter_map(|kept| kept.integrated).collect()),
+        questions_per_second: (seconds > 0.0).then(|| kept.len() as f64 / seconds),
+        first_token_ms: median(kept.iter().filter_map(|kept| kept.first_token_seconds).collect()).map(|seconds| 1e3 * seconds),
+        prompt_tokens: mean(&values(|kept| kept.prompt_tokens as f64)),
+        answer_tokens: mean(&values(|kept| kept.answer_tokens as f64)),
+        too_long: kept.iter().filter(|kept| kept.too_long).count(),
+    }
+}
+
+pub(crate) fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// The middle value; of an even number, the mean of the middle two.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    Some(if values.len() % 2 == 1 { upper } else { (values[middle - 1] + upper) / 2.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(question: usize, exact_match: f64) -> Kept {
+        Kept {
+            question,
+            answerable: true,
+            exact_match,
+            f1: exact_match,
+            novel: None,
+            in_references: false,
+            integrated: None,
+            seconds: 0.5,
+            first_token_seconds: Some(0.1 * (question + 1) as f64),
+            prompt_tokens: 10,
+            answer_tokens: 2,
+            too_long: false,
+        }
+    }
+
+    #[test]
+    fn pairs_are_those_that_both_answered() {
+        let left = [kept(0, 1.0), kept(1, 1.0), kept(3, 0.0)];
+        let right = [kept(1, 0.0), kept(2, 1.0), kept(3, 1.0)];
+        assert_eq!(paired(&left, &right, |kept| kept.exact_match), [1.0, -1.0]);
+    }
+
+    #[test]
+    fn gain_is_a_ratio_of_both() {
+        let fast: Vec<Kept> = [0, 1].map(|i| Kept { seconds: 0.25, ..kept(i, 0.0) }).into();
+        let slow = [Kept { first_token_seconds: Some(0.4), ..kept(0, 0.0) }];
+        let mut modes = BTreeMap::from([(Mode::MemoryQuantized, figures(&fast))]);
+        assert_eq!(gain(&modes), None);
+        modes.insert(Mode::InContext, figures(&slow));
+        let Gain { questions_per_second, first_token } = gain(&modes).unwrap();
+        assert!((questions_per_second - 2.0).abs() < 1e-9 && (first_token - 0.15 / 0.4).abs() < 1e-9);
+    }
+
+    #[test]
+    fn figures_of_a_few_outcomes() {
+        let mut all: Vec<Kept> = (0..4).map(|i| kept(i, f64::from(u8::from(i == 0)))).collect();
+        all[1].novel = Some(0.5);
+        all[2].integrated = Some(true);
+        all[3].integrated = Some(false);
+        all[3].answerable = false;
+        all[3].too_long = true;
+        let found = figures(&all);
+        assert_eq!((found.n, found.exact_match, found.f1, found.too_long), (4, Some(0.25), Some(0.25), 1));
+        assert_eq!((found.novel_information, found.integration, found.in_references), (Some(0.5), Some(0.5), Some(0.0)));
+        assert_eq!(found.unanswerable, Some(Unanswerable { exact_match: 0.0, n: 1 }));
+        assert_eq!((found.questions_per_second, found.prompt_tokens), (Some(2.0), Some(10.0)));
+        assert!((found.first_token_ms.unwrap() - 250.0).abs() < 1e-9);
+        let nothing = figures(&[]);
+        assert_eq!((nothing.n, nothing.exact_match, nothing.first_token_ms), (0, None, None));
+    }
+}
