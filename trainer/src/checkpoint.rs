@@ -1,0 +1,118 @@
+//! What a run needs to go on as if it had not been broken off.
+
+use std::path::{Path, PathBuf};
+
+use mempack_model::NewFolder;
+use mempack_model::training::{AdamW, StateError, Trainee};
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// Names of checkpoints are this and the steps done.
+const NAME: &str = "step-";
+const STATE: &str = "state.json";
+const TENSORS: &str = "tensors.safetensors";
+
+/// What is no tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    /// Digest-like text of what the steps depend on: a checkpoint of another run is refused.
+    pub run: String,
+    /// Steps done, over all stages.
+    pub step: u64,
+    /// Steps of the optimizer.
+    pub optimizer_steps: u64,
+    /// What the rate is multiplied with since losses ran away.
+    pub rate_share: f64,
+    /// Times that training went back.
+    pub tries: u32,
+    /// Running mean of the loss, and the steps in it.
+    pub mean_loss: f64,
+    pub mean_steps: u64,
+}
+
+/// Writes the state after a step to a folder of its own, and removes all but the latest `keep`.
+pub(crate) fn write(output: &Path, state: &State, trainee: &Trainee, optimizer: &AdamW, keep: usize) -> Result<(), TrainError> {
+    let path = folder(output, state.step);
+    let io = |source| TrainError::Io { path: path.clone(), source };
+    let folder = NewFolder::beside(&path).map_err(io)?;
+    trainee.write_state(optimizer, &folder.join(TENSORS))?;
+    let text = serde_json::to_vec_pretty(state).map_err(|e| io(e.into()))?;
+    folder.write(STATE, &text).map_err(io)?;
+    folder.finish().map_err(io)?;
+    let all = list(output)?;
+    for (_, old) in all.iter().rev().skip(keep) {
+        std::fs::remove_dir_all(old).map_err(TrainError::io(old))?;
+    }
+    Ok(())
+}
+
+/// Whether the state after `step` is saved already.
+pub(crate) fn exists(output: &Path, step: u64) -> bool {
+    folder(output, step).exists()
+}
+
+/// Puts another state into the checkpoint of its step, whose weights and moments stay.
+pub(crate) fn write_state(output: &Path, state: &State) -> Result<(), TrainError> {
+    let path = folder(output, state.step).join(STATE);
+    let new = path.with_extension("part");
+    let text = serde_json::to_vec_pretty(state).map_err(|e| TrainError::io(&path)(e.into()))?;
+    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path)).map_err(TrainError::io(&path))
+}
+
+fn folder(output: &Path, step: u64) -> PathBuf {
+    output.join(format!("{NAME}{step:08}"))
+}
+
+/// The latest checkpoint of a run before step `before`, if there is such a step: its state, after the weights and moments have been
+/// put in place. `None` if there is none.
+pub(crate) fn restore(
+    output: &Path,
+    before: Option<u64>,
+    run: &str,
+    trainee: &mut Trainee,
+    optimizer: &mut AdamW,
+) -> Result<Option<State>, TrainError> {
+    let earlier = |step: u64| before.is_none_or(|before| step < before);
+    let Some((_, path)) = list(output)?.into_iter().rfind(|(step, _)| earlier(*step)) else { return Ok(None) };
+    let wrong =
+        |part: &str, expected: String, found: String| TrainError::Checkpoint { path: path.clone(), part: part.into(), expected, found };
+    let text = std::fs::read(path.join(STATE)).map_err(TrainError::io(&path))?;
+    let state: State = serde_json::from_slice(&text).map_err(|e| wrong(STATE, "the state of a run".into(), e.to_string()))?;
+    if state.run != run {
+        return Err(wrong("configuration", run.to_owned(), state.run));
+    }
+    trainee.read_state(optimizer, state.optimizer_steps, &path.join(TENSORS)).map_err(|error| match error {
+        StateError::Tensor { tensor, expected, found } => wrong(&tensor, expected, found),
+        other => wrong(TENSORS, "weights and moments".into(), other.to_string()),
+    })?;
+    Ok(Some(state))
+}
+
+/// Removes the checkpoints of a step after `step`.
+pub(crate) fn remove_after(output: &Path, step: u64) -> Result<(), TrainError> {
+    for (_, path) in list(output)?.into_iter().filter(|(other, _)| *other > step) {
+        std::fs::remove_dir_all(&path).map_err(TrainError::io(&path))?;
+    }
+    Ok(())
+}
+
+/// The checkpoints of a run with their steps, ascending.
+fn list(output: &Path) -> Result<Vec<(u64, PathBuf)>, TrainError> {
+    let entries = match std::fs::read_dir(output) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(TrainError::io(output)(source)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(TrainError::io(output))?;
+        // Unfinished ones have another name, and are none.
+        if let Some(step) = entry.file_name().to_str().and_then(|name| name.strip_prefix(NAME)?.parse().ok()) {
+            found.push((step, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,118 @@
+//! The curves of runs, drawn from their logs.
+
+mod axis;
+mod curve;
+mod error;
+mod panels;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::{LOG, LogLine, TrainError, read_log};
+
+pub use error::PlotError;
+
+/// The most runs in one figure: as many as are still apart on a wide screen.
+const MOST: usize = 12;
+
+/// A run as it is drawn.
+struct Run {
+    name: String,
+    /// At least one.
+    lines: Vec<LogLine>,
+}
+
+/// What a file's ending asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Svg,
+    Png,
+}
+
+/// Draws the curves of `runs`, side by side with the same axes, and writes the figure to each of `files`.
+///
+/// A run is given as its output folder or as the log in it. A file that ends in `.svg` or `.png` gets that format; all show the same.
+/// Loss, shares of right tokens and of exact sequences, rate, tokens kept a head and tokens a second are drawn over the steps, as
+/// they were and as running means; vertical lines stand where a stage begins. A log can be drawn while its run goes on.
+///
+/// # Errors
+/// [`PlotError`]; nothing has been written unless it is [`Write`](PlotError::Write).
+pub fn plot(runs: &[PathBuf], files: &[PathBuf]) -> Result<(), PlotError> {
+    let formats = files.iter().map(|file| format(file)).collect::<Result<Vec<_>, _>>()?;
+    if !(1..=MOST).contains(&runs.len()) {
+        return Err(PlotError::Runs { most: MOST, found: runs.len() });
+    }
+    let names = names(runs);
+    let runs = runs.iter().zip(names).map(|(run, name)| Ok(Run { name, lines: read(run)? })).collect::<Result<Vec<_>, PlotError>>()?;
+    let drawing = panels::draw(&runs);
+    let mut written = Vec::with_capacity(files.len());
+    for (file, format) in files.iter().zip(formats) {
+        written.push(match format {
+            Format::Svg => drawing.svg().into_bytes(),
+            Format::Png => drawing.png().map_err(|source| PlotError::Png { path: file.clone(), source })?,
+        });
+    }
+    for (file, bytes) in files.iter().zip(written) {
+        std::fs::write(file, bytes).map_err(|source| PlotError::Write { path: file.clone(), source })?;
+    }
+    Ok(())
+}
+
+fn format(file: &Path) -> Result<Format, PlotError> {
+    match file.extension().map(OsStr::to_ascii_lowercase) {
+        Some(ending) if ending == "svg" => Ok(Format::Svg),
+        Some(ending) if ending == "png" => Ok(Format::Png),
+        ending => {
+            let found = ending.map_or("no ending".to_owned(), |ending| format!(".{}", ending.to_string_lossy()));
+            Err(PlotError::Ending { path: file.to_owned(), found })
+        }
+    }
+}
+
+/// The log of a run.
+fn log(run: &Path) -> PathBuf {
+    if run.is_dir() { run.join(LOG) } else { run.to_owned() }
+}
+
+fn read(run: &Path) -> Result<Vec<LogLine>, PlotError> {
+    let path = log(run);
+    match read_log(&path) {
+        Ok(lines) if lines.is_empty() => Err(PlotError::Empty { path }),
+        Ok(lines) => Ok(lines),
+        Err(TrainError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Err(PlotError::NoLog { path }),
+        Err(TrainError::Checkpoint { part, found, .. }) => Err(PlotError::Line { path, part, found }),
+        Err(source) => Err(PlotError::Read { source: Box::new(source) }),
+    }
+}
+
+/// What the runs are called: by their folders, and the folders above as far as it takes to tell them apart.
+fn names(runs: &[PathBuf]) -> Vec<String> {
+    let folders: Vec<Vec<String>> = runs.iter().map(|run| folder(run)).collect();
+    let depth = folders.iter().map(Vec::len).max().unwrap_or_default();
+    let last = |folder: &Vec<String>, count: usize| folder[folder.len().saturating_sub(count)..].join("/");
+    let mut count = 1;
+    loop {
+        let names: Vec<String> = folders.iter().map(|folder| last(folder, count)).collect();
+        let distinct = names.iter().collect::<BTreeSet<_>>().len() == folders.iter().collect::<BTreeSet<_>>().len();
+        if distinct || count >= depth {
+            return names;
+        }
+        count += 1;
+    }
+}
+
+/// The names of the folder that a run's log lies in, and of those above it.
+fn folder(run: &Path) -> Vec<String> {
+    let log = log(run);
+    // A run that is not there gets its error when it is read.
+    let log = log.canonicalize().unwrap_or(log);
+    let names = log.parent().into_iter().flat_map(Path::components).filter_map(|part| match part {
+        std::path::Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    names.collect()
+}

@@ -1,0 +1,201 @@
+//! Questions about references: what a sequence asks, which references it reads, and what is answered.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use mempack_model::training::Sequence;
+use mempack_model::{Embedder, Model, prompt_tokens};
+use mempack_questions::{Question, Rng, read_questions};
+
+use crate::batch::{Batch, Order};
+use crate::references::References;
+use crate::{Progress, TrainError};
+
+/// How sequences are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    /// References that a part's sequences share, about.
+    pub pool: usize,
+    pub reads: Vec<usize>,
+    /// Questions of a sequence, at most.
+    pub questions: usize,
+    /// Tokens of a sequence, at most.
+    pub length: usize,
+    pub no_answer: String,
+}
+
+/// One source of a stage.
+pub(crate) struct Questions {
+    references: References,
+    items: Vec<Item>,
+    /// Questions of each reference.
+    about: Vec<Vec<usize>>,
+    order: Order,
+    form: Form,
+    seed: u64,
+}
+
+/// A question that can be learnt from.
+struct Item {
+    question: String,
+    answer: String,
+    /// The reference that answers it; none does for a question without an answer.
+    gold: Option<usize>,
+}
+
+impl Questions {
+    /// The questions in files that the `references` of their documents answer.
+    pub fn read(
+        files: &[PathBuf],
+        references: References,
+        stage: usize,
+        form: &Form,
+        seed: u64,
+        progress: &dyn Progress,
+    ) -> Result<Self, TrainError> {
+        let (mut items, mut left_out) = (Vec::new(), 0);
+        {
+            let by_document = references.by_document();
+            for path in files {
+                for question in read_questions(path)? {
+                    let golds = question.gold_ids.iter().filter_map(|id| by_document.get(id.as_str())).flatten();
+                    match item(&question, golds.copied(), &references, &form.no_answer) {
+                        Some(item) => items.push(item),
+                        None => left_out += 1,
+                    }
+                }
+            }
+        }
+        if left_out > 0 {
+            progress.note(&format!("{left_out} questions are left out: no reference of their documents holds the answer as it is written"));
+        }
+        if items.is_empty() {
+            let what = "no question with its answer in a reference".to_owned();
+            return Err(TrainError::NoData {
+                stage,
+                what,
+                remedy: "check gold_ids and answers of the questions against the corpora's ids",
+            });
+        }
+        let mut about = vec![Vec::new(); references.items.len()];
+        for (number, item) in items.iter().enumerate() {
+            if let Some(gold) = item.gold {
+                about[gold].push(number);
+            }
+        }
+        Ok(Self { order: Order::new(seed, items.len()), references, items, about, form: form.clone(), seed })
+    }
+
+    /// The part that begins with the sequence number `first`; it depends on that number alone.
+    ///
+    /// The first questions bring their references and those that retrieval confuses with them, until the pool is full; the
+    /// others ask about what is there.
+    pub fn batch(&mut self, model: &Model, embedder: &Embedder, first: u64, count: usize) -> Result<Batch, TrainError> {
+        let mut rng = Rng::new(self.seed ^ 0x5EED, first);
+        let most = self.form.reads.iter().copied().max().unwrap_or(1);
+        let mut pool: Vec<usize> = Vec::new();
+        let mut asked = BTreeSet::new();
+        let mut batch = Batch::default();
+        for number in first..first + count as u64 {
+            let fresh = self.order.at(number);
+            let chosen = if pool.len() < self.form.pool { fresh } else { self.of_pool(&pool, &asked, &mut rng).unwrap_or(fresh) };
+            asked.insert(chosen);
+            let query = embedder.embed(&[&self.items[chosen].question])?;
+            let gold = self.items[chosen].gold;
+            let new = gold.is_none_or(|gold| !pool.contains(&gold));
+            if new {
+                let near = self.references.nearest(&query, most).into_iter().map(|(reference, _)| reference);
+                for reference in gold.into_iter().chain(near).take(most) {
+                    if !pool.contains(&reference) {
+                        pool.push(reference);
+                    }
+                }
+            }
+            let reads = rng.pick(&self.form.reads).copied().unwrap_or(most);
+            let chunk = self.reads(model, &query, gold, &pool, reads);
+            let turns = self.turns(chosen, gold, &mut rng);
+            batch.sequences.push(self.sequence(model, &turns, chunk)?);
+        }
+        batch.references = pool.iter().map(|r| self.references.items[*r].ids.clone()).collect();
+        Ok(batch)
+    }
+
+    /// A question about a reference of the pool that has not been asked yet.
+    fn of_pool(&self, pool: &[usize], asked: &BTreeSet<usize>, rng: &mut Rng) -> Option<usize> {
+        let open: Vec<usize> = pool.iter().flat_map(|r| &self.about[*r]).filter(|q| !asked.contains(q)).copied().collect();
+        rng.pick(&open).copied()
+    }
+
+    /// Which references of the pool a sequence reads, by their places there, most similar first: the nearest, as many as their
+    /// similarities justify, the gold one among them.
+    fn reads(&self, model: &Model, query: &[f32], gold: Option<usize>, pool: &[usize], count: usize) -> Vec<(usize, f32)> {
+        let mut near: Vec<_> = pool.iter().enumerate().map(|(place, r)| (place, self.references.similarity(query, *r))).collect();
+        near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let count = model.memory().justified(near.iter().take(count).map(|(_, similarity)| *similarity));
+        if let Some(at) = gold.and_then(|gold| near.iter().position(|(place, _)| pool[*place] == gold)).filter(|at| *at >= count) {
+            near.swap(at, count - 1);
+        }
+        near.truncate(count);
+        near
+    }
+
+    /// The questions of a sequence: the chosen one, and others about the same reference.
+    fn turns(&self, chosen: usize, gold: Option<usize>, rng: &mut Rng) -> Vec<usize> {
+        let mut others: Vec<usize> = gold.map(|gold| self.about[gold].clone()).unwrap_or_default();
+        others.retain(|other| *other != chosen);
+        rng.shuffle(&mut others);
+        others.truncate(self.form.questions - 1);
+        others.insert(0, chosen);
+        others
+    }
+
+    fn sequence(&self, model: &Model, turns: &[usize], chunk: Vec<(usize, f32)>) -> Result<Sequence, TrainError> {
+        let mut sequence = Sequence { chunks: vec![chunk], ..Sequence::default() };
+        for turn in turns {
+            let item = &self.items[*turn];
+            let prompt = prompt_tokens(model, &item.question)?.ids;
+            let answer = answer_tokens(model, &item.answer)?;
+            // Another turn begins as the first one does.
+            let begin = (!sequence.tokens.is_empty()).then_some(model.config().bos);
+            if !sequence.tokens.is_empty() && sequence.tokens.len() + 1 + prompt.len() + answer.len() > self.form.length {
+                break;
+            }
+            sequence.tokens.extend(begin.into_iter().chain(prompt));
+            sequence.learnt.resize(sequence.tokens.len(), false);
+            sequence.tokens.extend(answer);
+            sequence.learnt.resize(sequence.tokens.len(), true);
+        }
+        Ok(sequence)
+    }
+}
+
+/// What can be learnt from a question; nothing if no reference of its documents holds the answer.
+fn item(question: &Question, golds: impl Iterator<Item = usize>, references: &References, no_answer: &str) -> Option<Item> {
+    if !question.answerable {
+        return Some(Item { question: question.question.clone(), answer: no_answer.to_owned(), gold: None });
+    }
+    let golds: Vec<usize> = golds.collect();
+    question.answers.iter().find_map(|answer| {
+        let gold = golds.iter().find(|gold| references.items[**gold].text.contains(answer.as_str()))?;
+        Some(Item { question: question.question.clone(), answer: answer.clone(), gold: Some(*gold) })
+    })
+}
+
+/// Ids of an answer in the form that is learnt: its first letter a capital, a full stop, what ends the model's answers.
+fn answer_tokens(model: &Model, answer: &str) -> Result<Vec<u32>, TrainError> {
+    let memory = model.memory();
+    let mut letters = answer.trim().chars();
+    let mut text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    if !text.ends_with(['.', '!', '?', '。', '！', '？']) {
+        text.push('.');
+    }
+    if !memory.prompt_template.ends_with(char::is_whitespace) {
+        text.insert(0, ' ');
+    }
+    let mut ids = model.tokenizer().encode_plain(&text)?;
+    // A model whose answers end with a text learns the text, which is the full stop.
+    if memory.stop.is_empty() {
+        ids.extend(memory.stop_ids.first());
+    }
+    Ok(ids)
+}

@@ -1,0 +1,112 @@
+//! How the rate of a step, and the tokens that references keep, change as training goes on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigError;
+use crate::error::field;
+
+/// The rate over the steps of a stage, as a share of the optimizer's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    /// The form of the curve.
+    pub kind: ScheduleKind,
+    /// Steps in which the rate rises from nothing.
+    pub warmup: u64,
+    /// Share of the steps, at the end, in which it falls; of the cosine, all that follow the warm-up.
+    pub decay: f64,
+    /// The share of the rate at the end.
+    pub floor: f64,
+}
+
+/// The form of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleKind {
+    /// Rises, stays, and falls in a straight line (the paper's pretraining, section 3.6).
+    WarmupStableDecay,
+    /// Rises, and falls along half a cosine (the paper's fine-tuning).
+    Cosine,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { kind: ScheduleKind::WarmupStableDecay, warmup: 20, decay: 0.35, floor: 0.03 }
+    }
+}
+
+impl Schedule {
+    pub(crate) fn check(&self, name: &str) -> Result<(), ConfigError> {
+        field(&format!("{name}.decay"), (0.0..=1.0).contains(&self.decay), "a share from 0 to 1", self.decay)?;
+        field(&format!("{name}.floor"), (0.0..=1.0).contains(&self.floor), "a share from 0 to 1", self.floor)
+    }
+
+    /// The share of the rate at step `step`, from 0, of `steps`.
+    pub fn share(&self, step: u64, steps: u64) -> f64 {
+        let rise = if step < self.warmup { (step + 1) as f64 / self.warmup as f64 } else { 1.0 };
+        let (step, steps, warmup) = (step as f64, steps as f64, self.warmup as f64);
+        let fall = match self.kind {
+            ScheduleKind::WarmupStableDecay => {
+                let left = 1.0 - step / steps;
+                if left < self.decay { left / self.decay } else { 1.0 }
+            }
+            ScheduleKind::Cosine => {
+                let done = ((step - warmup) / (steps - warmup).max(1.0)).clamp(0.0, 1.0);
+                0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
+        };
+        rise * (self.floor + (1.0 - self.floor) * fall)
+    }
+}
+
+/// Tokens that a head keeps of a reference, from a step on: `[[0, 128], [60, 48], [320, 8]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Keep(pub Vec<(u64, u32)>);
+
+impl Keep {
+    pub(crate) fn check(&self, name: &str) -> Result<(), ConfigError> {
+        let ascending = self.0.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let whole = self.0.first().is_some_and(|(step, _)| *step == 0) && self.0.iter().all(|(_, tokens)| *tokens > 0);
+        field(name, ascending && whole, "pairs of a step and a number of tokens, the first for step 0, ascending", format!("{:?}", self.0))
+    }
+
+    /// Tokens kept at step `step` of the stage.
+    pub fn at(&self, step: u64) -> u32 {
+        self.0.iter().take_while(|(from, _)| *from <= step).last().map_or(1, |(_, tokens)| *tokens)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rises_stays_and_falls() {
+        let schedule = Schedule { kind: ScheduleKind::WarmupStableDecay, warmup: 10, decay: 0.2, floor: 0.1 };
+        let share = |step| schedule.share(step, 100);
+        assert!((share(0) - 0.1).abs() < 1e-12 && (share(4) - 0.5).abs() < 1e-12);
+        assert!([9, 50, 80].into_iter().all(|step| (share(step) - 1.0).abs() < 1e-9));
+        assert!((share(90) - (0.1 + 0.9 * 0.5)).abs() < 1e-9);
+        assert!((schedule.share(100, 100) - 0.1).abs() < 1e-9);
+        assert!((80..100).all(|step| share(step + 1) < share(step)));
+    }
+
+    #[test]
+    fn half_a_cosine() {
+        let schedule = Schedule { kind: ScheduleKind::Cosine, warmup: 0, decay: 0.0, floor: 0.0 };
+        assert_eq!(schedule.share(0, 100), 1.0);
+        assert!((schedule.share(50, 100) - 0.5).abs() < 1e-9);
+        assert!(schedule.share(100, 100).abs() < 1e-9);
+    }
+
+    #[test]
+    fn tokens_kept_step_down() {
+        let keep = Keep(vec![(0, 128), (60, 48), (320, 8)]);
+        keep.check("keep").unwrap();
+        assert_eq!([0, 59, 60, 319, 320, 9999].map(|step| keep.at(step)), [128, 128, 48, 48, 8, 8]);
+        for wrong in [vec![], vec![(1, 8)], vec![(0, 8), (0, 4)], vec![(0, 0)]] {
+            assert!(Keep(wrong).check("keep").is_err());
+        }
+    }
+}

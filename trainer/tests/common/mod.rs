@@ -1,0 +1,119 @@
+//! Small runs: the quick model, fictional sheets, and what a run told.
+#![allow(dead_code)] // each test file uses its part of this
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mempack_model::DeviceChoice;
+use mempack_questions::{Fiction, FictionOptions, Folder};
+use mempack_trainer::{LOG, LogLine, Progress, TrainConfig, TrainError, TrainReport, read_log, train};
+use tempfile::TempDir;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Where a run lies, with a corpus and questions about it.
+pub struct Bench {
+    pub dir: TempDir,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = FictionOptions { documents: 8, seed: 4, unanswerable: 0.0, ..FictionOptions::default() };
+        let mut folder = Folder::create(&dir.path().join("fiction")).unwrap();
+        for made in Fiction::new(&options).unwrap() {
+            folder.write(&made.document, &made.questions).unwrap();
+        }
+        folder.finish(serde_json::json!({})).unwrap();
+        Self { dir }
+    }
+
+    pub fn output(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A configuration whose output is the folder `name`; `rest` is TOML, in which `MODEL`, `ADAPTER` and `QUESTIONS` stand for
+    /// lines that most runs have.
+    pub fn config(&self, name: &str, rest: &str) -> TrainConfig {
+        let embedder = std::env::var_os("MEMPACK_EMBEDDER").map_or_else(|| root().join("models/all-MiniLM-L6-v2"), PathBuf::from);
+        assert!(embedder.join("model.safetensors").is_file(), "{}: the embedder is not in place; `make` puts it there", embedder.display());
+        let embedder = if embedder.is_absolute() { embedder } else { root().join(embedder) };
+        let head = format!(
+            "model = {:?}\nembedder = {:?}\noutput = {name:?}\nthreads = 1\nseed = 12\n",
+            root().join("tests/fixtures/tiny"),
+            embedder
+        );
+        let adapter = "[adapter]\nrank = 2\nalpha = 4.0\ntargets = [\"q_proj\", \"v_proj\", \"down_proj\"]";
+        let questions = "[[stage.learn.sources]]\ncorpora = [\"fiction/corpus.jsonl\"]\nquestions = [\"fiction/questions.jsonl\"]";
+        let path = self.dir.path().join(format!("{name}.toml"));
+        std::fs::write(&path, rest.replace("MODEL", &head).replace("ADAPTER", adapter).replace("QUESTIONS", questions)).unwrap();
+        TrainConfig::read(&path).unwrap()
+    }
+}
+
+/// Hears of a run, and stops it after a step.
+pub struct Told {
+    pub stop: Option<u64>,
+    pub cancel: AtomicBool,
+    pub notes: Mutex<Vec<String>>,
+    pub steps: Mutex<Vec<u64>>,
+}
+
+impl Told {
+    pub fn until(stop: Option<u64>) -> Self {
+        Self { stop, cancel: AtomicBool::new(false), notes: Mutex::default(), steps: Mutex::default() }
+    }
+
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap().clone()
+    }
+
+    pub fn steps(&self) -> Vec<u64> {
+        self.steps.lock().unwrap().clone()
+    }
+}
+
+impl Progress for Told {
+    fn begin(&self, _: &str, _: Option<u64>) {}
+    fn advance(&self, _: u64) {}
+    fn note(&self, text: &str) {
+        self.notes.lock().unwrap().push(text.to_owned());
+    }
+    fn step(&self, line: &LogLine, _: u64) {
+        self.steps.lock().unwrap().push(line.step);
+        if self.stop == Some(line.step) {
+            self.cancel.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Runs to the end, or until step `stop` is done.
+pub fn run(config: &TrainConfig, stop: Option<u64>) -> (Result<TrainReport, TrainError>, Told) {
+    let told = Told::until(stop);
+    (train(config, DeviceChoice::Cpu, &told, &told.cancel), told)
+}
+
+/// The log without times.
+pub fn log(output: &Path) -> Vec<LogLine> {
+    let lines = read_log(&output.join(LOG)).unwrap();
+    lines.into_iter().map(|line| LogLine { seconds: 0.0, ..line }).collect()
+}
+
+/// The files of a folder, by name.
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let mut files: Vec<_> = entries.map(|e| (e.file_name().to_string_lossy().into_owned(), std::fs::read(e.path()).unwrap())).collect();
+    files.sort();
+    files
+}
+
+/// The names of a run's checkpoints.
+pub fn checkpoints(output: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(output).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    let mut names: Vec<_> = entries.filter(|name| name.starts_with("step-")).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,68 @@
+//! Configurations that cannot be: the refusal names the field.
+
+use mempack_trainer::{Learn, TrainConfig};
+
+const STAGE: &str = "[[stage]]\nsteps = 1\nbatch = 1\n[stage.learn]\n";
+const TEXT: &str = "kind = \"text\"\ncorpora = [\"c\"]\nlength = 8\n";
+const CONTINUAL: &str = "kind = \"continual\"\ncorpora = [\"c\"]\nreferences = [\"r\"]\nlength = 8\nwrite = { keep = [[0, 8]] }\n";
+
+fn read(text: &str) -> Result<TrainConfig, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, text).unwrap();
+    TrainConfig::read(&path).map_err(|error| error.to_string())
+}
+
+fn of_model(learn: &str) -> Result<TrainConfig, String> {
+    read(&format!("model = \"m\"\noutput = \"o\"\n{STAGE}{learn}"))
+}
+
+fn from_scratch(head: &str, scratch: &str) -> Result<TrainConfig, String> {
+    read(&format!("output = \"o\"\n{head}\n[scratch]\nconfig = \"config.json\"\n{scratch}\n{STAGE}{TEXT}"))
+}
+
+#[track_caller]
+fn refused(result: Result<TrainConfig, String>, field: &str) {
+    let error = result.unwrap_err();
+    assert!(error.contains(field), "{error}");
+}
+
+#[test]
+fn either_a_model_or_a_new_one() {
+    refused(read(&format!("output = \"o\"\n{STAGE}{TEXT}")), "`model`: expected either `model` or a table `[scratch]`, found neither");
+    refused(from_scratch("model = \"m\"", "corpora = [\"c\"]"), "found both");
+    refused(from_scratch("", ""), "scratch.corpora");
+    refused(from_scratch("", "tokenizer = \"t\"\ncorpora = [\"c\"]"), "scratch.corpora");
+    refused(from_scratch("", "tokenizer = \"t\"\nvocabulary = 300"), "scratch.vocabulary");
+    refused(from_scratch("", "corpora = [\"c\"]\nvocabulary = 0"), "scratch.vocabulary");
+    refused(from_scratch("adapter = { rank = 4, alpha = 4.0 }", "corpora = [\"c\"]"), "adapter");
+    refused(from_scratch("", "corpora = [\"c\"]\nlayers = 3"), "layers");
+    let config = from_scratch("", "corpora = [\"c\"]\nvocabulary = 300").unwrap();
+    let scratch = config.scratch.unwrap();
+    // Paths are those from the file's folder.
+    assert!(scratch.config.is_absolute() && scratch.corpora[0].is_absolute());
+}
+
+#[test]
+fn stages_that_cannot_be() {
+    let change = |from: &str, to: &str| of_model(&CONTINUAL.replace(from, to));
+    refused(change("corpora = [\"c\"]", "corpora = []"), "stage 0: corpora");
+    refused(change("[\"r\"]", "[]"), "stage 0: references");
+    refused(change("length = 8", "length = 1"), "stage 0: length");
+    refused(change("[[0, 8]]", "[[1, 8]]"), "stage 0: keep");
+    refused(change("[[0, 8]]", "[[0, 8]], noise = [2.0, 0.0]"), "stage 0: noise");
+    refused(of_model(&format!("{CONTINUAL}overlap = 1.5\n")), "stage 0: overlap");
+    refused(of_model(&format!("{CONTINUAL}following = 1\n")), "following");
+    let copy = |fields: &str| of_model(&format!("kind = \"copy\"\n{fields}"));
+    refused(copy("length = 40"), "stage 0: length");
+    refused(copy("length = 64\nperiod = [0, 3]"), "stage 0: period");
+    refused(copy("length = 64\nperiod = [4, 3]"), "stage 0: period");
+    assert_eq!(copy("length = 41").unwrap().stages[0].learn, Learn::Copy { length: 41, period: [5, 40] });
+    match &of_model(CONTINUAL).unwrap().stages[0].learn {
+        Learn::Continual { previous, overlap, corpora, references, .. } => {
+            assert_eq!((*previous, *overlap), (4, 0.9));
+            assert!(corpora[0].is_absolute() && references[0].is_absolute());
+        }
+        other => panic!("{other:?}"),
+    }
+}

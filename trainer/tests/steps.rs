@@ -1,0 +1,105 @@
+//! Steps in parts, and losses that run away.
+
+mod common;
+
+use common::{Bench, checkpoints, log, run};
+use mempack_trainer::TrainError;
+
+/// A stage of questions in which every sequence reads the reference that answers it, and none depends on its neighbours in a part.
+const ALONE: &str = r#"
+[stage.learn]
+kind = "questions"
+pool = 100
+reads = [1]
+questions = 1
+length = 96
+write = { keep = [[0, 8]], selection_gradient = true }
+QUESTIONS
+"#;
+
+fn relative(a: f64, b: f64) -> f64 {
+    (a - b).abs() / a.abs().max(b.abs())
+}
+
+/// A step in parts is the step in one, if the parts learn from the same: texts, or questions that share nothing. (Questions in
+/// general share references with the other sequences of their part, and another cut makes another pool.)
+#[test]
+fn parts_add_up_to_the_step() {
+    let bench = Bench::new();
+    let text = "learn = { kind = \"text\", corpora = [\"fiction/corpus.jsonl\"], length = 40 }";
+    for (name, learn) in [("text", text), ("questions", ALONE)] {
+        let run_with = |accumulate: usize| {
+            let config = format!(
+                "MODEL\nADAPTER\n[[stage]]\nsteps = 4\nbatch = 4\naccumulate = {accumulate}\nschedule = {{ warmup = 0 }}\n{learn}\n"
+            );
+            let config = bench.config(&format!("{name}{accumulate}"), &config);
+            run(&config, None).0.unwrap();
+            log(&config.output)
+        };
+        let [one, two, four] = [1, 2, 4].map(run_with);
+        for parts in [&two, &four] {
+            for (one, other) in one.iter().zip(parts) {
+                println!(
+                    "{name}: step {}: loss {:.5} {:.5}, gradient {:.5} {:.5}",
+                    one.step, one.loss, other.loss, one.gradient, other.gradient
+                );
+                // After a step, what was rounded otherwise may let another token be kept.
+                let limit = if one.step == 1 { 1e-5 } else { 5e-3 };
+                assert!(
+                    relative(one.loss, other.loss) < limit && relative(one.gradient, other.gradient) < 2.0 * limit,
+                    "{name}: {one:?} {other:?}"
+                );
+            }
+            assert_eq!((one[0].right, one[0].exact, one[0].rate), (parts[0].right, parts[0].exact, parts[0].rate));
+        }
+        assert!(one.windows(2).all(|pair| pair[0].loss != pair[1].loss), "every step has its own sequences");
+    }
+}
+
+/// A run whose first step at this rate throws the weights away.
+fn absurd(bench: &Bench, name: &str, every: u64, tries: u32, cut: f64) -> mempack_trainer::TrainConfig {
+    let config = format!(
+        "MODEL\n[optimizer]\nrate = 100.0\n[checkpoints]\nevery = {every}\n[divergence]\nfactor = 2.0\npatience = 1\n\
+         tries = {tries}\ncut = {cut}\n[[stage]]\nsteps = 4\nbatch = 2\nschedule = {{ warmup = 0, decay = 0.0 }}\n{ALONE}"
+    );
+    bench.config(name, &config)
+}
+
+#[test]
+fn a_loss_that_runs_away_goes_back_and_recovers() {
+    let bench = Bench::new();
+    // With a checkpoint after every step, the last one holds the weights that were thrown away, and going back there is in vain.
+    for every in [50, 1] {
+        let config = absurd(&bench, &format!("recovers{every}"), every, 3, 1e-6);
+        let (result, told) = run(&config, None);
+        assert_eq!(result.unwrap().steps, 4);
+        let notes = told.notes();
+        let back: Vec<_> = notes.iter().filter(|note| note.contains("ran away")).collect();
+        println!("{back:?}");
+        assert_eq!(back.len(), 1, "{notes:?}");
+        assert!(back[0].starts_with("the loss ran away at step 2") && back[0].ends_with("back to step 0, with 0.000001 of the rate"));
+        assert_eq!(told.steps(), [1, 1, 2, 3, 4]);
+        let lines = log(&config.output);
+        assert_eq!(lines.iter().map(|line| line.step).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert!(lines.iter().all(|line| relative(line.rate, 1e-4) < 1e-9 && line.loss.is_finite()), "{lines:?}");
+    }
+}
+
+#[test]
+fn it_gives_up_after_the_tries() {
+    let bench = Bench::new();
+    for every in [50, 1] {
+        let config = absurd(&bench, &format!("gives up{every}"), every, 2, 0.9);
+        let (result, told) = run(&config, None);
+        let error = result.unwrap_err();
+        assert!(matches!(error, TrainError::Diverged { tries: 2, .. }), "{error}");
+        assert!(error.to_string().contains("2 times with lower rates; lower optimizer.rate"), "{error}");
+        assert_eq!(told.notes().iter().filter(|note| note.contains("ran away")).count(), 2, "{:?}", told.notes());
+        assert!(!config.output.join("final").exists());
+        // The tries are remembered: the same command does not try for ever.
+        let (result, told) = run(&config, None);
+        assert!(matches!(result, Err(TrainError::Diverged { tries: 2, .. })), "{result:?}");
+        assert!(!told.notes().iter().any(|note| note.contains("ran away")), "{:?}", told.notes());
+        assert!(!checkpoints(&config.output).is_empty());
+    }
+}
