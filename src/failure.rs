@@ -10,7 +10,6 @@ pub enum Kind {
     /// The work failed.
     Work = 1,
     /// The command line asks for something that cannot be.
-    #[cfg_attr(not(feature = "engine"), allow(dead_code))]
     Usage = 2,
     /// The pack is damaged.
     Damaged = 3,
@@ -18,7 +17,6 @@ pub enum Kind {
     #[cfg_attr(not(feature = "engine"), allow(dead_code))]
     Mismatch = 4,
     /// Stopped by the user.
-    #[cfg_attr(not(feature = "engine"), allow(dead_code))]
     Interrupted = 130,
 }
 

@@ -38,8 +38,20 @@ pub struct EmbedderArgs {
 impl ModelArgs {
     /// Load the model in the given precision.
     pub fn load(&self, precision: Precision) -> Result<Model, Failure> {
-        let folder = folder(self.model.as_deref(), DEFAULT_MODEL, "model", "--model")?;
-        Ok(Model::load(&folder, &LoadOptions { precision, device: self.embedder.device, base: self.base.clone() })?)
+        Ok(Model::load(&self.folder()?, &self.options(precision))?)
+    }
+
+    /// Load the base of the adapter alone, if the model is one.
+    pub fn load_base(&self, precision: Precision) -> Result<Option<Model>, Failure> {
+        Ok(Model::load_base(&self.folder()?, &self.options(precision))?)
+    }
+
+    fn folder(&self) -> Result<PathBuf, Failure> {
+        folder(self.model.as_deref(), DEFAULT_MODEL, "model", "--model")
+    }
+
+    fn options(&self, precision: Precision) -> LoadOptions {
+        LoadOptions { precision, device: self.embedder.device, base: self.base.clone(), ..LoadOptions::default() }
     }
 }
 
@@ -47,7 +59,7 @@ impl EmbedderArgs {
     /// Load the embedder in the given precision.
     pub fn load(&self, precision: Precision) -> Result<Embedder, Failure> {
         let folder = folder(self.embedder.as_deref(), DEFAULT_EMBEDDER, "embedder", "--embedder")?;
-        Ok(Embedder::load(&folder, &LoadOptions { precision, device: self.device, base: None })?)
+        Ok(Embedder::load(&folder, &LoadOptions { precision, device: self.device, ..LoadOptions::default() })?)
     }
 }
 

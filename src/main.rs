@@ -7,14 +7,9 @@ mod environment;
 mod failure;
 #[cfg(feature = "engine")]
 mod folders;
-#[cfg(feature = "engine")]
 mod interrupt;
-#[cfg(feature = "engine")]
-mod jsonl;
 mod output;
 mod progress;
-#[cfg(feature = "engine")]
-mod score;
 
 use std::process::ExitCode;
 
@@ -48,9 +43,14 @@ enum Command {
     /// Answer a question with memories from a pack
     #[cfg(feature = "engine")]
     Ask(cmd::ask::Args),
-    /// Answer a file of questions and count the exact matches
+    /// Measure what memories are worth: on questions, on choices, on a text
     #[cfg(feature = "engine")]
     Eval(cmd::eval::Args),
+    /// Teach a model to read memories
+    #[cfg(feature = "engine")]
+    Train(cmd::train::Args),
+    /// Make a corpus with questions, to train and test readers
+    MakeQuestions(cmd::make_questions::Args),
     /// Write a completion script for a shell
     Completions(cmd::completions::Args),
 }
@@ -72,6 +72,9 @@ fn main() -> ExitCode {
         Command::Ask(args) => cmd::ask::run(args),
         #[cfg(feature = "engine")]
         Command::Eval(args) => cmd::eval::run(args),
+        #[cfg(feature = "engine")]
+        Command::Train(args) => cmd::train::run(args),
+        Command::MakeQuestions(args) => cmd::make_questions::run(args),
         Command::Completions(args) => cmd::completions::run::<Cli>(args),
     };
     match result {

@@ -56,7 +56,6 @@ impl Progress {
     }
 
     /// Count what is done of the stage, with the tokens in it where that says something.
-    #[cfg_attr(not(feature = "engine"), allow(dead_code))]
     pub fn advance(&self, units: u64, tokens: u64) {
         let mut guard = self.lock();
         let Some(stage) = guard.as_mut() else { return };
@@ -138,7 +137,8 @@ fn short(rate: f64) -> String {
     if rate < 100.0 { format!("{rate:.1}") } else { thousands(rate as u64) }
 }
 
-fn duration(seconds: f64) -> String {
+/// A time left, in the unit that suits it.
+pub fn duration(seconds: f64) -> String {
     match seconds as u64 {
         s @ 0..=99 => format!("{s} s"),
         s @ 100..=5_999 => format!("{} min", s / 60),

@@ -21,22 +21,6 @@ pub struct Args {
     /// The question
     question: String,
     #[command(flatten)]
-    session: SessionArgs,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-    /// Show which references each chunk read, and their text
-    #[arg(long)]
-    show_memories: bool,
-    /// Answer from the weights alone
-    #[arg(long)]
-    no_memories: bool,
-}
-
-/// How to answer; `eval` takes the same.
-#[derive(clap::Args)]
-pub struct SessionArgs {
-    #[command(flatten)]
     model: ModelArgs,
     /// What the model computes in: f32 or bf16
     #[arg(long, default_value_t)]
@@ -62,11 +46,19 @@ pub struct SessionArgs {
     /// Threads for one operation of the model
     #[arg(long, default_value_t = 2, value_name = "N")]
     threads: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Show which references each chunk read, and their text
+    #[arg(long)]
+    show_memories: bool,
+    /// Answer from the weights alone
+    #[arg(long)]
+    no_memories: bool,
 }
 
-impl SessionArgs {
-    /// Load model and embedder; a session with memories, and one without, for each that is wanted.
-    pub fn sessions(&self, pack: &Arc<MappedPack>, memories: &[bool]) -> Result<Vec<Session>, Failure> {
+impl Args {
+    fn session(&self, pack: &Arc<MappedPack>) -> Result<Session, Failure> {
         mempack_model::set_threads(self.threads);
         let model = self.model.load(self.precision)?;
         let embedder = self.model.embedder.load(Precision::F32)?;
@@ -74,33 +66,29 @@ impl SessionArgs {
             Some(temperature) => Sampling::TopP { temperature, top_p: self.top_p, seed: self.seed },
             None => Sampling::Greedy,
         };
-        let cache = Arc::new(MemoryCache::new(self.cache << 20));
-        let session = |&memories: &bool| {
-            let options = SessionOptions {
-                memories,
-                sampling,
-                max_tokens: self.max_tokens,
-                k: self.k,
-                cache: Arc::clone(&cache),
-                ..SessionOptions::default()
-            };
-            Session::new(&model, &embedder, Arc::clone(pack), options).map_err(|error| {
-                let kind = match error {
-                    SessionError::Mismatch(_) => Kind::Mismatch,
-                    SessionError::Option { .. } => Kind::Usage,
-                    _ => Kind::Work,
-                };
-                Failure::new(kind, error)
-            })
+        let options = SessionOptions {
+            memories: !self.no_memories,
+            sampling,
+            max_tokens: self.max_tokens,
+            k: self.k,
+            cache: Arc::new(MemoryCache::new(self.cache << 20)),
+            ..SessionOptions::default()
         };
-        memories.iter().map(session).collect()
+        Session::new(&model, &embedder, Arc::clone(pack), options).map_err(|error| {
+            let kind = match error {
+                SessionError::Mismatch(_) => Kind::Mismatch,
+                SessionError::Option { .. } => Kind::Usage,
+                _ => Kind::Work,
+            };
+            Failure::new(kind, error)
+        })
     }
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let pack = Arc::new(super::open(&args.pack)?);
     let interrupted = interrupt::flag();
-    let session = args.session.sessions(&pack, &[!args.no_memories])?.remove(0);
+    let session = args.session(&pack)?;
     let mut out = io::stdout();
     let mut failed = None;
     let answer = session.ask(&args.question, &mut |text| {

@@ -1,136 +1,282 @@
-//! `mempack eval`: exact match over a file of questions, from memories and without.
+//! `mempack eval`: what a pack's memories are worth, on questions, on choices, or on a text.
 
-use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use mempack_runtime::{Answer, Hit, MappedPack, Session};
-use serde::Deserialize;
-use serde_json::json;
+use mempack_evaluation::{
+    self as evaluation, ChoiceOptions, DEFAULT_OVERLAP, EvaluateError, Mode, Models, PerplexityOptions, QuestionOptions, Sweep, UnknownMode,
+};
+use mempack_model::{Embedder, Model, Precision};
+use mempack_runtime::{MappedPack, SessionError};
+use serde::Serialize;
 
-use super::ask::SessionArgs;
 use crate::failure::{Failure, Kind};
+use crate::folders::ModelArgs;
+use crate::interrupt;
 use crate::progress::Progress;
-use crate::score::exact_match;
-use crate::{interrupt, jsonl};
 
 #[derive(clap::Args)]
 pub struct Args {
+    /// Questions to answer, {"id", "question", "answers": [...], "gold_ids": [...]} a line
+    #[arg(required_unless_present_any = ["multiple_choice", "perplexity"], requires = "pack")]
+    questions: Option<PathBuf>,
+    /// Choose among given answers instead: lines of TruthfulQA ("mc1", "mc2") or MMLU ("choices", "answer")
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["questions", "perplexity"])]
+    multiple_choice: Option<PathBuf>,
+    /// Predict a text instead: any text file, or the field "text" of .jsonl lines
+    #[arg(long, value_name = "FILE", conflicts_with = "questions")]
+    perplexity: Option<PathBuf>,
     /// The pack
-    pack: PathBuf,
-    /// The questions, {"id", "question", "answers": [...], "gold_ids": [...]} a line
-    questions: PathBuf,
+    #[arg(long, value_name = "PACK")]
+    pack: Option<PathBuf>,
     #[command(flatten)]
-    session: SessionArgs,
-    /// Only this many questions, evenly spaced over the file
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// Print one JSON object a question, and the sums last
+    model: ModelArgs,
+    /// What the model computes in: f32 or bf16
+    #[arg(long, default_value_t)]
+    precision: Precision,
+    /// Ways of answering, with commas between, or all: closed_book, memory, memory_quantized, in_context; the same but closed_book
+    /// with _gold for the gold reference alone; closed_book_base, in_context_base, in_context_gold_base for an adapter's base
+    #[arg(long, value_name = "LIST")]
+    modes: Option<Modes>,
+    /// Vary one thing after the other, with commas between: the references given (k), the tokens kept of each (tokens), the weight of
+    /// the retrieval similarity (bias), how far below the best hit a memory may be (margin)
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', conflicts_with_all = ["multiple_choice", "perplexity"])]
+    sweep: Vec<Sweep>,
+    /// References given, also above the number of memories that the model reads by itself
+    #[arg(short, value_name = "K")]
+    k: Option<usize>,
+    /// Leave out references that repeat more than this share of themselves from the question or text; 1 leaves none out
+    #[arg(long, default_value_t = DEFAULT_OVERLAP, value_name = "SHARE")]
+    overlap: f64,
+    /// Most tokens of an answer
+    #[arg(long, default_value_t = QuestionOptions::default().max_tokens, value_name = "N")]
+    max_tokens: usize,
+    /// Only this many questions (or windows of text), evenly spaced over the file
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Write a JSON line for each question as it is done, with all that was found about it
+    #[arg(long, value_name = "FILE")]
+    details: Option<PathBuf>,
+    /// Draw the figures as an SVG file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["multiple_choice", "perplexity"])]
+    figure: Option<PathBuf>,
+    /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
+    /// Threads for one operation of the model
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    threads: usize,
 }
 
-#[derive(Deserialize)]
-struct Question {
-    id: String,
-    question: String,
-    answers: Vec<String>,
-    #[serde(default)]
-    gold_ids: Vec<String>,
+/// Modes as the command line names them.
+#[derive(Clone)]
+enum Modes {
+    /// Whatever fits.
+    All,
+    These(Vec<Mode>),
 }
 
-/// Sums of one way of answering.
-#[derive(Default)]
-struct Sums {
-    exact: usize,
-    time: Duration,
-    tokens: usize,
+impl FromStr for Modes {
+    type Err = UnknownMode;
+
+    fn from_str(words: &str) -> Result<Self, UnknownMode> {
+        if words == "all" {
+            return Ok(Self::All);
+        }
+        words.split(',').map(|word| word.trim().parse()).collect::<Result<_, _>>().map(Self::These)
+    }
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let pack = Arc::new(super::open(&args.pack)?);
-    let mut questions: Vec<Question> =
-        jsonl::read(&args.questions, r#"{"id": "1", "question": "...", "answers": ["..."], "gold_ids": ["..."]}"#)?;
-    if let Some(limit) = args.limit.filter(|&n| n > 0 && n < questions.len()) {
-        let all = questions.len();
-        let mut number = 0..;
-        questions.retain(|_| number.next().is_some_and(|i| i * limit / all != (i + 1) * limit / all));
-    }
     let interrupted = interrupt::flag();
-    let sessions = args.session.sessions(&pack, &[true, false])?;
-    let mut sums = [Sums::default(), Sums::default()];
-    let (mut first, mut any) = (0, 0);
-    let progress = Progress::new();
-    progress.begin("answering", "questions", Some(questions.len() as u64));
-    for question in &questions {
-        let mut answers = Vec::new();
-        for (session, sums) in sessions.iter().zip(&mut sums) {
-            if interrupted.load(Ordering::SeqCst) {
-                return Err(Failure::new(Kind::Interrupted, "interrupted"));
+    let pack = args.pack.as_deref().map(super::open).transpose()?.map(Arc::new);
+    let job = Job { args: &args, pack, interrupted, progress: Progress::new() };
+    match (&args.questions, &args.multiple_choice, &args.perplexity) {
+        (_, Some(file), _) => job.choices(file),
+        (_, _, Some(file)) => job.perplexity(file),
+        (Some(file), None, None) => job.questions(file),
+        (None, None, None) => Ok(()), // clap demands one of the three
+    }
+}
+
+/// What is loaded for all measurements.
+struct Loaded {
+    model: Model,
+    base: Option<Model>,
+    embedder: Embedder,
+}
+
+impl Loaded {
+    fn models(&self) -> Models<'_> {
+        Models { model: &self.model, base: self.base.as_ref(), embedder: &self.embedder }
+    }
+}
+
+struct Job<'a> {
+    args: &'a Args,
+    pack: Option<Arc<MappedPack>>,
+    interrupted: &'static AtomicBool,
+    progress: Progress,
+}
+
+impl Job<'_> {
+    fn questions(&self, file: &Path) -> Result<(), Failure> {
+        let questions = self.limited(evaluation::read_questions(file)?);
+        let Some(pack) = &self.pack else { return Ok(()) }; // clap demands it
+        let (loaded, modes) = self.load(&Mode::DEFAULT, |_| true)?;
+        let options = QuestionOptions {
+            modes,
+            sweeps: self.args.sweep.clone(),
+            k: self.args.k,
+            max_tokens: self.args.max_tokens,
+            overlap: self.args.overlap,
+        };
+        let mut details = Details::create(self.args.details.as_deref())?;
+        self.progress.begin("answering", "questions", Some(questions.len() as u64));
+        let report = evaluation::answer_questions(&loaded.models(), pack, &questions, &options, &mut |asked| {
+            self.progress.advance(1, asked.outcomes.iter().map(|outcome| outcome.answer_tokens as u64).sum());
+            self.go_on(details.write(asked))
+        });
+        let report = self.finish(details, report)?;
+        if let Some(path) = &self.args.figure {
+            let written = fs::write(path, evaluation::figure(&report));
+            written.map_err(|error| Failure::new(Kind::Work, format!("{}: {error}; check the path", path.display())))?;
+        }
+        self.print(&report)
+    }
+
+    fn choices(&self, file: &Path) -> Result<(), Failure> {
+        let questions = self.limited(evaluation::read_choices(file)?);
+        let (loaded, modes) = self.load(&[Mode::ClosedBook, Mode::MemoryQuantized, Mode::InContext], |mode| !mode.uses_gold())?;
+        let options = ChoiceOptions { modes, k: self.args.k, overlap: self.args.overlap };
+        let mut details = Details::create(self.args.details.as_deref())?;
+        self.progress.begin("choosing", "questions", Some(questions.len() as u64));
+        let report = evaluation::choose_answers(&loaded.models(), self.pack.as_ref(), &questions, &options, &mut |question, chosen| {
+            self.progress.advance(1, 0);
+            self.go_on(details.write(&serde_json::json!({"choices": question.choices, "chosen": chosen})))
+        });
+        let report = self.finish(details, report)?;
+        self.print(&report)
+    }
+
+    fn perplexity(&self, file: &Path) -> Result<(), Failure> {
+        let texts = evaluation::read_texts(file)?;
+        let fits = |mode: Mode| !mode.uses_gold() && (mode.reads_memories() || !mode.uses_retrieval());
+        let (loaded, modes) = self.load(&[Mode::ClosedBook, Mode::MemoryQuantized], fits)?;
+        let limit = self.args.limit.map(|limit| limit as usize);
+        let options = PerplexityOptions { modes, k: self.args.k, overlap: self.args.overlap, limit };
+        let mut details = Details::create(self.args.details.as_deref())?;
+        let mut begun = false;
+        let report = evaluation::measure_perplexity(&loaded.models(), self.pack.as_ref(), &texts, &options, &mut |window, all| {
+            if !std::mem::replace(&mut begun, true) {
+                self.progress.begin("predicting", "windows", Some(all as u64));
             }
-            answers.push(answer(&args, session, question, sums)?);
+            self.progress.advance(1, window.tokens as u64);
+            self.go_on(details.write(window))
+        });
+        let report = self.finish(details, report)?;
+        self.print(&report)
+    }
+
+    /// The models, and the modes asked for: without a wish those of `default` that need no pack or have one. `fits` says which of all
+    /// modes this measurement has.
+    fn load(&self, default: &[Mode], fits: fn(Mode) -> bool) -> Result<(Loaded, Vec<Mode>), Failure> {
+        mempack_model::set_threads(self.args.threads);
+        let has_pack = |mode: &Mode| self.pack.is_some() || !mode.uses_retrieval();
+        let wants_base = match &self.args.modes {
+            None => false,
+            Some(Modes::All) => true,
+            Some(Modes::These(modes)) => modes.iter().any(|mode| mode.uses_base()),
+        };
+        let base = if wants_base { self.args.model.load_base(self.args.precision)? } else { None };
+        let modes = match &self.args.modes {
+            None => default.iter().copied().filter(has_pack).collect(),
+            Some(Modes::These(modes)) => modes.clone(),
+            Some(Modes::All) => {
+                let possible = |mode: &Mode| fits(*mode) && has_pack(mode) && (base.is_some() || !mode.uses_base());
+                Mode::ALL.into_iter().filter(possible).collect()
+            }
+        };
+        let model = self.args.model.load(self.args.precision)?;
+        let embedder = self.args.model.embedder.load(Precision::F32)?;
+        Ok((Loaded { model, base, embedder }, modes))
+    }
+
+    fn limited<T>(&self, rows: Vec<T>) -> Vec<T> {
+        evaluation::evenly(rows, self.args.limit.map(|limit| limit as usize))
+    }
+
+    /// Whether to go on after a question.
+    fn go_on(&self, written: ControlFlow<()>) -> ControlFlow<()> {
+        if self.interrupted.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { written }
+    }
+
+    /// The report, or what ended the measurement.
+    fn finish<T>(&self, details: Details, report: Result<T, EvaluateError>) -> Result<T, Failure> {
+        self.progress.end();
+        details.finish()?;
+        report.map_err(|error| {
+            let kind = match &error {
+                EvaluateError::Interrupted => Kind::Interrupted,
+                EvaluateError::Mismatch(_) => Kind::Mismatch,
+                EvaluateError::Option { .. } | EvaluateError::Mode { .. } | EvaluateError::Session(SessionError::Option { .. }) => {
+                    Kind::Usage
+                }
+                error if error.is_damage() => Kind::Damaged,
+                _ => Kind::Work,
+            };
+            Failure::new(kind, error)
+        })
+    }
+
+    fn print(&self, report: &(impl Serialize + std::fmt::Display)) -> Result<(), Failure> {
+        if self.args.json {
+            println!("{}", serde_json::to_string(report)?);
+        } else {
+            print!("{report}");
         }
-        let read = documents(&args, &pack, &answers[0])?;
-        let gold = |document: &String| question.gold_ids.contains(document);
-        first += usize::from(read.first().is_some_and(gold));
-        any += usize::from(read.iter().any(gold));
-        if args.json {
-            let [with, without] = [0, 1].map(|i: usize| answers[i].text.trim().to_owned());
-            println!(
-                "{}",
-                json!({"id": question.id, "with": with, "without": without, "accepted": question.answers, "read": read,
-                "exact": exact_match(&with, &question.answers), "exact_without": exact_match(&without, &question.answers)})
-            );
+        Ok(())
+    }
+}
+
+/// The file of details, one line at a time, so that an evaluation that is broken off leaves what it found.
+struct Details<'a> {
+    file: Option<(&'a Path, File)>,
+    failed: Option<io::Error>,
+}
+
+impl<'a> Details<'a> {
+    fn create(path: Option<&'a Path>) -> Result<Self, Failure> {
+        let create = |path: &'a Path| {
+            let file = File::create(path);
+            let file = file.map_err(|error| Failure::new(Kind::Work, format!("{}: {error}; check the path", path.display())));
+            file.map(|file| (path, file))
+        };
+        Ok(Self { file: path.map(create).transpose()?, failed: None })
+    }
+
+    /// Writes a line; breaks off where that fails.
+    fn write(&mut self, row: &impl Serialize) -> ControlFlow<()> {
+        let Some((_, file)) = &mut self.file else { return ControlFlow::Continue(()) };
+        let line = serde_json::to_string(row).map_err(io::Error::from).and_then(|line| writeln!(file, "{line}"));
+        match line {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.failed = Some(error);
+                ControlFlow::Break(())
+            }
         }
-        progress.advance(1, 0);
     }
-    progress.end();
-    print(&args, questions.len(), &sums, first, any);
-    Ok(())
-}
 
-fn answer(args: &Args, session: &Session, question: &Question, sums: &mut Sums) -> Result<Answer, Failure> {
-    let started = Instant::now();
-    let answer = session.ask(&question.question, &mut |_| ControlFlow::Continue(()));
-    let answer = answer.map_err(|error| super::reading(&args.pack, error.is_damage(), error))?;
-    sums.time += started.elapsed();
-    sums.tokens += answer.tokens.len();
-    sums.exact += usize::from(exact_match(&answer.text, &question.answers));
-    Ok(answer)
-}
-
-/// Ids of the documents that an answer's first chunk read, best first.
-fn documents(args: &Args, pack: &MappedPack, answer: &Answer) -> Result<Vec<String>, Failure> {
-    let reads = answer.chunks.first().map_or(&[][..], |chunk| &chunk.reads);
-    let id = |read: &mempack_runtime::Read| {
-        let hit = pack.describe(&Hit { reference: read.reference, score: read.similarity });
-        hit.map(|hit| hit.document).map_err(|error| super::reading(&args.pack, true, error))
-    };
-    reads.iter().map(id).collect()
-}
-
-fn print(args: &Args, count: usize, sums: &[Sums; 2], first: usize, any: usize) {
-    let share = |n: usize| n as f64 / count as f64;
-    let seconds = |sums: &Sums| sums.time.as_secs_f64() / count as f64;
-    if args.json {
-        let side =
-            |s: &Sums| json!({"exact": s.exact, "exact_match": share(s.exact), "seconds_per_answer": seconds(s), "tokens": s.tokens});
-        let sums = HashMap::from([("with", side(&sums[0])), ("without", side(&sums[1]))]);
-        println!("{}", json!({"questions": count, "gold_first": share(first), "gold_read": share(any), "memories": sums}));
-        return;
+    fn finish(self) -> Result<(), Failure> {
+        match (self.file, self.failed) {
+            (Some((path, _)), Some(error)) => Err(Failure::new(Kind::Work, format!("{}: {error}", path.display()))),
+            _ => Ok(()),
+        }
     }
-    println!("{} questions about {}", count, args.pack.display());
-    for (name, sums) in ["from memories", "without"].iter().zip(sums) {
-        println!(
-            "{name:<14} exact match {:.3} ({} of {count}), {:.2} s an answer, {} tokens",
-            share(sums.exact),
-            sums.exact,
-            seconds(sums),
-            sums.tokens
-        );
-    }
-    println!("the gold document is read first in {:.3}, among the memories in {:.3}", share(first), share(any));
 }

@@ -10,8 +10,11 @@ pub mod eval;
 #[cfg(feature = "engine")]
 pub mod import;
 pub mod inspect;
+pub mod make_questions;
 #[cfg(feature = "engine")]
 pub mod search;
+#[cfg(feature = "engine")]
+pub mod train;
 pub mod verify;
 
 use std::error::Error;

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use crate::failure::{Failure, Kind};
 use crate::folders::EmbedderArgs;
-use crate::jsonl;
 
 /// Queries embedded at a time.
 const BATCH: usize = 64;
@@ -47,7 +46,7 @@ struct Query {
 pub fn run(args: Args) -> Result<(), Failure> {
     let pack = Arc::new(super::open(&args.pack)?);
     let queries = match (&args.queries, args.query) {
-        (Some(file), _) => jsonl::read(file, r#"{"id": "1", "query": "words"}"#)?,
+        (Some(file), _) => mempack_evaluation::read_rows(file, r#"{"id": "1", "query": "words"}"#)?,
         (None, Some(query)) => vec![Query { id: Value::Null, query }],
         (None, None) => Vec::new(), // clap demands one of the two
     };

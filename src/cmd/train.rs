@@ -1,0 +1,138 @@
+//! `mempack train`: a model learns to read memories.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use mempack_model::DeviceChoice;
+use mempack_trainer::{self as trainer, LogLine, PlotError, TrainConfig, TrainError};
+use serde_json::json;
+
+use crate::failure::{Failure, Kind};
+use crate::interrupt;
+use crate::progress::{Progress, duration};
+
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
+    /// What is trained, from what, and how: a TOML file
+    #[arg(value_name = "CONFIG", required = true)]
+    config: Option<PathBuf>,
+    /// Where it computes: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Print what the run came to as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is done with runs instead of training.
+#[derive(clap::Subcommand)]
+enum Other {
+    /// Draw the curves of training runs
+    Plot(PlotArgs),
+}
+
+#[derive(clap::Args)]
+struct PlotArgs {
+    /// The output folder of a run, or the log.jsonl in it; several are drawn side by side
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// Where the figure goes: a name that ends in .svg or .png; once more for both
+    #[arg(short, long = "output", value_name = "FILE", required = true)]
+    outputs: Vec<PathBuf>,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    match (&args.other, &args.config) {
+        (Some(Other::Plot(plot)), _) => draw(plot),
+        (None, Some(config)) => train(config, &args),
+        (None, None) => Ok(()), // clap demands one of the two
+    }
+}
+
+fn draw(args: &PlotArgs) -> Result<(), Failure> {
+    trainer::plot(&args.runs, &args.outputs).map_err(|error| {
+        let usage = matches!(error, PlotError::Ending { .. } | PlotError::Runs { .. });
+        Failure::new(if usage { Kind::Usage } else { Kind::Work }, error)
+    })?;
+    for file in &args.outputs {
+        println!("{}", file.display());
+    }
+    Ok(())
+}
+
+fn train(config: &Path, args: &Args) -> Result<(), Failure> {
+    let cancel = interrupt::flag();
+    let config = TrainConfig::read(config)?;
+    let lines = Lines { bars: Progress::new(), shown: Mutex::new(None) };
+    let report = trainer::train(&config, args.device, &lines, cancel).map_err(|error| {
+        let kind = if matches!(error, TrainError::Interrupted { .. }) { Kind::Interrupted } else { Kind::Work };
+        Failure::new(kind, error)
+    })?;
+    lines.bars.end();
+    if args.json {
+        println!("{}", json!({"folder": report.folder, "steps": report.steps, "last": report.last}));
+    } else {
+        println!("{}: {} steps of {} done now", report.folder.display(), report.steps, config.steps());
+    }
+    Ok(())
+}
+
+/// A line every few seconds.
+struct Lines {
+    bars: Progress,
+    shown: Mutex<Option<Shown>>,
+}
+
+/// Since when, and what was done by then.
+struct Shown {
+    last: Instant,
+    /// A running mean of seconds a step.
+    pace: f64,
+}
+
+const INTERVAL: Duration = Duration::from_secs(10);
+
+impl trainer::Progress for Lines {
+    fn begin(&self, what: &str, total: Option<u64>) {
+        self.bars.begin(what, "references", total);
+    }
+
+    fn advance(&self, count: u64) {
+        self.bars.advance(count, 0);
+    }
+
+    fn note(&self, text: &str) {
+        self.bars.note(text);
+    }
+
+    fn step(&self, line: &LogLine, steps: u64) {
+        let mut guard = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = Instant::now();
+        if guard.is_none() {
+            self.bars.end();
+        }
+        let first = guard.is_none();
+        let shown = guard.get_or_insert(Shown { last: now, pace: line.seconds });
+        shown.pace = 0.9 * shown.pace + 0.1 * line.seconds;
+        if !first && line.step < steps && now.duration_since(shown.last) < INTERVAL {
+            return;
+        }
+        shown.last = now;
+        let left = shown.pace * steps.saturating_sub(line.step) as f64;
+        let kept = if line.kept > 0 { format!(", {} tokens kept", line.kept) } else { String::new() };
+        eprintln!(
+            "step {} of {steps}: loss {:.4}, right {:.3}, exact {:.3}{kept}, rate {:.2e}, {:.0} tokens/s, {} left",
+            line.step,
+            line.loss,
+            line.right,
+            line.exact,
+            line.rate,
+            line.tokens as f64 / line.seconds,
+            duration(left),
+        );
+    }
+}
