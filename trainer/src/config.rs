@@ -146,6 +146,10 @@ pub enum Learn {
         /// What is answered where no reference tells.
         #[serde(default = "no_answer")]
         no_answer: String,
+        /// Share of the sequences whose reference is withheld: they read those that retrieval confuses with it, and the answer is
+        /// `no_answer`.
+        #[serde(default)]
+        withheld: f64,
         /// How references are written.
         write: WriteConfig,
     },
@@ -337,7 +341,7 @@ impl StageConfig {
                 field(&sub("corpora"), !corpora.is_empty(), "at least one", "none")?;
                 field(&sub("length"), *length > 1, "at least 2 tokens", length)
             }
-            Learn::Questions { sources, pool, reads, questions, length, write, .. } => {
+            Learn::Questions { sources, pool, reads, questions, length, withheld, write, .. } => {
                 field(&sub("sources"), !sources.is_empty(), "at least one", "none")?;
                 let weights = sources.iter().all(|s| s.weight > 0.0 && s.weight.is_finite());
                 field(&sub("sources.weight"), weights, "positive numbers", "another")?;
@@ -350,6 +354,7 @@ impl StageConfig {
                 )?;
                 field(&sub("pool"), *pool >= most, "as many references as a sequence reads", pool)?;
                 field(&sub("questions"), *questions > 0, "at least 1", questions)?;
+                field(&sub("withheld"), (0.0..1.0).contains(withheld), "a share from 0 to below 1", withheld)?;
                 field(&sub("length"), *length > 1, "at least 2 tokens", length)?;
                 write.check(sub)
             }

@@ -48,8 +48,15 @@ impl Data {
                 let continual = Continual { texts, references, embedder, previous: *previous, overlap: *overlap };
                 Ok(Self::Continual(Box::new(continual)))
             }
-            Learn::Questions { sources, pool, reads, questions, length, no_answer, .. } => {
-                let form = Form { pool: *pool, reads: reads.clone(), questions: *questions, length: *length, no_answer: no_answer.clone() };
+            Learn::Questions { sources, pool, reads, questions, length, no_answer, withheld, .. } => {
+                let form = Form {
+                    pool: *pool,
+                    reads: reads.clone(),
+                    questions: *questions,
+                    length: *length,
+                    no_answer: no_answer.clone(),
+                    withheld: *withheld,
+                };
                 let embedder = needed(embedder, number)?;
                 let read = sources.iter().enumerate().map(|(place, source)| {
                     let own = seed.rotate_left(place as u32 + 1);

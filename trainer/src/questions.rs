@@ -22,6 +22,8 @@ pub(crate) struct Form {
     /// Tokens of a sequence, at most.
     pub length: usize,
     pub no_answer: String,
+    /// Share of the sequences that do not read the reference that answers them.
+    pub withheld: f64,
 }
 
 /// One source of a stage.
@@ -112,9 +114,10 @@ impl Questions {
                 }
             }
             let reads = rng.pick(&self.form.reads).copied().unwrap_or(most);
-            let chunk = self.reads(model, &query, gold, &pool, reads);
-            let turns = self.turns(chosen, gold, &mut rng);
-            batch.sequences.push(self.sequence(model, &turns, chunk)?);
+            let withheld = gold.filter(|_| self.form.withheld > 0.0 && rng.chance(self.form.withheld));
+            let chunk = self.reads(model, &query, gold, withheld, &pool, reads);
+            let turns = if withheld.is_some() { vec![chosen] } else { self.turns(chosen, gold, &mut rng) };
+            batch.sequences.push(self.sequence(model, &turns, withheld.is_some(), chunk)?);
         }
         batch.references = pool.iter().map(|r| self.references.items[*r].ids.clone()).collect();
         Ok(batch)
@@ -127,9 +130,18 @@ impl Questions {
     }
 
     /// Which references of the pool a sequence reads, by their places there, most similar first: the nearest, as many as their
-    /// similarities justify, the gold one among them.
-    fn reads(&self, model: &Model, query: &[f32], gold: Option<usize>, pool: &[usize], count: usize) -> Vec<(usize, f32)> {
-        let mut near: Vec<_> = pool.iter().enumerate().map(|(place, r)| (place, self.references.similarity(query, *r))).collect();
+    /// similarities justify, the gold one among them unless it is withheld.
+    fn reads(
+        &self,
+        model: &Model,
+        query: &[f32],
+        gold: Option<usize>,
+        withheld: Option<usize>,
+        pool: &[usize],
+        count: usize,
+    ) -> Vec<(usize, f32)> {
+        let open = pool.iter().enumerate().filter(|(_, reference)| Some(**reference) != withheld);
+        let mut near: Vec<_> = open.map(|(place, r)| (place, self.references.similarity(query, *r))).collect();
         near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let count = model.memory().justified(near.iter().take(count).map(|(_, similarity)| *similarity));
         if let Some(at) = gold.and_then(|gold| near.iter().position(|(place, _)| pool[*place] == gold)).filter(|at| *at >= count) {
@@ -149,12 +161,12 @@ impl Questions {
         others
     }
 
-    fn sequence(&self, model: &Model, turns: &[usize], chunk: Vec<(usize, f32)>) -> Result<Sequence, TrainError> {
+    fn sequence(&self, model: &Model, turns: &[usize], withheld: bool, chunk: Vec<(usize, f32)>) -> Result<Sequence, TrainError> {
         let mut sequence = Sequence { chunks: vec![chunk], ..Sequence::default() };
         for turn in turns {
             let item = &self.items[*turn];
             let prompt = prompt_tokens(model, &item.question)?.ids;
-            let answer = answer_tokens(model, &item.answer)?;
+            let answer = answer_tokens(model, if withheld { &self.form.no_answer } else { &item.answer })?;
             // Another turn begins as the first one does.
             let begin = (!sequence.tokens.is_empty()).then_some(model.config().bos);
             if !sequence.tokens.is_empty() && sequence.tokens.len() + 1 + prompt.len() + answer.len() > self.form.length {
