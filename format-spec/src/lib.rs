@@ -65,6 +65,7 @@ mod manifest;
 mod memory;
 mod pack;
 mod records;
+mod signature;
 mod tag;
 mod text;
 mod verify;
@@ -83,6 +84,9 @@ pub use manifest::{Counts, GraphParameters, Manifest};
 pub use memory::{EMPTY_SLOT, Memory, MemoryShape};
 pub use pack::{Pack, PackId};
 pub use records::{Document, Origin, ReferenceInfo};
+pub use signature::{
+    KeyDefect, KeyError, KeyId, PrivateKey, PublicKey, SignError, SignReport, Signature, SignatureError, TrailerError, sign_file,
+};
 pub use tag::{Section, Tag};
 pub use verify::{VERIFY_MEMORY_BYTES, VerifyProgress, VerifyReport};
 pub use writer::{GraphSource, PackSummary, PackWriter, WRITER_MEMORY_BYTES, WriteError};

@@ -11,8 +11,8 @@ use crate::error::{Damage, Defect};
 use crate::records::{RawOrigin, RawReference};
 use crate::text::Inflater;
 use crate::{
-    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, OpenError, Origin, ReadError, ReferenceInfo, Section, Tag, header,
-    manifest,
+    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, OpenError, Origin, ReadError, ReferenceInfo, Section, Signature,
+    Tag, header, manifest,
 };
 
 /// A pack's id: the root digest over its header and, through the section table, over every section (SPEC 4).
@@ -75,7 +75,10 @@ pub struct Pack<D> {
     manifest: Manifest,
     codec: CodecSpec,
     record_bytes: u64,
+    /// Bytes of the pack; what the file has beyond are signatures.
+    length: u64,
     sections: Vec<Section>,
+    signatures: Vec<Signature>,
     layout: Layout,
 }
 
@@ -104,8 +107,8 @@ impl<D: AsRef<[u8]>> Pack<D> {
         let malformed = |source| OpenError::Manifest { offset: layout.manifest.offset, source };
         let record_bytes = manifest::record_bytes(&codec, manifest.model.shape).map_err(malformed)?;
         check_lengths(&layout, &manifest, record_bytes)?;
-        let (id, minor, sections) = (PackId(header.id), header.minor, header.sections);
-        Ok(Self { data, id, minor, manifest, codec, record_bytes, sections, layout })
+        let header::Header { id, minor, length, sections, signatures } = header;
+        Ok(Self { data, id: PackId(id), minor, manifest, codec, record_bytes, length, sections, signatures, layout })
     }
 
     /// The pack's id.
@@ -118,9 +121,14 @@ impl<D: AsRef<[u8]>> Pack<D> {
         (crate::MAJOR_VERSION, self.minor)
     }
 
-    /// Bytes of the pack.
+    /// Bytes of the pack, without the signatures behind it.
     pub fn bytes(&self) -> u64 {
-        self.data.as_ref().len() as u64
+        self.length
+    }
+
+    /// The signatures behind the pack, in the order of their keys; unchecked: see [`Signature::check`] and [`Pack::signed_by`].
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
     }
 
     /// What the pack is, what it depends on, and how many there are of everything.
