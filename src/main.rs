@@ -36,8 +36,10 @@ enum Command {
     Build(cmd::build::Args),
     /// Show what a pack holds
     Inspect(cmd::inspect::Args),
-    /// Check every byte of a pack
+    /// Check every byte of a pack, or a sample, and list all damage
     Verify(cmd::verify::Args),
+    /// Mend a damaged pack from others that have the same content
+    Repair(cmd::repair::Args),
     /// Make a pair of keys to sign packs with
     Keygen(cmd::keygen::Args),
     /// Put a signature behind a pack
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Build(args) => cmd::build::run(args),
         Command::Inspect(args) => cmd::inspect::run(args),
         Command::Verify(args) => cmd::verify::run(args),
+        Command::Repair(args) => cmd::repair::run(args),
         Command::Keygen(args) => cmd::keygen::run(args),
         Command::Sign(args) => cmd::sign::run(args),
         #[cfg(feature = "engine")]

@@ -12,6 +12,7 @@ pub mod import;
 pub mod inspect;
 pub mod keygen;
 pub mod make_questions;
+pub mod repair;
 #[cfg(feature = "engine")]
 pub mod search;
 pub mod sign;
@@ -20,6 +21,7 @@ pub mod train;
 mod trust;
 pub mod verify;
 
+#[cfg(feature = "engine")]
 use std::error::Error;
 use std::path::Path;
 

@@ -128,7 +128,7 @@ impl<'a> Repair<'a> {
     /// for each memory, embedding or text block, and all of a section that is recomputed.
     ///
     /// # Errors
-    /// If something is damaged that no donor has; if the header page is damaged and no donor's fits; or if `progress` ended it.
+    /// If something is damaged that no donor has; if the header page is damaged and no donor's fits, or that of a donor is damaged; or if `progress` ended it.
     pub fn plan(
         pack: &'a [u8],
         donors: &[&'a [u8]],
@@ -136,7 +136,8 @@ impl<'a> Repair<'a> {
     ) -> Result<Self, RepairError> {
         let mut hashing = Hashing { progress, done: 0, total: pack.len() as u64, unreported: 0 };
         let mut mended = Vec::new();
-        let headers: Vec<Option<Header>> = donors.iter().map(|donor| header::read_alone(donor).ok()).collect();
+        let read = |(donor, data): (usize, &&[u8])| header::read_alone(data).map_err(|source| RepairError::Donor { donor, source });
+        let headers = donors.iter().enumerate().map(read).collect::<Result<Vec<Header>, _>>()?;
         let (page, header) = match header::read_alone(pack) {
             Ok(header) => (pack, header),
             Err(source) => {
@@ -195,7 +196,7 @@ impl<'a> Repair<'a> {
         &mut self,
         pack: &'a [u8],
         donors: &[&'a [u8]],
-        headers: &[Option<Header>],
+        headers: &[Header],
         hashing: &mut Hashing,
     ) -> Result<(), Interrupted> {
         for section in &self.header.sections {
@@ -207,7 +208,7 @@ impl<'a> Repair<'a> {
             let mut found = Contents::Damaged;
             for (donor, (data, header)) in donors.iter().zip(headers).enumerate() {
                 let same = |other: &&Section| other.tag == section.tag && other.length == section.length && other.digest == section.digest;
-                let Some(other) = header.as_ref().and_then(|header| header.sections.iter().find(same)) else { continue };
+                let Some(other) = header.sections.iter().find(same) else { continue };
                 let bytes = bytes_of(data, other);
                 if bytes.len() as u64 == section.length && hashing.digest(section.tag, bytes)? == section.digest {
                     found = Contents::Whole(bytes);
@@ -313,7 +314,7 @@ impl<'a> Repair<'a> {
     }
 
     /// Keeps the signatures behind the pack, or takes those of a donor if they are damaged.
-    fn signatures(&mut self, pack: &'a [u8], donors: &[&'a [u8]], headers: &[Option<Header>]) {
+    fn signatures(&mut self, pack: &'a [u8], donors: &[&'a [u8]], headers: &[Header]) {
         let (id, length) = (self.id(), self.header.length);
         let behind = |data: &'a [u8]| data.get(length as usize..).unwrap_or_default();
         let right = |bytes| trailer::read(length, bytes).is_ok_and(|all| all.iter().all(|signature| signature.check(id).is_ok()));
@@ -322,10 +323,7 @@ impl<'a> Repair<'a> {
             self.trailer = own;
             return;
         }
-        let same = donors
-            .iter()
-            .zip(headers)
-            .position(|(data, header)| header.as_ref().is_some_and(|header| header.id == id.0) && right(behind(data)));
+        let same = donors.iter().zip(headers).position(|(data, header)| header.id == id.0 && right(behind(data)));
         if let Some(donor) = same {
             self.trailer = donors.get(donor).map_or(&[], |data| behind(data));
             self.mended.push(Mended::Signatures { donor });
@@ -421,14 +419,13 @@ fn fits(
 }
 
 /// The donor whose header page `pack` must have had.
-fn find_header(pack: &[u8], headers: &[Option<Header>], hashing: &mut Hashing) -> Result<Option<usize>, Interrupted> {
+fn find_header(pack: &[u8], headers: &[Header], hashing: &mut Hashing) -> Result<Option<usize>, Interrupted> {
     let root = range_of(pack, ROOT_AT, DIGEST_BYTES);
-    let named = headers.iter().position(|header| header.as_ref().is_some_and(|header| root == Some(&header.id.0[..])));
+    let named = headers.iter().position(|header| root == Some(&header.id.0[..]));
     if named.is_some() {
         return Ok(named);
     }
     'donors: for (donor, header) in headers.iter().enumerate() {
-        let Some(header) = header else { continue };
         for section in &header.sections {
             let own = bytes_of(pack, section);
             if own.len() as u64 != section.length || hashing.digest(section.tag, own)? != section.digest {
