@@ -45,6 +45,7 @@
 //! ```
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod bytes;
 mod cache;
 mod checked;
 mod describe;
@@ -54,6 +55,7 @@ mod engine;
 mod mapped;
 mod search;
 
+pub use bytes::MappedBytes;
 pub use cache::{CacheStatistics, DEFAULT_CACHE_BYTES, FetchError, Fetched, MemoryCache};
 pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
 #[cfg(feature = "engine")]
