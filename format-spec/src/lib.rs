@@ -69,6 +69,7 @@ mod memory;
 mod pack;
 mod records;
 mod signature;
+mod storage;
 mod tag;
 mod text;
 mod verify;
@@ -91,6 +92,7 @@ pub use records::{Document, Origin, ReferenceInfo};
 pub use signature::{
     KeyDefect, KeyError, KeyId, PrivateKey, PublicKey, SignError, SignReport, Signature, SignatureError, TrailerError, sign_file,
 };
+pub use storage::{DiskFile, DiskStorage, Storage, StorageCursor, StorageFile};
 pub use tag::{Section, Tag};
 pub use verify::{VERIFY_MEMORY_BYTES, VerifyProgress, VerifyReport};
-pub use writer::{GraphSource, PackSummary, PackWriter, WRITER_MEMORY_BYTES, WriteError};
+pub use writer::{GraphSource, PackSummary, PackWriter, WRITER_MEMORY_BYTES, WorkFolder, WriteError};

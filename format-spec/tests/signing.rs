@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use common::{GOLDEN, put, verify};
-use mempack_format::{OpenError, Pack, PackId, PrivateKey, PublicKey, SignError, SignatureError, TrailerError, sign_file};
+use mempack_format::{OpenError, Pack, PackId, PrivateKey, PublicKey, SignError, SignatureError, TrailerError, WriteError, sign_file};
 
 fn key(seed: u8) -> PrivateKey {
     PrivateKey::from_bytes(&[seed; 32])
@@ -265,7 +265,9 @@ fn what_cannot_be_signed_is_left_alone() {
     assert!(matches!(sign(&folder.path().join("absent"), &key(1), &path), Err(SignError::Io { action: "read", .. })));
     fs::write(&path, GOLDEN).unwrap();
     let missing = folder.path().join("no-folder/x.mpk");
-    assert!(matches!(sign(&path, &key(1), &missing), Err(SignError::Io { path: found, .. }) if found == missing));
+    assert!(
+        matches!(sign(&path, &key(1), &missing), Err(SignError::Write(WriteError::MissingFolder { path: found, .. })) if found == missing)
+    );
     let ended = sign_file(&path, &key(1), &path, &mut |_, _| ControlFlow::Break(()));
     assert!(matches!(ended, Err(SignError::Interrupted)));
     assert_eq!(fs::read(&path).unwrap(), GOLDEN);
