@@ -333,9 +333,14 @@ pub enum VerifyError {
     #[error(transparent)]
     Damaged(#[from] Damage),
     /// The caller ended the verification.
-    #[error("verification was interrupted at section {section}; run it again")]
-    Interrupted {
-        /// The section under way.
-        section: Tag,
-    },
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// The caller ended a verification or a repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("interrupted at section {section}; run it again")]
+pub struct Interrupted {
+    /// The section under way.
+    pub section: Tag,
 }
