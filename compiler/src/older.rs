@@ -21,7 +21,7 @@ trait Source: Send + Sync {
     fn codec(&self) -> CodecSpec;
     /// The section of codec parameters.
     fn parameters(&self) -> Result<Vec<u8>, ReadError>;
-    /// The keys of all references, in order, and the digests by which single memories and embeddings are checked.
+    /// The keys of all references, in order. Checks the leaf digests too, which records and embeddings are compared with.
     fn keys(&self) -> Result<Vec<Digest>, ReadError>;
     fn record(&self, reference: u32) -> Result<&[u8], ReadError>;
     fn embedding(&self, reference: u32) -> Result<Vec<f32>, ReadError>;
@@ -47,9 +47,8 @@ impl<P: Deref<Target = Pack<D>> + Send + Sync, D: AsRef<[u8]> + 'static> Source 
     }
 
     fn keys(&self) -> Result<Vec<Digest>, ReadError> {
-        for tag in [Tag::LEAVES, Tag::REFERENCES, Tag::EMBEDDINGS] {
-            self.0.section(tag)?;
-        }
+        self.0.check_leaves()?;
+        self.0.section(Tag::REFERENCES)?;
         (0..self.0.manifest().counts.references).map(|reference| Ok(self.0.reference(reference)?.key)).collect()
     }
 
@@ -59,6 +58,7 @@ impl<P: Deref<Target = Pack<D>> + Send + Sync, D: AsRef<[u8]> + 'static> Source 
     }
 
     fn embedding(&self, reference: u32) -> Result<Vec<f32>, ReadError> {
+        self.0.check_embedding(reference)?;
         Ok(self.0.embedding(reference)?.iter().map(|value| value.get()).collect())
     }
 }
@@ -119,7 +119,7 @@ impl Older {
         self.pack.record(reference).map_err(|source| self.failed(source))
     }
 
-    /// The embedding of a reference.
+    /// The embedding of a reference, as its leaf digest says.
     pub(crate) fn embedding(&self, reference: u32) -> Result<Vec<f32>, BuildError> {
         self.pack.embedding(reference).map_err(|source| self.failed(source))
     }

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::constants::{KNOWN_REQUIRED_FEATURES, MAJOR_VERSION, MAX_MANIFEST_BYTES};
-use crate::{CodecError, Digest, Tag};
+use crate::{CodecError, Digest, LeafKind, Tag, TrailerError};
 
 /// Why a pack was not opened.
 #[derive(Debug, Error)]
@@ -23,8 +23,8 @@ pub enum OpenError {
         /// Bytes it has.
         found: u64,
     },
-    /// There is something behind the end.
-    #[error("the pack has {found} bytes where its header says {expected}; copy or build it again")]
+    /// There is something behind the end that is no trailer of signatures.
+    #[error("the file has {found} bytes, its header says {expected}, and no signatures begin there; copy or build it again")]
     TooLong {
         /// Bytes the file must have.
         expected: u64,
@@ -40,6 +40,14 @@ pub enum OpenError {
         found: u16,
         /// The major version read here.
         supported: u16,
+    },
+    /// What stands behind the pack begins as its signatures, and is not written as they must be.
+    #[error("the signatures behind the pack are malformed at byte {offset}: {source}; copy the pack again, or sign it again")]
+    Signatures {
+        /// The byte, from the beginning of the file.
+        offset: u64,
+        /// What is wrong there.
+        source: TrailerError,
     },
     /// Required features that this crate does not know.
     #[error(
@@ -189,14 +197,16 @@ pub enum Defect {
         /// The digest of the bytes.
         found: Digest,
     },
-    /// A memory does not fit its leaf digest.
-    #[error("the digest of memory {reference} is {found}, its leaf says {expected}")]
+    /// A memory, an embedding or a text block does not fit its leaf digest.
+    #[error("the digest of {kind} {number} is {found}, its leaf says {expected}")]
     Leaf {
-        /// Number of the reference.
-        reference: u32,
+        /// What it is.
+        kind: LeafKind,
+        /// Number of the reference, or of the block.
+        number: u64,
         /// The leaf digest.
         expected: Digest,
-        /// The digest of the record.
+        /// The digest of the bytes.
         found: Digest,
     },
     /// A field is not what it must be.

@@ -10,11 +10,14 @@ pub mod eval;
 #[cfg(feature = "engine")]
 pub mod import;
 pub mod inspect;
+pub mod keygen;
 pub mod make_questions;
 #[cfg(feature = "engine")]
 pub mod search;
+pub mod sign;
 #[cfg(feature = "engine")]
 pub mod train;
+mod trust;
 pub mod verify;
 
 use std::error::Error;
