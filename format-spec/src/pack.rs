@@ -168,17 +168,6 @@ impl<D: AsRef<[u8]>> Pack<D> {
         4 * u64::from(self.manifest.embedder.dim)
     }
 
-    /// All bytes of a section, compared with its digest; none if there is no such section.
-    ///
-    /// # Errors
-    /// If the section is damaged.
-    pub fn section(&self, tag: Tag) -> Result<&[u8], ReadError> {
-        let Some(section) = self.sections.iter().find(|section| section.tag == tag) else { return Ok(&[]) };
-        let bytes = self.contents(section)?;
-        self.check_section(section, Digest::of(bytes))?;
-        Ok(bytes)
-    }
-
     /// A document.
     ///
     /// # Errors

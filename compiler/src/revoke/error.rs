@@ -1,6 +1,6 @@
 //! Why documents were not revoked.
 
-use mempack_format::{ReadError, VerifyError, WriteError};
+use mempack_format::{ReadError, WriteError};
 use thiserror::Error;
 
 /// Why documents were not revoked. What was at the target is there still.
@@ -15,9 +15,6 @@ pub enum RevokeError {
     },
     /// The pack is damaged: what stays of it would get right digests for wrong bytes.
     #[error(transparent)]
-    Verify(VerifyError),
-    /// The pack is damaged.
-    #[error(transparent)]
     Read(#[from] ReadError),
     /// The new pack was not written.
     #[error(transparent)]
@@ -27,18 +24,9 @@ pub enum RevokeError {
     Interrupted,
 }
 
-impl From<VerifyError> for RevokeError {
-    fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::Interrupted { .. } => Self::Interrupted,
-            error => Self::Verify(error),
-        }
-    }
-}
-
 impl RevokeError {
     /// Whether the old pack is damaged.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Verify(_) | Self::Read(ReadError::Damaged(_)))
+        matches!(self, Self::Read(ReadError::Damaged(_)))
     }
 }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mempack_format::{GraphParameters, Origin, Pack, PackId, PackWriter, Tag};
+use mempack_format::{GraphParameters, Origin, Pack, PackId, PackWriter, ReadError, Scope, Tag, VerifyEvent};
 
 pub use error::RevokeError;
 
@@ -125,10 +125,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         if gone == manifest.counts.documents {
             return Err(RevokeError::NothingLeft { documents: gone });
         }
-        self.pack.verify(&mut |at| {
-            progress(RevokeStage::Verifying, at.done, at.total);
-            if cancel.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        self.verify(progress, cancel)?;
         let mut writer = PackWriter::create(target, manifest.model.shape, manifest.embedder.dim)?;
         writer.set_codec(&self.pack.codec_spec(), self.pack.section(Tag::CODEC)?)?;
         let numbers = self.write_documents(&mut writer)?;
@@ -151,6 +148,27 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
             documents_left: manifest.counts.documents - gone,
             references_left,
         })
+    }
+
+    /// Demands that the pack is whole; of its signatures, which are not taken over, nothing.
+    fn verify(&self, progress: &mut dyn FnMut(RevokeStage, u64, u64), cancel: &AtomicBool) -> Result<(), RevokeError> {
+        let mut first = None;
+        let ended = self.pack.survey(Scope::Whole, &mut |event| match event {
+            VerifyEvent::Progress(at) => {
+                progress(RevokeStage::Verifying, at.done, at.total);
+                if cancel.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+            VerifyEvent::Damage(damage) if damage.section != Tag::SIGNATURES => {
+                first = Some(damage);
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        match (first, ended) {
+            (Some(damage), _) => Err(ReadError::Damaged(damage).into()),
+            (None, Err(_)) => Err(RevokeError::Interrupted),
+            (None, Ok(_)) => Ok(()),
+        }
     }
 
     /// The documents that stay; gives every document's new number.
