@@ -5,6 +5,7 @@ pub mod ask;
 #[cfg(feature = "engine")]
 pub mod build;
 pub mod completions;
+pub mod diff;
 #[cfg(feature = "engine")]
 pub mod eval;
 #[cfg(feature = "engine")]
@@ -13,6 +14,8 @@ pub mod inspect;
 pub mod keygen;
 pub mod make_questions;
 pub mod repair;
+#[cfg(feature = "engine")]
+pub mod revoke;
 #[cfg(feature = "engine")]
 pub mod search;
 pub mod sign;
