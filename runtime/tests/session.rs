@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mempack_format::{Defect, Digest, Memory, ReadError, Tag};
 use mempack_model::{Embedder, MemoryConfig, Model, ReaderOptions, Slot, prompt_tokens};
 use mempack_runtime::{
-    Answer, AskError, MappedPack, MemoryCache, Method, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
+    Answer, AskError, Hit, MappedPack, MemoryCache, Method, OnDamage, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
 };
 
 mod engine;
@@ -185,8 +185,9 @@ fn one_session_answers_many_questions_and_stops_where_the_model_says() {
     assert_eq!(first.chunks[0].query, QUESTION, "the template is no part of the query");
     assert_eq!(first.chunks[0].reads.len(), 5);
     assert!(first.chunks[0].reads.is_sorted_by(|a, b| a.similarity >= b.similarity));
-    let keltamin = written.open().describe(&mempack_runtime::Hit { reference: first.chunks[0].reads[0].reference, score: 1.0 }).unwrap();
-    assert!(keltamin.document.starts_with("keltamin"), "{keltamin:?}");
+    let keltamin = first.chunks[0].reads[0].cite(OnDamage::Fail).unwrap().unwrap();
+    assert!(keltamin.found.document.starts_with("keltamin"), "{keltamin:?}");
+    assert_eq!((keltamin.pack.as_str(), keltamin.id), ("sheets", written.open().id()));
     ask(&session, "What is the usual dose of Vendril?");
     let again = ask(&session, QUESTION);
     assert_eq!(essence(&again), essence(&first));
@@ -242,14 +243,15 @@ fn the_retriever_finds_what_the_embedder_says() {
     let retriever = Retriever::new(&embedder, Arc::clone(&pack)).unwrap();
     let hits = retriever.retrieve(QUESTION, 5, Method::default()).unwrap();
     assert_eq!(hits, retriever.retrieve(QUESTION, 5, Method::Exact).unwrap());
-    assert_eq!(hits, pack.search_exact(&embedder.embed(&[QUESTION]).unwrap(), 5).unwrap());
+    let own: Vec<Hit> = hits.iter().map(|hit| hit.hit).collect();
+    assert_eq!(own, pack.search_exact(&embedder.embed(&[QUESTION]).unwrap(), 5).unwrap());
     let sheets = sheets();
     let texts: Vec<&str> = sheets.iter().map(String::as_str).collect();
-    for (reference, hits) in (0u32..).zip(retriever.retrieve_batch(&texts, 1, Method::Exact).unwrap()) {
-        assert_eq!(hits[0].reference, reference);
-        assert!((hits[0].score - 1.0).abs() < 1e-4);
+    for (reference, hits) in (0u32..).zip(retriever.retrieve_batch(&texts, 1, Method::Exact, OnDamage::Fail).unwrap()) {
+        assert_eq!(hits[0].hit.reference, reference);
+        assert!((hits[0].hit.score - 1.0).abs() < 1e-4);
     }
-    assert_eq!(retriever.retrieve_batch(&[], 5, Method::Exact).unwrap().len(), 0);
+    assert_eq!(retriever.retrieve_batch(&[], 5, Method::Exact, OnDamage::Fail).unwrap().len(), 0);
 }
 
 #[test]
@@ -306,7 +308,7 @@ fn a_damaged_memory_ends_the_answer_with_its_place() {
         let error = session.ask(QUESTION, &mut |_| ControlFlow::Continue(())).unwrap_err();
         assert!(error.is_damage(), "{error}");
         let AskError::Fetch(fetch) = error else { panic!("{error}") };
-        let ReadError::Damaged(damage) = &fetch.source else { panic!("{fetch}") };
+        let ReadError::Damaged(damage) = &*fetch.source else { panic!("{fetch}") };
         assert_eq!((damage.section, damage.offset), (Tag::MEMORIES, section.offset + u64::from(fetch.reference) * stride));
         assert!(matches!(damage.defect, Defect::Leaf { .. }) && fetch.to_string().contains("sheets.mpk"), "{fetch}");
     }

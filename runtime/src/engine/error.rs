@@ -3,7 +3,7 @@
 use mempack_format::{Difference, EmbedderIdentity, ModelIdentity};
 use mempack_model::ComputeError;
 
-use crate::{FetchError, SearchError};
+use crate::{FetchError, PackSearchError};
 
 /// A pack and a model, or a pack and an embedder, that do not belong together.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ pub enum RetrieveError {
     Embed(#[source] ComputeError),
     /// The search failed.
     #[error(transparent)]
-    Search(#[from] SearchError),
+    Search(#[from] PackSearchError),
 }
 
 impl RetrieveError {
