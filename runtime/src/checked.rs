@@ -12,6 +12,7 @@ const WORDS: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Checks {
     leaves: OnceLock<Result<(), ReadError>>,
+    tables: OnceLock<Result<(), ReadError>>,
     pub(crate) memories: Checked,
     pub(crate) embeddings: Checked,
 }
@@ -19,12 +20,17 @@ pub(crate) struct Checks {
 impl Checks {
     /// Nothing yet, of a pack of so many references.
     pub(crate) fn new(references: u32) -> Self {
-        Self { leaves: OnceLock::new(), memories: Checked::new(references), embeddings: Checked::new(references) }
+        Self { leaves: OnceLock::new(), tables: OnceLock::new(), memories: Checked::new(references), embeddings: Checked::new(references) }
     }
 
     /// Compares the leaf digests with their section's digest, the first time; other threads wait for it.
     pub(crate) fn leaves<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
         self.leaves.get_or_init(|| pack.check_leaves()).clone()
+    }
+
+    /// Compares the tables of references, origins and documents with their sections' digests, the first time.
+    pub(crate) fn tables<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
+        self.tables.get_or_init(|| pack.check_tables()).clone()
     }
 }
 

@@ -49,12 +49,16 @@ impl MappedPack {
     /// # Errors
     /// If the pack has no such reference, or what it says of it is damaged.
     pub fn describe(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
-        self.steadily(|_| Ok(ResolvedHit { text: self.text(hit.reference)?, ..self.places(hit)? }))
+        self.steadily(|checks| {
+            checks.tables(self)?;
+            Ok(ResolvedHit { text: self.text(hit.reference)?, ..self.places(hit)? })
+        })
     }
 
     /// The same, and whether the text is damaged and was left out: it is empty then.
     pub(crate) fn describe_or_skip(&self, hit: &Hit, on_damage: OnDamage<'_>) -> Result<(ResolvedHit, bool), ReadError> {
-        self.steadily(|_| {
+        self.steadily(|checks| {
+            checks.tables(self)?;
             let text = self.tolerance(on_damage).admit(self.text(hit.reference))?;
             let found = self.places(hit)?;
             Ok(match text {

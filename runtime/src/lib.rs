@@ -69,7 +69,7 @@ pub use engine::{
 };
 pub use mapped::{MapError, MappedPack};
 pub use mounts::{MountError, Mounts};
-pub use pack_set::{Citation, CiteError, Mounted, PackHit, PackSearchError, PackSet};
+pub use pack_set::{Citation, CiteError, Mounted, NotSigned, PackHit, PackSearchError, PackSet};
 pub use search::{DEFAULT_EF, EXACT_UP_TO, Hit, Method, SearchError};
 #[cfg(unix)]
 pub use truncation::exit_when_cut_short;

@@ -57,7 +57,7 @@ impl MapError {
 ///
 /// # Damage
 /// The leaf digests are compared with their section's digest before the first of them is trusted, every memory, vector and text
-/// block with its leaf when it is first touched. So what [`search`](Self::search), [`describe`](Self::describe) and a
+/// block with its leaf when it is first touched, the tables of references, origins and documents with their sections' digests. So what [`search`](Self::search), [`describe`](Self::describe) and a
 /// [`MemoryCache`](crate::MemoryCache) give out is what was written, or an error that names section and offset.
 ///
 /// # The file must stay as it is
@@ -177,7 +177,10 @@ impl MappedPack {
 
     /// The key of a reference.
     pub(crate) fn key(&self, reference: u32) -> Result<Digest, ReadError> {
-        self.steadily(|_| self.pack.reference(reference).map(|info| info.key))
+        self.steadily(|checks| {
+            checks.tables(&self.pack)?;
+            self.pack.reference(reference).map(|info| info.key)
+        })
     }
 
     pub(crate) fn serial(&self) -> u64 {

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use mempack_format::{Difference, EmbedderIdentity, ModelIdentity};
+use mempack_format::{Difference, EmbedderIdentity, ModelIdentity, PublicKey};
 
 use crate::MappedPack;
-use crate::pack_set::{Mounted, PackSet};
+use crate::pack_set::{Mounted, NotSigned, PackSet};
 
 /// Why the set of mounted packs stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,9 @@ pub enum MountError {
         /// Every field that differs: `pack` is the pack's refused, `model` the other's; never empty.
         differences: Vec<Difference>,
     },
+    /// The set demands signatures, and the pack has none that counts.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// A pack of that name is mounted.
     #[error("a pack is mounted as `{name}` already: {}; replace it, or choose another name", path.display())]
     NameTaken {
@@ -56,12 +59,14 @@ fn list(differences: &[Difference]) -> String {
     differences.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// What is asked of every pack of the set: to be of the first one's model and embedder.
+/// What is asked of every pack of the set: to be of the first one's model and embedder, and signed by one of the trusted keys if
+/// there are any.
 #[derive(Debug)]
 struct Contract {
     path: PathBuf,
     model: ModelIdentity,
     embedder: EmbedderIdentity,
+    trusted: Vec<PublicKey>,
 }
 
 impl Contract {
@@ -72,7 +77,7 @@ impl Contract {
             Some((party, differences)) => {
                 Err(MountError::Mismatch { party, path: pack.path().to_owned(), beside: self.path.clone(), differences })
             }
-            None => Ok(()),
+            None => Ok(NotSigned::check(pack, &self.trusted)?),
         }
     }
 }
@@ -115,7 +120,8 @@ impl Mounts {
     pub fn new(name: impl Into<String>, pack: impl Into<Arc<MappedPack>>) -> Self {
         let pack = pack.into();
         let manifest = pack.manifest();
-        let contract = Contract { path: pack.path().to_owned(), model: manifest.model.clone(), embedder: manifest.embedder.clone() };
+        let (model, embedder) = (manifest.model.clone(), manifest.embedder.clone());
+        let contract = Contract { path: pack.path().to_owned(), model, embedder, trusted: Vec::new() };
         Self { contract, packs: RwLock::new(Arc::new(PackSet::new(vec![Arc::new(Mounted::new(name.into(), pack))]))) }
     }
 
@@ -124,6 +130,16 @@ impl Mounts {
         let pack = pack.into();
         let name = pack.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self::new(name, pack)
+    }
+
+    /// The same set, which from now on demands of every pack that one of these keys signed it; with no keys, it demands nothing.
+    ///
+    /// # Errors
+    /// If one that is mounted already is not signed by any of them.
+    pub fn demanding(mut self, trusted: Vec<PublicKey>) -> Result<Self, MountError> {
+        self.packs().check_signed(&trusted)?;
+        self.contract.trusted = trusted;
+        Ok(self)
     }
 
     /// The packs that are mounted now, for one request.
@@ -144,7 +160,7 @@ impl Mounts {
     /// Mounts a pack behind the others.
     ///
     /// # Errors
-    /// If it is of another model or embedder, or the name is taken.
+    /// If it is of another model or embedder, lacks a signature that is demanded, or the name is taken.
     pub fn mount(&self, name: impl Into<String>, pack: impl Into<Arc<MappedPack>>) -> Result<(), MountError> {
         let (name, pack) = (name.into(), pack.into());
         self.contract.check(&pack)?;
@@ -160,7 +176,7 @@ impl Mounts {
     /// Puts a pack in the place of the one of that name: requests that run keep the old one, new ones get the new. Returns the old one.
     ///
     /// # Errors
-    /// If it is of another model or embedder, or there is none of that name.
+    /// If it is of another model or embedder, lacks a signature that is demanded, or there is none of that name.
     pub fn replace(&self, name: &str, pack: impl Into<Arc<MappedPack>>) -> Result<Arc<MappedPack>, MountError> {
         let pack = pack.into();
         self.contract.check(&pack)?;

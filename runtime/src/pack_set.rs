@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mempack_format::{Digest, PackId, ReadError};
+use mempack_format::{Digest, PackId, PublicKey, ReadError, SignatureError};
 
 use crate::damage::OnDamage;
 use crate::search::{Hit, Method, SearchError};
@@ -90,6 +90,32 @@ impl PackSearchError {
     }
 }
 
+/// A pack that does not count as signed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct NotSigned {
+    /// The pack's file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: SignatureError,
+}
+
+impl NotSigned {
+    /// Refuses a pack that none of the trusted keys signed; with none to trust, nothing is demanded.
+    pub(crate) fn check(pack: &MappedPack, trusted: &[PublicKey]) -> Result<(), Self> {
+        if trusted.is_empty() {
+            return Ok(());
+        }
+        let signed = pack.signed_by(trusted);
+        signed.map(drop).map_err(|source| Self { path: pack.path().to_owned(), source })
+    }
+
+    /// Whether a signature is wrong, rather than missing.
+    pub fn is_damage(&self) -> bool {
+        self.source.is_damage()
+    }
+}
+
 /// What a pack says of a reference could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: reference {reference}: {source}", path.display())]
@@ -139,6 +165,14 @@ impl PackSet {
     /// The pack of a name.
     pub fn get(&self, name: &str) -> Option<&Arc<Mounted>> {
         self.0.iter().find(|mounted| mounted.name == name)
+    }
+
+    /// Demands of each pack that one of the trusted keys signed it; with none to trust, nothing is demanded.
+    ///
+    /// # Errors
+    /// With the first pack that none of them signed, or that has a wrong signature of one.
+    pub fn check_signed(&self, trusted: &[PublicKey]) -> Result<(), NotSigned> {
+        self.0.iter().try_for_each(|mounted| NotSigned::check(&mounted.pack, trusted))
     }
 
     /// The `k` references nearest to `query`, a unit vector `[dim]`, of all packs in one ranking: best first, equal scores in the order of

@@ -4,10 +4,11 @@ use std::fs;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mempack_format::{Defect, Digest, Memory, ReadError, Tag};
+use mempack_format::{Defect, Digest, Memory, PrivateKey, ReadError, SignatureError, Tag, sign_file};
 use mempack_model::{Embedder, MemoryConfig, Model, ReaderOptions, Slot, prompt_tokens};
 use mempack_runtime::{
-    Answer, AskError, Hit, MappedPack, MemoryCache, Method, OnDamage, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
+    Answer, AskError, Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, Retriever, Sampling, Session, SessionError, SessionOptions,
+    Stop,
 };
 
 mod engine;
@@ -312,6 +313,64 @@ fn a_damaged_memory_ends_the_answer_with_its_place() {
         assert_eq!((damage.section, damage.offset), (Tag::MEMORIES, section.offset + u64::from(fetch.reference) * stride));
         assert!(matches!(damage.defect, Defect::Leaf { .. }) && fetch.to_string().contains("sheets.mpk"), "{fetch}");
     }
+}
+
+#[test]
+fn damaged_memories_give_way_to_the_next_similar() {
+    let _alone = alone();
+    let (model, embedder) = (tiny(), embedder());
+    let written = write_pack(&model, &embedder);
+    let whole = written.open();
+    let session = |pack, skip_damaged| {
+        let options = SessionOptions { skip_damaged, max_tokens: 4, ..Default::default() };
+        Session::new(&model, &embedder, pack, options).unwrap()
+    };
+    let wanted = whole.search_exact(&embedder.embed(&[QUESTION]).unwrap(), 7).unwrap();
+    let memories = *whole.sections().iter().find(|section| section.tag == Tag::MEMORIES).unwrap();
+    let mut bytes = fs::read(&written.path).unwrap();
+    for damaged in [&wanted[0], &wanted[3]] {
+        bytes[(memories.offset + u64::from(damaged.reference) * whole.record_bytes() + 9) as usize] ^= 1;
+    }
+    let copy = written.folder.path().join("copy.mpk");
+    fs::write(&copy, bytes).unwrap();
+    let copy = Arc::new(MappedPack::open(copy).unwrap());
+    assert!(session(Arc::clone(&copy), false).ask(QUESTION, &mut |_| ControlFlow::Continue(())).unwrap_err().is_damage());
+    let answer = ask(&session(copy, true), QUESTION);
+    let reads: Vec<u32> = answer.chunks[0].reads.iter().map(|read| read.reference).collect();
+    assert_eq!(reads, [1, 2, 4, 5, 6].map(|i: usize| wanted[i].reference));
+    let parts = answer.skipped.parts();
+    assert_eq!((parts.len(), parts[0].section, parts[0].places), (1, Tag::MEMORIES, 2));
+    assert!(ask(&session(whole, true), QUESTION).skipped.parts().is_empty());
+}
+
+#[test]
+fn a_session_can_demand_a_signature() {
+    let _alone = alone();
+    let (model, embedder) = (tiny(), embedder());
+    let written = write_pack(&model, &embedder);
+    let (key, other) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
+    let signed = written.folder.path().join("signed.mpk");
+    sign_file(&written.path, &key, &signed, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let signed = Arc::new(MappedPack::open(signed).unwrap());
+    let options = |trusted: &[&PrivateKey]| SessionOptions {
+        trusted: trusted.iter().map(|key| key.public()).collect(),
+        max_tokens: 2,
+        ..Default::default()
+    };
+    let refused = |pack, trusted: &[&PrivateKey]| match Session::new(&model, &embedder, pack, options(trusted)) {
+        Err(SessionError::NotSigned(error)) => error,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("accepted"),
+    };
+    let error = refused(written.open(), &[&key]);
+    assert!(matches!(error.source, SignatureError::Unsigned) && error.to_string().contains("sheets.mpk"), "{error}");
+    assert!(matches!(refused(Arc::clone(&signed), &[&other]).source, SignatureError::Untrusted { .. }));
+    // Among packs that are replaced, the demand holds for each question.
+    let mounts = Arc::new(Mounts::of(signed));
+    let session = Session::over(&model, &embedder, Arc::clone(&mounts), options(&[&other, &key])).unwrap();
+    ask(&session, QUESTION);
+    mounts.replace("signed", written.open()).unwrap();
+    assert!(matches!(session.ask(QUESTION, &mut |_| ControlFlow::Continue(())), Err(AskError::NotSigned(_))));
 }
 
 #[test]

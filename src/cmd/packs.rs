@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mempack_runtime::{Citation, MountError, Mounts, OnDamage, Skipped};
 use serde_json::{Value, json};
 
+use super::trust;
 use crate::failure::{Failure, Kind};
 
 /// One pack, or several of one model.
@@ -19,19 +20,20 @@ pub struct PackArgs {
     /// Leave out memories, vectors and texts that are damaged, and tell at the end what was left out
     #[arg(long)]
     pub skip_damaged: bool,
+    /// A public key: it, or another one given so, must have signed each pack
+    #[arg(long, value_name = "KEY")]
+    trusted: Vec<PathBuf>,
 }
 
 impl PackArgs {
     /// Mount them all, each named as its file, or by its path if another has that name.
     pub fn mount(&self) -> Result<Arc<Mounts>, Failure> {
-        let mounts = Mounts::of(super::open(&self.pack)?);
+        let trusted = trust::read_keys(&self.trusted)?;
+        let mounts = Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?;
         for path in &self.with {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let name = if mounts.packs().get(&stem).is_some() { path.display().to_string() } else { stem };
-            mounts.mount(name, super::open(path)?).map_err(|error| {
-                let kind = if matches!(error, MountError::Mismatch { .. }) { Kind::Mismatch } else { Kind::Usage };
-                Failure::new(kind, error)
-            })?;
+            mounts.mount(name, super::open(path)?).map_err(refused)?;
         }
         Ok(Arc::new(mounts))
     }
@@ -40,6 +42,15 @@ impl PackArgs {
     pub fn on_damage<'a>(&self, skipped: &'a Skipped) -> OnDamage<'a> {
         if self.skip_damaged { OnDamage::Skip(skipped) } else { OnDamage::Fail }
     }
+}
+
+fn refused(error: MountError) -> Failure {
+    let kind = match &error {
+        MountError::NotSigned(error) if error.is_damage() => Kind::Damaged,
+        MountError::NotSigned(_) | MountError::Mismatch { .. } => Kind::Mismatch,
+        _ => Kind::Usage,
+    };
+    Failure::new(kind, error)
 }
 
 /// A hit as the JSON that `search` and `ask` print.

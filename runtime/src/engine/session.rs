@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use mempack_format::PublicKey;
 use mempack_model::{Embedder, Model, prompt_tokens};
 
 use super::error::{AskError, IdentityMismatch, SessionError};
@@ -30,6 +31,8 @@ pub struct SessionOptions {
     pub cache: Arc<MemoryCache>,
     /// Whether memories and vectors that are damaged are left out and counted, instead of ending the answer.
     pub skip_damaged: bool,
+    /// Demands of every pack that one of these keys signed it; of none, if there are no keys.
+    pub trusted: Vec<PublicKey>,
 }
 
 impl Default for SessionOptions {
@@ -42,6 +45,7 @@ impl Default for SessionOptions {
             prefetch: true,
             cache: Arc::default(),
             skip_damaged: false,
+            trusted: Vec::new(),
         }
     }
 }
@@ -55,13 +59,14 @@ pub struct Session {
     prefetcher: Option<Prefetcher>,
     memories: bool,
     skip_damaged: bool,
+    trusted: Vec<PublicKey>,
 }
 
 impl Session {
     /// A session over one pack. Weights and pack are shared, not copied.
     ///
     /// # Errors
-    /// If the pack was built with another model or embedder, or an option is out of its range.
+    /// If the pack was built with another model or embedder, lacks a signature that is demanded, or an option is out of its range.
     pub fn new(model: &Model, embedder: &Embedder, pack: Arc<MappedPack>, options: SessionOptions) -> Result<Self, SessionError> {
         Self::over(model, embedder, Arc::new(Mounts::of(pack)), options)
     }
@@ -70,9 +75,10 @@ impl Session {
     /// mounted when it is asked, from its beginning to its end.
     ///
     /// # Errors
-    /// If the packs were built with another model or embedder, or an option is out of its range.
+    /// If the packs were built with another model or embedder, one lacks a signature that is demanded, or an option is out of its range.
     pub fn over(model: &Model, embedder: &Embedder, mounts: Arc<Mounts>, options: SessionOptions) -> Result<Self, SessionError> {
         IdentityMismatch::check_model(mounts.model(), model.identity())?;
+        mounts.packs().check_signed(&options.trusted)?;
         let retriever = Retriever::over(embedder, mounts)?;
         let generator = Generator::new(model, options.sampling, options.max_tokens)?;
         let most = model.memory().memories_per_chunk as usize;
@@ -80,7 +86,8 @@ impl Session {
         SessionError::check_range("k", k, most)?;
         let source = Source { retriever, cache: options.cache, k, memory: model.memory().clone() };
         let prefetcher = if options.memories && options.prefetch { Some(Prefetcher::start(&source)?) } else { None };
-        Ok(Self { generator, source, prefetcher, memories: options.memories, skip_damaged: options.skip_damaged })
+        let SessionOptions { memories, skip_damaged, trusted, .. } = options;
+        Ok(Self { generator, source, prefetcher, memories, skip_damaged, trusted })
     }
 
     /// The packs it reads.
@@ -100,13 +107,15 @@ impl Session {
     /// read mapped, so that they can be cited.
     ///
     /// # Errors
-    /// If the question is blank or too long for the model, a memory is damaged, or the model fails.
+    /// If the question is blank or too long for the model, a memory is damaged, a pack lacks a signature, or the model fails.
     pub fn ask(&self, question: &str, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<Answer, AskError> {
         if question.trim().is_empty() {
             return Err(AskError::EmptyQuestion);
         }
         let prompt = prompt_tokens(self.generator.model(), question)?;
-        let scope = Scope { packs: self.mounts().packs(), skipped: self.skip_damaged.then(Arc::default) };
+        let packs = self.mounts().packs();
+        packs.check_signed(&self.trusted)?;
+        let scope = Scope { packs, skipped: self.skip_damaged.then(Arc::default) };
         self.generator.decode(prompt, true, &mut Retrieved { session: self, scope, pending: None, warmed: false }, on_text)
     }
 }
