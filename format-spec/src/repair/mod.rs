@@ -392,11 +392,14 @@ impl Hashing<'_> {
     }
 }
 
+/// Takes the bytes of a section, piece after piece.
+type Sink<'s> = &'s mut dyn FnMut(&[u8]) -> io::Result<()>;
+
 /// Whether what `feed` gives is the section.
 fn fits(
     section: &Section,
     hashing: &mut Hashing,
-    feed: &mut dyn FnMut(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
+    feed: &mut dyn FnMut(Sink<'_>) -> io::Result<()>,
 ) -> Result<bool, Interrupted> {
     let mut hasher = blake3::Hasher::new();
     let mut length = 0;
