@@ -234,7 +234,7 @@ pub enum BuildError {
         /// Why it ended.
         source: Box<BuildError>,
         /// What is kept.
-        kept: Kept,
+        kept: Box<Kept>,
     },
 }
 
