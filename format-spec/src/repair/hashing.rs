@@ -9,6 +9,9 @@ use crate::{Digest, Section, Tag, VerifyProgress};
 /// Bytes hashed between two reports of progress.
 const STEP_BYTES: usize = 1 << 20;
 
+/// Takes the bytes of a section, in order.
+pub(super) type Sink<'s> = dyn FnMut(&[u8]) -> io::Result<()> + 's;
+
 /// What is hashed, and who hears of it.
 pub(super) struct Hashing<'p> {
     progress: &'p mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
@@ -52,7 +55,7 @@ impl<'p> Hashing<'p> {
 pub(super) fn fits(
     section: &Section,
     hashing: &mut Hashing,
-    feed: &mut dyn FnMut(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
+    feed: impl FnOnce(&mut Sink<'_>) -> io::Result<()>,
 ) -> Result<bool, Interrupted> {
     let mut hasher = blake3::Hasher::new();
     let mut length = 0;

@@ -20,7 +20,7 @@ use crate::error::Interrupted;
 use crate::header::{self, Header};
 use crate::signature::trailer;
 use crate::{Counts, LeafKind, PackId, Section, Tag, VerifyProgress, manifest};
-use hashing::{Hashing, fits};
+use hashing::{Hashing, Sink, fits};
 use patches::{Patches, Wanted};
 
 /// Where the root digest stands in the header page (SPEC 3).
@@ -99,7 +99,7 @@ impl Contents<'_> {
     }
 
     /// Gives all bytes of the section, in order.
-    fn feed(&self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    fn feed(&self, sink: &mut Sink<'_>) -> io::Result<()> {
         match self {
             Self::Whole(bytes) => sink(bytes),
             Self::Patched(patches) => patches.feed(sink),
@@ -270,7 +270,7 @@ impl<'a> Repair<'a> {
         let wanted = Wanted::new(kind, bytes_of(pack, &section), section.length, leaves, self.contents(Tag::TEXT_INDEX), strides, hashing)?;
         let Some(wanted) = wanted else { return Ok(None) };
         let (patches, unfound) = wanted.find(donors, hashing)?;
-        if !fits(&section, hashing, &mut |sink| patches.feed(sink))? {
+        if !fits(&section, hashing, |sink| patches.feed(sink))? {
             let (first, count) = (unfound.first().copied(), unfound.len() as u64);
             return Ok(first.map(|first| Missing::Pieces { section: section.tag, kind, first, count }));
         }
@@ -293,7 +293,7 @@ impl<'a> Repair<'a> {
             }
         };
         if let Some(bytes) = computed
-            && fits(&section, hashing, &mut |sink| sink(&bytes))?
+            && fits(&section, hashing, |sink| sink(&bytes))?
         {
             self.mended.push(Mended::Recomputed { section: tag });
             self.set(index, Contents::Computed(bytes));
