@@ -40,6 +40,11 @@ enum Command {
     Verify(cmd::verify::Args),
     /// Mend a damaged pack from others that have the same content
     Repair(cmd::repair::Args),
+    /// Tell what differs between two packs
+    Diff(cmd::diff::Args),
+    /// Take documents out of a pack, so that nothing of them is left in it
+    #[cfg(feature = "engine")]
+    Revoke(cmd::revoke::Args),
     /// Make a pair of keys to sign packs with
     Keygen(cmd::keygen::Args),
     /// Put a signature behind a pack
@@ -74,6 +79,9 @@ fn main() -> ExitCode {
         Command::Inspect(args) => cmd::inspect::run(args),
         Command::Verify(args) => cmd::verify::run(args),
         Command::Repair(args) => cmd::repair::run(args),
+        Command::Diff(args) => cmd::diff::run(args),
+        #[cfg(feature = "engine")]
+        Command::Revoke(args) => cmd::revoke::run(args),
         Command::Keygen(args) => cmd::keygen::run(args),
         Command::Sign(args) => cmd::sign::run(args),
         #[cfg(feature = "engine")]

@@ -5,6 +5,7 @@ pub mod ask;
 #[cfg(feature = "engine")]
 pub mod build;
 pub mod completions;
+pub mod diff;
 #[cfg(feature = "engine")]
 pub mod eval;
 #[cfg(feature = "engine")]
@@ -14,6 +15,8 @@ pub mod keygen;
 pub mod make_questions;
 pub mod repair;
 #[cfg(feature = "engine")]
+pub mod revoke;
+#[cfg(feature = "engine")]
 pub mod search;
 pub mod sign;
 #[cfg(feature = "engine")]
@@ -21,7 +24,6 @@ pub mod train;
 mod trust;
 pub mod verify;
 
-#[cfg(feature = "engine")]
 use std::error::Error;
 use std::path::Path;
 
@@ -41,7 +43,6 @@ fn open(path: &Path) -> Result<MappedPack, Failure> {
 }
 
 /// A failure of something that reads on in the pack at `path`.
-#[cfg(feature = "engine")]
 fn reading(path: &Path, is_damage: bool, error: impl Error + Send + Sync + 'static) -> Failure {
     if is_damage { Failure::new(Kind::Damaged, format!("{}: {error}", path.display())) } else { Failure::from(error) }
 }
