@@ -69,6 +69,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
+    // Where the system refuses the handler, a pack cut short ends the program by the signal itself, which tells as much, less clearly.
+    let _ = mempack_runtime::exit_when_cut_short(failure::Kind::Damaged as u8);
     #[cfg(feature = "engine")]
     environment::settle();
     let result = match command {
