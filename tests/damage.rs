@@ -5,6 +5,7 @@ mod common;
 mod made;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use common::{Bench, json_lines, run};
 use made::{RECORD, ROW, flip, section};
@@ -54,7 +55,7 @@ fn verify_lists_all_damage() {
 #[test]
 fn verify_reads_a_sample() {
     let bench = Bench::new();
-    let whole = made::pack(0..400);
+    let whole = made::pack(0..1200);
     let good = bench.file("good.mpk", &whole);
     let sample = |pack: &str, seed: &str| {
         let ran = run(["verify", pack, "--sample", "5%", "--seed", seed, "--json", "--all"]);
@@ -64,20 +65,20 @@ fn verify_reads_a_sample() {
     let (code, line) = sample(&good, "3");
     assert_eq!(
         (code, line["memories"].as_u64(), line["embeddings"].as_u64(), line["text_blocks"].as_u64()),
-        (0, Some(20), Some(20), Some(1))
+        (0, Some(60), Some(60), Some(1))
     );
     let always = 4096 + section(&whole, "MANIFEST").1 + section(&whole, "LEAVES").1;
     let bulk = ["MEMORIES", "EMBED", "TEXT"].map(|tag| section(&whole, tag).1).iter().sum::<usize>();
     let share = (line["read"].as_u64().unwrap() as usize - always) as f64 / bulk as f64;
-    assert!((0.04..=0.15).contains(&share), "{share}: of six text blocks one is the least");
-    let places: Vec<(&str, u64)> = (0..400).map(|memory| ("MEMORIES", memory * RECORD)).collect();
+    assert!((0.045..=0.055).contains(&share), "{share}");
+    let places: Vec<(&str, u64)> = (0..1200).map(|memory| ("MEMORIES", memory * RECORD)).collect();
     let pack = damaged(&bench, &whole, &places);
     let (code, first) = sample(&pack, "3");
-    assert_eq!((code, first["damages"].as_u64()), (3, Some(20)));
+    assert_eq!((code, first["damages"].as_u64()), (3, Some(60)));
     assert_eq!(first, sample(&pack, "3").1);
     assert_ne!(first["listed"], sample(&pack, "4").1["listed"]);
     let said = run(["verify", &good, "--sample", "0.05"]).ok();
-    for words in ["whole in a sample of 5% (seed 0)", "20 of 400 memories", "1 of 6 text blocks", "read, id "] {
+    for words in ["whole in a sample of 5% (seed 0)", "60 of 1,200 memories", "1 of 19 text blocks", "read, id "] {
         assert!(said.contains(words), "no {words} in {said}");
     }
     for share in ["0", "101%", "-1", "much"] {
@@ -93,7 +94,7 @@ fn repair_replaces_the_damaged_pack() {
     let copy = bench.file("copy.mpk", &whole);
     let pack = damaged(&bench, &whole, &[("GRAPH", 50), ("MEMORIES", 3 * RECORD), ("LEAVES", 6000)]);
     let mut permissions = fs::metadata(&pack).unwrap().permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o640);
+    permissions.set_mode(0o100640);
     fs::set_permissions(&pack, permissions.clone()).unwrap();
     let said = run(["repair", &pack, "--from", &copy]).ok();
     for words in

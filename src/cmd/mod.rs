@@ -13,11 +13,11 @@ pub mod import;
 pub mod inspect;
 pub mod keygen;
 pub mod make_questions;
+#[cfg(feature = "engine")]
+mod packs;
 pub mod repair;
 #[cfg(feature = "engine")]
 pub mod revoke;
-#[cfg(feature = "engine")]
-mod packs;
 #[cfg(feature = "engine")]
 pub mod search;
 pub mod sign;
@@ -26,7 +26,6 @@ pub mod train;
 mod trust;
 pub mod verify;
 
-#[cfg(feature = "engine")]
 use std::error::Error;
 use std::path::Path;
 
@@ -44,7 +43,6 @@ fn open(path: &Path) -> Result<MappedPack, Failure> {
 }
 
 /// A failure of something that reads on in the pack at `path`.
-#[cfg(feature = "engine")]
 fn reading(path: &Path, is_damage: bool, error: impl Error + Send + Sync + 'static) -> Failure {
     if is_damage { Failure::new(Kind::Damaged, format!("{}: {error}", path.display())) } else { Failure::from(error) }
 }

@@ -1,12 +1,13 @@
 //! `mempack repair`: a damaged pack made whole from others.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mempack_format::{Mended, Repair, RepairError, VerifyError, VerifyProgress};
+use mempack_format::{DiskStorage, Mended, Repair, RepairError, StorageCursor, VerifyError, VerifyProgress, WorkFolder};
 use mempack_runtime::{MappedBytes, MappedPack};
 
 use crate::failure::{Failure, Kind};
@@ -87,23 +88,24 @@ fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress,
             Failure::new(Kind::Work, format!("cannot {action} {}: {error}; the damaged pack is as it was", target.display()))
         }
     };
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut prefix = target.file_name().unwrap_or_default().to_owned();
-    prefix.push(".part-");
-    // Removed when dropped, unless it is renamed.
-    let mut beside = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder).map_err(failed("write beside"))?;
+    let interrupted = || Failure::new(Kind::Interrupted, "interrupted; the damaged pack is as it was");
+    // One process at a time writes to the target, and what it leaves behind when it is killed is no pack.
+    let folder = WorkFolder::open(Arc::new(DiskStorage), target)?;
+    let path = folder.scratch().join("mended");
+    let file = StorageCursor::new(folder.storage().create(&path).map_err(failed("write beside"))?, 0);
     progress.begin("writing", "bytes", Some(repair.bytes()));
-    let mut out = Counted { out: BufWriter::new(beside.as_file_mut()), progress, done: 0, cancel };
+    let mut out = Counted { out: BufWriter::new(file), progress, done: 0, cancel };
     let written = repair.write(&mut out).and_then(|()| io::Write::flush(&mut out));
     if cancel.load(Ordering::Relaxed) {
-        return Err(Failure::new(Kind::Interrupted, "interrupted; the damaged pack is as it was"));
+        return Err(interrupted());
     }
     written.map_err(failed("write"))?;
+    out.out.get_ref().file().sync().map_err(failed("write"))?;
     drop(out);
+    // Who could not read the damaged pack can still not.
     let permissions = fs::metadata(source).map_err(failed("copy the permissions to"))?.permissions();
-    beside.as_file().set_permissions(permissions).map_err(failed("copy the permissions to"))?;
-    beside.as_file().sync_all().map_err(failed("write"))?;
-    let mended = MappedPack::open(beside.path()).map_err(|error| Failure::new(Kind::Damaged, error))?;
+    fs::set_permissions(&path, permissions).map_err(failed("copy the permissions to"))?;
+    let mended = MappedPack::open(&path).map_err(|error| Failure::new(Kind::Damaged, error))?;
     if mended.id() != repair.id() {
         let (found, expected) = (mended.id(), repair.id());
         return Err(Failure::new(
@@ -112,7 +114,7 @@ fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress,
         ));
     }
     mended.verify(&mut watch(progress, "verifying".into(), cancel)).map_err(|error| match error {
-        VerifyError::Interrupted(_) => Failure::new(Kind::Interrupted, "interrupted; the damaged pack is as it was"),
+        VerifyError::Interrupted(_) => interrupted(),
         // Every digest fits: it was written so.
         error => {
             Failure::new(Kind::Damaged, format!("{}: what was written there was malformed from the beginning: {error}", source.display()))
@@ -120,11 +122,7 @@ fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress,
     })?;
     progress.end();
     drop(mended);
-    beside.persist(target).map_err(|error| failed("rename the mended pack to")(error.error))?;
-    if cfg!(unix) {
-        // The rename itself, too.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("write the folder of"))?;
-    }
+    folder.publish(&path)?;
     Ok(())
 }
 

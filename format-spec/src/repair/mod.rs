@@ -6,6 +6,7 @@
 //! pack's id stands for, fits.
 
 mod error;
+mod hashing;
 mod patches;
 mod recompute;
 
@@ -18,13 +19,12 @@ use crate::constants::{DIGEST_BYTES, PAGE_BYTES};
 use crate::error::Interrupted;
 use crate::header::{self, Header};
 use crate::signature::trailer;
-use crate::{Counts, Digest, LeafKind, PackId, Section, Tag, VerifyProgress, manifest};
+use crate::{Counts, LeafKind, PackId, Section, Tag, VerifyProgress, manifest};
+use hashing::{Hashing, Sink, fits};
 use patches::{Patches, Wanted};
 
 /// Where the root digest stands in the header page (SPEC 3).
 const ROOT_AT: u64 = 96;
-/// Bytes hashed between two reports of progress.
-const STEP_BYTES: usize = 1 << 20;
 
 /// What was damaged, and how it is mended. Donors are numbered in the order in which they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Contents<'_> {
     }
 
     /// Gives all bytes of the section, in order.
-    fn feed(&self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    fn feed(&self, sink: &mut Sink<'_>) -> io::Result<()> {
         match self {
             Self::Whole(bytes) => sink(bytes),
             Self::Patched(patches) => patches.feed(sink),
@@ -134,7 +134,7 @@ impl<'a> Repair<'a> {
         donors: &[&'a [u8]],
         progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
     ) -> Result<Self, RepairError> {
-        let mut hashing = Hashing { progress, done: 0, total: pack.len() as u64, unreported: 0 };
+        let mut hashing = Hashing::new(pack.len() as u64, progress);
         let mut mended = Vec::new();
         let read = |(donor, data): (usize, &&[u8])| header::read_alone(data).map_err(|source| RepairError::Donor { donor, source });
         let headers = donors.iter().enumerate().map(read).collect::<Result<Vec<Header>, _>>()?;
@@ -270,7 +270,7 @@ impl<'a> Repair<'a> {
         let wanted = Wanted::new(kind, bytes_of(pack, &section), section.length, leaves, self.contents(Tag::TEXT_INDEX), strides, hashing)?;
         let Some(wanted) = wanted else { return Ok(None) };
         let (patches, unfound) = wanted.find(donors, hashing)?;
-        if !fits(&section, hashing, &mut |sink| patches.feed(sink))? {
+        if !fits(&section, hashing, |sink| patches.feed(sink))? {
             let (first, count) = (unfound.first().copied(), unfound.len() as u64);
             return Ok(first.map(|first| Missing::Pieces { section: section.tag, kind, first, count }));
         }
@@ -293,7 +293,7 @@ impl<'a> Repair<'a> {
             }
         };
         if let Some(bytes) = computed
-            && fits(&section, hashing, &mut |sink| sink(&bytes))?
+            && fits(&section, hashing, |sink| sink(&bytes))?
         {
             self.mended.push(Mended::Recomputed { section: tag });
             self.set(index, Contents::Computed(bytes));
@@ -358,67 +358,6 @@ struct Strides {
     memory: u64,
     embedding: u64,
     counts: Counts,
-}
-
-/// What is hashed, and who hears of it.
-struct Hashing<'p> {
-    progress: &'p mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
-    done: u64,
-    total: u64,
-    unreported: u64,
-}
-
-impl Hashing<'_> {
-    fn advance(&mut self, section: Tag, bytes: u64) -> Result<(), Interrupted> {
-        self.unreported += bytes;
-        if self.unreported < STEP_BYTES as u64 {
-            return Ok(());
-        }
-        // What is damaged is hashed more than once: how often, is not known before.
-        self.done = self.done.saturating_add(std::mem::take(&mut self.unreported)).min(self.total);
-        match (self.progress)(VerifyProgress { section, done: self.done, total: self.total }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Interrupted { section }),
-        }
-    }
-
-    fn digest(&mut self, section: Tag, bytes: &[u8]) -> Result<Digest, Interrupted> {
-        let mut hasher = blake3::Hasher::new();
-        for step in bytes.chunks(STEP_BYTES) {
-            hasher.update(step);
-            self.advance(section, step.len() as u64)?;
-        }
-        Ok(hasher.finalize().into())
-    }
-}
-
-/// Takes the bytes of a section, piece after piece.
-type Sink<'s> = &'s mut dyn FnMut(&[u8]) -> io::Result<()>;
-
-/// Whether what `feed` gives is the section.
-fn fits(
-    section: &Section,
-    hashing: &mut Hashing,
-    feed: &mut dyn FnMut(Sink<'_>) -> io::Result<()>,
-) -> Result<bool, Interrupted> {
-    let mut hasher = blake3::Hasher::new();
-    let mut length = 0;
-    let mut interrupted = None;
-    let fed = feed(&mut |bytes| {
-        for step in bytes.chunks(STEP_BYTES) {
-            hasher.update(step);
-            length += step.len() as u64;
-            if let Err(ended) = hashing.advance(section.tag, step.len() as u64) {
-                interrupted = Some(ended);
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-        }
-        Ok(())
-    });
-    match interrupted {
-        Some(ended) => Err(ended),
-        None => Ok(fed.is_ok() && length == section.length && Digest::from(hasher.finalize()) == section.digest),
-    }
 }
 
 /// The donor whose header page `pack` must have had.
