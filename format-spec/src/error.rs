@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::constants::{KNOWN_REQUIRED_FEATURES, MAJOR_VERSION, MAX_MANIFEST_BYTES};
-use crate::{CodecError, Digest, Tag};
+use crate::{CodecError, Digest, LeafKind, Tag};
 
 /// Why a pack was not opened.
 #[derive(Debug, Error)]
@@ -189,14 +189,16 @@ pub enum Defect {
         /// The digest of the bytes.
         found: Digest,
     },
-    /// A memory does not fit its leaf digest.
-    #[error("the digest of memory {reference} is {found}, its leaf says {expected}")]
+    /// A memory, an embedding or a text block does not fit its leaf digest.
+    #[error("the digest of {kind} {number} is {found}, its leaf says {expected}")]
     Leaf {
-        /// Number of the reference.
-        reference: u32,
+        /// What it is.
+        kind: LeafKind,
+        /// Number of the reference, or of the block.
+        number: u64,
         /// The leaf digest.
         expected: Digest,
-        /// The digest of the record.
+        /// The digest of the bytes.
         found: Digest,
     },
     /// A field is not what it must be.

@@ -5,8 +5,9 @@
 //! crate is one reader and one writer of it, knows nothing of models, and maps no files: [`Pack`] reads from any
 //! `AsRef<[u8]>`. Whatever bytes it is given, it answers with data or with an error that names section and offset.
 //!
-//! Checks come in three strengths (SPEC 15): [`Pack::open`] costs the same for every pack, [`Pack::check_record`] is for
-//! the first touch of a memory, [`Pack::verify`] reads everything.
+//! Checks come in three strengths (SPEC 15): [`Pack::open`] costs the same for every pack; [`Pack::check_leaves`] comes
+//! before the first touch of a memory, an embedding or a text block, and [`Pack::check_record`], [`Pack::check_embedding`]
+//! and [`Pack::check_text_block`] at it; [`Pack::verify`] reads everything.
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -44,6 +45,7 @@
 //! assert_eq!(pack.id(), summary.id);
 //! assert_eq!(pack.text(0)?, "Dogs pay no tax now.");
 //! assert_eq!(pack.document(pack.origins(0)?.next().unwrap().document)?.title, "An Act");
+//! pack.check_leaves()?;
 //! pack.check_record(0)?;
 //! let mut memory = Memory::empty(shape);
 //! pack.codec()?.decode_memory(pack.record(0)?, &mut memory)?;
@@ -61,6 +63,7 @@ mod error;
 mod graph;
 mod header;
 mod identity;
+mod leaves;
 mod manifest;
 mod memory;
 mod pack;
@@ -79,6 +82,7 @@ pub use digest::Digest;
 pub use error::{Damage, Defect, ManifestError, OpenError, ReadError, VerifyError};
 pub use graph::Graph;
 pub use identity::{Difference, EmbedderIdentity, ModelIdentity};
+pub use leaves::LeafKind;
 pub use manifest::{Counts, GraphParameters, Manifest};
 pub use memory::{EMPTY_SLOT, Memory, MemoryShape};
 pub use pack::{Pack, PackId};

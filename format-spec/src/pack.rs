@@ -65,9 +65,10 @@ impl Layout {
 
 /// An open pack over the bytes of a file, wherever they lie: a mapping, a `Vec`, a slice at any alignment.
 ///
-/// Nothing is copied but the section table and the manifest. What is read later is bounds-checked; memories and codec
-/// parameters also have digests that are checked when they are read ([`Pack::check_record`], [`Pack::codec`]), and
-/// text blocks have checksums. Everything else is proved by [`Pack::verify`].
+/// Nothing is copied but the section table and the manifest. What is read later is bounds-checked. Memories, embeddings and
+/// text blocks have leaf digests ([`Pack::check_record`], [`Pack::check_embedding`], [`Pack::check_text_block`]), anchored in
+/// the pack's id by [`Pack::check_leaves`], and the codec parameters their section's. Everything else is proved by
+/// [`Pack::verify`].
 pub struct Pack<D> {
     data: D,
     id: PackId,
@@ -143,6 +144,11 @@ impl<D: AsRef<[u8]>> Pack<D> {
         self.record_bytes
     }
 
+    /// Bytes of an embedding.
+    pub(crate) fn embedding_bytes(&self) -> u64 {
+        4 * u64::from(self.manifest.embedder.dim)
+    }
+
     /// A document.
     ///
     /// # Errors
@@ -179,7 +185,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// The text of a reference. Allocates at most 1 MiB and a text block.
     ///
     /// # Errors
-    /// As [`Pack::reference`], and if a text block is damaged or the text is not UTF-8.
+    /// As [`Pack::reference`], and if a text block does not fit its leaf, is damaged, or the text is not UTF-8.
     pub fn text(&self, reference: u32) -> Result<String, ReadError> {
         let info = self.reference(reference)?;
         // Both bounded by `read_reference`: the text lies within the pack's and has at most 1 MiB.
@@ -209,15 +215,6 @@ impl<D: AsRef<[u8]>> Pack<D> {
         Ok(self.slice(&self.layout.memories, u64::from(reference) * self.record_bytes, self.record_bytes)?)
     }
 
-    /// Compares the memory record of a reference with its leaf digest (SPEC 13): to be done when it is first touched.
-    ///
-    /// # Errors
-    /// If there is no such reference, or its record or its leaf is damaged.
-    pub fn check_record(&self, reference: u32) -> Result<(), ReadError> {
-        let found = Digest::of(self.record(reference)?);
-        Ok(self.check_leaf(reference, found)?)
-    }
-
     /// The codec with its parameters, whose digest is checked. Takes memory as the section has bytes: keep it.
     ///
     /// # Errors
@@ -225,25 +222,22 @@ impl<D: AsRef<[u8]>> Pack<D> {
     pub fn codec(&self) -> Result<Codec, ReadError> {
         let section = &self.layout.codec;
         let bytes = self.contents(section)?;
-        let found = Digest::of(bytes);
-        if found != section.digest {
-            return Err(self.damage(section, 0, (0, Defect::Digest { expected: section.digest, found })).into());
-        }
+        self.check_section(section, Digest::of(bytes))?;
         Ok(Codec::parse(&self.codec, self.manifest.model.shape, bytes).map_err(|error| self.damage(section, 0, (0, error.into())))?)
     }
 
-    /// The embedding of a reference, `[dim]`, a unit vector.
+    /// The embedding of a reference, `[dim]`, a unit vector, unchecked: see [`Pack::check_embedding`].
     ///
     /// # Errors
     /// If there is no such reference.
     pub fn embedding(&self, reference: u32) -> Result<&[F32], ReadError> {
         in_range("reference", reference, self.manifest.counts.references)?;
-        let bytes = 4 * u64::from(self.manifest.embedder.dim);
+        let bytes = self.embedding_bytes();
         let row = self.slice(&self.layout.embeddings, u64::from(reference) * bytes, bytes)?;
         Ok(<[F32]>::ref_from_bytes(row).unwrap_or_default())
     }
 
-    /// All embeddings, `[references, dim]`.
+    /// All embeddings, `[references, dim]`, unchecked.
     ///
     /// # Errors
     /// Only if `D` no longer gives the bytes it gave to `open`.
@@ -291,8 +285,16 @@ impl<D: AsRef<[u8]>> Pack<D> {
         Damage { section: section.tag, offset: section.offset.saturating_add(at).saturating_add(defect.0), defect: defect.1 }
     }
 
+    /// Compares the digest of all bytes of a section with the section table.
+    pub(crate) fn check_section(&self, section: &Section, found: Digest) -> Result<(), Damage> {
+        if found == section.digest {
+            return Ok(());
+        }
+        Err(self.damage(section, 0, (0, Defect::Digest { expected: section.digest, found })))
+    }
+
     /// Entry `index` of a section of entries of `T`.
-    fn entry<T: FromBytes + KnownLayout + Immutable + Unaligned>(&self, section: &Section, index: u64) -> Result<&T, Damage> {
+    pub(crate) fn entry<T: FromBytes + KnownLayout + Immutable + Unaligned>(&self, section: &Section, index: u64) -> Result<&T, Damage> {
         let size = size_of::<T>() as u64;
         let out = || self.damage(section, 0, (0, Defect::TooLarge { field: "entry", limit: section.length / size, found: index }));
         let bytes = self.slice(section, index.checked_mul(size).ok_or_else(out)?, size)?;
@@ -337,28 +339,18 @@ impl<D: AsRef<[u8]>> Pack<D> {
             .map_err(|defect| self.damage(&self.layout.references, u64::from(reference) * REFERENCE_BYTES, defect))
     }
 
-    /// Text block number `block`, decompressed.
+    /// Text block number `block`, decompressed. What does not fit its leaf is not given to zstd.
     pub(crate) fn text_block<'i>(&self, inflater: &'i mut Inflater, block: u64) -> Result<&'i [u8], Damage> {
-        let text = &self.layout.text;
-        let (start, end) = self.span(&self.layout.text_index, block, "end of a text block", text.length)?;
-        let frame = self.slice(text, start, end - start)?;
+        let (start, frame) = self.frame(block)?;
         let rest = self.manifest.counts.text_bytes.saturating_sub(block.saturating_mul(TEXT_BLOCK_BYTES));
-        inflater.inflate(block, frame, rest.min(TEXT_BLOCK_BYTES)).map_err(|defect| self.damage(text, start, (0, defect)))
-    }
-
-    /// Compares the digest of a memory record with its leaf.
-    pub(crate) fn check_leaf(&self, reference: u32, found: Digest) -> Result<(), Damage> {
-        let expected = Digest(*self.entry::<[u8; DIGEST_BYTES as usize]>(&self.layout.leaves, reference.into())?);
-        if found == expected {
-            return Ok(());
-        }
-        let at = u64::from(reference) * self.record_bytes;
-        Err(self.damage(&self.layout.memories, at, (0, Defect::Leaf { reference, expected, found })))
+        let inflated = inflater.inflate(block, frame, rest.min(TEXT_BLOCK_BYTES));
+        inflated.map_err(|defect| self.damage(&self.layout.text, start, (0, defect)))
     }
 }
 
-fn in_range(what: &'static str, index: u32, count: u32) -> Result<(), ReadError> {
-    if index < count { Ok(()) } else { Err(ReadError::OutOfRange { what, index: index.into(), count: count.into() }) }
+pub(crate) fn in_range(what: &'static str, index: impl Into<u64>, count: impl Into<u64>) -> Result<(), ReadError> {
+    let (index, count) = (index.into(), count.into());
+    if index < count { Ok(()) } else { Err(ReadError::OutOfRange { what, index, count }) }
 }
 
 fn read_manifest(data: &[u8], section: &Section) -> Result<(Manifest, CodecSpec), OpenError> {
@@ -386,7 +378,7 @@ fn check_lengths(layout: &Layout, manifest: &Manifest, record_bytes: u64) -> Res
         (&layout.text_index, counts.blocks().checked_add(1).and_then(|entries| entries.checked_mul(8))),
         (&layout.memories, references.checked_mul(record_bytes)),
         (&layout.embeddings, (4 * references).checked_mul(manifest.embedder.dim.into())),
-        (&layout.leaves, Some(references * DIGEST_BYTES)),
+        (&layout.leaves, counts.leaves().checked_mul(DIGEST_BYTES)),
     ];
     for (section, expected) in demanded {
         if expected != Some(section.length) {

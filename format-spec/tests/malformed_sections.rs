@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Parts, exercise, put, u32_at, u64_at};
-use mempack_format::{CodecError, Damage, Defect, Digest, Pack, VerifyError};
+use mempack_format::{CodecError, Damage, Defect, LeafKind, Pack, VerifyError};
 use zstd::zstd_safe::{CCtx, CParameter};
 
 /// Where references, origins and slots stand in the golden pack.
@@ -40,15 +40,8 @@ fn refused_bytes(tag: &str, at: usize, new: &[u8], field: &str) {
 fn changed(tag: &str, at: usize, new: &[u8]) -> Parts {
     let mut parts = Parts::golden();
     put(parts.get(tag), at, new);
-    if tag == "MEMORIES" {
-        seal_leaves(&mut parts);
-    }
+    parts.seal_leaves();
     parts
-}
-
-fn seal_leaves(parts: &mut Parts) {
-    let leaves = parts.get("MEMORIES").chunks(STRIDE).flat_map(|record| Digest::of(record).0).collect();
-    *parts.get("LEAVES") = leaves;
 }
 
 /// That a defect is of a field.
@@ -167,6 +160,7 @@ fn with_frame(frame: Vec<u8>) -> Parts {
     let mut parts = Parts::golden();
     put(parts.get("TEXTINDX"), 8, &(frame.len() as u64).to_le_bytes());
     *parts.get("TEXT") = frame;
+    parts.seal_leaves();
     parts
 }
 
@@ -259,11 +253,11 @@ fn memory_records() {
         let code = SLOTS * (1 + 2 * kind) + 2 * 7;
         let mut parts = emptied(7);
         put(parts.get("MEMORIES"), at + code, &[0, 1]);
-        seal_leaves(&mut parts);
+        parts.seal_leaves();
         refused(&parts, "MEMORIES", at + code, |defect| matches!(defect, Defect::Codec(CodecError::EmptySlot { slot: 7 })));
     }
     let mut parts = emptied(7);
-    seal_leaves(&mut parts);
+    parts.seal_leaves();
     common::verify(&Pack::open(parts.assemble()).unwrap()).unwrap();
     // The four bits behind a code of twelve.
     let code = SLOTS + 2 * 5;
@@ -272,12 +266,47 @@ fn memory_records() {
 
 #[test]
 fn leaf_digests() {
-    let mut parts = Parts::golden();
-    parts.get("LEAVES")[32 * 10] ^= 1;
-    refused(&parts, "MEMORIES", STRIDE * 10, |defect| matches!(defect, Defect::Leaf { reference: 10, .. }));
-    let mut parts = Parts::golden();
-    parts.get("MEMORIES")[STRIDE * 11 + 40] ^= 1;
-    refused(&parts, "MEMORIES", STRIDE * 11, |defect| matches!(defect, Defect::Leaf { reference: 11, .. }));
+    let leaf = |wanted: LeafKind, at: u64| move |defect: &Defect| matches!(defect, Defect::Leaf { kind, number, .. } if (*kind, *number) == (wanted, at));
+    let unsealed = |tag: &str, at: usize| {
+        let mut parts = Parts::golden();
+        parts.get(tag)[at] ^= 1;
+        parts
+    };
+    refused(&unsealed("LEAVES", 32 * 10), "MEMORIES", STRIDE * 10, leaf(LeafKind::Memory, 10));
+    refused(&unsealed("LEAVES", 32 * (NODES + 9)), "EMBED", 32 * 9, leaf(LeafKind::Embedding, 9));
+    refused(&unsealed("LEAVES", 32 * 2 * NODES), "TEXT", 0, leaf(LeafKind::TextBlock, 0));
+    refused(&unsealed("MEMORIES", STRIDE * 11 + 40), "MEMORIES", STRIDE * 11, leaf(LeafKind::Memory, 11));
+    refused(&unsealed("EMBED", 32 * 13 + 8), "EMBED", 32 * 13, leaf(LeafKind::Embedding, 13));
+    refused(&unsealed("TEXT", 30), "TEXT", 0, leaf(LeafKind::TextBlock, 0));
+}
+
+#[test]
+fn leaves_are_checked_at_first_touch() {
+    // With a right section digest, as whoever changes a pack on purpose would have it; only the root is another then.
+    let damaged = |tag: &str, at: usize| {
+        let mut parts = Parts::golden();
+        parts.get(tag)[at] ^= 1;
+        Pack::open(parts.assemble()).unwrap()
+    };
+    let pack = damaged("EMBED", 32 * 13);
+    assert!(pack.check_embedding(13).unwrap_err().to_string().contains("the digest of embedding 13 is"));
+    pack.check_embedding(12).unwrap();
+    let pack = damaged("TEXT", 30);
+    for error in [pack.check_text_block(0).unwrap_err(), pack.text(7).unwrap_err()] {
+        assert!(error.to_string().contains("section TEXT") && error.to_string().contains("the digest of text block 0 is"), "{error}");
+    }
+    let pack = damaged("MEMORIES", STRIDE * 5);
+    assert!(pack.check_record(5).unwrap_err().to_string().contains("the digest of memory 5 is"));
+    for error in [pack.check_record(24), pack.check_embedding(24), pack.check_text_block(1)] {
+        assert!(error.unwrap_err().to_string().contains("does not exist"));
+    }
+    // The leaves themselves are held by the section table.
+    pack.check_leaves().unwrap();
+    let mut file = Parts::golden().assemble();
+    let leaves = *Pack::open(&file[..]).unwrap().sections().iter().find(|section| section.tag.to_string() == "LEAVES").unwrap();
+    file[leaves.offset as usize + 40] ^= 1;
+    let error = Pack::open(&file[..]).unwrap().check_leaves().unwrap_err().to_string();
+    assert!(error.contains("section LEAVES") && error.contains("the section table says"), "{error}");
 }
 
 #[test]
@@ -365,6 +394,7 @@ fn caps_on_texts() {
     }));
     *parts.get("TEXT") = frames.concat();
     *parts.get("TEXTINDX") = ends.into_iter().flat_map(u64::to_le_bytes).collect();
+    parts.seal_leaves();
     let refs = parts.get("REFS");
     let mut start = 0u64;
     for (reference, length) in [(1 << 20) + 1, (1 << 20) - 1].into_iter().chain([0u32; 22]).enumerate() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mempack_format::{Defect, EMPTY_SLOT, OpenError, ReadError, Tag};
+use mempack_format::{Defect, EMPTY_SLOT, LeafKind, OpenError, ReadError, Tag};
 use mempack_runtime::{Hit, MapError, MappedPack, MemoryCache};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -134,7 +134,7 @@ fn a_damaged_memory_is_refused_with_section_and_offset() {
         assert!(error.is_damage() && error.reference == 2, "{error}");
         let ReadError::Damaged(damage) = error.source else { panic!("{error}") };
         assert_eq!((damage.section, damage.offset), (Tag::MEMORIES, record));
-        assert!(matches!(damage.defect, Defect::Leaf { reference: 2, .. }));
+        assert!(matches!(damage.defect, Defect::Leaf { kind: LeafKind::Memory, number: 2, .. }));
     }
     assert!(cache.prefetch(&pack, &[3, 2]).is_err());
     assert_eq!(cache.get(&pack, 3).unwrap().keys[0], 3.0);

@@ -7,10 +7,10 @@ use super::{STEP_BYTES, Verifier};
 use crate::codec::Kind;
 use crate::constants::UNIT_TOLERANCE;
 use crate::error::{Damage, Defect, VerifyError};
-use crate::{Codec, CodecError, Digest, EMPTY_SLOT, ReadError, Section};
+use crate::{Codec, CodecError, Digest, EMPTY_SLOT, LeafKind, ReadError, Section};
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
-    /// Embeddings are finite and of unit length (SPEC 11).
+    /// Embeddings fit their leaves and their section's digest, are finite and of unit length (SPEC 11, 13).
     pub(super) fn embeddings(&mut self, section: &Section) -> Result<(), VerifyError> {
         let mut hasher = blake3::Hasher::new();
         let row_bytes = 4 * u64::from(self.pack.manifest().embedder.dim);
@@ -19,6 +19,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
             let at = u64::from(reference) * row_bytes;
             let bytes = self.pack.slice(section, at, row_bytes)?;
             hasher.update(bytes);
+            self.pack.check_leaf(LeafKind::Embedding, reference.into(), at, Digest::of(bytes))?;
             let row = <[F32]>::ref_from_bytes(bytes).unwrap_or_default();
             check_unit(reference, row).map_err(|defect| self.pack.damage(section, at, defect))?;
             unreported += row_bytes;
@@ -45,7 +46,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
             let at = u64::from(reference) * stride;
             let record = self.pack.slice(section, at, stride)?;
             hasher.update(record);
-            self.pack.check_leaf(reference, Digest::of(record))?;
+            self.pack.check_leaf(LeafKind::Memory, reference.into(), at, Digest::of(record))?;
             self.record(section, at, &codec, record, &mut vector)?;
             unreported += stride;
             if unreported >= STEP_BYTES {

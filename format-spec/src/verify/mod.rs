@@ -135,11 +135,7 @@ impl<'p, D: AsRef<[u8]>> Verifier<'p, D> {
     }
 
     fn check_digest(&self, section: &Section, hasher: &blake3::Hasher) -> Result<(), VerifyError> {
-        let found = Digest::from(hasher.finalize());
-        if found == section.digest {
-            return Ok(());
-        }
-        Err(self.pack.damage(section, 0, (0, Defect::Digest { expected: section.digest, found })).into())
+        Ok(self.pack.check_section(section, hasher.finalize().into())?)
     }
 
     /// A field of a section must have a value.

@@ -72,7 +72,9 @@ struct Spools {
     references: Spool,
     origins: Spool,
     embeddings: Spool,
+    /// Leaf digests of the memories; those of embeddings and text blocks follow them in the pack.
     leaves: Spool,
+    embedding_leaves: Spool,
 }
 
 impl PackWriter {
@@ -98,8 +100,9 @@ impl PackWriter {
             origins: create("origins")?,
             embeddings: create("embeddings")?,
             leaves: create("leaves")?,
+            embedding_leaves: create("embedding-leaves")?,
         };
-        let text = TextSpool::new(create("text")?, index("text-index")?)?;
+        let text = TextSpool::new(create("text")?, index("text-index")?, create("text-leaves")?)?;
         Ok(Self {
             target: target.to_path_buf(),
             shape,
@@ -230,6 +233,7 @@ impl PackWriter {
         let row: Vec<F32> = embedding.iter().map(|value| F32::new(*value)).collect();
         check_unit(reference, &row).map_err(|(_, defect)| WriteError::Malformed { what: "embedding", reference, defect })?;
         self.spools.embeddings.write(row.as_bytes())?;
+        self.spools.embedding_leaves.write(&Digest::of(row.as_bytes()).0)?;
         self.embeddings += 1;
         Ok(reference)
     }
@@ -265,11 +269,12 @@ impl PackWriter {
         let manifest = self.manifest(model, precision, embedder, generator)?;
         manifest::check(&manifest)?;
         let encoded = manifest::encode(&manifest)?;
-        let text = self.text.finish()?;
-        let Spools { pack, codec, documents, document_index, references, origins, embeddings, leaves } = self.spools;
+        let [text_blocks, text_index, text_leaves] = self.text.finish()?;
+        let Spools { pack, codec, documents, document_index, references, origins, embeddings, mut leaves, embedding_leaves } = self.spools;
+        leaves.join(embedding_leaves)?;
+        leaves.join(text_leaves)?;
         let codec = codec.ok_or(WriteError::Missing { what: "codec", remedy: "call set_codec" })?;
         let graph = self.graph.map(|(_, _, spool)| (Tag::GRAPH, spool));
-        let (text_blocks, text_index) = text;
         let spools = [
             (Tag::LEAVES, leaves),
             (Tag::EMBEDDINGS, embeddings),

@@ -1,7 +1,7 @@
 //! A section on its way into the pack: appended to a file, digested as it grows.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::{Digest, WriteError};
@@ -81,6 +81,22 @@ impl Spool {
         }
         std::fs::remove_file(&path).map_err(io_error(&path, "remove"))?;
         Ok((length, digest))
+    }
+
+    /// Appends all of `part` to the section of `self`, and deletes its file.
+    pub(super) fn join(&mut self, part: Self) -> Result<(), WriteError> {
+        let (path, mut rest) = (part.path.clone(), part.length);
+        let mut source = part.into_file()?;
+        source.seek(SeekFrom::Start(0)).map_err(io_error(&path, "seek in"))?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        while rest > 0 {
+            let wanted = usize::try_from(rest).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES);
+            let bytes = buffer.get_mut(..wanted).unwrap_or_default();
+            source.read_exact(bytes).map_err(io_error(&path, "read"))?;
+            self.write(bytes)?;
+            rest -= wanted as u64;
+        }
+        std::fs::remove_file(&path).map_err(io_error(&path, "remove"))
     }
 
     /// The file, with everything written.

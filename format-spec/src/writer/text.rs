@@ -4,6 +4,7 @@ use zstd::zstd_safe::{self, CCtx, CParameter};
 
 use super::WriteError;
 use super::spool::Spool;
+use crate::Digest;
 use crate::constants::TEXT_BLOCK_BYTES;
 
 /// zstd's level: about 50 MB/s, and within 2 % of the best level at blocks of 64 KiB.
@@ -13,6 +14,7 @@ const TEXT_LEVEL: i32 = 9;
 pub(super) struct TextSpool {
     blocks: Spool,
     index: Spool,
+    leaves: Spool,
     context: CCtx<'static>,
     /// The block that is not full yet.
     pending: Vec<u8>,
@@ -20,14 +22,14 @@ pub(super) struct TextSpool {
 }
 
 impl TextSpool {
-    pub(super) fn new(blocks: Spool, index: Spool) -> Result<Self, WriteError> {
+    pub(super) fn new(blocks: Spool, index: Spool, leaves: Spool) -> Result<Self, WriteError> {
         let mut context = CCtx::create();
         let parameters = [CParameter::CompressionLevel(TEXT_LEVEL), CParameter::ChecksumFlag(true), CParameter::ContentSizeFlag(true)];
         for parameter in parameters {
             context.set_parameter(parameter).map_err(|code| compression(&blocks, code))?;
         }
         let frame = Vec::with_capacity(zstd_safe::compress_bound(TEXT_BLOCK_BYTES as usize));
-        Ok(Self { blocks, index, context, pending: Vec::with_capacity(TEXT_BLOCK_BYTES as usize), frame })
+        Ok(Self { blocks, index, leaves, context, pending: Vec::with_capacity(TEXT_BLOCK_BYTES as usize), frame })
     }
 
     /// Appends to the text.
@@ -48,17 +50,18 @@ impl TextSpool {
         self.frame.clear();
         self.context.compress2(&mut self.frame, &self.pending).map_err(|code| compression(&self.blocks, code))?;
         self.blocks.write(&self.frame)?;
+        self.leaves.write(&Digest::of(&self.frame).0)?;
         self.index.write(&self.blocks.length().to_le_bytes())?;
         self.pending.clear();
         Ok(())
     }
 
-    /// The text blocks and their index.
-    pub(super) fn finish(mut self) -> Result<(Spool, Spool), WriteError> {
+    /// The text blocks, their index, and their leaf digests.
+    pub(super) fn finish(mut self) -> Result<[Spool; 3], WriteError> {
         if !self.pending.is_empty() {
             self.flush()?;
         }
-        Ok((self.blocks, self.index))
+        Ok([self.blocks, self.index, self.leaves])
     }
 }
 

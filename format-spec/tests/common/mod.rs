@@ -16,6 +16,7 @@ pub fn verify<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<VerifyReport, VerifyErro
 pub fn touch_everything<D: AsRef<[u8]>>(pack: &Pack<D>) {
     let counts = pack.manifest().counts;
     let _ = (pack.id(), pack.version(), pack.bytes(), pack.sections(), pack.codec_spec(), pack.record_bytes(), pack.embeddings().is_ok());
+    let _ = (pack.check_leaves(), pack.check_text_block(u64::MAX));
     for document in (0..counts.documents.min(64)).chain([counts.documents, u32::MAX]) {
         let _ = pack.document(document);
     }
@@ -28,7 +29,7 @@ pub fn touch_everything<D: AsRef<[u8]>>(pack: &Pack<D>) {
         if reference % 8 == 3 {
             let _ = pack.text(reference);
         }
-        let _ = pack.check_record(reference);
+        let _ = (pack.check_record(reference), pack.check_embedding(reference), pack.check_text_block(reference.into()));
         let _ = pack.embedding(reference);
         if let (Ok(codec), Ok(record)) = (&codec, pack.record(reference)) {
             let _ = codec.decode_memory(record, &mut mempack_format::Memory::empty(codec.shape()));
@@ -109,6 +110,24 @@ impl Parts {
 
     pub fn get(&mut self, tag: &str) -> &mut Vec<u8> {
         &mut self.0.iter_mut().find(|part| part.tag == padded(tag)).unwrap().bytes
+    }
+
+    /// SPEC 13: makes the leaf digests right again, of the golden pack's records of 80 bytes, rows of 32 bytes, and frames
+    /// wherever the index puts them; a frame that is put out of the section keeps its leaf.
+    pub fn seal_leaves(&mut self) {
+        let mut leaves: Vec<u8> = self.get("MEMORIES").chunks(80).flat_map(|record| Digest::of(record).0).collect();
+        leaves.extend(self.get("EMBED").chunks(32).flat_map(|row| Digest::of(row).0));
+        let index: Vec<usize> = self.get("TEXTINDX").chunks(8).map(|entry| u64_at(entry, 0) as usize).collect();
+        let (before, text) = (leaves.len(), self.get("TEXT").clone());
+        let old = self.get("LEAVES").clone();
+        for (block, span) in index.windows(2).enumerate() {
+            let at = before + 32 * block;
+            match text.get(span[0]..span[1].max(span[0])) {
+                Some(frame) => leaves.extend(Digest::of(frame).0),
+                None => leaves.extend(&old[at..at + 32]),
+            }
+        }
+        *self.get("LEAVES") = leaves;
     }
 
     pub fn index(&self, tag: &str) -> usize {

@@ -1,0 +1,114 @@
+//! Leaf digests (SPEC 13): one for every memory record, embedding and text frame.
+
+use std::fmt;
+
+use crate::constants::DIGEST_BYTES;
+use crate::error::{Damage, Defect};
+use crate::pack::in_range;
+use crate::{Counts, Digest, Pack, ReadError};
+
+/// What has a leaf digest, in the order in which the section `LEAVES` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LeafKind {
+    /// The memory record of a reference.
+    Memory,
+    /// The embedding of a reference.
+    Embedding,
+    /// The compressed frame of a text block.
+    TextBlock,
+}
+
+impl fmt::Display for LeafKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Memory => "memory",
+            Self::Embedding => "embedding",
+            Self::TextBlock => "text block",
+        })
+    }
+}
+
+impl Counts {
+    /// Leaf digests of a pack; saturating, as counts may be hostile.
+    pub(crate) fn leaves(&self) -> u64 {
+        self.blocks().saturating_add(2 * u64::from(self.references))
+    }
+}
+
+impl<D: AsRef<[u8]>> Pack<D> {
+    /// Compares the section of leaf digests with its digest in the section table: to be done once before the first leaf is
+    /// trusted, so that whatever fits its leaf is what the pack's id stands for. Reads 32 bytes of every leaf.
+    ///
+    /// # Errors
+    /// If the section is damaged.
+    pub fn check_leaves(&self) -> Result<(), ReadError> {
+        let section = &self.layout().leaves;
+        Ok(self.check_section(section, Digest::of(self.contents(section)?))?)
+    }
+
+    /// Compares the memory record of a reference with its leaf digest (SPEC 13): to be done when it is first touched.
+    ///
+    /// # Errors
+    /// If there is no such reference, or its record or its leaf is damaged.
+    pub fn check_record(&self, reference: u32) -> Result<(), ReadError> {
+        let found = Digest::of(self.record(reference)?);
+        Ok(self.check_leaf(LeafKind::Memory, reference.into(), u64::from(reference) * self.record_bytes(), found)?)
+    }
+
+    /// Compares the embedding of a reference with its leaf digest (SPEC 13): to be done when it is first touched.
+    ///
+    /// # Errors
+    /// If there is no such reference, or its embedding or its leaf is damaged.
+    pub fn check_embedding(&self, reference: u32) -> Result<(), ReadError> {
+        in_range("reference", reference, self.manifest().counts.references)?;
+        let stride = self.embedding_bytes();
+        let at = u64::from(reference) * stride;
+        let found = Digest::of(self.slice(&self.layout().embeddings, at, stride)?);
+        Ok(self.check_leaf(LeafKind::Embedding, reference.into(), at, found)?)
+    }
+
+    /// Compares the frame of a text block with its leaf digest (SPEC 13). [`Pack::text`] does so by itself.
+    ///
+    /// # Errors
+    /// If there is no such block, or its place in the index, its frame or its leaf is damaged.
+    pub fn check_text_block(&self, block: u64) -> Result<(), ReadError> {
+        in_range("text block", block, self.manifest().counts.blocks())?;
+        self.frame(block)?;
+        Ok(())
+    }
+
+    /// The compressed frame of a text block, checked against its leaf, and where it begins in the section.
+    pub(crate) fn frame(&self, block: u64) -> Result<(u64, &[u8]), Damage> {
+        let text = &self.layout().text;
+        let (start, end) = self.span(&self.layout().text_index, block, "end of a text block", text.length)?;
+        let frame = self.slice(text, start, end - start)?;
+        self.check_leaf(LeafKind::TextBlock, block, start, Digest::of(frame))?;
+        Ok((start, frame))
+    }
+
+    /// The leaf digest of something, whether or not it is right.
+    pub(crate) fn leaf(&self, kind: LeafKind, number: u64) -> Result<Digest, Damage> {
+        let references = u64::from(self.manifest().counts.references);
+        let before = match kind {
+            LeafKind::Memory => 0,
+            LeafKind::Embedding => references,
+            LeafKind::TextBlock => 2 * references,
+        };
+        Ok(Digest(*self.entry::<[u8; DIGEST_BYTES as usize]>(&self.layout().leaves, before.saturating_add(number))?))
+    }
+
+    /// Compares a digest with a leaf; `at` is where the bytes begin in their section.
+    pub(crate) fn check_leaf(&self, kind: LeafKind, number: u64, at: u64, found: Digest) -> Result<(), Damage> {
+        let expected = self.leaf(kind, number)?;
+        if found == expected {
+            return Ok(());
+        }
+        let layout = self.layout();
+        let section = match kind {
+            LeafKind::Memory => &layout.memories,
+            LeafKind::Embedding => &layout.embeddings,
+            LeafKind::TextBlock => &layout.text,
+        };
+        Err(self.damage(section, at, (0, Defect::Leaf { kind, number, expected, found })))
+    }
+}
