@@ -88,5 +88,5 @@ pub use memory::{EMPTY_SLOT, Memory, MemoryShape};
 pub use pack::{Pack, PackId};
 pub use records::{Document, Origin, ReferenceInfo};
 pub use tag::{Section, Tag};
-pub use verify::{VERIFY_MEMORY_BYTES, VerifyProgress, VerifyReport};
+pub use verify::{VERIFY_KEY_BYTES, VERIFY_MEMORY_BYTES, VerifyProgress, VerifyReport};
 pub use writer::{GraphSource, PackSummary, PackWriter, WRITER_MEMORY_BYTES, WriteError};

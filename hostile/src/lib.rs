@@ -17,6 +17,6 @@ mod random;
 pub mod script;
 pub mod seeds;
 
-pub use parts::{Part, Parts, frame, padded, put, seal, seal_root, u32_at, u64_at};
+pub use parts::{Part, Parts, frame, frame_without_size, padded, put, seal, seal_root, u32_at, u64_at};
 pub use plan::Plan;
 pub use random::Random;

@@ -50,8 +50,19 @@ pub fn seal(file: &mut [u8]) {
 
 /// A text block's frame (SPEC 8), with its checksum or without.
 pub fn frame(text: &[u8], checksum: bool) -> Vec<u8> {
+    compress(text, &[CParameter::ChecksumFlag(checksum)])
+}
+
+/// A frame that does not say how much text it holds.
+pub fn frame_without_size(text: &[u8]) -> Vec<u8> {
+    compress(text, &[CParameter::ChecksumFlag(true), CParameter::ContentSizeFlag(false)])
+}
+
+fn compress(text: &[u8], parameters: &[CParameter]) -> Vec<u8> {
     let mut context = CCtx::create();
-    context.set_parameter(CParameter::ChecksumFlag(checksum)).expect("zstd knows the flag");
+    for parameter in parameters {
+        context.set_parameter(*parameter).expect("zstd knows the parameter");
+    }
     let mut frame = Vec::with_capacity(zstd::zstd_safe::compress_bound(text.len()));
     context.compress2(&mut frame, text).expect("there is room");
     frame

@@ -80,8 +80,13 @@ fn table(corpus: &mut Corpus) {
     corpus.open("a tag in small letters", Error("SectionName", "65"), corpus.header(at, b"embed   "));
     corpus.open("a tag with a space within", Error("SectionName", "45, 4d, 20"), corpus.header(at, b"EM BED  "));
     corpus.open("a tag of zero bytes", Error("SectionName", "[00, 00"), corpus.header(at, &[0; 8]));
-    let (one, other) = (file[at..at + 64].to_vec(), file[at + 64..at + 128].to_vec());
-    corpus.open("entries in another order than sections", Error("Header", "section offset is"), corpus.header(at, &[other, one].concat()));
+    let last = corpus.whole.entry("CODEC");
+    let (one, other) = (file[last..last + 64].to_vec(), file[last + 64..last + 128].to_vec());
+    corpus.open(
+        "entries in another order than sections",
+        Error("Header", "section offset is"),
+        corpus.header(last, &[other, one].concat()),
+    );
 }
 
 fn sections(corpus: &mut Corpus) {

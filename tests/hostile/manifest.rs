@@ -36,19 +36,29 @@ fn wire_form(corpus: &mut Corpus) {
     let long = |marker: u8, value: u64, bytes: usize| [&[marker], &value.to_le_bytes()[..bytes]].concat();
     refused(corpus, "an int of 3 bytes that needs 1", Error(NOT_CANONICAL, "canonical form"), &[("model.layers", long(251, 4, 2))]);
     refused(corpus, "an int of 5 bytes that needs 1", Error(NOT_CANONICAL, "canonical form"), &[("embedder.dim", long(252, 6, 4))]);
-    refused(corpus, "an int of 9 bytes that needs 5", Error(NOT_CANONICAL, "canonical form"), &[("counts.text_bytes", long(253, fields(corpus).int("counts.text_bytes"), 8))]);
+    refused(
+        corpus,
+        "an int of 9 bytes that needs 5",
+        Error(NOT_CANONICAL, "canonical form"),
+        &[("counts.text_bytes", long(253, fields(corpus).int("counts.text_bytes"), 8))],
+    );
     refused(corpus, "an int that begins with 254", Error(DECODE, "cannot be decoded"), &[("model.layers", vec![254; 17])]);
     refused(corpus, "an int that begins with 255", Error(DECODE, "cannot be decoded"), &[("model.layers", vec![255])]);
     refused(corpus, "an int beyond its field", Error(DECODE, "cannot be decoded"), &[("model.query_heads", int(1 << 32))]);
     refused(corpus, "an option that is 2", Error(DECODE, "cannot be decoded"), &[("model.adapter", vec![2])]);
     refused(corpus, "a string that is not UTF-8", Error(DECODE, "cannot be decoded"), &[("model.name", vec![2, 0xC3, 0x28])]);
     refused(corpus, "a string of 2^62 bytes", Error(DECODE, "cannot be decoded"), &[("generator", int(1 << 62))]);
-    refused(corpus, "a string beyond the section", Error(DECODE, "cannot be decoded"), &[("codec", [int(5000), b"PQ3x3".to_vec()].concat())]);
+    refused(
+        corpus,
+        "a string beyond the section",
+        Error(DECODE, "cannot be decoded"),
+        &[("codec", [int(5000), b"PQ3x3".to_vec()].concat())],
+    );
     refused(corpus, "a list of 2^60 numbers", Error(DECODE, "cannot be decoded"), &[("model.prefix_ids", int(1 << 60))]);
     refused(corpus, "a list longer than its section", Error(DECODE, "cannot be decoded"), &[("model.prefix_ids", int(3000))]);
     let file = edited(&corpus.whole, "MANIFEST", |manifest| manifest.push(0)).assemble();
     corpus.open("a byte behind the manifest", Error(NOT_CANONICAL, "canonical form"), file);
-    let file = edited(&corpus.whole, "MANIFEST", |manifest| drop(manifest.pop())).assemble();
+    let file = edited(&corpus.whole, "MANIFEST", |manifest| manifest.truncate(manifest.len() - 1)).assemble();
     corpus.open("a manifest cut short", Error(DECODE, "cannot be decoded"), file);
     let file = edited(&corpus.whole, "MANIFEST", Vec::clear).assemble();
     corpus.open("an empty manifest", Error(DECODE, "cannot be decoded"), file);
@@ -77,7 +87,13 @@ fn bounds_of_the_shape(corpus: &mut Corpus) {
     }
     refused(corpus, "no query heads", Error("Manifest/Field", "query heads is 0"), &[("model.query_heads", int(0))]);
     refused(corpus, "4098 query heads", Error("Manifest/Field", "query heads is 4098"), &[("model.query_heads", int(4098))]);
-    let huge = [("model.shape.layers", int(4096)), ("model.shape.heads", int(4096)), ("model.layers", int(4096)), ("model.first_memory_layer", int(0)), ("model.query_heads", int(4096))];
+    let huge = [
+        ("model.shape.layers", int(4096)),
+        ("model.shape.heads", int(4096)),
+        ("model.layers", int(4096)),
+        ("model.first_memory_layer", int(0)),
+        ("model.query_heads", int(4096)),
+    ];
     refused(corpus, "a memory of 2^28 floats and more", Error("Manifest/Field", "floats of a memory's keys is 402653184"), &huge);
 }
 

@@ -56,7 +56,11 @@ fn document_records(corpus: &mut Corpus) {
     let moved = |by: i64| {
         let mut parts = corpus.whole.clone();
         let documents = parts.edit("DOCS");
-        if by > 0 { documents.insert(first, 0) } else { drop(documents.splice(first - 4..first, [])) }
+        if by > 0 {
+            documents.insert(first, 0)
+        } else {
+            drop(documents.splice(first - 4..first, []))
+        }
         for entry in parts.edit("DOCINDEX").as_chunks_mut::<8>().0.iter_mut().skip(1) {
             *entry = u64::from_le_bytes(*entry).wrapping_add_signed(by).to_le_bytes();
         }
@@ -155,7 +159,7 @@ fn fields_of_references(corpus: &mut Corpus) {
     corpus.verify("a reserved byte of a reference", Error("REFS/Value", "reserved bytes of a reference"), &parts);
     let key = corpus.whole.get("REFS")[record(3, 0)..record(3, 32)].to_vec();
     let parts = corpus.with("REFS", record(20, 0), &key);
-    corpus.verify("a key twice", Error("REFS/Repeated", "listed twice"), &parts);
+    corpus.verify("a key twice", Error("REFS/RepeatedKey", "reference 20 has the key of reference 3"), &parts);
 }
 
 fn origins(corpus: &mut Corpus) {

@@ -3,9 +3,11 @@
 //! Whatever the pack's size, verification holds at most [`VERIFY_MEMORY_BYTES`] and the codec's tables.
 
 mod graph;
+mod keys;
 mod memories;
 mod tables;
 
+pub use keys::VERIFY_KEY_BYTES;
 pub(crate) use memories::{check_positions, check_unit};
 
 use std::ops::ControlFlow;
@@ -15,7 +17,8 @@ use crate::{Counts, Digest, OpenError, Pack, PackId, Section, Tag, header};
 
 /// Bytes hashed between two reports of progress.
 const STEP_BYTES: u64 = 1 << 20;
-/// Most memory that [`Pack::verify`] takes, beside the codec's tables (at most 1 GiB, and no more than their section has).
+/// Most memory that [`Pack::verify`] takes, beside the codec's tables (at most 1 GiB, and no more than their section has) and 16 bytes a
+/// reference (at most [`VERIFY_KEY_BYTES`]) to find keys that are there twice.
 pub const VERIFY_MEMORY_BYTES: usize = 4 << 20;
 
 /// How far a verification has come.
@@ -60,6 +63,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
         verifier.digest(&layout.leaves)?;
         verifier.digest(&layout.text_index)?;
         verifier.references(&layout)?;
+        keys::repeated(self, &mut |damage| Err(VerifyError::from(damage)))?;
         verifier.origins(&layout)?;
         verifier.documents(&layout)?;
         verifier.text(&layout)?;
