@@ -11,10 +11,9 @@ pub enum Kind {
     Work = 1,
     /// The command line asks for something that cannot be.
     Usage = 2,
-    /// The pack is damaged.
+    /// The pack is damaged, or a trusted key's signature is wrong.
     Damaged = 3,
-    /// The pack and the model, or the pack and the embedder, do not match.
-    #[cfg_attr(not(feature = "engine"), allow(dead_code))]
+    /// The pack and the model, or the pack and the embedder, do not match; or no trusted key signed the pack.
     Mismatch = 4,
     /// Stopped by the user.
     Interrupted = 130,
@@ -31,6 +30,11 @@ impl Failure {
     /// A failure of a given kind.
     pub fn new(kind: Kind, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { kind, error: error.into() }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Print the error with its causes on standard error, and give the exit code.

@@ -17,7 +17,8 @@ use clap::{Parser, Subcommand};
 
 /// Compile reference corpora into memory packs, and decode language models with them.
 ///
-/// Exit codes: 0 done; 1 the work failed; 2 usage; 3 the pack is damaged; 4 the pack and the model do not match; 130 interrupted.
+/// Exit codes: 0 done; 1 the work failed; 2 usage; 3 the pack is damaged, or a signature is wrong; 4 the pack and the model do not match,
+/// or no trusted key signed the pack; 130 interrupted.
 #[derive(Parser)]
 #[command(name = "mempack", version, propagate_version = true)]
 struct Cli {
@@ -37,6 +38,10 @@ enum Command {
     Inspect(cmd::inspect::Args),
     /// Check every byte of a pack
     Verify(cmd::verify::Args),
+    /// Make a pair of keys to sign packs with
+    Keygen(cmd::keygen::Args),
+    /// Put a signature behind a pack
+    Sign(cmd::sign::Args),
     /// Find the references nearest to a query
     #[cfg(feature = "engine")]
     Search(cmd::search::Args),
@@ -66,6 +71,8 @@ fn main() -> ExitCode {
         Command::Build(args) => cmd::build::run(args),
         Command::Inspect(args) => cmd::inspect::run(args),
         Command::Verify(args) => cmd::verify::run(args),
+        Command::Keygen(args) => cmd::keygen::run(args),
+        Command::Sign(args) => cmd::sign::run(args),
         #[cfg(feature = "engine")]
         Command::Search(args) => cmd::search::run(args),
         #[cfg(feature = "engine")]

@@ -53,3 +53,12 @@ pub const MAX_GRAPH_LEVEL: u32 = 31;
 pub const NO_NODE: u32 = u32::MAX;
 /// Size of a digest (SPEC 4, 13).
 pub const DIGEST_BYTES: u64 = 32;
+
+/// First bytes of the trailer of signatures (SPEC 17).
+pub const TRAILER_MAGIC: [u8; 8] = *b"\x89MPKSIG\n";
+/// Size of what stands before the first signature of a trailer (SPEC 17).
+pub const TRAILER_HEADER_BYTES: u64 = 16;
+/// Size of a signature with its public key (SPEC 17).
+pub const SIGNATURE_BYTES: u64 = 96;
+/// Most signatures of a pack (SPEC 17).
+pub const MAX_SIGNATURES: u32 = 64;

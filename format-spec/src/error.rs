@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::constants::{KNOWN_REQUIRED_FEATURES, MAJOR_VERSION, MAX_MANIFEST_BYTES};
-use crate::{CodecError, Digest, LeafKind, Tag};
+use crate::{CodecError, Digest, LeafKind, Tag, TrailerError};
 
 /// Why a pack was not opened.
 #[derive(Debug, Error)]
@@ -23,8 +23,8 @@ pub enum OpenError {
         /// Bytes it has.
         found: u64,
     },
-    /// There is something behind the end.
-    #[error("the pack has {found} bytes where its header says {expected}; copy or build it again")]
+    /// There is something behind the end that is no trailer of signatures.
+    #[error("the file has {found} bytes, its header says {expected}, and no signatures begin there; copy or build it again")]
     TooLong {
         /// Bytes the file must have.
         expected: u64,
@@ -40,6 +40,14 @@ pub enum OpenError {
         found: u16,
         /// The major version read here.
         supported: u16,
+    },
+    /// What stands behind the pack begins as its signatures, and is not written as they must be.
+    #[error("the signatures behind the pack are malformed at byte {offset}: {source}; copy the pack again, or sign it again")]
+    Signatures {
+        /// The byte, from the beginning of the file.
+        offset: u64,
+        /// What is wrong there.
+        source: TrailerError,
     },
     /// Required features that this crate does not know.
     #[error(
@@ -338,9 +346,14 @@ pub enum VerifyError {
     #[error(transparent)]
     Damaged(#[from] Damage),
     /// The caller ended the verification.
-    #[error("verification was interrupted at section {section}; run it again")]
-    Interrupted {
-        /// The section under way.
-        section: Tag,
-    },
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// The caller ended a verification or a repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("interrupted at section {section}; run it again")]
+pub struct Interrupted {
+    /// The section under way.
+    pub section: Tag,
 }

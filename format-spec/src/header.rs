@@ -6,6 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::constants::{
     ENTRY_BYTES, HEADER_BYTES, KNOWN_REQUIRED_FEATURES, MAGIC, MAJOR_VERSION, MAX_SECTIONS, MINOR_VERSION, PAGE_BYTES, SECTION_REQUIRED,
 };
+use crate::signature::{Signature, trailer};
 use crate::{Digest, OpenError, Section, Tag};
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -52,7 +53,10 @@ const AT_ROOT: usize = 96;
 pub(crate) struct Header {
     pub(crate) id: Digest,
     pub(crate) minor: u16,
+    /// Bytes of the pack; behind them only signatures may stand.
+    pub(crate) length: u64,
     pub(crate) sections: Vec<Section>,
+    pub(crate) signatures: Vec<Signature>,
 }
 
 /// `offset` rounded up to a page; `None` on overflow.
@@ -69,9 +73,43 @@ fn root_of(page: &RawPage) -> Digest {
     hasher.finalize().into()
 }
 
-/// Reads the header page of `data`, the whole file.
+/// Reads the header page of `data`, the whole file, and the signatures behind the pack.
 pub(crate) fn read(data: &[u8]) -> Result<Header, OpenError> {
-    let found = data.len() as u64;
+    // No longer than the data: `read_with` asks for what is behind the pack only if there is something.
+    let behind = |length: u64| trailer::read(length, data.get(length as usize..).unwrap_or_default());
+    read_with(data, data.len() as u64, behind)
+}
+
+/// Reads the header page of `data`, whatever the file's length is and whatever stands behind the pack.
+pub(crate) fn read_alone(data: &[u8]) -> Result<Header, OpenError> {
+    read_with(data, u64::MAX, |_| Ok(Vec::new()))
+}
+
+/// Reads the header page from `start`, the beginning of a file of `found` bytes; if the file is longer than the pack,
+/// `behind` gives the signatures that stand behind so many bytes.
+pub(crate) fn read_with<E: From<OpenError>>(
+    start: &[u8],
+    found: u64,
+    behind: impl FnOnce(u64) -> Result<Vec<Signature>, E>,
+) -> Result<Header, E> {
+    let (page, id) = read_page(start, found)?;
+    let header = &page.header;
+    let length = header.file_length.get();
+    let signatures = if found > length { behind(length)? } else { Vec::new() };
+    let unknown = header.required_features.get() & !KNOWN_REQUIRED_FEATURES;
+    if unknown != 0 {
+        return Err(OpenError::UnknownFeatures { unknown }.into());
+    }
+    if let Some((at, byte)) = header.reserved.iter().enumerate().find(|(_, byte)| **byte != 0) {
+        let (offset, found) = (AT_RESERVED + at as u64, u64::from(*byte));
+        return Err(OpenError::Header { offset, field: "reserved", expected: 0, found }.into());
+    }
+    let sections = read_table(page, length)?;
+    Ok(Header { id, minor: header.minor.get(), length, sections, signatures })
+}
+
+/// The header page of a file that is one of this version and at least as long as its pack; and the pack's id.
+fn read_page(data: &[u8], found: u64) -> Result<(&RawPage, Digest), OpenError> {
     let start = data.get(..MAGIC.len()).unwrap_or(data);
     // A file that ends within the magic is a truncated pack if it has at least the first letters.
     if !start.starts_with(&MAGIC) && (start.len() < 4 || !MAGIC.starts_with(start)) {
@@ -94,18 +132,7 @@ pub(crate) fn read(data: &[u8]) -> Result<Header, OpenError> {
     if found < expected {
         return Err(OpenError::Truncated { expected, found });
     }
-    if found > expected {
-        return Err(OpenError::TooLong { expected, found });
-    }
-    let unknown = header.required_features.get() & !KNOWN_REQUIRED_FEATURES;
-    if unknown != 0 {
-        return Err(OpenError::UnknownFeatures { unknown });
-    }
-    if let Some((at, byte)) = header.reserved.iter().enumerate().find(|(_, byte)| **byte != 0) {
-        return Err(OpenError::Header { offset: AT_RESERVED + at as u64, field: "reserved", expected: 0, found: u64::from(*byte) });
-    }
-    let sections = read_table(page, expected)?;
-    Ok(Header { id, minor: header.minor.get(), sections })
+    Ok((page, id))
 }
 
 fn read_table(page: &RawPage, file_length: u64) -> Result<Vec<Section>, OpenError> {

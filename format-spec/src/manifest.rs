@@ -62,7 +62,7 @@ pub struct GraphParameters {
 
 impl Counts {
     /// Text blocks: the text's bytes, divided by the block's, rounded up.
-    pub(crate) fn blocks(&self) -> u64 {
+    pub fn text_blocks(&self) -> u64 {
         self.text_bytes.div_ceil(TEXT_BLOCK_BYTES)
     }
 }

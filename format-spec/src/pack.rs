@@ -11,8 +11,8 @@ use crate::error::{Damage, Defect};
 use crate::records::{RawOrigin, RawReference};
 use crate::text::Inflater;
 use crate::{
-    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, OpenError, Origin, ReadError, ReferenceInfo, Section, Tag, header,
-    manifest,
+    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, OpenError, Origin, ReadError, ReferenceInfo, Section, Signature,
+    Tag, header, manifest,
 };
 
 /// A pack's id: the root digest over its header and, through the section table, over every section (SPEC 4).
@@ -76,7 +76,10 @@ pub struct Pack<D> {
     manifest: Manifest,
     codec: CodecSpec,
     record_bytes: u64,
+    /// Bytes of the pack; what the file has beyond are signatures.
+    length: u64,
     sections: Vec<Section>,
+    signatures: Vec<Signature>,
     layout: Layout,
 }
 
@@ -105,8 +108,8 @@ impl<D: AsRef<[u8]>> Pack<D> {
         let malformed = |source| OpenError::Manifest { offset: layout.manifest.offset, source };
         let record_bytes = manifest::record_bytes(&codec, manifest.model.shape).map_err(malformed)?;
         check_lengths(&layout, &manifest, record_bytes)?;
-        let (id, minor, sections) = (PackId(header.id), header.minor, header.sections);
-        Ok(Self { data, id, minor, manifest, codec, record_bytes, sections, layout })
+        let header::Header { id, minor, length, sections, signatures } = header;
+        Ok(Self { data, id: PackId(id), minor, manifest, codec, record_bytes, length, sections, signatures, layout })
     }
 
     /// The pack's id.
@@ -119,9 +122,14 @@ impl<D: AsRef<[u8]>> Pack<D> {
         (crate::MAJOR_VERSION, self.minor)
     }
 
-    /// Bytes of the pack.
+    /// Bytes of the pack, without the signatures behind it.
     pub fn bytes(&self) -> u64 {
-        self.data.as_ref().len() as u64
+        self.length
+    }
+
+    /// The signatures behind the pack, in the order of their keys; unchecked: see [`Signature::check`] and [`Pack::signed_by`].
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
     }
 
     /// What the pack is, what it depends on, and how many there are of everything.
@@ -342,6 +350,11 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// Text block number `block`, decompressed. What does not fit its leaf is not given to zstd.
     pub(crate) fn text_block<'i>(&self, inflater: &'i mut Inflater, block: u64) -> Result<&'i [u8], Damage> {
         let (start, frame) = self.frame(block)?;
+        self.inflate(inflater, block, start, frame)
+    }
+
+    /// Text block number `block` from its frame, which begins at byte `start` of the text.
+    pub(crate) fn inflate<'i>(&self, inflater: &'i mut Inflater, block: u64, start: u64, frame: &[u8]) -> Result<&'i [u8], Damage> {
         let rest = self.manifest.counts.text_bytes.saturating_sub(block.saturating_mul(TEXT_BLOCK_BYTES));
         let inflated = inflater.inflate(block, frame, rest.min(TEXT_BLOCK_BYTES));
         inflated.map_err(|defect| self.damage(&self.layout.text, start, (0, defect)))
@@ -375,7 +388,7 @@ fn check_lengths(layout: &Layout, manifest: &Manifest, record_bytes: u64) -> Res
         (&layout.document_index, Some((u64::from(counts.documents) + 1) * 8)),
         (&layout.references, Some(references * REFERENCE_BYTES)),
         (&layout.origins, counts.origins.checked_mul(ORIGIN_BYTES)),
-        (&layout.text_index, counts.blocks().checked_add(1).and_then(|entries| entries.checked_mul(8))),
+        (&layout.text_index, counts.text_blocks().checked_add(1).and_then(|entries| entries.checked_mul(8))),
         (&layout.memories, references.checked_mul(record_bytes)),
         (&layout.embeddings, (4 * references).checked_mul(manifest.embedder.dim.into())),
         (&layout.leaves, counts.leaves().checked_mul(DIGEST_BYTES)),

@@ -54,9 +54,14 @@ fn code() -> BTreeMap<String, String> {
         MAX_GRAPH_LEVEL,
         NO_NODE,
         DIGEST_BYTES,
+        TRAILER_HEADER_BYTES,
+        SIGNATURE_BYTES,
+        MAX_SIGNATURES,
     ];
-    let magic: Vec<String> = format::MAGIC.iter().map(|byte| format!("{byte:02x}")).collect();
-    constants.insert("MAGIC".into(), magic.join(" "));
+    for (name, magic) in [("MAGIC", format::MAGIC), ("TRAILER_MAGIC", format::TRAILER_MAGIC)] {
+        let digits: Vec<String> = magic.iter().map(|byte| format!("{byte:02x}")).collect();
+        constants.insert(name.into(), digits.join(" "));
+    }
     // Floats are shown with no more digits than they need; this one is a power of two, an integer.
     constants.insert("MAX_TABLE_VALUE".into(), (format::MAX_TABLE_VALUE as u128).to_string());
     constants

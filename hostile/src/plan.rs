@@ -44,7 +44,7 @@ impl Plan {
     /// What a real pack is like: 5 MB.
     pub fn large() -> Self {
         let shape = MemoryShape { layers: 2, heads: 2, tokens: 8, head_dim: 16 };
-        Self { references: 1500, documents: 200, shape, codec: CodecSpec::Bf16, dim: 64, m: 8, text_bytes: 700 }
+        Self { references: 1750, documents: 200, shape, codec: CodecSpec::Bf16, dim: 64, m: 8, text_bytes: 700 }
     }
 
     /// Writes the pack.

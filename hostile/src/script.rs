@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
 fn changed(base: &Parts, changes: &[u8]) -> Vec<u8> {
     let mut parts = base.clone();
     let mut reader = Reader(changes);
-    let (mut header, mut leaves, mut cut) = (Vec::new(), true, None);
+    let (mut header, mut behind, mut leaves, mut cut) = (Vec::new(), Vec::new(), true, None);
     for _ in 0..MOST_CHANGES {
         if reader.0.is_empty() {
             break;
@@ -75,6 +75,7 @@ fn changed(base: &Parts, changes: &[u8]) -> Vec<u8> {
             0 => header.push((reader.place(4095), reader.take(8))),
             1 => leaves = false,
             2 => cut = Some(reader.place(1 << 20)),
+            3 if reader.0.first().is_some_and(|byte| *byte >= 0xC0) => behind = trailer(&mut reader),
             3 => change_table(&mut parts, &mut reader),
             4 | 5 => change_text(&mut parts, &mut reader),
             6..=9 => set_number(&mut parts, &mut reader),
@@ -89,8 +90,26 @@ fn changed(base: &Parts, changes: &[u8]) -> Vec<u8> {
         put(&mut file, at, &bytes[..bytes.len().min(4096 - at)]);
     }
     seal_root(&mut file);
+    file.extend(behind);
     file.truncate(cut.unwrap_or(usize::MAX));
     file
+}
+
+/// Something behind the pack that begins as signatures do: the count that fits, or another, and entries of any bytes.
+fn trailer(reader: &mut Reader<'_>) -> Vec<u8> {
+    let entries = reader.byte() % 4;
+    let count = if reader.byte() % 4 == 0 { reader.number(4) as u32 } else { entries as u32 };
+    let mut bytes = vec![0x89, 0x4d, 0x50, 0x4b, 0x53, 0x49, 0x47, 0x0a];
+    bytes.extend(count.to_le_bytes());
+    bytes.extend([0; 4]);
+    for entry in 0..entries {
+        let mut entry = vec![entry as u8; 96];
+        let given = reader.take(8);
+        entry[..given.len()].copy_from_slice(given);
+        bytes.extend(entry);
+    }
+    bytes.extend(reader.take(reader.0.first().map_or(0, |byte| usize::from(*byte % 2))));
+    bytes
 }
 
 /// Some bytes of a section: others, more, or fewer.

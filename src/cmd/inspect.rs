@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mempack_format::{Manifest, ModelIdentity};
+use mempack_format::{Manifest, ModelIdentity, Signature};
 use mempack_runtime::MappedPack;
 use serde_json::{Value, json};
 
@@ -59,6 +59,9 @@ fn json(pack: &MappedPack) -> Value {
         "embedder": {"name": embedder.name, "digest": embedder.digest.to_string(), "dim": embedder.dim, "metric": embedder.metric,
                      "max_tokens": embedder.max_tokens},
         "graph": graph.map(|g| json!({"m": g.m, "ef_construction": g.ef_construction})),
+        "signatures": pack.signatures().iter().map(|signature| json!({
+            "key": signature.key_id().to_string(), "right": signature.check(pack.id()).is_ok(),
+        })).collect::<Vec<_>>(),
         "sections": sections,
     })
 }
@@ -70,6 +73,7 @@ fn print_table(pack: &MappedPack) {
     let row = |name: &str, value: String| println!("{name:<12} {value}");
     row("pack", pack.id().to_string());
     row("format", format!("{major}.{minor}, {} ({} bytes), written by {generator}", bytes(pack.bytes()), thousands(pack.bytes())));
+    row("signed by", signers(pack));
     row("documents", thousands(u64::from(counts.documents)));
     row(
         "references",
@@ -98,6 +102,16 @@ fn print_table(pack: &MappedPack) {
             s.digest.to_string()
         );
     }
+}
+
+/// The keys that signed, or claim to have.
+fn signers(pack: &MappedPack) -> String {
+    let name = |signature: &Signature| match signature.check(pack.id()) {
+        Ok(key) => key.id().to_string(),
+        Err(_) => format!("{} (wrong)", signature.key_id()),
+    };
+    let names: Vec<String> = pack.signatures().iter().map(name).collect();
+    if names.is_empty() { "nobody".into() } else { names.join(", ") }
 }
 
 fn print_model(model: &ModelIdentity) {

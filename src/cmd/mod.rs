@@ -10,11 +10,14 @@ pub mod eval;
 #[cfg(feature = "engine")]
 pub mod import;
 pub mod inspect;
+pub mod keygen;
 pub mod make_questions;
 #[cfg(feature = "engine")]
 pub mod search;
+pub mod sign;
 #[cfg(feature = "engine")]
 pub mod train;
+mod trust;
 pub mod verify;
 
 use std::error::Error;
@@ -36,6 +39,7 @@ fn open(path: &Path) -> Result<MappedPack, Failure> {
 }
 
 /// A failure of something that reads on in the pack at `path`.
+#[cfg(feature = "engine")]
 fn reading(path: &Path, is_damage: bool, error: impl Error + Send + Sync + 'static) -> Failure {
     if is_damage { Failure::new(Kind::Damaged, format!("{}: {error}", path.display())) } else { Failure::from(error) }
 }

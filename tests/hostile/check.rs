@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use mempack_format::{Damage, OpenError, Pack, ReadError};
+use mempack_format::{Damage, OpenError, Pack, ReadError, Scope, VerifyError, VerifyEvent};
 use mempack_runtime::{FetchError, Hit, MapError, MappedPack, MemoryCache, SearchError};
 
 use crate::corpus::Error;
@@ -30,6 +31,7 @@ fn variant(error: &impl std::fmt::Debug) -> String {
 fn of_open(error: &OpenError) -> Said {
     let kind = match error {
         OpenError::Manifest { source, .. } => format!("Manifest/{}", variant(source)),
+        OpenError::Signatures { source, .. } => format!("Signatures/{}", variant(source)),
         other => variant(other),
     };
     Said { kind, text: error.to_string() }
@@ -51,13 +53,23 @@ pub fn open(file: &[u8]) -> Result<Pack<&[u8]>, Said> {
     Pack::open(file).map_err(|error| of_open(&error))
 }
 
-/// Everything that verification says.
+/// All damage that verification tells.
 pub fn verify<D: AsRef<[u8]>>(pack: &Pack<D>) -> Vec<Said> {
-    match pack.verify(&mut |_| std::ops::ControlFlow::Continue(())) {
-        Ok(_) => Vec::new(),
-        Err(mempack_format::VerifyError::Damaged(damage)) => vec![of_damage(&damage)],
-        Err(other) => panic!("{other}"),
-    }
+    let mut said = Vec::new();
+    let report = pack.survey(Scope::Whole, &mut |event| {
+        if let VerifyEvent::Damage(damage) = event {
+            said.push(of_damage(&damage));
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(report.expect("nothing ends it").damages, said.len() as u64);
+    let first = pack.verify(&mut |_| ControlFlow::Continue(())).err();
+    let first = first.map(|error| match error {
+        VerifyError::Damaged(damage) => of_damage(&damage),
+        other => panic!("{other}"),
+    });
+    assert_eq!(first.as_ref(), said.first(), "the first damage");
+    said
 }
 
 /// Reads all there is to read through a mapping: documents, texts, origins, memories, embeddings, neighbour lists, and searches.

@@ -26,7 +26,7 @@ fn whole_file(corpus: &mut Corpus) {
     corpus.open("cut behind the header page", Error("Truncated", "cut short: 4096 bytes of"), cut(4096));
     corpus.open("cut within a section", Error("Truncated", "cut short: 12345 bytes of"), cut(12_345));
     corpus.open("last byte missing", Error("Truncated", "cut short"), cut(file.len() - 1));
-    corpus.open("a byte behind the end", Error("TooLong", "where its header says"), [&file[..], &[0]].concat());
+    corpus.open("a byte behind the end", Error("TooLong", "no signatures begin there"), [&file[..], &[0]].concat());
     let mut longer = [&file[..], &[0; 100]].concat();
     let length = longer.len() as u64;
     put(&mut longer, 32, &length.to_le_bytes());
@@ -46,7 +46,7 @@ fn fields(corpus: &mut Corpus) {
     corpus.open("major version 0", Error("MajorVersion", "format version 0.x"), corpus.header(8, &[0, 0]));
     corpus.open("unknown feature 0", Error("UnknownFeatures", "0x0000000000000001"), corpus.header(16, &[1]));
     corpus.open("unknown feature 63", Error("UnknownFeatures", "0x8000000000000000"), corpus.header(23, &[0x80]));
-    corpus.open("file length too small", Error("TooLong", "bytes where its header says"), corpus.header(32, &(length - 1).to_le_bytes()));
+    corpus.open("file length too small", Error("TooLong", "its header says"), corpus.header(32, &(length - 1).to_le_bytes()));
     corpus.open("file length 2^64 - 1", Error("Truncated", "of 18446744073709551615"), corpus.header(32, &[0xFF; 8]));
     corpus.open("first reserved byte", Error("Header", "byte 40: reserved is 1"), corpus.header(40, &[1]));
     corpus.open("last reserved byte", Error("Header", "byte 95: reserved is 1"), corpus.header(95, &[1]));

@@ -14,9 +14,11 @@ mod manifest;
 mod smoke;
 mod tables;
 mod text;
+mod trailer;
 mod vectors;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -30,7 +32,7 @@ const MOST_TIME: Duration = Duration::from_secs(10);
 
 fn corpus() -> Corpus {
     let mut corpus = Corpus::new();
-    let all = [header::add, manifest::add, tables::add, text::add, codec::add, vectors::add, graph::add];
+    let all = [header::add, trailer::add, manifest::add, tables::add, text::add, codec::add, vectors::add, graph::add];
     all.into_iter().for_each(|add| add(&mut corpus));
     corpus
 }
@@ -93,16 +95,33 @@ fn every_hostile_pack_is_refused_with_its_own_error() {
     println!("{} hostile packs, all refused: {open} at open, {touch} at first touch, {verify} in verification", corpus.cases.len());
 }
 
+/// Exit code and words of `mempack verify`.
+fn verify(path: &Path) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_mempack")).arg("verify").arg(path).output().expect("mempack starts");
+    let words = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&words).into_owned())
+}
+
+#[test]
+fn wrong_signatures_are_no_signatures() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("signed.mpk");
+    for (name, file) in trailer::wrong_signatures() {
+        let pack = check::open(&file).expect("the pack itself is whole");
+        let [signature] = pack.signatures() else { panic!("{name}: {:?}", pack.signatures()) };
+        assert!(signature.check(pack.id()).is_err(), "{name}");
+        std::fs::write(&path, &file).expect("the temporary folder is writable");
+        let (code, said) = verify(&path);
+        assert!(code == Some(3) && said.contains("signature") && !said.contains("panicked"), "{name}: {code:?}: {said}");
+    }
+}
+
 #[test]
 fn the_program_refuses_every_hostile_pack() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let corpus = corpus();
     let whole = folder.path().join("whole.mpk");
     std::fs::write(&whole, corpus.whole.assemble()).expect("the temporary folder is writable");
-    let verify = |path: &std::path::Path| {
-        let output = Command::new(env!("CARGO_BIN_EXE_mempack")).arg("verify").arg(path).output().expect("mempack starts");
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-    };
     assert_eq!(verify(&whole).0, Some(0));
     let mut problems = Vec::new();
     for (number, case) in corpus.cases.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Verification of keys: none may be there twice (SPEC 7), however many there are.
 
 use crate::constants::REFERENCE_BYTES;
-use crate::error::{Damage, Defect};
+use crate::error::{Damage, Defect, Interrupted};
 use crate::{Pack, PackId};
 
 /// Keys compared in one pass over the references; with [`ENTRY_BYTES`] they fix what the comparison may take.
@@ -44,11 +44,11 @@ fn words(bytes: &[u8; 32]) -> [u64; 4] {
 ///
 /// Sorts the keys by a place of 8 bytes; where those are too many for the memory allowed, passes over the references take one range of
 /// places after the other.
-pub(super) fn repeated<D: AsRef<[u8]>, E: From<Damage>>(pack: &Pack<D>, tell: &mut dyn FnMut(Damage) -> Result<(), E>) -> Result<(), E> {
+pub(super) fn repeated<D: AsRef<[u8]>>(pack: &Pack<D>, tell: &mut dyn FnMut(Damage) -> Result<(), Interrupted>) -> Result<(), Interrupted> {
     find(pack, WANTED_AT_ONCE, tell)
 }
 
-fn find<D: AsRef<[u8]>, E: From<Damage>>(pack: &Pack<D>, at_once: u64, tell: &mut dyn FnMut(Damage) -> Result<(), E>) -> Result<(), E> {
+fn find<D: AsRef<[u8]>>(pack: &Pack<D>, at_once: u64, tell: &mut dyn FnMut(Damage) -> Result<(), Interrupted>) -> Result<(), Interrupted> {
     let references = pack.manifest().counts.references;
     let places = Places::new(pack.id());
     let passes = u64::from(references).div_ceil(at_once);
@@ -56,7 +56,10 @@ fn find<D: AsRef<[u8]>, E: From<Damage>>(pack: &Pack<D>, at_once: u64, tell: &mu
     for pass in 0..passes {
         entries.clear();
         for reference in 0..references {
-            let place = places.of(pack.raw_reference(reference)?.key());
+            let place = match pack.raw_reference(reference) {
+                Ok(raw) => places.of(raw.key()),
+                Err(damage) => return tell(damage),
+            };
             if (u128::from(place) * u128::from(passes)) >> 64 != u128::from(pass) {
                 continue;
             }
@@ -72,11 +75,11 @@ fn find<D: AsRef<[u8]>, E: From<Damage>>(pack: &Pack<D>, at_once: u64, tell: &mu
 }
 
 /// Tells of the keys that are there twice, and keeps each once.
-fn tell_repeated<D: AsRef<[u8]>, E: From<Damage>>(
+fn tell_repeated<D: AsRef<[u8]>>(
     pack: &Pack<D>,
     entries: &mut Vec<Entry>,
-    tell: &mut dyn FnMut(Damage) -> Result<(), E>,
-) -> Result<(), E> {
+    tell: &mut dyn FnMut(Damage) -> Result<(), Interrupted>,
+) -> Result<(), Interrupted> {
     let key = |entry: &Entry| pack.raw_reference(entry.reference).map(|raw| *raw.key()).unwrap_or_default();
     // Keys are looked at only where their places are equal.
     entries.sort_unstable_by(|a, b| {
@@ -111,7 +114,7 @@ mod tests {
         let at = |reference: u32| pack.layout().references.offset as usize + 64 * reference as usize;
         equal.iter().for_each(|(later, first)| bytes.copy_within(at(*first)..at(*first) + 32, at(*later)));
         let mut found = Vec::new();
-        let result: Result<(), Damage> = find(&Pack::open(&bytes[..]).unwrap(), at_once, &mut |damage| {
+        let result = find(&Pack::open(&bytes[..]).unwrap(), at_once, &mut |damage| {
             let Defect::RepeatedKey { reference, first } = damage.defect else { panic!("{damage}") };
             assert_eq!(damage.offset as usize, at(reference));
             found.push((reference, first));

@@ -1,0 +1,123 @@
+//! Signing a pack in its file.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::trailer::{self, MAX_TRAILER_BYTES};
+use super::{PrivateKey, SignError, Signature};
+use crate::constants::{MAX_SIGNATURES, PAGE_BYTES};
+use crate::{OpenError, PackId, header};
+
+/// Bytes copied between two reports of progress.
+const STEP_BYTES: u64 = 64 << 20;
+
+/// What was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignReport {
+    /// The pack's id, which was signed and stays.
+    pub id: PackId,
+    /// How many signatures the file has now.
+    pub signatures: usize,
+    /// Whether the key had signed before, and its signature was replaced.
+    pub replaced: bool,
+}
+
+/// Signs the pack at `source` and writes it with its signatures to `target`, which may be `source`: the new file is made beside the
+/// target, brought to the disk, and renamed, so that whoever has the old one open keeps it. Takes as much disk as the pack for that time.
+///
+/// Checks the header page and the signatures' form, and no more: what is signed is the id. `progress` hears of the bytes copied and of
+/// all there are, and ends the work by [`ControlFlow::Break`].
+///
+/// # Errors
+/// If `source` is no pack, has [`MAX_SIGNATURES`] signatures of other keys, or reading or writing fails; or `progress` ended it. What was
+/// at `target` is there still.
+pub fn sign_file(
+    source: &Path,
+    key: &PrivateKey,
+    target: &Path,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<SignReport, SignError> {
+    let reading = |error| SignError::Io { path: source.to_owned(), action: "read", source: error };
+    let mut file = File::open(source).map_err(reading)?;
+    let header = read_header(&mut file).map_err(|fault| match fault {
+        Fault::Io(error) => reading(error),
+        Fault::Open(error) => SignError::Open { path: source.to_owned(), source: error },
+    })?;
+    let id = PackId(header.id);
+    let signature = key.sign(id);
+    let mut signatures: Vec<Signature> = header.signatures.iter().copied().filter(|other| other.signer() != signature.signer()).collect();
+    let replaced = signatures.len() < header.signatures.len();
+    if signatures.len() >= MAX_SIGNATURES as usize {
+        return Err(SignError::Full { path: source.to_owned() });
+    }
+    signatures.push(signature);
+    let report = SignReport { id, signatures: signatures.len(), replaced };
+    write(&mut file, header.length, &trailer::write(signatures), target, progress)?;
+    Ok(report)
+}
+
+/// Why the header was not read.
+enum Fault {
+    Io(io::Error),
+    Open(OpenError),
+}
+
+impl From<OpenError> for Fault {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+fn read_header(file: &mut File) -> Result<header::Header, Fault> {
+    let length = file.metadata().map_err(Fault::Io)?.len();
+    let mut page = Vec::new();
+    file.take(PAGE_BYTES).read_to_end(&mut page).map_err(Fault::Io)?;
+    header::read_with(&page, length, |end| {
+        let mut behind = Vec::new();
+        file.seek(SeekFrom::Start(end)).map_err(Fault::Io)?;
+        // One byte more than a trailer may have, so that a longer one is seen to be longer.
+        file.take(MAX_TRAILER_BYTES + 1).read_to_end(&mut behind).map_err(Fault::Io)?;
+        Ok(trailer::read(end, &behind)?)
+    })
+}
+
+/// The first `length` bytes of `file` and then `trailer`, as `target`.
+fn write(
+    file: &mut File,
+    length: u64,
+    trailer: &[u8],
+    target: &Path,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<(), SignError> {
+    let failed = |action| move |source| SignError::Io { path: target.to_owned(), action, source };
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut prefix = target.file_name().unwrap_or_default().to_owned();
+    prefix.push(".part-");
+    // Removed when dropped, unless it is renamed.
+    let mut beside = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder).map_err(failed("write beside"))?;
+    file.seek(SeekFrom::Start(0)).map_err(failed("copy the pack to"))?;
+    let mut done = 0;
+    while done < length {
+        if progress(done, length).is_break() {
+            return Err(SignError::Interrupted);
+        }
+        // Between files the system copies by itself, and shares the blocks where the file system can.
+        let copied = io::copy(&mut Read::by_ref(file).take(STEP_BYTES.min(length - done)), beside.as_file_mut());
+        match copied.map_err(failed("copy the pack to"))? {
+            0 => return Err(failed("copy the pack to")(io::ErrorKind::UnexpectedEof.into())),
+            copied => done += copied,
+        }
+    }
+    beside.write_all(trailer).map_err(failed("write"))?;
+    let permissions = file.metadata().map_err(failed("copy the permissions to"))?.permissions();
+    beside.as_file().set_permissions(permissions).map_err(failed("copy the permissions to"))?;
+    beside.as_file().sync_all().map_err(failed("write"))?;
+    beside.persist(target).map_err(|error| failed("rename the signed pack to")(error.error))?;
+    if cfg!(unix) {
+        // The rename itself, too.
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("write the folder of"))?;
+    }
+    Ok(())
+}

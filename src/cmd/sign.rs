@@ -1,0 +1,56 @@
+//! `mempack sign`: a signature behind a pack, which keeps its id.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use mempack_format::{OpenError, PrivateKey, SignError, sign_file};
+
+use crate::failure::{Failure, Kind};
+use crate::interrupt;
+use crate::progress::Progress;
+
+/// What is signed is the pack's id, and through it every byte that the pack should have. The header page is checked, the rest is not:
+/// run `mempack verify` first if the file may be damaged.
+///
+/// The signature stands behind the pack in the same file; the id stays. A signature of the same key is replaced, those of others are kept.
+/// The new file is written beside the target and renamed, so that whoever has the old one open keeps it.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The pack
+    pack: PathBuf,
+    /// The private key: a file of `mempack keygen` or `openssl genpkey -algorithm ed25519`
+    #[arg(long, value_name = "KEY")]
+    key: PathBuf,
+    /// The signed pack to write, in place of PACK itself
+    #[arg(short, long, value_name = "NEW")]
+    output: Option<PathBuf>,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let cancel = interrupt::flag();
+    let key = PrivateKey::read(&args.key)?;
+    let target = args.output.as_ref().unwrap_or(&args.pack);
+    let progress = Progress::new();
+    let mut begun = false;
+    let signed = sign_file(&args.pack, &key, target, &mut |done, total| {
+        if !std::mem::replace(&mut begun, true) {
+            progress.begin("copying", "bytes", Some(total));
+        }
+        progress.set(done);
+        if cancel.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let report = signed.map_err(|error| {
+        let kind = match &error {
+            SignError::Interrupted => Kind::Interrupted,
+            SignError::Open { source, .. } if source.is_damage() || matches!(source, OpenError::NotAPack { .. }) => Kind::Damaged,
+            _ => Kind::Work,
+        };
+        Failure::new(kind, error)
+    })?;
+    progress.end();
+    let done = if report.replaced { "signed anew" } else { "signed" };
+    let all = if report.signatures == 1 { "its only signature".into() } else { format!("one of {} signatures", report.signatures) };
+    println!("{}: {done} by key {}, {all}, id {}", target.display(), key.public().id(), report.id);
+    Ok(())
+}
