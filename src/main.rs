@@ -38,6 +38,11 @@ enum Command {
     Inspect(cmd::inspect::Args),
     /// Check every byte of a pack
     Verify(cmd::verify::Args),
+    /// Tell what differs between two packs
+    Diff(cmd::diff::Args),
+    /// Take documents out of a pack, so that nothing of them is left in it
+    #[cfg(feature = "engine")]
+    Revoke(cmd::revoke::Args),
     /// Make a pair of keys to sign packs with
     Keygen(cmd::keygen::Args),
     /// Put a signature behind a pack
@@ -71,6 +76,9 @@ fn main() -> ExitCode {
         Command::Build(args) => cmd::build::run(args),
         Command::Inspect(args) => cmd::inspect::run(args),
         Command::Verify(args) => cmd::verify::run(args),
+        Command::Diff(args) => cmd::diff::run(args),
+        #[cfg(feature = "engine")]
+        Command::Revoke(args) => cmd::revoke::run(args),
         Command::Keygen(args) => cmd::keygen::run(args),
         Command::Sign(args) => cmd::sign::run(args),
         #[cfg(feature = "engine")]

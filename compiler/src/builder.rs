@@ -1,43 +1,44 @@
 //! The stages of a build, one after the other.
 
-use std::ops::ControlFlow;
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mempack_format::{CodecSpec, GraphParameters, PackWriter};
-use mempack_model::{Embedder, Model, reference_text};
+use mempack_format::{CodecSpec, GraphParameters, PackWriter, WorkFolder};
+use mempack_model::{Embedder, Model};
 
-use crate::codec::{self, Encoder, SampleStore, TrainError, TrainOptions};
-use crate::dedup::{Deduplicator, References};
+use crate::codec::Encoder;
+use crate::dedup::Deduplicator;
+use crate::drift::Drift;
 use crate::graph::{GraphBuilder, MAX_M};
+use crate::job::Job;
+use crate::kept::Keeper;
 use crate::key::Keys;
-use crate::pipeline::{BatchRule, Task, in_order};
 use crate::progress::Stages;
 use crate::reading::{ReadCounts, Reading};
-use crate::scratch::{Candidate, CandidateReader, CandidateWriter, Scratch};
+use crate::scratch::{CandidateWriter, Scratch};
 use crate::segment::Segmenter;
-use crate::work::{SampleWork, WriteWork};
+use crate::write::Store;
 use crate::{BuildError, BuildOptions, BuildReport, GraphOptions, Progress, Stage};
 
-/// Tokens of a batch, with padding: enough for products of matrices to be worth their call.
-const BATCH_TOKENS: usize = 2048;
-/// Most references sorted by length together.
-const MOST_WINDOW: usize = 512;
-/// Records of a window, unless a few have more.
-const WINDOW_BYTES: usize = 64 << 20;
-/// Random numbers of the codec's training follow from this.
-const TRAINING_SEED: u64 = 0;
+/// Most references whose memories are computed again to tell how well codebooks that are kept still fit.
+const DRIFT_SAMPLE: usize = 64;
 
 /// Builds a pack from a corpus.
 ///
-/// The corpus is read once; texts, tokens and memories pass through scratch files beside the target and never are all in memory.
+/// The corpus is read once; texts, tokens and memories pass through files in the folder `<output>.building` and never are all in memory.
 /// What grows in memory with the corpus is the search graph with its embeddings: `4 * dim` bytes and about 3 KiB for each reference.
-/// Same corpus, model, embedder and options, same bytes, whatever `threads` says.
+/// Same corpus, model, embedder, options and older pack, same bytes, whatever `threads` says and however often it was interrupted.
 ///
 /// While it runs, libtorch's own parallelism is set to one thread; `options.threads` of them run side by side.
 ///
+/// # Interruption
+/// Each thread writes what it has computed into the folder as soon as a batch is done. A build that ends early, by an error, by `cancel`
+/// or because its process is killed, leaves that there, and the same build started again goes on from it: computed twice are the batches
+/// that threads were at. A folder in which nothing was done yet is removed.
+///
 /// # Errors
-/// See [`BuildError`]; also if `cancel` becomes true. Whatever lay at `options.output` then lies there still, and nothing else remains.
+/// See [`BuildError`]; also if `cancel` becomes true. Whatever lay at `options.output` then lies there still, but for an error of the
+/// very last step, which puts the new pack's name on the disk.
 pub fn build(
     model: &Model,
     embedder: &Embedder,
@@ -46,18 +47,51 @@ pub fn build(
     cancel: &AtomicBool,
 ) -> Result<BuildReport, BuildError> {
     check_options(options)?;
-    let mut writer = PackWriter::create(&options.output, model.identity().shape, embedder.identity().dim)?;
-    let scratch = Scratch::beside(&options.output)?;
-    let mut stages = Stages::new(progress);
     let precision = model.decoder().precision().to_string();
+    if let Some(older) = &options.from {
+        older.check(model.identity(), &precision, embedder.identity())?;
+        if !options.retrain_codec && older.codec() != options.codec {
+            let (path, expected, found) = (older.path().to_owned(), options.codec, older.codec());
+            return Err(BuildError::OlderCodec { path, expected, found });
+        }
+    }
+    let folder = WorkFolder::open(Arc::clone(&options.storage), &options.output)?;
+    let keeper = Keeper::new(&folder);
     let keys = Keys::new(model.identity(), &precision);
+    let job = Job { model, embedder, options, progress, cancel, keeper: &keeper, identity: keys.identity() };
+    match run(&job, &folder, &keys, &precision) {
+        Ok(report) => {
+            if let Err(error) = folder.remove() {
+                progress.note(&format!("the pack is whole, but {error}"));
+            }
+            Ok(report)
+        }
+        Err(source) => {
+            if let Some(kept) = keeper.kept() {
+                return Err(BuildError::Stopped { source: Box::new(source), kept });
+            }
+            // The first error is the one to tell of; what is left now is emptied when the folder is opened again.
+            let _ = folder.remove();
+            Err(source)
+        }
+    }
+}
+
+fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str) -> Result<BuildReport, BuildError> {
+    let Job { model, embedder, options, progress, cancel, .. } = *job;
+    let mut writer = PackWriter::create_in(folder, model.identity().shape, embedder.identity().dim)?;
+    let scratch = Scratch::new(Arc::clone(&options.storage), folder.scratch());
+    let index = options.from.as_ref().map(|older| older.index()).transpose()?;
+    // What is known already: records with embeddings, or where codes are to change, embeddings.
+    let (taken, embedded) = if options.retrain_codec { (None, index.as_ref()) } else { (index.as_ref(), None) };
+    let mut stages = Stages::new(progress);
 
     stages.begin(Stage::Reading, None);
     let mut candidates = CandidateWriter::create(&scratch)?;
     let mut deduplicator = Deduplicator::new(&scratch);
     let reading = Reading {
         segmenter: Segmenter::new(model)?,
-        keys: &keys,
+        keys,
         writer: &mut writer,
         candidates: &mut candidates,
         deduplicator: &mut deduplicator,
@@ -68,21 +102,27 @@ pub fn build(
     let read = reading.read(&options.inputs, &mut std::io::stdin())?;
 
     stages.begin(Stage::Deduplicating, Some(read.candidates));
-    let mut references = deduplicator.finish(if trains(&options.codec) { options.sample } else { 0 }, cancel)?;
+    let sample = if taken.is_some() { DRIFT_SAMPLE } else { options.sample };
+    let mut references = deduplicator.finish(if trains(&options.codec) { sample } else { 0 }, cancel)?;
     let count = references.count;
     progress.advance(read.candidates, 0);
 
     let mut candidates = candidates.into_reader()?;
-    let job = Job { model, embedder, options, progress, cancel };
-    let sample = job.sample(&scratch, &references, &mut candidates, &mut stages)?;
-    let parameters = job.train(&sample, count, &mut stages)?;
+    let sampled = job.sample(std::mem::take(&mut references.sample), taken, &mut candidates, &mut stages)?;
+    let parameters = match taken {
+        Some(index) => index.older.parameters()?,
+        None => job.train(&sampled, count, &mut stages)?,
+    };
     writer.set_codec(&options.codec, &parameters)?;
     let encoder = Encoder::new(&options.codec, model.identity().shape, &parameters)
         .map_err(|source| BuildError::Codec { spec: options.codec.to_string(), source })?;
+    let fit = taken.map(|index| job.fit_of_taken(&sampled, index.older, &encoder)).transpose()?;
 
     stages.begin(Stage::Writing, Some(count));
     let mut graph = GraphBuilder::new(options.graph, count);
-    let tokens = job.write(&mut references, &mut candidates, &sample, &encoder, &mut writer, &mut graph)?;
+    let store = Store { references, candidates, writer: &mut writer, graph: &mut graph, encoder: &encoder, taken, embedded };
+    let written = job.write(store, &sampled, &parameters)?;
+    let drift = fit.filter(|_| trains(&options.codec)).map(|taken| Drift { new: written.fit, taken });
 
     stages.begin(Stage::Graph, Some(count));
     check(cancel)?;
@@ -93,7 +133,7 @@ pub fn build(
     stages.begin(Stage::Sealing, Some(count));
     check(cancel)?;
     let generator = concat!("mempack ", env!("CARGO_PKG_VERSION"));
-    let summary = writer.finish(model.identity().clone(), &precision, embedder.identity().clone(), generator)?;
+    let summary = writer.finish(model.identity().clone(), precision, embedder.identity().clone(), generator)?;
     progress.advance(count, 0);
     Ok(BuildReport {
         id: summary.id,
@@ -102,7 +142,12 @@ pub fn build(
         references: count,
         origins: read.candidates,
         duplicates: read.candidates - count,
-        tokens,
+        tokens: written.tokens,
+        encoded: written.encoded,
+        resumed: written.resumed,
+        taken: written.taken,
+        encoding: sampled.map_or_else(Default::default, |sampled| sampled.time) + written.time,
+        drift,
         stages: stages.finish(),
     })
 }
@@ -125,117 +170,6 @@ fn check_options(options: &BuildOptions) -> Result<(), BuildError> {
 }
 
 /// Whether a codec has tables that a sample of memories decides.
-fn trains(codec: &CodecSpec) -> bool {
+pub(crate) fn trains(codec: &CodecSpec) -> bool {
     !matches!(codec, CodecSpec::F32 | CodecSpec::Bf16)
-}
-
-/// What every pass over the references needs.
-struct Job<'a> {
-    model: &'a Model,
-    embedder: &'a Embedder,
-    options: &'a BuildOptions,
-    progress: &'a dyn Progress,
-    cancel: &'a AtomicBool,
-}
-
-impl Job<'_> {
-    /// The memories of the sampled references, in their order; none for a codec without tables.
-    fn sample(
-        &self,
-        scratch: &Scratch,
-        references: &References,
-        candidates: &mut CandidateReader,
-        stages: &mut Stages<'_>,
-    ) -> Result<Option<SampleStore>, BuildError> {
-        if references.sample.is_empty() {
-            return Ok(None);
-        }
-        let shape = self.model.identity().shape;
-        stages.begin(Stage::Sampling, Some(references.sample.len() as u64));
-        let mut store = SampleStore::create_in(scratch.folder(), shape)?;
-        let workers = (0..self.options.threads).map(|_| SampleWork { model: self.model.share() }).collect();
-        let mut names = references.sample.iter();
-        let mut source = || match names.next() {
-            None => Ok(None),
-            Some(name) => Ok(Some((Task { ids: candidates.read(*name)?.ids, text: String::new(), sampled: None }, ()))),
-        };
-        // A memory held here has four bytes a float, whatever the codec makes of it later.
-        let rule = self.rule(8 * shape.floats());
-        in_order(workers, rule, self.cancel, &mut source, &mut |count, tokens| self.progress.advance(count, tokens), &mut |(), memory| {
-            Ok(store.push(&memory)?)
-        })?;
-        Ok(Some(store))
-    }
-
-    /// The codec's parameters.
-    fn train(&self, sample: &Option<SampleStore>, references: u64, stages: &mut Stages<'_>) -> Result<Vec<u8>, BuildError> {
-        let Some(sample) = sample else {
-            // The parameters of a codec without tables: no groups (SPEC 9).
-            return Ok(0u32.to_le_bytes().to_vec());
-        };
-        stages.begin(Stage::Training, Some(sample.len()));
-        let told = Mutex::new(0);
-        let tell = |done: usize, all: usize| {
-            let now = sample.len() * done as u64 / all.max(1) as u64;
-            let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            self.progress.advance(now.saturating_sub(*told), 0);
-            *told = now.max(*told);
-            if check(self.cancel).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let options = TrainOptions { seed: TRAINING_SEED, threads: self.options.threads, references };
-        codec::train(&self.options.codec, sample, &options, &tell).map_err(|source| match source {
-            TrainError::Interrupted => BuildError::Interrupted,
-            source => BuildError::Train { spec: self.options.codec.to_string(), source },
-        })
-    }
-
-    /// Every reference with memory and embedding into the pack, every embedding into the graph; returns the tokens.
-    fn write(
-        &self,
-        references: &mut References,
-        candidates: &mut CandidateReader,
-        sample: &Option<SampleStore>,
-        encoder: &Encoder,
-        writer: &mut PackWriter,
-        graph: &mut GraphBuilder,
-    ) -> Result<u64, BuildError> {
-        let worker = |_| WriteWork { model: self.model.share(), embedder: self.embedder.share(), encoder, sample: sample.as_ref() };
-        let workers = (0..self.options.threads).map(worker).collect();
-        let sampled = std::mem::take(&mut references.sample);
-        let mut sampled = sampled.into_iter().zip(0u64..).peekable();
-        let mut source = || {
-            let Some(unique) = references.next()? else { return Ok(None) };
-            let Candidate { key, ids, lead, text } = candidates.read(unique.name)?;
-            let sampled = sampled.next_if(|(name, _)| *name == unique.name).map(|(_, index)| index);
-            let tokens = ids.len() as u16;
-            let task = Task { ids, text: reference_text(&lead, &text).into_owned(), sampled };
-            Ok(Some((task, (key, tokens, text, unique.origins))))
-        };
-        let mut total = 0;
-        let rule = self.rule(encoder.codec().stride());
-        in_order(
-            workers,
-            rule,
-            self.cancel,
-            &mut source,
-            &mut |count, tokens| {
-                total += tokens;
-                self.progress.advance(count, tokens);
-            },
-            &mut |(key, tokens, text, origins), written| {
-                writer.push_reference(&key, tokens, &text, &origins)?;
-                writer.push_memory(&written.record)?;
-                writer.push_embedding(&written.embedding)?;
-                graph.push(&written.embedding);
-                Ok(())
-            },
-        )?;
-        Ok(total)
-    }
-
-    /// Batches of references whose outputs take so many bytes each.
-    fn rule(&self, bytes: usize) -> BatchRule {
-        let window = (WINDOW_BYTES / bytes.max(1)).clamp(16, MOST_WINDOW);
-        BatchRule { window, tokens: BATCH_TOKENS, prefix: self.model.identity().prefix_ids.len() }
-    }
 }

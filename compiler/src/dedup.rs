@@ -134,7 +134,7 @@ mod tests {
         #[test]
         fn each_key_once_with_all_origins(kinds in prop::collection::vec(0u8..20, 0..300), sample in 0usize..30) {
             let folder = tempfile::tempdir().unwrap();
-            let scratch = Scratch::beside(&folder.path().join("x.mpk")).unwrap();
+            let scratch = Scratch::on_disk(folder.path());
             let mut deduplicator = Deduplicator::new(&scratch);
             let mut firsts: BTreeMap<u8, u64> = BTreeMap::new();
             let mut oracle: BTreeMap<u64, Vec<Origin>> = BTreeMap::new();

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use mempack_format::{CodecError, WriteError};
+use mempack_format::{CodecError, CodecSpec, Difference, ReadError, WriteError};
 use mempack_model::ComputeError;
 use thiserror::Error;
 
+use crate::Kept;
 use crate::codec::{EncodeError, SampleError, TrainError};
 
 /// Why a corpus was not read. `path` is what the user named, or `standard input`.
@@ -160,8 +161,10 @@ pub enum BuildError {
         /// The cap.
         cap: u64,
     },
-    /// The scratch files beside the target.
-    #[error("{path}: {source}; the folder of the target must be writable and have room for the work's files")]
+    /// The work's files beside the target.
+    #[error(
+        "{path}: {source}; the folder of the target must be writable and have room for the work's files: free some space there, or write elsewhere"
+    )]
     Scratch {
         /// File or folder.
         path: PathBuf,
@@ -196,7 +199,63 @@ pub enum BuildError {
     /// The pack was not written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The pack to take references from is of another model, precision or embedder.
+    #[error("{}: no reference can be taken over:{}; name the model and the embedder it was built with, or build without it", path.display(), listed(differences))]
+    OlderIdentity {
+        /// The pack.
+        path: PathBuf,
+        /// In what they differ.
+        differences: Vec<Difference>,
+    },
+    /// The pack to take references from has another codec.
+    #[error("{}: its codec is {found}, asked for is {expected}; leave the codec out, or have it trained anew with --retrain-codec", path.display())]
+    OlderCodec {
+        /// The pack.
+        path: PathBuf,
+        /// The codec asked for.
+        expected: CodecSpec,
+        /// The pack's.
+        found: CodecSpec,
+    },
+    /// The pack to take references from is damaged.
+    #[error("{}: {source}; restore it from a copy, or build without it", path.display())]
+    Older {
+        /// The pack.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ReadError,
+    },
     /// The cancel flag was set.
     #[error("interrupted; nothing was written")]
     Interrupted,
+    /// The build ended early, for whatever reason, and some of its work is kept.
+    #[error("{}", stopped(source, kept))]
+    Stopped {
+        /// Why it ended.
+        source: Box<BuildError>,
+        /// What is kept.
+        kept: Kept,
+    },
+}
+
+impl BuildError {
+    /// Why the build ended, whatever it keeps.
+    pub fn reason(&self) -> &Self {
+        match self {
+            Self::Stopped { source, .. } => source.reason(),
+            reason => reason,
+        }
+    }
+}
+
+fn stopped(source: &BuildError, kept: &Kept) -> String {
+    match source {
+        BuildError::Interrupted => format!("interrupted: {kept}"),
+        source => format!("{source}\n{kept}"),
+    }
+}
+
+fn listed(differences: &[Difference]) -> String {
+    let line = |difference: &Difference| format!(" its {} is {}, here it is {};", difference.field, difference.pack, difference.model);
+    differences.iter().map(line).collect::<String>().trim_end_matches(';').to_owned()
 }

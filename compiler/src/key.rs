@@ -37,6 +37,11 @@ impl Keys {
         Self { begun }
     }
 
+    /// Of all that a memory depends on beside its reference and the batch it is written in.
+    pub fn identity(&self) -> Digest {
+        self.begun.finalize().into()
+    }
+
     pub fn key(&self, ids: &[u32]) -> Digest {
         let mut hasher = self.begun.clone();
         update_ids(&mut hasher, ids);

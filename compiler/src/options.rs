@@ -1,8 +1,11 @@
 //! What a build is told to do.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use mempack_format::CodecSpec;
+use mempack_format::{CodecSpec, DiskStorage, Storage};
+
+use crate::Older;
 
 /// One part of the corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +38,21 @@ pub struct BuildOptions {
     pub inputs: Vec<Input>,
     /// The pack to write; replaced as a whole at the end, or not at all.
     pub output: PathBuf,
-    /// How memories are stored.
+    /// How memories are stored; as in `from`, unless its codebooks are not kept.
     pub codec: CodecSpec,
+    /// A pack of the same model, precision and embedder: references that are in it are taken from there, not encoded again. The pack
+    /// at `output` may be the one.
+    pub from: Option<Arc<Older>>,
+    /// Whether the codec is trained anew although there is a pack to take from: memories are then computed again, and embeddings taken.
+    pub retrain_codec: bool,
     /// Threads that compute, at least 1. The pack's bytes do not depend on it.
     pub threads: usize,
     /// The search graph.
     pub graph: GraphOptions,
     /// References whose memories the codec's tables are trained on, at most.
     pub sample: usize,
+    /// Where output and temporary files lie.
+    pub storage: Arc<dyn Storage>,
 }
 
 impl Default for BuildOptions {
@@ -55,6 +65,9 @@ impl Default for BuildOptions {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             graph: GraphOptions::default(),
             sample: 1024,
+            from: None,
+            retrain_codec: false,
+            storage: Arc::new(DiskStorage),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use mempack_format::PackId;
 
+use crate::Drift;
+
 /// The stages of a build, in order; a codec without tables has no `Sampling` and no `Training`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -12,7 +14,7 @@ pub enum Stage {
     Reading,
     /// Equal references are found.
     Deduplicating,
-    /// The memories of the codec's sample are written.
+    /// The memories of the codec's sample are written, or of those taken over that tell how well the kept codebooks fit.
     Sampling,
     /// The codec's tables are trained.
     Training,
@@ -75,6 +77,16 @@ pub struct BuildReport {
     pub duplicates: u64,
     /// Tokens of the references, each counted once.
     pub tokens: u64,
+    /// References whose memories were computed.
+    pub encoded: u64,
+    /// References that this build had computed before it was interrupted.
+    pub resumed: u64,
+    /// References taken over from an older pack.
+    pub taken: u64,
+    /// How long threads worked on memories, codes and embeddings, summed over threads.
+    pub encoding: Duration,
+    /// How well kept codebooks fit; none if no codebooks were kept.
+    pub drift: Option<Drift>,
     /// How long each stage took, in order.
     pub stages: Vec<(Stage, Duration)>,
 }

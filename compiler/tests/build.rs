@@ -245,19 +245,45 @@ impl Progress for CancelAt<'_> {
 }
 
 #[test]
-fn a_cancelled_build_leaves_everything_as_it_was() {
+fn a_cancelled_build_keeps_what_is_done_and_goes_on_from_there() {
     let folder = tempfile::tempdir().unwrap();
     let input = write_corpus(folder.path());
     let target = folder.path().join("x.mpk");
-    fs::write(&target, "the old pack").unwrap();
+    let options = BuildOptions { codec: CodecSpec::Sq8, ..options(input.clone(), folder.path().join("undisturbed.mpk")) };
+    let undisturbed = run(&options).unwrap();
+    let options = BuildOptions { output: target.clone(), ..options };
     let (model, embedder) = loaded();
     use Stage::{Deduplicating, Graph, Reading, Sampling, Sealing, Training, Writing};
     for stage in [Reading, Deduplicating, Sampling, Training, Writing, Graph, Sealing] {
+        fs::write(&target, "the old pack").unwrap();
         let cancel = AtomicBool::new(false);
-        let options = BuildOptions { codec: CodecSpec::Sq8, ..options(input.clone(), target.clone()) };
-        let result = build(&model, &embedder, &options, &CancelAt(stage, &cancel), &cancel);
-        assert!(matches!(result, Err(BuildError::Interrupted)), "{stage}: {result:?}");
-        assert_eq!(names(folder.path()), ["corpus.jsonl", "x.mpk"]);
+        let error = build(&model, &embedder, &options, &CancelAt(stage, &cancel), &cancel).unwrap_err();
+        assert!(matches!(error.reason(), BuildError::Interrupted), "{stage}: {error:?}");
         assert_eq!(fs::read(&target).unwrap(), b"the old pack");
+        let kept = match &error {
+            BuildError::Stopped { kept, .. } => Some(kept),
+            _ => None,
+        };
+        let expected: &[&str] = match stage {
+            Reading | Deduplicating | Sampling => &[],
+            Training => &["sample"],
+            Writing => &["codec", "records", "sample"],
+            _ => &["codec", "records", "sample"],
+        };
+        assert_eq!(kept.is_some(), !expected.is_empty(), "{stage}: {error}");
+        if let Some(kept) = kept {
+            assert_eq!(names(&kept.folder), expected, "{stage}");
+            let done = kept.done.unwrap();
+            assert!(done.total == Some(undisturbed.references.min(options.sample as u64)), "{stage}: {done:?}");
+            assert_eq!(done.done, if stage == Writing { 0 } else { done.total.unwrap() }, "{stage}");
+            assert!(error.to_string().contains("the same command goes on from there"), "{error}");
+        } else {
+            assert_eq!(names(folder.path()), ["corpus.jsonl", "undisturbed.mpk", "x.mpk"]);
+        }
+        let report = run(&options).unwrap();
+        assert_eq!(report.id, undisturbed.id, "{stage}");
+        assert_eq!(report.encoded + report.resumed, report.references);
+        assert_eq!(report.resumed, if matches!(stage, Graph | Sealing) { report.references } else { 0 }, "{stage}");
+        assert_eq!(names(folder.path()), ["corpus.jsonl", "undisturbed.mpk", "x.mpk"]);
     }
 }

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::constants::{KNOWN_REQUIRED_FEATURES, MAJOR_VERSION, MAX_MANIFEST_BYTES};
-use crate::{CodecError, Digest, LeafKind, Tag, TrailerError};
+use crate::{CodecError, Digest, KeyId, LeafKind, Tag, TrailerError};
 
 /// Why a pack was not opened.
 #[derive(Debug, Error)]
@@ -301,6 +301,12 @@ pub enum Defect {
     Padding {
         /// The byte.
         found: u8,
+    },
+    /// A signature behind the pack is wrong.
+    #[error("the signature of key {signer} is not one of this pack")]
+    Signature {
+        /// The key it claims to be of.
+        signer: KeyId,
     },
     /// The codec parameters are malformed.
     #[error(transparent)]

@@ -70,6 +70,7 @@ mod pack;
 mod records;
 mod repair;
 mod signature;
+mod storage;
 mod tag;
 mod text;
 mod verify;
@@ -93,6 +94,7 @@ pub use repair::{Mended, Missing, Repair, RepairError};
 pub use signature::{
     KeyDefect, KeyError, KeyId, PrivateKey, PublicKey, SignError, SignReport, Signature, SignatureError, TrailerError, sign_file,
 };
+pub use storage::{DiskFile, DiskStorage, Storage, StorageCursor, StorageFile};
 pub use tag::{Section, Tag};
 pub use verify::{Sample, Scope, VERIFY_KEY_BYTES, VERIFY_MEMORY_BYTES, VerifyEvent, VerifyProgress, VerifyReport};
-pub use writer::{GraphSource, PackSummary, PackWriter, WRITER_MEMORY_BYTES, WriteError};
+pub use writer::{GraphSource, PackSummary, PackWriter, WRITER_MEMORY_BYTES, WorkFolder, WriteError};

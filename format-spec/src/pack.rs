@@ -152,6 +152,17 @@ impl<D: AsRef<[u8]>> Pack<D> {
         self.record_bytes
     }
 
+    /// All bytes of a section, compared with its digest; none if there is no such section.
+    ///
+    /// # Errors
+    /// If the section is damaged.
+    pub fn section(&self, tag: Tag) -> Result<&[u8], ReadError> {
+        let Some(section) = self.sections.iter().find(|section| section.tag == tag) else { return Ok(&[]) };
+        let bytes = self.contents(section)?;
+        self.check_section(section, Digest::of(bytes))?;
+        Ok(bytes)
+    }
+
     /// Bytes of an embedding.
     pub(crate) fn embedding_bytes(&self) -> u64 {
         4 * u64::from(self.manifest.embedder.dim)
@@ -229,8 +240,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// If the codec parameters are damaged.
     pub fn codec(&self) -> Result<Codec, ReadError> {
         let section = &self.layout.codec;
-        let bytes = self.contents(section)?;
-        self.check_section(section, Digest::of(bytes))?;
+        let bytes = self.section(section.tag)?;
         Ok(Codec::parse(&self.codec, self.manifest.model.shape, bytes).map_err(|error| self.damage(section, 0, (0, error.into())))?)
     }
 

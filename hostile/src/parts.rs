@@ -100,6 +100,11 @@ impl Parts {
         self.0.iter().position(|part| part.tag == padded(tag)).unwrap_or_else(|| panic!("the pack has no section {tag}"))
     }
 
+    /// Contents of a section, if there is one of this name.
+    pub fn find(&self, tag: &str) -> Option<&[u8]> {
+        self.0.iter().find(|part| part.tag == padded(tag)).map(|part| part.bytes.as_slice())
+    }
+
     /// Contents of a section.
     pub fn get(&self, tag: &str) -> &[u8] {
         &self.0[self.index(tag)].bytes
@@ -144,8 +149,7 @@ impl Parts {
     /// Makes the leaf digests (SPEC 13) those of the memories, the embeddings and the text blocks that are there: as many as `REFS` has
     /// records and `TEXTINDX` has spans. Bytes that no leaf covers, and spans that are none, stay as they are.
     pub fn seal_leaves(&mut self) {
-        let find = |tag: &str| self.0.iter().find(|part| part.tag == padded(tag)).map(|part| part.bytes.as_slice());
-        let sections = ["REFS", "MEMORIES", "EMBED", "TEXTINDX", "TEXT"].map(find);
+        let sections = ["REFS", "MEMORIES", "EMBED", "TEXTINDX", "TEXT"].map(|tag| self.find(tag));
         let [Some(references), Some(memories), Some(embeddings), Some(index), Some(text)] = sections else { return };
         let references = references.len() / 64;
         let rows = |bytes: &[u8]| -> Vec<u8> {
@@ -163,7 +167,9 @@ impl Parts {
 
     /// The file, with right offsets and right digests of sections and header.
     pub fn assemble(&self) -> Vec<u8> {
-        let mut file = vec![0; 4096];
+        let most = self.0.iter().map(|part| part.bytes.len() + 4096).sum::<usize>() + 4096;
+        let mut file = Vec::with_capacity(most);
+        file.resize(4096, 0);
         put(&mut file, 0, &[0x89, 0x4d, 0x50, 0x4b, 0x0d, 0x0a, 0x1a, 0x0a, 1, 0, 0, 0]);
         put(&mut file, 12, &(self.0.len() as u32).to_le_bytes());
         for (entry, part) in self.0.iter().enumerate() {

@@ -82,7 +82,8 @@ fn changed(base: &Parts, changes: &[u8]) -> Vec<u8> {
             kind => change_section(&mut parts, &mut reader, kind),
         }
     }
-    if leaves {
+    // Leaves of what did not change are right already, and to make all of them takes longer than the rest.
+    if leaves && ["REFS", "MEMORIES", "EMBED", "TEXTINDX", "TEXT"].iter().any(|tag| parts.find(tag) != base.find(tag)) {
         parts.seal_leaves();
     }
     let mut file = parts.assemble();
@@ -178,8 +179,7 @@ fn change_table(parts: &mut Parts, reader: &mut Reader<'_>) {
 
 /// The text of a block, compressed anew; or another frame in its place.
 fn change_text(parts: &mut Parts, reader: &mut Reader<'_>) {
-    let there = |tag: &str| parts.0.iter().any(|part| part.tag == crate::padded(tag));
-    if !(there("TEXT") && there("TEXTINDX")) {
+    if parts.find("TEXT").is_none() || parts.find("TEXTINDX").is_none() {
         return;
     }
     let block = reader.byte() % 4;

@@ -48,6 +48,7 @@
 mod cache;
 mod checked;
 mod describe;
+mod diff;
 mod dot;
 #[cfg(feature = "engine")]
 mod engine;
@@ -56,6 +57,7 @@ mod search;
 
 pub use cache::{CacheStatistics, DEFAULT_CACHE_BYTES, FetchError, Fetched, MemoryCache};
 pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
+pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
     Answer, AskError, ChunkReads, Generator, Given, IdentityMismatch, MAX_ANSWER_TOKENS, Method, Read, Reading, RetrieveError, Retriever,

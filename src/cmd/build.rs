@@ -1,9 +1,10 @@
 //! `mempack build`: a corpus becomes a pack.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildReport, GraphOptions, Input, Stage};
-use mempack_format::CodecSpec;
+use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildReport, Drift, GraphOptions, Input, Older, Stage};
+use mempack_format::{CodecSpec, DiskStorage};
 use mempack_model::Precision;
 use serde_json::json;
 
@@ -26,9 +27,15 @@ pub struct Args {
     /// What memories are computed in: f32 or bf16
     #[arg(long, default_value_t)]
     precision: Precision,
-    /// How memories are stored: F32, BF16, SQ8, PQ<m>x<bits> or RQ<m>x<bits>
-    #[arg(long, default_value_t = BuildOptions::default().codec)]
-    codec: CodecSpec,
+    /// How memories are stored: F32, BF16, SQ8, PQ<m>x<bits> or RQ<m>x<bits> [default: that of --from, else RQ16x8]
+    #[arg(long)]
+    codec: Option<CodecSpec>,
+    /// A pack of the same model to take unchanged references from; it may be the pack to write itself
+    #[arg(long, value_name = "OLD")]
+    from: Option<PathBuf>,
+    /// Train the codec anew instead of keeping the codebooks of --from; memories are then computed again, embeddings taken
+    #[arg(long, requires = "from")]
+    retrain_codec: bool,
     /// References that the codec is trained on, at most
     #[arg(long, default_value_t = BuildOptions::default().sample, value_name = "N")]
     sample: usize,
@@ -53,22 +60,37 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let model = args.model.load(args.precision)?;
     let embedder = args.model.embedder.load(args.precision)?;
     let inputs = args.corpus.into_iter().map(|path| if path.as_os_str() == "-" { Input::Stdin } else { Input::Path(path) }).collect();
+    let from = args.from.as_deref().map(older).transpose()?;
     let options = BuildOptions {
         inputs,
         output: args.output,
-        codec: args.codec,
+        codec: args.codec.or(from.as_ref().map(|older| older.codec())).unwrap_or(BuildOptions::default().codec),
+        from,
+        retrain_codec: args.retrain_codec,
         threads: args.threads,
         graph: GraphOptions { m: args.graph_m, ef_construction: args.graph_ef },
         sample: args.sample,
+        storage: Arc::new(DiskStorage),
     };
     let bars = Bars(Progress::new());
-    let report = compiler::build(&model, &embedder, &options, &bars, cancel).map_err(|error| {
-        let kind = if matches!(error, BuildError::Interrupted) { Kind::Interrupted } else { Kind::Work };
-        Failure::new(kind, error)
-    })?;
+    let report = compiler::build(&model, &embedder, &options, &bars, cancel).map_err(|error| Failure::new(kind(&error), error))?;
     bars.0.end();
     print(&options, &report, args.json);
     Ok(())
+}
+
+/// The pack to take references from. It stays mapped until the end, although its file may be replaced by then.
+fn older(path: &Path) -> Result<Arc<Older>, Failure> {
+    Ok(Arc::new(Older::new(path, super::open(path)?)))
+}
+
+fn kind(error: &BuildError) -> Kind {
+    match error.reason() {
+        BuildError::Interrupted => Kind::Interrupted,
+        BuildError::OlderIdentity { .. } | BuildError::OlderCodec { .. } => Kind::Mismatch,
+        BuildError::Older { source, .. } if source.is_damage() => Kind::Damaged,
+        _ => Kind::Work,
+    }
 }
 
 fn print(options: &BuildOptions, report: &BuildReport, as_json: bool) {
@@ -81,20 +103,61 @@ fn print(options: &BuildOptions, report: &BuildReport, as_json: bool) {
             json!({
                 "pack": options.output, "id": report.id.to_string(), "bytes": report.bytes, "documents": report.documents,
                 "references": report.references, "origins": report.origins, "duplicates": report.duplicates, "tokens": report.tokens,
-                "codec": options.codec.to_string(), "threads": options.threads, "seconds": seconds, "stages": stages,
+                "encoded": report.encoded, "resumed": report.resumed, "taken": report.taken, "drift": report.drift.map(|drift| drift_json(&drift)),
+                "codec": options.codec.to_string(), "threads": options.threads, "encoding_seconds": report.encoding.as_secs_f64(),
+                "seconds": seconds, "stages": stages,
             })
         );
     } else {
+        if let Some(drift) = &report.drift {
+            print_drift(drift);
+        }
         println!(
-            "{}: {} references ({} duplicates) of {} documents, {} tokens, {} in {seconds:.1} s, id {}",
+            "{}: {} references ({} duplicates{}) of {} documents, {} tokens, {} in {seconds:.1} s, id {}",
             options.output.display(),
             thousands(report.references),
             thousands(report.duplicates),
+            origin(report),
             thousands(report.documents),
             thousands(report.tokens),
             bytes(report.bytes),
             report.id,
         );
+    }
+}
+
+/// Where the references come from, if not all were computed now.
+fn origin(report: &BuildReport) -> String {
+    if report.taken + report.resumed == 0 {
+        return String::new();
+    }
+    let mut parts = vec![format!("{} encoded", thousands(report.encoded))];
+    for (count, how) in [(report.resumed, "kept from before the interruption"), (report.taken, "taken from the older pack")] {
+        if count > 0 {
+            parts.push(format!("{} {how}", thousands(count)));
+        }
+    }
+    format!("; {}", parts.join(", "))
+}
+
+fn drift_json(drift: &Drift) -> serde_json::Value {
+    let fit = |fit: &compiler::Fit| json!({ "memories": fit.memories, "keys": fit.keys(), "values": fit.values() });
+    json!({ "new": fit(&drift.new), "taken": fit(&drift.taken), "ratio": drift.ratio() })
+}
+
+fn print_drift(drift: &Drift) {
+    let Some(ratio) = drift.ratio() else { return };
+    println!(
+        "kept codebooks lose {:.4} of keys and {:.4} of values of {} new memories, {:.4} and {:.4} of {} older ones: ratio {ratio:.2}",
+        drift.new.keys(),
+        drift.new.values(),
+        thousands(drift.new.memories),
+        drift.taken.keys(),
+        drift.taken.values(),
+        thousands(drift.taken.memories),
+    );
+    if ratio > Drift::CLEARLY_WORSE {
+        println!("the new texts are not like those the codebooks were trained on; --retrain-codec trains them anew");
     }
 }
 

@@ -5,6 +5,7 @@ pub mod ask;
 #[cfg(feature = "engine")]
 pub mod build;
 pub mod completions;
+pub mod diff;
 #[cfg(feature = "engine")]
 pub mod eval;
 #[cfg(feature = "engine")]
@@ -12,6 +13,8 @@ pub mod import;
 pub mod inspect;
 pub mod keygen;
 pub mod make_questions;
+#[cfg(feature = "engine")]
+pub mod revoke;
 #[cfg(feature = "engine")]
 pub mod search;
 pub mod sign;

@@ -28,6 +28,7 @@ use mempack_format::{CodecSpec, MAX_TABLE_VALUE};
 pub use encoder::Encoder;
 pub use error::{EncodeError, SampleError, TrainError};
 pub use sample::SampleStore;
+pub(crate) use sample::{memory_bytes, put_memory};
 
 use grouping::{Group, Supply};
 use random::Random;

@@ -1,29 +1,40 @@
 //! The memories a codec is trained on: on disk, so that a large sample needs no room in memory.
 
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, path::Path};
+use std::{io, ops::Range, path::Path, sync::Arc};
 
-use mempack_format::{EMPTY_SLOT, Kind, Memory, MemoryShape};
+use mempack_format::{DiskFile, EMPTY_SLOT, Kind, Memory, MemoryShape, StorageFile};
 
 use super::{SampleError, random::Random};
+use crate::slots::Slots;
 
 /// Memories of one shape in a scratch file, in f32: what is sampled need not be computed again to be encoded.
 ///
 /// Takes `slots + 8 * floats` bytes of disk a memory (252 KiB for 21 layers of 3 heads, 8 tokens, 64 dimensions).
 pub struct SampleStore {
-    file: File,
+    file: Arc<dyn StorageFile>,
+    /// Where the first memory begins.
+    start: u64,
+    /// Bytes from one memory to the next.
+    stride: u64,
     shape: MemoryShape,
     memories: u64,
     record: Vec<u8>,
 }
 
 impl SampleStore {
-    /// An empty store in an unnamed file of `folder`, gone when the store is dropped.
+    /// An empty store in an unnamed file of `folder` on the disk, gone when the store is dropped.
     ///
     /// # Errors
     /// If the file cannot be made.
     pub fn create_in(folder: &Path, shape: MemoryShape) -> Result<Self, SampleError> {
         let file = tempfile::tempfile_in(folder).map_err(|source| SampleError::Create { folder: folder.into(), source })?;
-        Ok(Self { file, shape, memories: 0, record: Vec::new() })
+        let file = Arc::new(DiskFile::from(file));
+        Ok(Self { file, start: 0, stride: memory_bytes(shape) as u64, shape, memories: 0, record: Vec::new() })
+    }
+
+    /// The first `memories` slots, which hold what [`put_memory`] makes of memories.
+    pub(crate) fn over(slots: &Slots, shape: MemoryShape, memories: u64) -> Self {
+        Self { file: Arc::clone(slots.file()), start: Slots::FIRST, stride: slots.stride(), shape, memories, record: Vec::new() }
     }
 
     /// The shape of its memories.
@@ -50,11 +61,8 @@ impl SampleStore {
             return Err(SampleError::Shape { expected: self.shape, found: memory.shape });
         }
         self.record.clear();
-        self.record.extend(&memory.positions);
-        for number in memory.keys.iter().chain(&memory.values) {
-            self.record.extend(number.to_le_bytes());
-        }
-        let start = self.memories * self.stride();
+        put_memory(memory, &mut self.record);
+        let start = self.start + self.memories * self.stride;
         self.file.write_all_at(&self.record, start).map_err(|source| SampleError::Write { memory: self.memories, source })?;
         self.memories += 1;
         Ok(())
@@ -117,10 +125,6 @@ impl SampleStore {
         Ok(sum / heads.len() as u64)
     }
 
-    fn stride(&self) -> u64 {
-        self.shape.slots() as u64 + 8 * self.shape.floats() as u64
-    }
-
     fn positions(&self, memory: u64, heads: Range<usize>, out: &mut [u8]) -> Result<(), SampleError> {
         let start = heads.start as u64 * u64::from(self.shape.tokens);
         self.read(memory, start, out)
@@ -151,8 +155,20 @@ impl SampleStore {
         if memory >= self.memories {
             return Err(SampleError::Read { memory, source: io::ErrorKind::UnexpectedEof.into() });
         }
-        self.file.read_exact_at(out, memory * self.stride() + start).map_err(|source| SampleError::Read { memory, source })
+        self.file.read_exact_at(out, self.start + memory * self.stride + start).map_err(|source| SampleError::Read { memory, source })
     }
+}
+
+/// Bytes of a memory of this shape.
+pub(crate) fn memory_bytes(shape: MemoryShape) -> usize {
+    shape.slots() + 8 * shape.floats()
+}
+
+/// Appends a memory: positions, keys, values.
+pub(crate) fn put_memory(memory: &Memory, out: &mut Vec<u8>) {
+    out.reserve(memory_bytes(memory.shape));
+    out.extend(&memory.positions);
+    memory.keys.iter().chain(&memory.values).for_each(|number| out.extend(number.to_le_bytes()));
 }
 
 fn filled(positions: &[u8]) -> usize {

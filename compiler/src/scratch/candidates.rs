@@ -1,10 +1,9 @@
 //! References before equal ones are found: one after the other in a file, with what the later passes need of them.
 
-use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-use mempack_format::Digest;
+use mempack_format::{Digest, StorageCursor};
 
 use super::{Scratch, failed};
 use crate::BuildError;
@@ -24,7 +23,7 @@ pub(crate) struct Candidate {
 
 /// Appends candidates. A candidate is named by the byte at which it begins, so that names ascend with the order of the corpus.
 pub(crate) struct CandidateWriter {
-    file: BufWriter<File>,
+    file: BufWriter<StorageCursor>,
     path: PathBuf,
     end: u64,
 }
@@ -61,7 +60,7 @@ impl CandidateWriter {
 
 /// Reads candidates by name; ascending names are read without seeking far.
 pub(crate) struct CandidateReader {
-    file: BufReader<File>,
+    file: BufReader<StorageCursor>,
     path: PathBuf,
     at: Option<u64>,
 }
@@ -112,7 +111,7 @@ mod tests {
     #[test]
     fn candidates_are_read_as_written_in_any_order() {
         let folder = tempfile::tempdir().unwrap();
-        let scratch = Scratch::beside(&folder.path().join("x.mpk")).unwrap();
+        let scratch = Scratch::on_disk(folder.path());
         let mut writer = CandidateWriter::create(&scratch).unwrap();
         let made: Vec<Candidate> = (0..500u32)
             .map(|i| Candidate {

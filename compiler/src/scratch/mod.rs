@@ -1,54 +1,47 @@
-//! Files that a build needs for itself, in a folder beside the target that disappears with the build.
+//! Files that a build needs for itself and that do not outlive it.
 
 mod candidates;
 mod sort;
 
-use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(crate) use candidates::{Candidate, CandidateReader, CandidateWriter};
+use mempack_format::{Storage, StorageCursor};
 pub(crate) use sort::{Sorted, Sorter};
-use tempfile::TempDir;
 
 use crate::BuildError;
 
-/// The folder; removed with everything in it when dropped, so on success, failure and interruption alike.
+/// The folder of such files. Whoever opened it empties it.
 pub(crate) struct Scratch {
-    folder: TempDir,
+    storage: Arc<dyn Storage>,
+    folder: PathBuf,
 }
 
 impl Scratch {
-    /// A new folder `<target>.part-XXXXXX` beside the target: the same disk as the pack, and room there is needed anyway.
-    pub fn beside(target: &Path) -> Result<Self, BuildError> {
-        let parent = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let mut prefix = target.file_name().unwrap_or_default().to_owned();
-        prefix.push(".part-");
-        let folder = tempfile::Builder::new()
-            .prefix(&prefix)
-            .tempdir_in(parent)
-            .map_err(|source| BuildError::Scratch { path: parent.to_owned(), source })?;
-        Ok(Self { folder })
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Files in `folder`, which is there.
+    pub fn new(storage: Arc<dyn Storage>, folder: PathBuf) -> Self {
+        Self { storage, folder }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// A new file to write.
-    pub fn create(&self, name: &str) -> Result<BufWriter<File>, BuildError> {
+    pub fn create(&self, name: &str) -> Result<BufWriter<StorageCursor>, BuildError> {
         let path = self.path(name);
-        match File::options().read(true).write(true).create_new(true).open(&path) {
-            Ok(file) => Ok(BufWriter::with_capacity(1 << 18, file)),
+        match self.storage.create(&path) {
+            Ok(file) => Ok(BufWriter::with_capacity(1 << 18, StorageCursor::new(file, 0))),
             Err(source) => Err(BuildError::Scratch { path, source }),
         }
+    }
+
+    /// A scratch folder on the disk.
+    #[cfg(test)]
+    pub fn on_disk(folder: &Path) -> Self {
+        Self::new(Arc::new(mempack_format::DiskStorage), folder.to_owned())
     }
 }
 

@@ -3,9 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
-use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mempack_format::{Storage, StorageCursor};
 
 use super::{Scratch, failed};
 use crate::BuildError;
@@ -29,8 +31,9 @@ pub(crate) struct Sorter<'a, const N: usize> {
 }
 
 struct Run {
+    storage: Arc<dyn Storage>,
     path: PathBuf,
-    file: File,
+    file: StorageCursor,
     records: u64,
 }
 
@@ -74,7 +77,8 @@ impl<'a, const N: usize> Sorter<'a, N> {
     fn start_run(&mut self) -> Result<RunWriter, BuildError> {
         let name = format!("{}-{}", self.name, self.made);
         self.made += 1;
-        Ok(RunWriter { file: self.scratch.create(&name)?, path: self.scratch.path(&name), records: 0 })
+        let storage = Arc::clone(&self.scratch.storage);
+        Ok(RunWriter { storage, file: self.scratch.create(&name)?, path: self.scratch.path(&name), records: 0 })
     }
 
     pub fn finish(mut self) -> Result<Sorted<N>, BuildError> {
@@ -86,7 +90,8 @@ impl<'a, const N: usize> Sorter<'a, N> {
 }
 
 struct RunWriter {
-    file: BufWriter<File>,
+    storage: Arc<dyn Storage>,
+    file: BufWriter<StorageCursor>,
     path: PathBuf,
     records: u64,
 }
@@ -98,10 +103,10 @@ impl RunWriter {
     }
 
     fn finish(self) -> Result<Run, BuildError> {
-        let Self { file, path, records } = self;
+        let Self { storage, file, path, records } = self;
         let mut file = file.into_inner().map_err(|error| failed(&path)(error.into_error()))?;
         file.rewind().map_err(failed(&path))?;
-        Ok(Run { path, file, records })
+        Ok(Run { storage, path, file, records })
     }
 }
 
@@ -112,8 +117,9 @@ pub(crate) struct Sorted<const N: usize> {
 }
 
 struct RunReader {
+    storage: Arc<dyn Storage>,
     path: PathBuf,
-    file: BufReader<File>,
+    file: BufReader<StorageCursor>,
     left: u64,
 }
 
@@ -131,14 +137,19 @@ impl RunReader {
 
 impl Drop for RunReader {
     fn drop(&mut self) {
-        // The scratch folder goes at the end in any case; this only frees the room earlier.
-        let _ = std::fs::remove_file(&self.path as &Path);
+        // The scratch folder is emptied at the end in any case; this only frees the room earlier.
+        let _ = self.storage.remove_file(&self.path);
     }
 }
 
 impl<const N: usize> Sorted<N> {
     fn open(runs: Vec<Run>) -> Result<Self, BuildError> {
-        let reader = |run: Run| RunReader { path: run.path, file: BufReader::with_capacity(READ_BYTES, run.file), left: run.records };
+        let reader = |run: Run| RunReader {
+            storage: run.storage,
+            path: run.path,
+            file: BufReader::with_capacity(READ_BYTES, run.file),
+            left: run.records,
+        };
         let mut inputs: Vec<RunReader> = runs.into_iter().map(reader).collect();
         let mut heap = BinaryHeap::with_capacity(inputs.len());
         for (index, input) in inputs.iter_mut().enumerate() {
@@ -172,7 +183,7 @@ mod tests {
         #[test]
         fn records_come_out_as_from_a_map(records in prop::collection::vec(any::<[u8; 2]>(), 0..2000), capacity in 1usize..400) {
             let folder = tempfile::tempdir().unwrap();
-            let scratch = Scratch::beside(&folder.path().join("x.mpk")).unwrap();
+            let scratch = Scratch::on_disk(folder.path());
             let mut sorter = Sorter::with_capacity(&scratch, "run", capacity);
             let mut oracle = BTreeMap::new();
             for record in &records {
@@ -187,7 +198,7 @@ mod tests {
             }
             prop_assert_eq!(sorted.next().unwrap(), None);
             drop(sorted);
-            prop_assert_eq!(std::fs::read_dir(scratch.folder.path()).unwrap().count(), 0);
+            prop_assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         }
     }
 }

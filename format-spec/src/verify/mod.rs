@@ -16,7 +16,7 @@ pub use sample::Sample;
 
 use std::ops::ControlFlow;
 
-use crate::constants::PAGE_BYTES;
+use crate::constants::{PAGE_BYTES, SIGNATURE_BYTES, TRAILER_HEADER_BYTES};
 use crate::error::{Damage, Defect, Interrupted, VerifyError};
 use crate::{Counts, Digest, OpenError, Pack, PackId, Section, Tag, header};
 
@@ -125,6 +125,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
         };
         let mut verifier = Verifier { pack: self, watch, done: 0, total, leaves_whole: false, explained: Vec::new(), report };
         verifier.header()?;
+        verifier.signatures()?;
         match scope {
             Scope::Whole => verifier.whole()?,
             Scope::Sample(sample) => verifier.sample(sample)?,
@@ -224,6 +225,19 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
             return Ok(());
         }
         self.damage(Damage { section: Tag::HEADER, offset: 0, defect: Defect::Digest { expected, found } })
+    }
+
+    /// Every signature behind the pack must be one of it (SPEC 17), whoever is trusted.
+    fn signatures(&mut self) -> Result<(), Interrupted> {
+        let pack = self.pack;
+        for (index, signature) in (0u64..).zip(pack.signatures()) {
+            if signature.check(pack.id()).is_err() {
+                let offset = pack.bytes().saturating_add(TRAILER_HEADER_BYTES + index * SIGNATURE_BYTES);
+                let defect = Defect::Signature { signer: signature.key_id() };
+                self.damage(Damage { section: Tag::SIGNATURES, offset, defect })?;
+            }
+        }
+        Ok(())
     }
 
     /// The bytes between a section and the next must be zero; the header page's own are under the root digest.

@@ -1,12 +1,11 @@
 //! Putting the sections together (SPEC 3).
 
-use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::spool::{Spool, io_error};
 use super::{PackSummary, WriteError};
 use crate::constants::PAGE_BYTES;
-use crate::{PackId, Section, Tag, header};
+use crate::{PackId, Section, Storage, Tag, header};
 
 /// The pack as it is put together: sections behind one another, each at the next page.
 pub(super) struct Assembly {
@@ -24,12 +23,12 @@ impl Assembly {
     }
 
     /// Appends a section.
-    pub(super) fn append(&mut self, tag: Tag, spool: Spool) -> Result<(), WriteError> {
+    pub(super) fn append(&mut self, tag: Tag, spool: Spool, storage: &dyn Storage) -> Result<(), WriteError> {
         let full = || WriteError::TooLarge { what: "bytes of the pack", limit: u64::MAX, found: u64::MAX };
         let offset = header::align(self.end).ok_or_else(full)?;
         let padding = [0; PAGE_BYTES as usize];
         self.pack.raw(padding.get(..(offset - self.end) as usize).unwrap_or_default())?;
-        let (length, digest) = self.pack.append(spool)?;
+        let (length, digest) = self.pack.append(spool, storage)?;
         self.end = offset.checked_add(length).ok_or_else(full)?;
         self.sections.push(Section { tag, required: tag.known().unwrap_or(true), offset, length, digest });
         Ok(())
@@ -38,10 +37,9 @@ impl Assembly {
     /// Writes the header page and waits until everything is on the disk.
     pub(super) fn seal(self, path: &Path) -> Result<PackSummary, WriteError> {
         let (page, id) = header::write(&self.sections, self.end);
-        let mut file = self.pack.into_file()?;
-        file.seek(SeekFrom::Start(0)).map_err(io_error(path, "seek in"))?;
-        file.write_all(&page).map_err(io_error(path, "write"))?;
-        file.sync_all().map_err(io_error(path, "write"))?;
+        let cursor = self.pack.into_file()?;
+        let file = cursor.file();
+        file.write_all_at(&page, 0).and_then(|()| file.sync()).map_err(io_error(path, "write"))?;
         Ok(PackSummary { id: PackId(id), bytes: self.end })
     }
 }

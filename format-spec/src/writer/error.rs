@@ -35,6 +35,18 @@ pub enum WriteError {
         /// The target.
         path: PathBuf,
     },
+    /// Another process writes the target.
+    #[error(
+        "cannot write {}: another process is writing it, with its files in {}; wait until it is done, or end it",
+        path.display(),
+        folder.display()
+    )]
+    Busy {
+        /// The target.
+        path: PathBuf,
+        /// The folder of that process's files.
+        folder: PathBuf,
+    },
     /// An earlier error left the writer incomplete.
     #[error("cannot go on writing {}: an earlier write failed; begin again", path.display())]
     Failed {

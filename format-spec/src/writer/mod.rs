@@ -2,14 +2,14 @@
 
 mod assembly;
 mod error;
+mod folder;
 mod graph;
 mod spool;
 mod text;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tempfile::TempDir;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::F32;
 
@@ -17,19 +17,23 @@ use crate::constants::{MAX_DOCUMENT_BYTES, MAX_POSITIONS, MAX_REFERENCE_TEXT, MA
 use crate::records::{RawOrigin, RawReference};
 use crate::verify::{check_positions, check_unit};
 use crate::{
-    Codec, CodecSpec, Counts, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, Manifest, MemoryShape, ModelIdentity,
-    Origin, PackId, ReferenceInfo, Tag, manifest,
+    Codec, CodecSpec, Counts, Digest, DiskStorage, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, Manifest, MemoryShape,
+    ModelIdentity, Origin, PackId, ReferenceInfo, Storage, Tag, manifest,
 };
 use assembly::Assembly;
 use spool::{Spool, io_error};
 use text::TextSpool;
 
 pub use error::WriteError;
+pub use folder::WorkFolder;
 pub use graph::GraphSource;
 
 /// Most memory that a [`PackWriter`] takes, whatever the pack's size, beside the codec parameters while
 /// [`PackWriter::set_codec`] checks and writes them.
 pub const WRITER_MEMORY_BYTES: usize = 8 << 20;
+
+/// The pack before it has its place.
+const PACK: &str = "pack";
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +44,14 @@ pub struct PackSummary {
     pub bytes: u64,
 }
 
-/// Writes a pack, in a folder `<target>.part-XXXXXX` beside the target that is removed when the writer is dropped.
+/// Writes a pack, in a [`WorkFolder`] beside the target: its own, which goes with it, or its caller's.
 /// Only [`PackWriter::finish`] touches the target, by renaming.
 ///
 /// Documents, references, memories and embeddings are numbered from 0 in the order they are pushed, each kind for
 /// itself; the kinds may interleave in any way, but a document must be pushed before a reference that comes from it.
 /// Memory i and embedding i belong to reference i.
 pub struct PackWriter {
-    target: PathBuf,
-    folder: TempDir,
+    files: Files,
     shape: MemoryShape,
     dim: u32,
     codec: Option<(CodecSpec, usize)>,
@@ -61,6 +64,21 @@ pub struct PackWriter {
     spools: Spools,
     text: TextSpool,
     scratch: Vec<u8>,
+    /// The folder, if the caller keeps none. Last, so that it is closed after the files in it.
+    own: Option<WorkFolder>,
+}
+
+/// Where a writer's files are made.
+struct Files {
+    storage: Arc<dyn Storage>,
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+impl Files {
+    fn spool(&self, name: &str, start: u64) -> Result<Spool, WriteError> {
+        Spool::create(&*self.storage, self.folder.join(name), start)
+    }
 }
 
 struct Spools {
@@ -81,18 +99,31 @@ impl PackWriter {
     /// Begins a pack of memories of `shape` and embeddings of `embedding_dim` dimensions.
     ///
     /// # Errors
-    /// If the target's folder is missing or cannot be written to, the target is a folder, or the shape is none.
+    /// If the target's folder is missing or cannot be written to, the target is a folder or another process writes it, or the
+    /// shape is none.
     pub fn create(target: &Path, shape: MemoryShape, embedding_dim: u32) -> Result<Self, WriteError> {
         manifest::check_shape(shape)?;
-        let folder = create_folder(target)?;
-        let create = |name: &str| Spool::create(folder.path().join(name), 0);
+        let folder = WorkFolder::open(Arc::new(DiskStorage), target)?;
+        let mut writer = Self::create_in(&folder, shape, embedding_dim)?;
+        writer.own = Some(folder);
+        Ok(writer)
+    }
+
+    /// As [`create`](Self::create), with its files in the scratch folder of `folder`, which must stay open until the end.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to, or the shape is none.
+    pub fn create_in(folder: &WorkFolder, shape: MemoryShape, embedding_dim: u32) -> Result<Self, WriteError> {
+        manifest::check_shape(shape)?;
+        let files = Files { storage: Arc::clone(folder.storage()), folder: folder.scratch(), target: folder.target().to_path_buf() };
+        let create = |name: &str| files.spool(name, 0);
         let index = |name: &str| -> Result<Spool, WriteError> {
             let mut spool = create(name)?;
             spool.write(&0u64.to_le_bytes())?;
             Ok(spool)
         };
         let spools = Spools {
-            pack: Spool::create(folder.path().join("pack"), PAGE_BYTES)?,
+            pack: files.spool(PACK, PAGE_BYTES)?,
             codec: None,
             documents: create("documents")?,
             document_index: index("document-index")?,
@@ -104,7 +135,6 @@ impl PackWriter {
         };
         let text = TextSpool::new(create("text")?, index("text-index")?, create("text-leaves")?)?;
         Ok(Self {
-            target: target.to_path_buf(),
             shape,
             dim: embedding_dim,
             codec: None,
@@ -117,7 +147,8 @@ impl PackWriter {
             spools,
             text,
             scratch: Vec::new(),
-            folder,
+            files,
+            own: None,
         })
     }
 
@@ -130,7 +161,7 @@ impl PackWriter {
             return Err(WriteError::Mismatch { what: "codecs set", expected: 0, found: 1 });
         }
         let stride = Codec::parse(codec, self.shape, parameters)?.stride();
-        let mut spool = Spool::create(self.folder.path().join("codec"), 0)?;
+        let mut spool = self.files.spool("codec", 0)?;
         spool.write(parameters)?;
         self.spools.codec = Some(spool);
         self.codec = Some((*codec, stride));
@@ -247,7 +278,7 @@ impl PackWriter {
         if self.graph.is_some() {
             return Err(WriteError::Mismatch { what: "graphs set", expected: 0, found: 1 });
         }
-        let mut spool = Spool::create(self.folder.path().join("graph"), 0)?;
+        let mut spool = self.files.spool("graph", 0)?;
         graph::write(&mut spool, source, parameters.m)?;
         self.graph = Some((parameters, source.nodes(), spool));
         Ok(())
@@ -271,8 +302,8 @@ impl PackWriter {
         let encoded = manifest::encode(&manifest)?;
         let [text_blocks, text_index, text_leaves] = self.text.finish()?;
         let Spools { pack, codec, documents, document_index, references, origins, embeddings, mut leaves, embedding_leaves } = self.spools;
-        leaves.join(embedding_leaves)?;
-        leaves.join(text_leaves)?;
+        leaves.join(embedding_leaves, &*self.files.storage)?;
+        leaves.join(text_leaves, &*self.files.storage)?;
         let codec = codec.ok_or(WriteError::Missing { what: "codec", remedy: "call set_codec" })?;
         let graph = self.graph.map(|(_, _, spool)| (Tag::GRAPH, spool));
         let spools = [
@@ -288,15 +319,14 @@ impl PackWriter {
         ];
         let mut assembly = Assembly::new(pack);
         for (tag, spool) in graph.into_iter().chain(spools) {
-            assembly.append(tag, spool)?;
+            assembly.append(tag, spool, &*self.files.storage)?;
         }
-        let mut spool = Spool::create(self.folder.path().join("manifest"), 0)?;
+        let mut spool = self.files.spool("manifest", 0)?;
         spool.write(&encoded)?;
-        assembly.append(Tag::MANIFEST, spool)?;
-        let path = self.folder.path().join("pack");
+        assembly.append(Tag::MANIFEST, spool, &*self.files.storage)?;
+        let path = self.files.folder.join(PACK);
         let summary = assembly.seal(&path)?;
-        std::fs::rename(&path, &self.target).map_err(io_error(&self.target, "rename the finished pack to"))?;
-        sync_folder(&self.target)?;
+        publish(&*self.files.storage, &path, &self.files.target)?;
         Ok(summary)
     }
 
@@ -330,32 +360,11 @@ impl PackWriter {
     }
 }
 
-fn create_folder(target: &Path) -> Result<TempDir, WriteError> {
-    let path = target.to_path_buf();
-    let Some(name) = target.file_name().filter(|_| !target.is_dir()) else {
-        return Err(WriteError::TargetIsFolder { path });
-    };
-    let folder = folder_of(target);
-    if !folder.is_dir() {
-        return Err(WriteError::MissingFolder { path, folder: folder.to_path_buf() });
-    }
-    let mut prefix = name.to_os_string();
-    prefix.push(".part-");
-    tempfile::Builder::new().prefix(&prefix).tempdir_in(folder).map_err(io_error(folder, "write into folder"))
-}
-
-fn folder_of(target: &Path) -> &Path {
-    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Waits until the rename is on the disk. Folders cannot be opened for this on Windows, where it is not needed.
-fn sync_folder(target: &Path) -> Result<(), WriteError> {
-    if cfg!(unix) {
-        let folder = folder_of(target);
-        let opened = File::open(folder).and_then(|folder| folder.sync_all());
-        opened.map_err(io_error(folder, "write into folder"))?;
-    }
-    Ok(())
+/// Gives a finished file the target's name, and waits until it has it for good.
+pub(crate) fn publish(storage: &dyn Storage, file: &Path, target: &Path) -> Result<(), WriteError> {
+    storage.rename(file, target).map_err(io_error(target, "rename the finished pack to"))?;
+    let folder = folder::parent(target);
+    storage.sync_folder(folder).map_err(io_error(folder, "write into folder"))
 }
 
 fn at_most(what: &'static str, limit: u64, found: u64) -> Result<(), WriteError> {

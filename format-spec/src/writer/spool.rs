@@ -1,17 +1,16 @@
 //! A section on its way into the pack: appended to a file, digested as it grows.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{Digest, WriteError};
+use crate::{Digest, Storage, StorageCursor, WriteError};
 
 /// Bytes gathered before they go to the file.
 const BUFFER_BYTES: usize = 64 << 10;
 
 pub(super) struct Spool {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<StorageCursor>,
     hasher: blake3::Hasher,
     length: u64,
     /// Set by the first failed write: what is in the file then is not known.
@@ -25,10 +24,9 @@ pub(super) fn io_error<'a>(path: &'a Path, action: &'static str) -> impl FnOnce(
 
 impl Spool {
     /// A new file whose section begins at byte `start`.
-    pub(super) fn create(path: PathBuf, start: u64) -> Result<Self, WriteError> {
-        let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(io_error(&path, "create"))?;
-        file.seek(SeekFrom::Start(start)).map_err(io_error(&path, "seek in"))?;
-        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
+    pub(super) fn create(storage: &dyn Storage, path: PathBuf, start: u64) -> Result<Self, WriteError> {
+        let file = storage.create(&path).map_err(io_error(&path, "create"))?;
+        let file = BufWriter::with_capacity(BUFFER_BYTES, StorageCursor::new(file, start));
         Ok(Self { path, file, hasher: blake3::Hasher::new(), length: 0, failed: false })
     }
 
@@ -65,7 +63,7 @@ impl Spool {
     }
 
     /// Appends all of `section` to the file of `self`, deletes its own, and gives its length and its digest.
-    pub(super) fn append(&mut self, section: Self) -> Result<(u64, Digest), WriteError> {
+    pub(super) fn append(&mut self, section: Self, storage: &dyn Storage) -> Result<(u64, Digest), WriteError> {
         let (length, digest) = (section.length, section.digest());
         let path = section.path.clone();
         let mut source = section.into_file()?;
@@ -79,12 +77,12 @@ impl Spool {
         if copied != length {
             return Err(WriteError::Mismatch { what: "length of a spooled section", expected: length, found: copied });
         }
-        std::fs::remove_file(&path).map_err(io_error(&path, "remove"))?;
+        storage.remove_file(&path).map_err(io_error(&path, "remove"))?;
         Ok((length, digest))
     }
 
     /// Appends all of `part` to the section of `self`, and deletes its file.
-    pub(super) fn join(&mut self, part: Self) -> Result<(), WriteError> {
+    pub(super) fn join(&mut self, part: Self, storage: &dyn Storage) -> Result<(), WriteError> {
         let (path, mut rest) = (part.path.clone(), part.length);
         let mut source = part.into_file()?;
         source.seek(SeekFrom::Start(0)).map_err(io_error(&path, "seek in"))?;
@@ -96,11 +94,11 @@ impl Spool {
             self.write(bytes)?;
             rest -= wanted as u64;
         }
-        std::fs::remove_file(&path).map_err(io_error(&path, "remove"))
+        storage.remove_file(&path).map_err(io_error(&path, "remove"))
     }
 
     /// The file, with everything written.
-    pub(super) fn into_file(self) -> Result<File, WriteError> {
+    pub(super) fn into_file(self) -> Result<StorageCursor, WriteError> {
         if self.failed {
             return Err(WriteError::Failed { path: self.path });
         }

@@ -1,0 +1,155 @@
+//! The older pack that a build takes references from.
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use mempack_format::{CodecSpec, Difference, Digest, EmbedderIdentity, Manifest, ModelIdentity, Pack, PackId, ReadError, Tag};
+
+use crate::BuildError;
+
+/// An open pack that was built before, from the same model.
+pub struct Older {
+    path: PathBuf,
+    pack: Box<dyn Source>,
+}
+
+/// What is read of a pack, over whatever bytes it lies on. All of it is checked before it is given out.
+trait Source: Send + Sync {
+    fn id(&self) -> PackId;
+    fn manifest(&self) -> &Manifest;
+    fn codec(&self) -> CodecSpec;
+    /// The section of codec parameters.
+    fn parameters(&self) -> Result<Vec<u8>, ReadError>;
+    /// The keys of all references, in order. Checks the leaf digests too, which records and embeddings are compared with.
+    fn keys(&self) -> Result<Vec<Digest>, ReadError>;
+    fn record(&self, reference: u32) -> Result<&[u8], ReadError>;
+    fn embedding(&self, reference: u32) -> Result<Vec<f32>, ReadError>;
+}
+
+struct Over<P>(P);
+
+impl<P: Deref<Target = Pack<D>> + Send + Sync, D: AsRef<[u8]> + 'static> Source for Over<P> {
+    fn id(&self) -> PackId {
+        self.0.id()
+    }
+
+    fn manifest(&self) -> &Manifest {
+        self.0.manifest()
+    }
+
+    fn codec(&self) -> CodecSpec {
+        self.0.codec_spec()
+    }
+
+    fn parameters(&self) -> Result<Vec<u8>, ReadError> {
+        Ok(self.0.section(Tag::CODEC)?.to_vec())
+    }
+
+    fn keys(&self) -> Result<Vec<Digest>, ReadError> {
+        self.0.check_leaves()?;
+        self.0.section(Tag::REFERENCES)?;
+        (0..self.0.manifest().counts.references).map(|reference| Ok(self.0.reference(reference)?.key)).collect()
+    }
+
+    fn record(&self, reference: u32) -> Result<&[u8], ReadError> {
+        self.0.check_record(reference)?;
+        self.0.record(reference)
+    }
+
+    fn embedding(&self, reference: u32) -> Result<Vec<f32>, ReadError> {
+        self.0.check_embedding(reference)?;
+        Ok(self.0.embedding(reference)?.iter().map(|value| value.get()).collect())
+    }
+}
+
+impl fmt::Debug for Older {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Older").field("path", &self.path).field("id", &self.pack.id()).finish_non_exhaustive()
+    }
+}
+
+impl Older {
+    /// An open pack, with the file it lies in, which errors name.
+    pub fn new<D, P>(path: &Path, pack: P) -> Self
+    where
+        D: AsRef<[u8]> + 'static,
+        P: Deref<Target = Pack<D>> + Send + Sync + 'static,
+    {
+        Self { path: path.to_owned(), pack: Box::new(Over(pack)) }
+    }
+
+    /// How its memories are coded.
+    pub fn codec(&self) -> CodecSpec {
+        self.pack.codec()
+    }
+
+    pub(crate) fn id(&self) -> PackId {
+        self.pack.id()
+    }
+
+    /// Compares what its memories and embeddings depend on with what would write new ones beside them.
+    pub(crate) fn check(&self, model: &ModelIdentity, precision: &str, embedder: &EmbedderIdentity) -> Result<(), BuildError> {
+        let manifest = self.pack.manifest();
+        let mut differences = manifest.model.differences(model);
+        if manifest.precision != precision {
+            let (pack, model) = (manifest.precision.clone(), precision.to_owned());
+            differences.push(Difference { field: "precision", pack, model });
+        }
+        differences.extend(manifest.embedder.differences(embedder));
+        if differences.is_empty() { Ok(()) } else { Err(BuildError::OlderIdentity { path: self.path.clone(), differences }) }
+    }
+
+    /// Reads its keys, so that references can be found.
+    ///
+    /// Memory: 48 bytes a reference, which is little beside what the search graph takes.
+    pub(crate) fn index(&self) -> Result<Index<'_>, BuildError> {
+        let keys = self.pack.keys().map_err(|source| self.failed(source))?;
+        let mut by_key: Vec<(u64, u32)> = keys.iter().map(prefix).zip(0..).collect();
+        by_key.sort_unstable();
+        Ok(Index { older: self, keys, by_key })
+    }
+
+    pub(crate) fn parameters(&self) -> Result<Vec<u8>, BuildError> {
+        self.pack.parameters().map_err(|source| self.failed(source))
+    }
+
+    /// The memory record of a reference, as its leaf digest says.
+    pub(crate) fn record(&self, reference: u32) -> Result<&[u8], BuildError> {
+        self.pack.record(reference).map_err(|source| self.failed(source))
+    }
+
+    /// The embedding of a reference, as its leaf digest says.
+    pub(crate) fn embedding(&self, reference: u32) -> Result<Vec<f32>, BuildError> {
+        self.pack.embedding(reference).map_err(|source| self.failed(source))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn failed(&self, source: ReadError) -> BuildError {
+        BuildError::Older { path: self.path.clone(), source }
+    }
+}
+
+/// An older pack whose references can be found by their keys.
+pub(crate) struct Index<'a> {
+    pub older: &'a Older,
+    keys: Vec<Digest>,
+    by_key: Vec<(u64, u32)>,
+}
+
+impl Index<'_> {
+    /// The number of the reference with this key.
+    pub fn find(&self, key: &Digest) -> Option<u32> {
+        let wanted = prefix(key);
+        let first = self.by_key.partition_point(|(prefix, _)| *prefix < wanted);
+        let like = self.by_key[first..].iter().take_while(|(prefix, _)| *prefix == wanted);
+        like.map(|(_, reference)| *reference).find(|reference| self.keys[*reference as usize] == *key)
+    }
+}
+
+fn prefix(key: &Digest) -> u64 {
+    key.0.iter().take(8).fold(0, |prefix, byte| prefix << 8 | u64::from(*byte))
+}

@@ -1,0 +1,205 @@
+//! The file system of the machine.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use super::{Storage, StorageFile};
+
+/// The disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskStorage;
+
+/// A file on the disk.
+#[derive(Debug)]
+pub struct DiskFile(File);
+
+impl From<File> for DiskFile {
+    /// A file that is open for reading and writing.
+    fn from(file: File) -> Self {
+        Self(file)
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true);
+    options
+}
+
+/// What is to be gone may be gone already.
+fn unless_absent(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+impl Storage for DiskStorage {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        Ok(Box::new(DiskFile(options().truncate(true).open(path)?)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        Ok(Box::new(DiskFile(options().truncate(false).open(path)?)))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageFile>>> {
+        let file = options().truncate(false).open(path)?;
+        match file.try_lock() {
+            // The process that had it may have removed the name meanwhile, and then a third one has locked a file of its own there.
+            Ok(()) if is_still(&file, path)? => Ok(Some(Box::new(DiskFile(file)))),
+            Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            result => result,
+        }
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn is_folder(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    /// Folders cannot be opened for this on Windows, where it is not needed.
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        unless_absent(fs::remove_dir_all(path))
+    }
+
+    fn remove_empty_folder(&self, path: &Path) -> io::Result<bool> {
+        match unless_absent(fs::remove_dir(path)) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+}
+
+impl StorageFile for DiskFile {
+    #[cfg(unix)]
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.0, bytes, at)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(&self.0, bytes, at)
+    }
+
+    #[cfg(unix)]
+    fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, at)
+    }
+
+    #[cfg(windows)]
+    fn write_all_at(&self, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = std::os::windows::fs::FileExt::seek_write(&self.0, bytes, at)?;
+            if written == 0 {
+                return Err(ErrorKind::WriteZero.into());
+            }
+            bytes = bytes.get(written..).unwrap_or_default();
+            at += written as u64;
+        }
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
+/// Whether a path still leads to an open file.
+#[cfg(unix)]
+fn is_still(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let ours = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// An open file keeps its name there.
+#[cfg(not(unix))]
+fn is_still(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = DiskStorage.create(&path).unwrap();
+        file.write_all_at(b"words", 3).unwrap();
+        file.sync().unwrap();
+        let mut bytes = [1; 8];
+        DiskStorage.open(&path).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"\0\0\0words");
+        assert_eq!(file.read_exact_at(&mut bytes, 1).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        file.set_length(2).unwrap();
+        assert_eq!(file.length().unwrap(), 2);
+        assert_eq!(DiskStorage.create(&path).unwrap().length().unwrap(), 0);
+    }
+
+    #[test]
+    fn a_lock_is_had_once_and_goes_with_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = DiskStorage.lock(&path).unwrap();
+        assert!(first.is_some() && DiskStorage.lock(&path).unwrap().is_none());
+        drop(first);
+        let second = DiskStorage.lock(&path).unwrap();
+        assert!(second.is_some());
+        // Who removes the file has nothing more to protect.
+        DiskStorage.remove_file(&path).unwrap();
+        assert!(DiskStorage.lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn only_an_empty_folder_goes_without_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        DiskStorage.create_folder(&path).unwrap();
+        DiskStorage.create_folder(&path).unwrap();
+        DiskStorage.create(&path.join("file")).unwrap();
+        assert!(DiskStorage.create_folder(&path.join("file")).is_err());
+        assert!(!DiskStorage.remove_empty_folder(&path).unwrap());
+        DiskStorage.remove_file(&path.join("file")).unwrap();
+        assert!(DiskStorage.remove_empty_folder(&path).unwrap() && DiskStorage.remove_empty_folder(&path).unwrap());
+        DiskStorage.remove_folder(&path).unwrap();
+        assert!(!DiskStorage.exists(&path));
+    }
+}
