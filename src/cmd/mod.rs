@@ -42,7 +42,6 @@ fn open(path: &Path) -> Result<MappedPack, Failure> {
 }
 
 /// A failure of something that reads on in the pack at `path`.
-#[cfg(feature = "engine")]
 fn reading(path: &Path, is_damage: bool, error: impl Error + Send + Sync + 'static) -> Failure {
     if is_damage { Failure::new(Kind::Damaged, format!("{}: {error}", path.display())) } else { Failure::from(error) }
 }

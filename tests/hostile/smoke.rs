@@ -5,7 +5,7 @@ use std::time::Instant;
 use mempack_hostile::{Random, drive, script, seeds};
 
 /// Runs of each target.
-const RUNS: u64 = 1500;
+const RUNS: u64 = 1000;
 
 /// Mutates seeds, and what came of them, and gives each input to the target. The panic of a target is the test's.
 fn smoke(name: &str, seeds: Vec<Vec<u8>>, target: impl Fn(&[u8])) {
