@@ -99,7 +99,7 @@ fn changed(base: &Parts, changes: &[u8]) -> Vec<u8> {
 /// Something behind the pack that begins as signatures do: the count that fits, or another, and entries of any bytes.
 fn trailer(reader: &mut Reader<'_>) -> Vec<u8> {
     let entries = reader.byte() % 4;
-    let count = if reader.byte() % 4 == 0 { reader.number(4) as u32 } else { entries as u32 };
+    let count = if reader.byte().is_multiple_of(4) { reader.number(4) as u32 } else { entries as u32 };
     let mut bytes = vec![0x89, 0x4d, 0x50, 0x4b, 0x53, 0x49, 0x47, 0x0a];
     bytes.extend(count.to_le_bytes());
     bytes.extend([0; 4]);

@@ -98,7 +98,7 @@ pub fn touch(path: &Path, file: &[u8]) -> Vec<Said> {
         note(pack.check_record(reference));
         note(pack.check_embedding(reference));
         match cache.get(&pack, reference).err() {
-            Some(FetchError { source, .. }) => note(Err(source)),
+            Some(FetchError { source, .. }) => note(Err(*source)),
             None => note(Ok(())),
         }
         if let Ok(Some(graph)) = &graph {

@@ -35,7 +35,7 @@ fn flip(file: &mut [u8], sections: &[Section], at: usize, bits: u8, found: &mut 
                 }
                 other => panic!("byte {at} of section {} with bits {bits:#04x} is not noticed: {other:?}", hit.tag),
             }
-            if found.flips % 8 == 0 {
+            if found.flips.is_multiple_of(8) {
                 drive::fetch(file);
             }
         }
