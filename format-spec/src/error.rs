@@ -159,8 +159,13 @@ pub enum ManifestError {
         found: u64,
     },
     /// Not the wire form of SPEC 5.
-    #[error("the manifest cannot be decoded: {0}")]
-    Decode(#[source] bincode::error::DecodeError),
+    #[error("the manifest cannot be decoded at byte {at} of the section: {source}")]
+    Decode {
+        /// Behind the last byte that could be read.
+        at: u64,
+        /// What is wrong there.
+        source: bincode::error::DecodeError,
+    },
     /// It could not be put into its wire form.
     #[error("the manifest cannot be encoded: {0}")]
     Encode(#[source] bincode::error::EncodeError),
@@ -282,6 +287,14 @@ pub enum Defect {
         field: &'static str,
         /// Its number.
         found: u64,
+    },
+    /// Two references have one key, and so one memory, which is to be stored once.
+    #[error("reference {reference} has the key of reference {first}; expected every key once")]
+    RepeatedKey {
+        /// Number of the later reference.
+        reference: u32,
+        /// Number of the first reference with this key.
+        first: u32,
     },
     /// The bytes between two sections are not zero.
     #[error("the padding behind it holds byte {found:#04x}, expected 0")]

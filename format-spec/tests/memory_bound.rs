@@ -82,7 +82,7 @@ fn write(target: &std::path::Path, references: u32) {
         let word = Digest::of(&reference.to_le_bytes()).to_string();
         let text = if reference % 500 == 0 { "x".repeat(1 << 20) } else { word.repeat(5) };
         let origin = Origin { document, start: 0, end: text.len() as u64 };
-        writer.push_reference(&Digest::of(text.as_bytes()), 100, &text, &[origin]).unwrap();
+        writer.push_reference(&Digest::of(&reference.to_le_bytes()), 100, &text, &[origin]).unwrap();
         writer.push_memory(&record).unwrap();
         writer.push_embedding(&embedding).unwrap();
     }

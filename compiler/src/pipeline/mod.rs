@@ -86,6 +86,9 @@ pub(crate) trait Work: Send {
     fn run(&mut self, batch: &Batch) -> Result<Vec<Self::Output>, BuildError>;
 }
 
+/// A reference, or none after the last.
+type Next<K, M> = Result<Option<Item<K, M>>, BuildError>;
+
 /// Where tasks come from and outputs go to; called by the thread that called [`in_order`].
 pub(crate) trait Flow {
     /// What is known of a reference with nothing to compute.
@@ -94,7 +97,7 @@ pub(crate) trait Flow {
     type Meta;
     type Output;
     /// The next reference, until there is none.
-    fn next(&mut self) -> Result<Option<Item<Self::Known, Self::Meta>>, BuildError>;
+    fn next(&mut self) -> Next<Self::Known, Self::Meta>;
     /// The outputs of a batch, if they are there already.
     fn find(&mut self, batch: &Batch) -> Result<Option<Vec<Self::Output>>, BuildError>;
     /// A batch is done.

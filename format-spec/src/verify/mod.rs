@@ -1,13 +1,16 @@
 //! Verification: every byte of a pack, against its digests and against SPEC 15; or a sample of them.
 //!
-//! Whatever the pack's size and whatever is wrong with it, verification holds at most [`VERIFY_MEMORY_BYTES`] and the codec's tables.
+//! Whatever the pack's size and whatever is wrong with it, verification holds at most [`VERIFY_MEMORY_BYTES`], the codec's
+//! tables and, to compare keys, [`VERIFY_KEY_BYTES`].
 
 mod graph;
+mod keys;
 mod memories;
 mod sample;
 mod tables;
 mod text;
 
+pub use keys::VERIFY_KEY_BYTES;
 pub(crate) use memories::{check_positions, check_unit};
 pub use sample::Sample;
 
@@ -20,7 +23,7 @@ use crate::{Counts, Digest, OpenError, Pack, PackId, Section, Tag, header};
 /// Bytes hashed between two reports of progress.
 const STEP_BYTES: u64 = 1 << 20;
 /// Most memory that [`Pack::verify`] and [`Pack::survey`] take, beside the codec's tables (at most 1 GiB, and no more than
-/// their section has).
+/// their section has) and 16 bytes a reference (at most [`VERIFY_KEY_BYTES`]) to find keys that are there twice.
 pub const VERIFY_MEMORY_BYTES: usize = 4 << 20;
 
 /// How far a verification has come.
@@ -154,6 +157,10 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         self.leaves_whole = self.section(&layout.leaves)?;
         let index_whole = self.section(&layout.text_index)?;
         let references_whole = self.references(&layout)?;
+        if references_whole {
+            // Records that are damaged may well be equal, but that was told.
+            keys::repeated(self.pack, &mut |damage| self.damage(damage))?;
+        }
         self.origins(&layout)?;
         self.documents(&layout)?;
         if index_whole {
