@@ -65,8 +65,8 @@ fn search(c: &mut Criterion) {
     let fresh = || MappedPack::open(&path).expect("a pack");
     for (name, method) in [("first, graph", Method::default()), ("first, exact", Method::Exact)] {
         let mut next = queries.iter().cycle();
-        let search = |pack: &mut MappedPack| pack.nearest(next.next().expect("a cycle"), 5, method, OnDamage::Fail).expect("hits");
-        group.bench_function(name, |b| b.iter_batched_ref(fresh, search, BatchSize::PerIteration));
+        let mut search = |pack: &mut MappedPack| pack.nearest(next.next().expect("a cycle"), 5, method, OnDamage::Fail).expect("hits");
+        group.bench_function(name, |b| b.iter_batched_ref(fresh, &mut search, BatchSize::PerIteration));
     }
     let mut next = queries.iter().cycle();
     group.bench_function("exact", |b| b.iter(|| pack.search_exact(next.next().expect("a cycle"), 5)));
