@@ -76,9 +76,9 @@ fn packs_that_do_not_belong_together_are_refused() {
     let one = bench.pack("one", MEDICAL, &[]);
     let other = bench.path("other.mpk");
     let corpus = bench.file("other.jsonl", LEGAL);
-    let minilm = common::root().join("tests/fixtures/minilm");
+    let other_embedder = common::root().join("tests/fixtures/xlmr_cls/model");
     let args = common::build_args(&corpus, &other, &["--embedder"]);
-    run(args.iter().map(String::as_str).chain([&*minilm.to_string_lossy()])).ok();
+    run(args.iter().map(String::as_str).chain([&*other_embedder.to_string_lossy()])).ok();
     run(["search", &one, "gout", "--with", &other]).fails(4, &["other.mpk", "one.mpk", "embedder", "differ"]);
     run(["search", &one, "gout", "--with", &bench.path("none.mpk")]).fails(1, &["none.mpk"]);
 }
