@@ -57,6 +57,19 @@ impl<D: AsRef<[u8]>> Pack<D> {
         Ok(self.check_section(section, Digest::of(self.contents(section)?))?)
     }
 
+    /// Compares the tables of references, origins and documents, which have no leaves, with their digests in the section table: to be
+    /// done once before the first of them is cited. Reads all of them.
+    ///
+    /// # Errors
+    /// If one of them is damaged.
+    pub fn check_tables(&self) -> Result<(), ReadError> {
+        let layout = self.layout();
+        for section in [&layout.references, &layout.origins, &layout.document_index, &layout.documents] {
+            self.check_section(section, Digest::of(self.contents(section)?))?;
+        }
+        Ok(())
+    }
+
     /// Compares the memory record of a reference with its leaf digest (SPEC 13): to be done when it is first touched.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildReport, Drift, GraphOptions, Input, Older, Stage};
-use mempack_format::{CodecSpec, DiskStorage};
+use mempack_format::{CodecSpec, DiskStorage, ReadError};
 use mempack_model::Precision;
 use serde_json::json;
 
@@ -88,7 +88,7 @@ fn kind(error: &BuildError) -> Kind {
     match error.reason() {
         BuildError::Interrupted => Kind::Interrupted,
         BuildError::OlderIdentity { .. } | BuildError::OlderCodec { .. } => Kind::Mismatch,
-        BuildError::Older { source, .. } if source.is_damage() => Kind::Damaged,
+        BuildError::Older { source: ReadError::Damaged(_), .. } => Kind::Damaged,
         _ => Kind::Work,
     }
 }

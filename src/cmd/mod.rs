@@ -14,6 +14,9 @@ pub mod inspect;
 pub mod keygen;
 pub mod make_questions;
 #[cfg(feature = "engine")]
+mod packs;
+pub mod repair;
+#[cfg(feature = "engine")]
 pub mod revoke;
 #[cfg(feature = "engine")]
 pub mod search;
@@ -27,8 +30,6 @@ use std::error::Error;
 use std::path::Path;
 
 use mempack_format::OpenError;
-#[cfg(feature = "engine")]
-use mempack_runtime::ResolvedHit;
 use mempack_runtime::{MapError, MappedPack};
 
 use crate::failure::{Failure, Kind};
@@ -42,16 +43,12 @@ fn open(path: &Path) -> Result<MappedPack, Failure> {
 }
 
 /// A failure of something that reads on in the pack at `path`.
-#[cfg(feature = "engine")]
 fn reading(path: &Path, is_damage: bool, error: impl Error + Send + Sync + 'static) -> Failure {
     if is_damage { Failure::new(Kind::Damaged, format!("{}: {error}", path.display())) } else { Failure::from(error) }
 }
 
-/// A hit as the JSON that `search` and `ask` print.
+/// A failure whose error names its pack.
 #[cfg(feature = "engine")]
-fn hit_json(hit: &ResolvedHit) -> serde_json::Value {
-    serde_json::json!({
-        "document": hit.document, "title": hit.title, "reference": hit.reference, "start": hit.start, "end": hit.end,
-        "score": hit.score, "text": hit.text,
-    })
+fn failed(is_damage: bool, error: impl Error + Send + Sync + 'static) -> Failure {
+    Failure::new(if is_damage { Kind::Damaged } else { Kind::Work }, error)
 }

@@ -59,6 +59,14 @@ pub enum RepairError {
         /// What is wrong with the header page.
         source: OpenError,
     },
+    /// A donor's header page cannot be read, so that it is not known what it holds.
+    #[error("{source}; leave it out, or mend it first")]
+    Donor {
+        /// Its number.
+        donor: usize,
+        /// What is wrong with it.
+        source: OpenError,
+    },
     /// Something is damaged, and no pack given has it whole.
     #[error("no pack given has what is damaged: {}; give one more pack that may have it, or build the pack again", list(missing))]
     Missing {

@@ -6,6 +6,7 @@
 //! pack's id stands for, fits.
 
 mod error;
+mod hashing;
 mod patches;
 mod recompute;
 
@@ -18,13 +19,12 @@ use crate::constants::{DIGEST_BYTES, PAGE_BYTES};
 use crate::error::Interrupted;
 use crate::header::{self, Header};
 use crate::signature::trailer;
-use crate::{Counts, Digest, LeafKind, PackId, Section, Tag, VerifyProgress, manifest};
+use crate::{Counts, LeafKind, PackId, Section, Tag, VerifyProgress, manifest};
+use hashing::{Hashing, Sink, fits};
 use patches::{Patches, Wanted};
 
 /// Where the root digest stands in the header page (SPEC 3).
 const ROOT_AT: u64 = 96;
-/// Bytes hashed between two reports of progress.
-const STEP_BYTES: usize = 1 << 20;
 
 /// What was damaged, and how it is mended. Donors are numbered in the order in which they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Contents<'_> {
     }
 
     /// Gives all bytes of the section, in order.
-    fn feed(&self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    fn feed(&self, sink: &mut Sink<'_>) -> io::Result<()> {
         match self {
             Self::Whole(bytes) => sink(bytes),
             Self::Patched(patches) => patches.feed(sink),
@@ -128,15 +128,16 @@ impl<'a> Repair<'a> {
     /// for each memory, embedding or text block, and all of a section that is recomputed.
     ///
     /// # Errors
-    /// If something is damaged that no donor has; if the header page is damaged and no donor's fits; or if `progress` ended it.
+    /// If something is damaged that no donor has; if the header page is damaged and no donor's fits, or that of a donor is damaged; or if `progress` ended it.
     pub fn plan(
         pack: &'a [u8],
         donors: &[&'a [u8]],
         progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
     ) -> Result<Self, RepairError> {
-        let mut hashing = Hashing { progress, done: 0, total: pack.len() as u64, unreported: 0 };
+        let mut hashing = Hashing::new(pack.len() as u64, progress);
         let mut mended = Vec::new();
-        let headers: Vec<Option<Header>> = donors.iter().map(|donor| header::read_alone(donor).ok()).collect();
+        let read = |(donor, data): (usize, &&[u8])| header::read_alone(data).map_err(|source| RepairError::Donor { donor, source });
+        let headers = donors.iter().enumerate().map(read).collect::<Result<Vec<Header>, _>>()?;
         let (page, header) = match header::read_alone(pack) {
             Ok(header) => (pack, header),
             Err(source) => {
@@ -195,7 +196,7 @@ impl<'a> Repair<'a> {
         &mut self,
         pack: &'a [u8],
         donors: &[&'a [u8]],
-        headers: &[Option<Header>],
+        headers: &[Header],
         hashing: &mut Hashing,
     ) -> Result<(), Interrupted> {
         for section in &self.header.sections {
@@ -207,7 +208,7 @@ impl<'a> Repair<'a> {
             let mut found = Contents::Damaged;
             for (donor, (data, header)) in donors.iter().zip(headers).enumerate() {
                 let same = |other: &&Section| other.tag == section.tag && other.length == section.length && other.digest == section.digest;
-                let Some(other) = header.as_ref().and_then(|header| header.sections.iter().find(same)) else { continue };
+                let Some(other) = header.sections.iter().find(same) else { continue };
                 let bytes = bytes_of(data, other);
                 if bytes.len() as u64 == section.length && hashing.digest(section.tag, bytes)? == section.digest {
                     found = Contents::Whole(bytes);
@@ -269,7 +270,7 @@ impl<'a> Repair<'a> {
         let wanted = Wanted::new(kind, bytes_of(pack, &section), section.length, leaves, self.contents(Tag::TEXT_INDEX), strides, hashing)?;
         let Some(wanted) = wanted else { return Ok(None) };
         let (patches, unfound) = wanted.find(donors, hashing)?;
-        if !fits(&section, hashing, &mut |sink| patches.feed(sink))? {
+        if !fits(&section, hashing, |sink| patches.feed(sink))? {
             let (first, count) = (unfound.first().copied(), unfound.len() as u64);
             return Ok(first.map(|first| Missing::Pieces { section: section.tag, kind, first, count }));
         }
@@ -292,7 +293,7 @@ impl<'a> Repair<'a> {
             }
         };
         if let Some(bytes) = computed
-            && fits(&section, hashing, &mut |sink| sink(&bytes))?
+            && fits(&section, hashing, |sink| sink(&bytes))?
         {
             self.mended.push(Mended::Recomputed { section: tag });
             self.set(index, Contents::Computed(bytes));
@@ -313,7 +314,7 @@ impl<'a> Repair<'a> {
     }
 
     /// Keeps the signatures behind the pack, or takes those of a donor if they are damaged.
-    fn signatures(&mut self, pack: &'a [u8], donors: &[&'a [u8]], headers: &[Option<Header>]) {
+    fn signatures(&mut self, pack: &'a [u8], donors: &[&'a [u8]], headers: &[Header]) {
         let (id, length) = (self.id(), self.header.length);
         let behind = |data: &'a [u8]| data.get(length as usize..).unwrap_or_default();
         let right = |bytes| trailer::read(length, bytes).is_ok_and(|all| all.iter().all(|signature| signature.check(id).is_ok()));
@@ -322,10 +323,7 @@ impl<'a> Repair<'a> {
             self.trailer = own;
             return;
         }
-        let same = donors
-            .iter()
-            .zip(headers)
-            .position(|(data, header)| header.as_ref().is_some_and(|header| header.id == id.0) && right(behind(data)));
+        let same = donors.iter().zip(headers).position(|(data, header)| header.id == id.0 && right(behind(data)));
         if let Some(donor) = same {
             self.trailer = donors.get(donor).map_or(&[], |data| behind(data));
             self.mended.push(Mended::Signatures { donor });
@@ -362,73 +360,14 @@ struct Strides {
     counts: Counts,
 }
 
-/// What is hashed, and who hears of it.
-struct Hashing<'p> {
-    progress: &'p mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
-    done: u64,
-    total: u64,
-    unreported: u64,
-}
-
-impl Hashing<'_> {
-    fn advance(&mut self, section: Tag, bytes: u64) -> Result<(), Interrupted> {
-        self.unreported += bytes;
-        if self.unreported < STEP_BYTES as u64 {
-            return Ok(());
-        }
-        // What is damaged is hashed more than once: how often, is not known before.
-        self.done = self.done.saturating_add(std::mem::take(&mut self.unreported)).min(self.total);
-        match (self.progress)(VerifyProgress { section, done: self.done, total: self.total }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Interrupted { section }),
-        }
-    }
-
-    fn digest(&mut self, section: Tag, bytes: &[u8]) -> Result<Digest, Interrupted> {
-        let mut hasher = blake3::Hasher::new();
-        for step in bytes.chunks(STEP_BYTES) {
-            hasher.update(step);
-            self.advance(section, step.len() as u64)?;
-        }
-        Ok(hasher.finalize().into())
-    }
-}
-
-/// Whether what `feed` gives is the section.
-fn fits(
-    section: &Section,
-    hashing: &mut Hashing,
-    feed: &mut dyn FnMut(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
-) -> Result<bool, Interrupted> {
-    let mut hasher = blake3::Hasher::new();
-    let mut length = 0;
-    let mut interrupted = None;
-    let fed = feed(&mut |bytes| {
-        for step in bytes.chunks(STEP_BYTES) {
-            hasher.update(step);
-            length += step.len() as u64;
-            if let Err(ended) = hashing.advance(section.tag, step.len() as u64) {
-                interrupted = Some(ended);
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-        }
-        Ok(())
-    });
-    match interrupted {
-        Some(ended) => Err(ended),
-        None => Ok(fed.is_ok() && length == section.length && Digest::from(hasher.finalize()) == section.digest),
-    }
-}
-
 /// The donor whose header page `pack` must have had.
-fn find_header(pack: &[u8], headers: &[Option<Header>], hashing: &mut Hashing) -> Result<Option<usize>, Interrupted> {
+fn find_header(pack: &[u8], headers: &[Header], hashing: &mut Hashing) -> Result<Option<usize>, Interrupted> {
     let root = range_of(pack, ROOT_AT, DIGEST_BYTES);
-    let named = headers.iter().position(|header| header.as_ref().is_some_and(|header| root == Some(&header.id.0[..])));
+    let named = headers.iter().position(|header| root == Some(&header.id.0[..]));
     if named.is_some() {
         return Ok(named);
     }
     'donors: for (donor, header) in headers.iter().enumerate() {
-        let Some(header) = header else { continue };
         for section in &header.sections {
             let own = bytes_of(pack, section);
             if own.len() as u64 != section.length || hashing.digest(section.tag, own)? != section.digest {

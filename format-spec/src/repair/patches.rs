@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
+use super::hashing::Sink;
 use super::{Contents, Hashing, Strides, range_of};
 use crate::constants::DIGEST_BYTES;
 use crate::error::Interrupted;
@@ -36,7 +37,7 @@ impl<'a> Patches<'a> {
     }
 
     /// Gives all bytes of the section, in order; fewer, if some are neither there nor put in.
-    pub(super) fn feed(&self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn feed(&self, sink: &mut Sink<'_>) -> io::Result<()> {
         let mut end = 0;
         for (at, piece) in &self.pieces {
             sink(range_of(self.own, end, at.saturating_sub(end)).unwrap_or_default())?;

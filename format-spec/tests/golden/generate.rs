@@ -148,6 +148,12 @@ impl GraphSource for Rings {
 /// Writes the golden pack.
 pub fn write(target: &Path) -> Result<PackSummary, WriteError> {
     let mut writer = PackWriter::create(target, SHAPE, DIM)?;
+    fill(&mut writer)?;
+    finish(writer)
+}
+
+/// Everything in the golden pack.
+pub fn fill(writer: &mut PackWriter) -> Result<(), WriteError> {
     writer.set_codec(&CODEC, &codec_parameters())?;
     for number in 0..DOCUMENTS {
         writer.push_document(&document(number))?;
@@ -157,6 +163,10 @@ pub fn write(target: &Path) -> Result<PackSummary, WriteError> {
         writer.push_memory(&record(reference))?;
         writer.push_embedding(&embedding(reference))?;
     }
-    writer.set_graph(&Rings, GRAPH)?;
+    writer.set_graph(&Rings, GRAPH)
+}
+
+/// The golden pack's identities.
+pub fn finish(writer: PackWriter) -> Result<PackSummary, WriteError> {
     writer.finish(model(), "f32", embedder(), GENERATOR)
 }
