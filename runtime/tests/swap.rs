@@ -105,7 +105,7 @@ fn swap_under_load(duration: Duration) {
     let changing = |given: &Given| given.1.iter().find(|(name, ..)| name == "changing").map(|(_, id, _)| *id);
 
     let (stop, asked, searched) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-    let mut swaps = 0u64;
+    let (mut swaps, started) = (0u64, Instant::now());
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..ASKING)
             .map(|thread| {
@@ -135,18 +135,19 @@ fn swap_under_load(duration: Duration) {
                 })
             }))
             .collect();
-        let end = Instant::now() + duration;
-        // A thread that has failed ends the test at once, and not only when the time is over.
-        while Instant::now() < end && !threads.iter().any(|thread| thread.is_finished()) {
+        let end = started + duration;
+        // A slow machine takes longer for the few requests that there must be. A thread that has failed ends the test at once.
+        let too_few = || asked.load(Ordering::Relaxed) < 4 || searched.load(Ordering::Relaxed) < 4;
+        while (Instant::now() < end || too_few()) && !threads.iter().any(|thread| thread.is_finished()) {
             swaps += 1;
             mounts.replace("changing", open(&paths[swaps as usize % 2])).unwrap();
             std::thread::sleep(Duration::from_millis(20));
         }
         stop.store(true, Ordering::Relaxed);
     });
+    let took = started.elapsed().as_secs_f64();
     let (asked, searched) = (asked.into_inner(), searched.into_inner());
-    println!("{:.0} s: {asked} questions, {searched} searches, {swaps} swaps, 0 failures", duration.as_secs_f64());
-    assert!(asked > 2 && searched > 2 && swaps > 10);
+    println!("{took:.0} s: {asked} questions, {searched} searches, {swaps} swaps, 0 failures");
 
     #[cfg(target_os = "linux")]
     assert_eq!(mappings_in(folder.path()), 2, "only what is mounted is mapped");
