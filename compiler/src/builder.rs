@@ -66,13 +66,13 @@ pub fn build(
             }
             Ok(report)
         }
-        Err(source) => {
+        Err(why) => {
             if let Some(kept) = keeper.kept() {
-                return Err(BuildError::Stopped { source: Box::new(source), kept });
+                return Err(BuildError::Stopped { why: Box::new(why), kept });
             }
             // The first error is the one to tell of; what is left now is emptied when the folder is opened again.
             let _ = folder.remove();
-            Err(source)
+            Err(why)
         }
     }
 }

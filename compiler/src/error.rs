@@ -229,10 +229,10 @@ pub enum BuildError {
     #[error("interrupted; nothing was written")]
     Interrupted,
     /// The build ended early, for whatever reason, and some of its work is kept.
-    #[error("{}", stopped(source, kept))]
+    #[error("{}", stopped(why, kept))]
     Stopped {
-        /// Why it ended.
-        source: Box<BuildError>,
+        /// Why it ended; what this error says has it in it.
+        why: Box<BuildError>,
         /// What is kept.
         kept: Kept,
     },
@@ -242,16 +242,16 @@ impl BuildError {
     /// Why the build ended, whatever it keeps.
     pub fn reason(&self) -> &Self {
         match self {
-            Self::Stopped { source, .. } => source.reason(),
+            Self::Stopped { why, .. } => why.reason(),
             reason => reason,
         }
     }
 }
 
-fn stopped(source: &BuildError, kept: &Kept) -> String {
-    match source {
+fn stopped(why: &BuildError, kept: &Kept) -> String {
+    match why {
         BuildError::Interrupted => format!("interrupted: {kept}"),
-        source => format!("{source}\n{kept}"),
+        why => format!("{why}\n{kept}"),
     }
 }
 

@@ -36,7 +36,7 @@ impl WorkFolder {
         }
         let mut name = name.to_os_string();
         name.push(".building");
-        let path = parent.join(name);
+        let path = target.with_file_name(name);
         storage.create_folder(&path).map_err(io_error(parent, "write into folder"))?;
         let locked = storage.lock(&path.join(LOCK)).map_err(io_error(&path, "write into folder"))?;
         let Some(lock) = locked else { return Err(WriteError::Busy { path: target, folder: path }) };

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Kills builds at random moments until each has completed, and checks that nothing was lost.
+
+    scripts/kill_builds.py MEMPACK [--kills 200] [--seed 1] [--documents 40] [--model DIR] [--keep]
+
+One build is made undisturbed. Then the same build is started over an older pack again and again: each process is killed after a random
+time (four of five with SIGKILL, the others with SIGINT or SIGTERM) and the command is started anew, until it completes. After every kill
+the pack at the target must be the old one, whole, or the new one; once a build has completed, its id must be that of the undisturbed one
+and nothing else may lie beside it. A finished build makes room for the next, until as many kills as asked for have hit a process.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SIGNALS = [signal.SIGKILL] * 8 + [signal.SIGINT, signal.SIGTERM]
+
+
+def corpus(path, documents):
+    """Sentences that do not repeat themselves, the same at every call."""
+    words = random.Random(7)
+    syllables = ["ba", "co", "di", "fe", "gu", "ha", "jo", "ki", "lu", "me", "no", "pa", "ri", "so", "tu", "ve"]
+    word = lambda: "".join(words.choice(syllables) for _ in range(words.randint(1, 4)))
+    with open(path, "w", encoding="utf-8") as out:
+        for number in range(documents):
+            sentences = (" ".join(word() for _ in range(words.randint(6, 14))).capitalize() + "." for _ in range(8))
+            out.write(json.dumps({"id": f"d{number}", "title": word().capitalize(), "text": " ".join(sentences)}) + "\n")
+
+
+class Builds:
+    def __init__(self, arguments, folder):
+        self.program, self.folder, self.target = str(Path(arguments.mempack).resolve()), folder, folder / "target" / "pack.mpk"
+        self.target.parent.mkdir()
+        self.corpus = folder / "corpus.jsonl"
+        corpus(self.corpus, arguments.documents)
+        self.more = ["--model", arguments.model, "--threads", str(arguments.threads), "--codec", arguments.codec, "--sample", "64", "--json"]
+
+    def command(self, target, documents=None):
+        return [self.program, "build", str(documents or self.corpus), "-o", str(target), *self.more]
+
+    def build(self, target, documents=None):
+        done = subprocess.run(self.command(target, documents), capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"an undisturbed build failed with {done.returncode}: {done.stderr}")
+        return json.loads(done.stdout)
+
+    def verified_id(self):
+        """The id of the pack at the target, every byte of which is checked."""
+        done = subprocess.run([self.program, "verify", str(self.target)], capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"the pack at the target is not whole: {done.stderr}")
+        shown = subprocess.run([self.program, "inspect", str(self.target), "--json"], capture_output=True, text=True, check=True)
+        return json.loads(shown.stdout)["id"]
+
+    def strangers(self):
+        return sorted(name for name in os.listdir(self.target.parent) if name not in ("pack.mpk", "pack.mpk.building"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("mempack")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--documents", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--codec", default="SQ8")
+    parser.add_argument("--model", default=str(ROOT / "tests/fixtures/tiny"))
+    parser.add_argument("--keep", action="store_true", help="leave the folder of the builds there")
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)
+    folder = Path(tempfile.mkdtemp(prefix="kill-builds-"))
+    try:
+        run(arguments, Builds(arguments, folder), chance)
+    finally:
+        if not arguments.keep:
+            shutil.rmtree(folder)
+
+
+def run(arguments, builds, chance):
+    started = time.monotonic()
+    undisturbed = builds.build(builds.folder / "undisturbed.mpk")
+    length = time.monotonic() - started
+    short = builds.folder / "short.jsonl"
+    short.write_text("".join(builds.corpus.read_text(encoding="utf-8").splitlines(True)[:2]), encoding="utf-8")
+    old_pack = builds.folder / "old.mpk"
+    old = builds.build(old_pack, short)["id"]
+    expected, references = undisturbed["id"], undisturbed["references"]
+    print(f"undisturbed: {references} references in {length:.1f} s, id {expected}", flush=True)
+
+    kills, finished, by_signal, encoded, resumed, attempts = 0, 0, {}, 0, 0, 0
+    while kills < arguments.kills:
+        shutil.copy(old_pack, builds.target)
+        hits = 0
+        while True:
+            process = subprocess.Popen(builds.command(builds.target), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            attempts += 1
+            # As far as the first attempts come, and beyond the end, so that each build completes some time.
+            killer = chance.choice(SIGNALS)
+            wait = chance.uniform(0.02, 0.6) * length if kills < arguments.kills else 1000 * length
+            try:
+                out, error = process.communicate(timeout=wait)
+            except subprocess.TimeoutExpired:
+                process.send_signal(killer)
+                out, error = process.communicate()
+            code = process.returncode
+            if code == 0:
+                break
+            if code == -signal.SIGKILL or (killer != signal.SIGKILL and code == 130 or code == -killer):
+                kills, hits = kills + 1, hits + 1
+                by_signal[killer.name] = by_signal.get(killer.name, 0) + 1
+            else:
+                sys.exit(f"a build ended with {code}: {error}")
+            if code == 130 and "interrupted" not in error:
+                sys.exit(f"an interrupted build does not say so: {error}")
+            # A kill between the rename and the end leaves the new pack.
+            if (found := builds.verified_id()) not in (old, expected):
+                sys.exit(f"after a kill the pack at the target is {found}, neither the old one nor the new one")
+            if builds.strangers():
+                sys.exit(f"a kill left {builds.strangers()}")
+        report = json.loads(out)
+        if report["id"] != expected or builds.verified_id() != expected:
+            sys.exit(f"after {hits} kills the id is {report['id']}, expected {expected}")
+        if os.listdir(builds.target.parent) != ["pack.mpk"]:
+            sys.exit(f"a finished build left {os.listdir(builds.target.parent)}")
+        finished, encoded, resumed = finished + 1, encoded + report["encoded"], resumed + report["resumed"]
+        print(f"build {finished}: {hits} kills, the last process took over {report['resumed']} of {references} references", flush=True)
+    print(
+        f"{kills} kills ({', '.join(f'{count} {name}' for name, count in sorted(by_signal.items()))}) of {attempts} processes in "
+        f"{time.monotonic() - started:.0f} s: {finished} builds completed, all with the id of the undisturbed one; the old pack was whole "
+        f"after every kill; the processes that completed encoded {encoded} references and took over {resumed}"
+    )
+
+
+if __name__ == "__main__":
+    main()
