@@ -62,7 +62,6 @@ fn line(old: &MappedPack, new: &MappedPack, change: &Change, args: &Args) -> Res
         Change::ReferenceMoved { key, old, new } => {
             json!({"change": "origins changed", "reference": key.to_string(), "old": was(*old)?, "new": is(*new)?})
         }
-        other => json!({"change": format!("{other:?}")}),
     })
 }
 

@@ -4,7 +4,6 @@ use mempack_format::{Difference, Digest, ReadError};
 
 /// One thing in which the packs differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Change {
     /// A document is in the new pack only.
     DocumentAdded {
