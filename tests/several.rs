@@ -76,10 +76,17 @@ fn packs_that_do_not_belong_together_are_refused() {
     let one = bench.pack("one", MEDICAL, &[]);
     let other = bench.path("other.mpk");
     let corpus = bench.file("other.jsonl", LEGAL);
-    let other_embedder = common::root().join("tests/fixtures/xlmr_cls/model");
-    let args = common::build_args(&corpus, &other, &["--embedder"]);
-    run(args.iter().map(String::as_str).chain([&*other_embedder.to_string_lossy()])).ok();
-    run(["search", &one, "gout", "--with", &other]).fails(4, &["other.mpk", "one.mpk", "embedder", "differ"]);
+    // The same model with another base of its rotary embedding.
+    fs::create_dir(bench.path("model")).expect("writable");
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(tiny().join(file), bench.path("model") + "/" + file).expect("a copy");
+    }
+    let config = fs::read_to_string(tiny().join("config.json")).expect("config.json");
+    let changed = config.replace("\"rope_theta\": 10000.0", "\"rope_theta\": 20000.0");
+    assert_ne!(config, changed);
+    bench.file("model/config.json", changed);
+    run(["build", &corpus, "-o", &other, "--model", &bench.path("model")]).ok();
+    run(["search", &one, "gout", "--with", &other]).fails(4, &["other.mpk", "one.mpk", "RoPE base", "20000"]);
     run(["search", &one, "gout", "--with", &bench.path("none.mpk")]).fails(1, &["none.mpk"]);
 }
 
