@@ -22,19 +22,19 @@ use tempfile::TempDir;
 
 const TARGET: &str = "/packs/pack.mpk";
 const OLD: &[u8] = b"the old pack";
-/// References of a batch: 2,048 tokens, each reference padded to some 120 and with 2 before it.
-const BATCH: u64 = 17;
-const WORDS: usize = 100;
+/// Most references of a batch: 2,048 tokens, of which a reference has 101 or more, and 2 before it.
+const BATCH: u64 = 19;
+const WORDS: usize = 150;
 
-/// A model's folder: golden weights, and a tokenizer of words.
-fn folder(weights: &str) -> TempDir {
+/// A model's folder: golden weights, and a tokenizer of so many words.
+fn folder(weights: &str, known: usize) -> TempDir {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(weights).join("model");
     let folder = tempfile::tempdir().unwrap();
     for name in ["config.json", "model.safetensors"] {
         fs::copy(golden.join(name), folder.path().join(name)).unwrap();
     }
     let special = ["<pad>", "<s>", "</s>", "<ref>", "<unk>"].map(String::from);
-    let words = special.into_iter().chain([".".into(), ",".into()]).chain((0..WORDS).map(|word| format!("w{word}")));
+    let words = special.into_iter().chain([".".into(), ",".into()]).chain((0..known).map(|word| format!("w{word}")));
     let vocabulary: BTreeMap<String, usize> = words.zip(0..).collect();
     let tokenizer = json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "post_processor": null,
@@ -53,7 +53,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let (model, embedder) = (folder("llama_gqa"), folder("xlmr_cls"));
+        let (model, embedder) = (folder("llama_gqa", WORDS), folder("xlmr_cls", 100));
         let load = LoadOptions::default();
         let model = Model::load(model.path(), &load).unwrap();
         let embedder = Embedder::load(embedder.path(), &load).unwrap();
@@ -68,7 +68,7 @@ impl World {
             format!("{}\n", json!({"id": format!("d{document}"), "text": format!("{}.", words.join(" "))}))
         };
         let path = self.folder.path().join(name);
-        fs::write(&path, (0..40).map(row).collect::<String>()).unwrap();
+        fs::write(&path, (0..24).map(row).collect::<String>()).unwrap();
         path
     }
 
@@ -167,9 +167,9 @@ fn a_build_from_an_older_pack_is_no_less_safe() {
     world.build(&world.corpus("old.jsonl", &[]), &before, None).unwrap();
     let old = before.contents(Path::new(TARGET)).unwrap();
     let older = Arc::new(Older::new(Path::new(TARGET), Arc::new(Pack::open(old.clone()).unwrap())));
-    let corpus = world.corpus("new.jsonl", &[3, 17, 30]);
+    let corpus = world.corpus("new.jsonl", &[3, 17, 20]);
     let report = world.build(&corpus, &before, Some(&older)).unwrap();
-    assert_eq!((report.references, report.taken, report.encoded), (40, 37, 3));
+    assert_eq!((report.references, report.taken, report.encoded), (24, 21, 3));
     // The older pack is the target itself; the faults that differ most.
     let faults = [(Fault::Full, Left::All), (Fault::Die, Left::All), (Fault::Die, Left::Synced)];
     let (olds, news) = disturb(&world, &corpus, &old, Some(&older), &faults, |_| true);

@@ -38,8 +38,12 @@ impl WorkFolder {
         name.push(".building");
         let path = target.with_file_name(name);
         storage.create_folder(&path).map_err(io_error(parent, "write into folder"))?;
-        let locked = storage.lock(&path.join(LOCK)).map_err(io_error(&path, "write into folder"))?;
-        let Some(lock) = locked else { return Err(WriteError::Busy { path: target, folder: path }) };
+        let locked = storage.lock(&path.join(LOCK)).map_err(|source| {
+            // One that was made just now is of no use without a lock.
+            let _ = storage.remove_empty_folder(&path);
+            io_error(&path, "write into folder")(source)
+        });
+        let Some(lock) = locked? else { return Err(WriteError::Busy { path: target, folder: path }) };
         let folder = Self { storage, target, path, lock: Some(lock) };
         folder.empty_scratch()?;
         let scratch = folder.scratch();
