@@ -28,7 +28,9 @@ fn found(pack: &str, query: &str) -> Vec<String> {
 #[test]
 fn diff_tells_what_a_new_corpus_changed() {
     let bench = Bench::new();
-    let old = bench.pack("old", SMALL, &[]);
+    // Both from a file of one name, which is the documents' source.
+    let old = bench.path("old.mpk");
+    fs::rename(bench.pack("corpus", SMALL, &[]), &old).expect("renamed");
     // b is gone, e has come, c has another text, d another title, and with it another memory.
     let corpus: Vec<String> = SMALL.lines().filter(|line| !line.contains("\"id\": \"b\"")).map(String::from).collect();
     let corpus = corpus
@@ -36,7 +38,7 @@ fn diff_tells_what_a_new_corpus_changed() {
         .replace("two months' notice", "three months' notice")
         .replace(r#""id": "d", "title": "Nutepril""#, r#""id": "d", "title": "Nutepril tablets""#)
         + "\n{\"id\": \"e\", \"text\": \"Keep out of the reach of children.\"}\n";
-    let new = bench.pack("new", &corpus, &["--codec", "SQ8"]);
+    let new = bench.pack("corpus", &corpus, &["--codec", "SQ8"]);
 
     let text = run(["diff", &old, &new]).ok();
     assert!(text.contains("1 added, 1 removed, 2 changed, 1 kept"), "{text}");
