@@ -67,7 +67,7 @@ impl Plan {
             let text = self.text(reference);
             let origin = |document, start| Origin { document, start, end: start + text.len() as u64 };
             let mut origins = vec![origin(reference % self.documents, u64::from(reference) * 10_000)];
-            if reference % 4 == 0 {
+            if reference.is_multiple_of(4) {
                 origins.push(origin((reference + 1) % self.documents, 1 << 40));
             }
             writer.push_reference(&Digest::of(&reference.to_le_bytes()), tokens(reference), &text, &origins)?;

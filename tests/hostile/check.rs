@@ -97,9 +97,8 @@ pub fn touch(path: &Path, file: &[u8]) -> Vec<Said> {
         note(pack.origins(reference).map(|_| ()));
         note(pack.check_record(reference));
         note(pack.check_embedding(reference));
-        match cache.get(&pack, reference).err() {
-            Some(FetchError { source, .. }) => note(Err(*source)),
-            None => note(Ok(())),
+        if let Err(FetchError { source, .. }) = cache.get(&pack, reference) {
+            note(Err(*source));
         }
         if let Ok(Some(graph)) = &graph {
             for level in 0..=graph.level_of(reference).min(64) {
