@@ -4,6 +4,10 @@
 //!     cargo run --release -p mempack-trainer --example learn_to_copy [TEXT_STEPS NEAR_STEPS FAR_STEPS]
 //!
 //! It prints what share of the repeats the model predicts: in fresh sequences before and after, and as training goes on.
+//!
+//! What these stages came to, in 25 minutes on half a core: at periods of 2 to 12 tokens the share rose from 0.001 to 0.42 after 200 steps, 0.63
+//! after 400 and 0.68 after 800. Carried over to periods of 5 to 40 it is 0.16 (guessing: 0.0007), where 300 steps do not move it: what has
+//! formed is copying over few tokens, and the longer periods take more steps than these.
 
 use std::error::Error;
 use std::path::Path;
@@ -67,23 +71,25 @@ learn = {{ kind = "copy", length = {LENGTH}, period = {PERIOD:?} }}
     )?;
     let config = TrainConfig::read(&file)?;
     let report = train(&config, DeviceChoice::Cpu, &Lines(Mutex::default()), &AtomicBool::new(false))?;
-    println!("repeats predicted in fresh sequences, before: {:.4}", repeats(&config.output.join("start"))?);
-    println!("repeats predicted in fresh sequences, after:  {:.4}", repeats(&report.folder)?);
+    for (period, length) in [(NEAR_PERIOD, NEAR_LENGTH), (PERIOD, LENGTH)] {
+        let [before, after] = [&config.output.join("start"), &report.folder].map(|folder| repeats(folder, period, length));
+        println!("repeats predicted in fresh sequences, periods {period:?}: before {:.4}, after {:.4}", before?, after?);
+    }
     Ok(())
 }
 
 /// The share of the repeats that a model predicts, in sequences that it was not trained on.
-fn repeats(folder: &Path) -> Result<f64, Box<dyn Error>> {
+fn repeats(folder: &Path, [shortest, longest]: [usize; 2], length: usize) -> Result<f64, Box<dyn Error>> {
     let trainee = Trainee::load(folder, &LoadOptions::default(), &Learning::Everything)?;
     let ids = trainee.model().tokenizer().plain_ids();
     let (mut right, mut all) = (0, 0);
     for number in 0..16 {
         let mut rng = Rng::new(0xF2E5, number);
         let sequences = (0..16).map(|_| {
-            let period = rng.between(PERIOD[0], PERIOD[1]);
+            let period = rng.between(shortest, longest);
             let once: Vec<u32> = (0..period).filter_map(|_| rng.pick(&ids).copied()).collect();
-            let tokens = once.iter().copied().cycle().take(LENGTH).collect();
-            Sequence { tokens, learnt: (0..LENGTH).map(|place| place >= period).collect(), chunks: Vec::new() }
+            let tokens = once.iter().copied().cycle().take(length).collect();
+            Sequence { tokens, learnt: (0..length).map(|place| place >= period).collect(), chunks: Vec::new() }
         });
         let loss = trainee.loss(&sequences.collect::<Vec<_>>(), None)?;
         (right, all) = (right + loss.right, all + loss.tokens);
