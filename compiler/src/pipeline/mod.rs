@@ -54,6 +54,9 @@ pub(crate) enum Item<K, M> {
     Task(Task, M),
 }
 
+/// An item, none at the end, or why there is none.
+pub(crate) type Next<K, M> = Result<Option<Item<K, M>>, BuildError>;
+
 /// Tasks that are worked on together, and whose outputs depend on one another's company.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -94,7 +97,7 @@ pub(crate) trait Flow {
     type Meta;
     type Output;
     /// The next reference, until there is none.
-    fn next(&mut self) -> Result<Option<Item<Self::Known, Self::Meta>>, BuildError>;
+    fn next(&mut self) -> Next<Self::Known, Self::Meta>;
     /// The outputs of a batch, if they are there already.
     fn find(&mut self, batch: &Batch) -> Result<Option<Vec<Self::Output>>, BuildError>;
     /// A batch is done.
