@@ -32,6 +32,11 @@ impl Failure {
         Self { kind, error: error.into() }
     }
 
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Print the error with its causes on standard error, and give the exit code.
     pub fn report(&self) -> ExitCode {
         eprintln!("mempack: {self}");

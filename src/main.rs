@@ -36,8 +36,15 @@ enum Command {
     Build(cmd::build::Args),
     /// Show what a pack holds
     Inspect(cmd::inspect::Args),
-    /// Check every byte of a pack
+    /// Check every byte of a pack, or a sample, and list all damage
     Verify(cmd::verify::Args),
+    /// Mend a damaged pack from others that have the same content
+    Repair(cmd::repair::Args),
+    /// Tell what differs between two packs
+    Diff(cmd::diff::Args),
+    /// Take documents out of a pack, so that nothing of them is left in it
+    #[cfg(feature = "engine")]
+    Revoke(cmd::revoke::Args),
     /// Make a pair of keys to sign packs with
     Keygen(cmd::keygen::Args),
     /// Put a signature behind a pack
@@ -62,6 +69,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
+    // Where the system refuses the handler, a pack cut short ends the program by the signal itself, which tells as much, less clearly.
+    let _ = mempack_runtime::exit_when_cut_short(failure::Kind::Damaged as u8);
     #[cfg(feature = "engine")]
     environment::settle();
     let result = match command {
@@ -71,6 +80,10 @@ fn main() -> ExitCode {
         Command::Build(args) => cmd::build::run(args),
         Command::Inspect(args) => cmd::inspect::run(args),
         Command::Verify(args) => cmd::verify::run(args),
+        Command::Repair(args) => cmd::repair::run(args),
+        Command::Diff(args) => cmd::diff::run(args),
+        #[cfg(feature = "engine")]
+        Command::Revoke(args) => cmd::revoke::run(args),
         Command::Keygen(args) => cmd::keygen::run(args),
         Command::Sign(args) => cmd::sign::run(args),
         #[cfg(feature = "engine")]

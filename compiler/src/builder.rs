@@ -68,7 +68,7 @@ pub fn build(
         }
         Err(why) => {
             if let Some(kept) = keeper.kept() {
-                return Err(BuildError::Stopped { why: Box::new(why), kept });
+                return Err(BuildError::Stopped { why: Box::new(why), kept: Box::new(kept) });
             }
             // The first error is the one to tell of; what is left now is emptied when the folder is opened again.
             let _ = folder.remove();

@@ -223,7 +223,7 @@ pub enum BuildError {
         /// The pack.
         path: PathBuf,
         /// What is wrong with it.
-        source: ReadError,
+        source: Box<ReadError>,
     },
     /// The cancel flag was set.
     #[error("interrupted; nothing was written")]
@@ -234,7 +234,7 @@ pub enum BuildError {
         /// Why it ended; what this error says has it in it.
         why: Box<BuildError>,
         /// What is kept.
-        kept: Kept,
+        kept: Box<Kept>,
     },
 }
 

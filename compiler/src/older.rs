@@ -129,7 +129,7 @@ impl Older {
     }
 
     fn failed(&self, source: ReadError) -> BuildError {
-        BuildError::Older { path: self.path.clone(), source }
+        BuildError::Older { path: self.path.clone(), source: Box::new(source) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mempack_format::ReadError;
 use mempack_model::{Composer, Embedder, Model, overlaps, reference_text};
-use mempack_runtime::{DEFAULT_EF, Hit, IdentityMismatch, MappedPack, RetrieveError};
+use mempack_runtime::{DEFAULT_EF, Hit, IdentityMismatch, MappedPack, PackSearchError, RetrieveError};
 
 use crate::EvaluateError;
 use crate::metrics::Words;
@@ -73,7 +73,9 @@ impl Library {
     pub fn nearest(&self, query: &[f32], text: &[u32], most: usize) -> Result<Found, EvaluateError> {
         let mut wanted = most + SPARE;
         loop {
-            let hits = self.pack.search(query, wanted, DEFAULT_EF.max(wanted)).map_err(RetrieveError::Search)?;
+            let hits = self.pack.search(query, wanted, DEFAULT_EF.max(wanted));
+            let failed = |source| RetrieveError::Search(PackSearchError { path: self.pack.path().to_owned(), source: Box::new(source) });
+            let hits = hits.map_err(failed)?;
             let all = hits.len() < wanted;
             let mut found = Found::default();
             for hit in hits {

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::constants::{KNOWN_REQUIRED_FEATURES, MAJOR_VERSION, MAX_MANIFEST_BYTES};
-use crate::{CodecError, Digest, LeafKind, Tag, TrailerError};
+use crate::{CodecError, Digest, KeyId, LeafKind, Tag, TrailerError};
 
 /// Why a pack was not opened.
 #[derive(Debug, Error)]
@@ -159,8 +159,13 @@ pub enum ManifestError {
         found: u64,
     },
     /// Not the wire form of SPEC 5.
-    #[error("the manifest cannot be decoded: {0}")]
-    Decode(#[source] bincode::error::DecodeError),
+    #[error("the manifest cannot be decoded at byte {at} of the section: {source}")]
+    Decode {
+        /// Behind the last byte that could be read.
+        at: u64,
+        /// What is wrong there.
+        source: bincode::error::DecodeError,
+    },
     /// It could not be put into its wire form.
     #[error("the manifest cannot be encoded: {0}")]
     Encode(#[source] bincode::error::EncodeError),
@@ -283,11 +288,25 @@ pub enum Defect {
         /// Its number.
         found: u64,
     },
+    /// Two references have one key, and so one memory, which is to be stored once.
+    #[error("reference {reference} has the key of reference {first}; expected every key once")]
+    RepeatedKey {
+        /// Number of the later reference.
+        reference: u32,
+        /// Number of the first reference with this key.
+        first: u32,
+    },
     /// The bytes between two sections are not zero.
     #[error("the padding behind it holds byte {found:#04x}, expected 0")]
     Padding {
         /// The byte.
         found: u8,
+    },
+    /// A signature behind the pack is wrong.
+    #[error("the signature of key {signer} is not one of this pack")]
+    Signature {
+        /// The key it claims to be of.
+        signer: KeyId,
     },
     /// The codec parameters are malformed.
     #[error(transparent)]
@@ -333,9 +352,14 @@ pub enum VerifyError {
     #[error(transparent)]
     Damaged(#[from] Damage),
     /// The caller ended the verification.
-    #[error("verification was interrupted at section {section}; run it again")]
-    Interrupted {
-        /// The section under way.
-        section: Tag,
-    },
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// The caller ended a verification or a repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("interrupted at section {section}; run it again")]
+pub struct Interrupted {
+    /// The section under way.
+    pub section: Tag,
 }

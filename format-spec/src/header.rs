@@ -80,6 +80,11 @@ pub(crate) fn read(data: &[u8]) -> Result<Header, OpenError> {
     read_with(data, data.len() as u64, behind)
 }
 
+/// Reads the header page of `data`, whatever the file's length is and whatever stands behind the pack.
+pub(crate) fn read_alone(data: &[u8]) -> Result<Header, OpenError> {
+    read_with(data, u64::MAX, |_| Ok(Vec::new()))
+}
+
 /// Reads the header page from `start`, the beginning of a file of `found` bytes; if the file is longer than the pack,
 /// `behind` gives the signatures that stand behind so many bytes.
 pub(crate) fn read_with<E: From<OpenError>>(

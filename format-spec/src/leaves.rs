@@ -5,7 +5,7 @@ use std::fmt;
 use crate::constants::DIGEST_BYTES;
 use crate::error::{Damage, Defect};
 use crate::pack::in_range;
-use crate::{Counts, Digest, Pack, ReadError};
+use crate::{Counts, Digest, Pack, ReadError, Tag};
 
 /// What has a leaf digest, in the order in which the section `LEAVES` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,10 +28,21 @@ impl fmt::Display for LeafKind {
     }
 }
 
+impl LeafKind {
+    /// The section that it is in.
+    pub fn section(self) -> Tag {
+        match self {
+            Self::Memory => Tag::MEMORIES,
+            Self::Embedding => Tag::EMBEDDINGS,
+            Self::TextBlock => Tag::TEXT,
+        }
+    }
+}
+
 impl Counts {
     /// Leaf digests of a pack; saturating, as counts may be hostile.
     pub(crate) fn leaves(&self) -> u64 {
-        self.blocks().saturating_add(2 * u64::from(self.references))
+        self.text_blocks().saturating_add(2 * u64::from(self.references))
     }
 }
 
@@ -44,6 +55,19 @@ impl<D: AsRef<[u8]>> Pack<D> {
     pub fn check_leaves(&self) -> Result<(), ReadError> {
         let section = &self.layout().leaves;
         Ok(self.check_section(section, Digest::of(self.contents(section)?))?)
+    }
+
+    /// Compares the tables of references, origins and documents, which have no leaves, with their digests in the section table: to be
+    /// done once before the first of them is cited. Reads all of them.
+    ///
+    /// # Errors
+    /// If one of them is damaged.
+    pub fn check_tables(&self) -> Result<(), ReadError> {
+        let layout = self.layout();
+        for section in [&layout.references, &layout.origins, &layout.document_index, &layout.documents] {
+            self.check_section(section, Digest::of(self.contents(section)?))?;
+        }
+        Ok(())
     }
 
     /// Compares the memory record of a reference with its leaf digest (SPEC 13): to be done when it is first touched.
@@ -72,7 +96,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// # Errors
     /// If there is no such block, or its place in the index, its frame or its leaf is damaged.
     pub fn check_text_block(&self, block: u64) -> Result<(), ReadError> {
-        in_range("text block", block, self.manifest().counts.blocks())?;
+        in_range("text block", block, self.manifest().counts.text_blocks())?;
         self.frame(block)?;
         Ok(())
     }
@@ -84,6 +108,28 @@ impl<D: AsRef<[u8]>> Pack<D> {
         let frame = self.slice(text, start, end - start)?;
         self.check_leaf(LeafKind::TextBlock, block, start, Digest::of(frame))?;
         Ok((start, frame))
+    }
+
+    /// How many there are of a kind.
+    pub(crate) fn leaf_count(&self, kind: LeafKind) -> u64 {
+        match kind {
+            LeafKind::Memory | LeafKind::Embedding => self.manifest().counts.references.into(),
+            LeafKind::TextBlock => self.manifest().counts.text_blocks(),
+        }
+    }
+
+    /// Where the bytes of a leaf are: the first in the file, and how many.
+    pub(crate) fn leaf_span(&self, kind: LeafKind, number: u64) -> Result<(u64, u64), Damage> {
+        let layout = self.layout();
+        Ok(match kind {
+            // No overflow: `open` found the products to be the sections' lengths.
+            LeafKind::Memory => (layout.memories.offset + number * self.record_bytes(), self.record_bytes()),
+            LeafKind::Embedding => (layout.embeddings.offset + number * self.embedding_bytes(), self.embedding_bytes()),
+            LeafKind::TextBlock => {
+                let (start, end) = self.span(&layout.text_index, number, "end of a text block", layout.text.length)?;
+                (layout.text.offset + start, end - start)
+            }
+        })
     }
 
     /// The leaf digest of something, whether or not it is right.

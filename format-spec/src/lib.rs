@@ -68,6 +68,7 @@ mod manifest;
 mod memory;
 mod pack;
 mod records;
+mod repair;
 mod signature;
 mod storage;
 mod tag;
@@ -81,7 +82,7 @@ pub use codec::{
 };
 pub use constants::*;
 pub use digest::Digest;
-pub use error::{Damage, Defect, ManifestError, OpenError, ReadError, VerifyError};
+pub use error::{Damage, Defect, Interrupted, ManifestError, OpenError, ReadError, VerifyError};
 pub use graph::Graph;
 pub use identity::{Difference, EmbedderIdentity, ModelIdentity};
 pub use leaves::LeafKind;
@@ -89,10 +90,11 @@ pub use manifest::{Counts, GraphParameters, Manifest};
 pub use memory::{EMPTY_SLOT, Memory, MemoryShape};
 pub use pack::{Pack, PackId};
 pub use records::{Document, Origin, ReferenceInfo};
+pub use repair::{Mended, Missing, Repair, RepairError};
 pub use signature::{
     KeyDefect, KeyError, KeyId, PrivateKey, PublicKey, SignError, SignReport, Signature, SignatureError, TrailerError, sign_file,
 };
 pub use storage::{DiskFile, DiskStorage, Storage, StorageCursor, StorageFile};
 pub use tag::{Section, Tag};
-pub use verify::{VERIFY_MEMORY_BYTES, VerifyProgress, VerifyReport};
+pub use verify::{Sample, Scope, VERIFY_KEY_BYTES, VERIFY_MEMORY_BYTES, VerifyEvent, VerifyProgress, VerifyReport};
 pub use writer::{GraphSource, PackSummary, PackWriter, WRITER_MEMORY_BYTES, WorkFolder, WriteError};

@@ -3,6 +3,8 @@
 //! The only module that calls bincode. Its wire form is fixed by SPEC 5, not by that crate.
 
 use bincode::config;
+use bincode::de::read::Reader;
+use bincode::error::DecodeError;
 
 use crate::codec::MAX_MEMORY_FLOATS;
 use crate::constants::{
@@ -60,7 +62,7 @@ pub struct GraphParameters {
 
 impl Counts {
     /// Text blocks: the text's bytes, divided by the block's, rounded up.
-    pub(crate) fn blocks(&self) -> u64 {
+    pub fn text_blocks(&self) -> u64 {
         self.text_bytes.div_ceil(TEXT_BLOCK_BYTES)
     }
 }
@@ -81,7 +83,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Manifest, CodecSpec), ManifestErro
     }
     // The limit bounds what a length prefix may make the decoder allocate.
     let limited = config::standard().with_limit::<{ MAX_MANIFEST_BYTES as usize }>();
-    let (manifest, _): (Manifest, usize) = bincode::decode_from_slice(bytes, limited).map_err(ManifestError::Decode)?;
+    let mut rest = Rest(bytes);
+    let decoded = bincode::decode_from_reader(&mut rest, limited);
+    let at = (bytes.len() - rest.0.len()) as u64;
+    let manifest: Manifest = decoded.map_err(|source| ManifestError::Decode { at, source })?;
     // One manifest has one form: the same pack must not have two ids.
     let canonical = encode(&manifest)?;
     if canonical != bytes {
@@ -90,6 +95,20 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Manifest, CodecSpec), ManifestErro
     }
     let codec = check(&manifest)?;
     Ok((manifest, codec))
+}
+
+/// What the decoder has not read yet, so that an error can say where it is.
+struct Rest<'a>(&'a [u8]);
+
+impl Reader for Rest<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<(), DecodeError> {
+        let Some((read, rest)) = self.0.split_at_checked(bytes.len()) else {
+            return Err(DecodeError::UnexpectedEnd { additional: bytes.len() - self.0.len() });
+        };
+        bytes.copy_from_slice(read);
+        self.0 = rest;
+        Ok(())
+    }
 }
 
 /// Checks every field that a reader computes with, and returns the codec.

@@ -360,6 +360,11 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// Text block number `block`, decompressed. What does not fit its leaf is not given to zstd.
     pub(crate) fn text_block<'i>(&self, inflater: &'i mut Inflater, block: u64) -> Result<&'i [u8], Damage> {
         let (start, frame) = self.frame(block)?;
+        self.inflate(inflater, block, start, frame)
+    }
+
+    /// Text block number `block` from its frame, which begins at byte `start` of the text.
+    pub(crate) fn inflate<'i>(&self, inflater: &'i mut Inflater, block: u64, start: u64, frame: &[u8]) -> Result<&'i [u8], Damage> {
         let rest = self.manifest.counts.text_bytes.saturating_sub(block.saturating_mul(TEXT_BLOCK_BYTES));
         let inflated = inflater.inflate(block, frame, rest.min(TEXT_BLOCK_BYTES));
         inflated.map_err(|defect| self.damage(&self.layout.text, start, (0, defect)))
@@ -393,7 +398,7 @@ fn check_lengths(layout: &Layout, manifest: &Manifest, record_bytes: u64) -> Res
         (&layout.document_index, Some((u64::from(counts.documents) + 1) * 8)),
         (&layout.references, Some(references * REFERENCE_BYTES)),
         (&layout.origins, counts.origins.checked_mul(ORIGIN_BYTES)),
-        (&layout.text_index, counts.blocks().checked_add(1).and_then(|entries| entries.checked_mul(8))),
+        (&layout.text_index, counts.text_blocks().checked_add(1).and_then(|entries| entries.checked_mul(8))),
         (&layout.memories, references.checked_mul(record_bytes)),
         (&layout.embeddings, (4 * references).checked_mul(manifest.embedder.dim.into())),
         (&layout.leaves, counts.leaves().checked_mul(DIGEST_BYTES)),

@@ -117,6 +117,10 @@ impl RawReference {
         Ok(info)
     }
 
+    pub(crate) fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
+
     /// Bytes that must be zero.
     pub(crate) fn check_reserved(&self) -> Result<(), At> {
         match self.reserved.iter().find(|byte| **byte != 0) {

@@ -11,6 +11,8 @@ pub struct Tag(pub(crate) [u8; 8]);
 impl Tag {
     /// The header page with the section table; no section of the table, but errors name it.
     pub const HEADER: Self = Self(*b"HEADER  ");
+    /// The signatures behind the pack; no section of the table, but errors name it.
+    pub const SIGNATURES: Self = Self(*b"SIGNED  ");
     /// What the pack is and what it depends on (SPEC 5).
     pub const MANIFEST: Self = Self(*b"MANIFEST");
     /// Where each document record begins (SPEC 6).

@@ -159,7 +159,7 @@ fn codecs_unknown_or_unfit() {
 #[test]
 fn wire_forms() {
     let decode = |name: &'static str, value: Vec<u8>| match manifest_error(&with(&[(name, value)])) {
-        ManifestError::Decode(_) => {}
+        ManifestError::Decode { .. } => {}
         other => panic!("{name}: {other}"),
     };
     // Lengths that no file has, of every width.
@@ -183,7 +183,7 @@ fn wire_forms() {
     for length in 0..parts.get("MANIFEST").len() - 1 {
         let mut parts = Parts::golden();
         parts.get("MANIFEST").truncate(length);
-        assert!(matches!(manifest_error(&parts), ManifestError::Decode(_)), "cut at {length}");
+        assert!(matches!(manifest_error(&parts), ManifestError::Decode { .. }), "cut at {length}");
     }
 }
 

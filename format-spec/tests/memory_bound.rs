@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mempack_format::{
     CodecSpec, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, MemoryShape, ModelIdentity, Origin, Pack,
-    PackWriter, VERIFY_MEMORY_BYTES, WRITER_MEMORY_BYTES,
+    PackWriter, Scope, VERIFY_MEMORY_BYTES, WRITER_MEMORY_BYTES,
 };
 
 struct Counting;
@@ -82,7 +82,7 @@ fn write(target: &std::path::Path, references: u32) {
         let word = Digest::of(&reference.to_le_bytes()).to_string();
         let text = if reference % 500 == 0 { "x".repeat(1 << 20) } else { word.repeat(5) };
         let origin = Origin { document, start: 0, end: text.len() as u64 };
-        writer.push_reference(&Digest::of(text.as_bytes()), 100, &text, &[origin]).unwrap();
+        writer.push_reference(&Digest::of(&reference.to_le_bytes()), 100, &text, &[origin]).unwrap();
         writer.push_memory(&record).unwrap();
         writer.push_embedding(&embedding).unwrap();
     }
@@ -117,6 +117,15 @@ fn memory_does_not_grow_with_the_pack() {
         let bytes = std::fs::read(&target).unwrap();
         let (pack, opened) = peak(|| Pack::open(&bytes[..]).unwrap());
         let (report, verified) = peak(|| pack.verify(&mut |_| ControlFlow::Continue(())).unwrap());
+        // Damage wherever there can be some: every memory, every embedding, every block, and most of the rest.
+        let mut damaged = bytes.clone();
+        for section in pack.sections().iter().filter(|section| !["MANIFEST", "LEAVES"].contains(&section.tag.to_string().as_str())) {
+            damaged[section.offset as usize..][..section.length as usize].iter_mut().step_by(61).for_each(|byte| *byte ^= 0x40);
+        }
+        let damaged = Pack::open(&damaged[..]).unwrap();
+        let (report_of_damage, surveyed) = peak(|| damaged.survey(Scope::Whole, &mut |_| ControlFlow::Continue(())).unwrap());
+        assert!(report_of_damage.damages >= 2 * u64::from(references), "{report_of_damage:?}");
+        assert!(surveyed <= VERIFY_MEMORY_BYTES, "{surveyed} bytes while all is damaged");
         let ((), read) = peak(|| (0..references).step_by(100).for_each(|reference| drop(pack.text(reference).unwrap())));
         println!(
             "{references} references, {} bytes: {written} writing, {opened} opening, {verified} verifying, {read} reading",

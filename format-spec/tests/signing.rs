@@ -7,7 +7,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use common::{GOLDEN, put, verify};
-use mempack_format::{OpenError, Pack, PackId, PrivateKey, PublicKey, SignError, SignatureError, TrailerError, sign_file};
+use mempack_format::{
+    Damage, Defect, OpenError, Pack, PackId, PrivateKey, PublicKey, Scope, SignError, SignatureError, Tag, TrailerError, VerifyEvent,
+    WriteError, sign_file,
+};
 
 fn key(seed: u8) -> PrivateKey {
     PrivateKey::from_bytes(&[seed; 32])
@@ -133,6 +136,20 @@ fn every_flipped_bit_of_the_trailer_is_found() {
             };
             assert!(place >= 16, "byte {place}, bit {bit} is not checked");
             let (entry, within) = ((place - 16) / 96, (place - 16) % 96);
+            // Verification names the entry, once.
+            let mut told = Vec::new();
+            pack.survey(Scope::Whole, &mut |event| match event {
+                VerifyEvent::Damage(damage) => {
+                    told.push(damage);
+                    ControlFlow::Continue(())
+                }
+                // The pack itself is whole, as other tests say: its bytes are not read 1,664 times.
+                _ => ControlFlow::Break(()),
+            })
+            .unwrap_err();
+            let signer = pack.signatures()[entry].key_id();
+            let offset = (GOLDEN.len() + 16 + 96 * entry) as u64;
+            assert_eq!(told, [Damage { section: Tag::SIGNATURES, offset, defect: Defect::Signature { signer } }]);
             let wrong = pack.signatures()[entry].check(pack.id()).unwrap_err();
             assert!(wrong.is_damage());
             if within < 32 {
@@ -265,7 +282,9 @@ fn what_cannot_be_signed_is_left_alone() {
     assert!(matches!(sign(&folder.path().join("absent"), &key(1), &path), Err(SignError::Io { action: "read", .. })));
     fs::write(&path, GOLDEN).unwrap();
     let missing = folder.path().join("no-folder/x.mpk");
-    assert!(matches!(sign(&path, &key(1), &missing), Err(SignError::Io { path: found, .. }) if found == missing));
+    assert!(
+        matches!(sign(&path, &key(1), &missing), Err(SignError::Write(WriteError::MissingFolder { path: found, .. })) if found == missing)
+    );
     let ended = sign_file(&path, &key(1), &path, &mut |_, _| ControlFlow::Break(()));
     assert!(matches!(ended, Err(SignError::Interrupted)));
     assert_eq!(fs::read(&path).unwrap(), GOLDEN);

@@ -272,3 +272,16 @@ fn a_full_disk() {
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
     assert_eq!(fs::read(folder.path().join("pack.mpk")).unwrap(), b"the old pack");
 }
+
+#[test]
+fn one_target_has_one_writer_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = filled(folder.path());
+    let target = folder.path().join("pack.mpk");
+    let second = PackWriter::create(&target, SHAPE, DIM).map(drop).unwrap_err();
+    assert!(matches!(&second, WriteError::Busy { path, .. } if *path == target), "{second}");
+    // It disturbed nothing, and the next one has the target for itself.
+    drop(first);
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+    writer(folder.path());
+}

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mempack_model::{Embedder, LoadOptions, Model};
-use mempack_runtime::{Hit, MappedPack, Session, SessionOptions};
+use mempack_runtime::{MappedPack, OnDamage, Session, SessionOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pack = Arc::new(MappedPack::open(pack)?);
     let model = Model::load(Path::new(model), &LoadOptions::default())?;
     let embedder = Embedder::load(Path::new(embedder), &LoadOptions::default())?;
-    let session = Session::new(&model, &embedder, Arc::clone(&pack), SessionOptions::default())?;
+    let session = Session::new(&model, &embedder, pack, SessionOptions::default())?;
 
     let answer = session.ask(question, &mut |text| {
         print!("{text}");
@@ -28,8 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     for chunk in &answer.chunks {
         for read in &chunk.reads {
-            let found = pack.describe(&Hit { reference: read.reference, score: read.similarity })?;
-            println!("\n{:.2} {} {}..{}", read.similarity, found.document, found.start, found.end);
+            if let Some(cited) = read.cite(OnDamage::Fail) {
+                let found = cited?.found;
+                println!("\n{:.2} {} {}..{}", found.score, found.document, found.start, found.end);
+            }
         }
     }
     // to here

@@ -1,11 +1,11 @@
 //! Decoded memories, kept for the next chunk that reads them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lru::LruCache;
-use mempack_format::{Memory, ReadError};
+use mempack_format::{Defect, Memory, ReadError, Tag};
 
-use crate::MappedPack;
+use crate::{MappedPack, OnDamage};
 
 /// Budget of a cache where the caller has no wish: about a thousand memories of a small model.
 pub const DEFAULT_CACHE_BYTES: usize = 256 << 20;
@@ -19,13 +19,13 @@ pub struct FetchError {
     /// The reference.
     pub reference: u32,
     /// What is wrong; damage names section and offset.
-    pub source: ReadError,
+    pub source: Box<ReadError>,
 }
 
 impl FetchError {
     /// Whether the pack is damaged, rather than the reference not there.
     pub fn is_damage(&self) -> bool {
-        matches!(self.source, ReadError::Damaged(_))
+        matches!(*self.source, ReadError::Damaged(_))
     }
 }
 
@@ -53,18 +53,19 @@ pub struct CacheStatistics {
     pub bytes: usize,
 }
 
-/// Decoded memories of any number of packs, the least recently used going first when they pass a budget of bytes.
+/// Decoded memories of any number of packs, the least recently used going first when they pass a budget of bytes. Those of a pack go
+/// when its [`MappedPack`] is dropped.
 ///
 /// Shared by threads as it is. Decoding happens outside the lock: two threads that miss the same memory at once both decode it,
 /// and one result is kept.
 #[derive(Debug)]
 pub struct MemoryCache {
     budget: usize,
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     /// By mapping and reference.
     memories: LruCache<(u64, u32), Arc<Memory>>,
     statistics: CacheStatistics,
@@ -80,7 +81,7 @@ impl MemoryCache {
     /// An empty cache that keeps at most `budget` bytes. A memory larger than that is decoded each time it is asked for.
     pub fn new(budget: usize) -> Self {
         let inner = Inner { memories: LruCache::unbounded(), statistics: CacheStatistics::default() };
-        Self { budget, inner: Mutex::new(inner) }
+        Self { budget, inner: Arc::new(Mutex::new(inner)) }
     }
 
     /// The memory of a reference.
@@ -107,6 +108,20 @@ impl MemoryCache {
             inner.statistics.misses += 1;
         }
         Ok(Fetched { memory: self.decode(pack, reference)?, cached: false })
+    }
+
+    /// The same; `None` if the memory is damaged, and damage is left out.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch), and if the codec parameters are damaged, without which no memory can be read.
+    pub fn fetch_or_skip(&self, pack: &MappedPack, reference: u32, on_damage: OnDamage<'_>) -> Result<Option<Fetched>, FetchError> {
+        match self.fetch(pack, reference) {
+            Err(FetchError { path, reference, source }) if is_own_damage(&source) => {
+                let admitted = pack.tolerance(on_damage).admit(Err(*source));
+                admitted.map_err(|source| FetchError { path, reference, source: source.into() })
+            }
+            fetched => fetched.map(Some),
+        }
     }
 
     /// Decodes those of `references` that are not here yet, so that they will be; returns how many it decoded.
@@ -136,15 +151,45 @@ impl MemoryCache {
     }
 
     fn decode(&self, pack: &MappedPack, reference: u32) -> Result<Arc<Memory>, FetchError> {
-        let memory = pack.decode(reference).map_err(|source| FetchError { path: pack.path().to_owned(), reference, source })?;
+        let memory =
+            pack.decode(reference).map_err(|source| FetchError { path: pack.path().to_owned(), reference, source: source.into() })?;
         let memory = Arc::new(memory);
+        pack.on_drop(Evict(Arc::downgrade(&self.inner)));
         self.lock().keep((pack.serial(), reference), &memory, self.budget);
         Ok(memory)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic elsewhere leaves at worst a count that is off by one memory.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
+    }
+}
+
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    // A panic elsewhere leaves at worst a count that is off by one memory.
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A cache as the packs know it whose memories it keeps.
+#[derive(Clone, Debug)]
+pub(crate) struct Evict(Weak<Mutex<Inner>>);
+
+impl Evict {
+    /// Whether the cache is still there.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    /// Lets go of the memories of a pack.
+    pub(crate) fn pack(&self, serial: u64) {
+        if let Some(inner) = self.0.upgrade() {
+            lock(&inner).evict(serial);
+        }
+    }
+}
+
+impl PartialEq for Evict {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
     }
 }
 
@@ -164,6 +209,22 @@ impl Inner {
         }
         self.statistics.memories = self.memories.len();
     }
+
+    fn evict(&mut self, serial: u64) {
+        let keys: Vec<(u64, u32)> = self.memories.iter().map(|(key, _)| *key).filter(|key| key.0 == serial).collect();
+        for key in keys {
+            if let Some(memory) = self.memories.pop(&key) {
+                self.statistics.bytes -= bytes_of(&memory);
+            }
+        }
+        self.statistics.memories = self.memories.len();
+    }
+}
+
+/// Whether one memory is damaged, and not what all of them need.
+fn is_own_damage(error: &ReadError) -> bool {
+    let own = |defect: &Defect| matches!(defect, Defect::Leaf { .. } | Defect::Codec(_));
+    matches!(error, ReadError::Damaged(damage) if damage.section == Tag::MEMORIES && own(&damage.defect))
 }
 
 /// What a memory takes in the cache.

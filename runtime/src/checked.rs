@@ -1,10 +1,38 @@
-//! Which memories have been compared with their leaf digests.
+//! Which parts of a pack have been compared with their leaf digests.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mempack_format::{Pack, ReadError};
+
 /// Words of a page: a page covers 32,768 references.
 const WORDS: usize = 512;
+
+/// What has been compared, of a file that has not changed since.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    leaves: OnceLock<Result<(), ReadError>>,
+    tables: OnceLock<Result<(), ReadError>>,
+    pub(crate) memories: Checked,
+    pub(crate) embeddings: Checked,
+}
+
+impl Checks {
+    /// Nothing yet, of a pack of so many references.
+    pub(crate) fn new(references: u32) -> Self {
+        Self { leaves: OnceLock::new(), tables: OnceLock::new(), memories: Checked::new(references), embeddings: Checked::new(references) }
+    }
+
+    /// Compares the leaf digests with their section's digest, the first time; other threads wait for it.
+    pub(crate) fn leaves<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
+        self.leaves.get_or_init(|| pack.check_leaves()).clone()
+    }
+
+    /// Compares the tables of references, origins and documents with their sections' digests, the first time.
+    pub(crate) fn tables<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
+        self.tables.get_or_init(|| pack.check_tables()).clone()
+    }
+}
 
 /// A set of references that only grows, for any number of threads: a bit a reference, in pages that appear when they are needed, so that
 /// an empty set costs next to nothing for a pack of any size.

@@ -2,7 +2,7 @@
 
 use mempack_format::{Damage, Defect, Origin, REFERENCE_BYTES, ReadError, Tag};
 
-use crate::{Hit, MappedPack};
+use crate::{Hit, MappedPack, OnDamage};
 
 /// Most further places that are listed of a hit. A boilerplate sentence may stand in every document of a corpus.
 pub const MAX_FURTHER_PLACES: usize = 32;
@@ -49,6 +49,27 @@ impl MappedPack {
     /// # Errors
     /// If the pack has no such reference, or what it says of it is damaged.
     pub fn describe(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
+        self.steadily(|checks| {
+            checks.tables(self)?;
+            Ok(ResolvedHit { text: self.text(hit.reference)?, ..self.places(hit)? })
+        })
+    }
+
+    /// The same, and whether the text is damaged and was left out: it is empty then.
+    pub(crate) fn describe_or_skip(&self, hit: &Hit, on_damage: OnDamage<'_>) -> Result<(ResolvedHit, bool), ReadError> {
+        self.steadily(|checks| {
+            checks.tables(self)?;
+            let text = self.tolerance(on_damage).admit(self.text(hit.reference))?;
+            let found = self.places(hit)?;
+            Ok(match text {
+                Some(text) => (ResolvedHit { text, ..found }, false),
+                None => (found, true),
+            })
+        })
+    }
+
+    /// A hit with its places, without its text.
+    fn places(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
         let reference = hit.reference;
         let mut origins = self.origins(reference)?;
         let count = origins.len();
@@ -59,9 +80,8 @@ impl MappedPack {
         };
         let Place { document, title, start, end } = self.place(first)?;
         let further = origins.take(MAX_FURTHER_PLACES).map(|origin| self.place(origin)).collect::<Result<_, _>>()?;
-        let text = self.text(reference)?;
         let origins = u32::try_from(count).unwrap_or(u32::MAX);
-        Ok(ResolvedHit { document, title, reference, start, end, score: hit.score, text, further, origins })
+        Ok(ResolvedHit { document, title, reference, start, end, score: hit.score, text: String::new(), further, origins })
     }
 
     fn place(&self, origin: Origin) -> Result<Place, ReadError> {

@@ -3,6 +3,7 @@
 //! - [`MappedPack`] opens a pack in well under a millisecond, whatever its size, and finds the references nearest to a vector.
 //! - [`MemoryCache`] decodes the memories of references, compares each with its digest on the first touch, and keeps
 //!   those that were used last within a budget of bytes.
+//! - [`Mounts`] holds several packs of one model, searched with one ranking, and lets them be replaced while others read.
 //! - With feature `engine` (which needs libtorch), `Retriever` finds references by text, and `Session` answers questions with a
 //!   model whose chunks read the memories they retrieved; `Generator` is the loop under it, for memories that the caller has.
 //!
@@ -45,21 +46,34 @@
 //! ```
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod bytes;
 mod cache;
 mod checked;
+mod damage;
 mod describe;
+mod diff;
 mod dot;
 #[cfg(feature = "engine")]
 mod engine;
 mod mapped;
+mod mounts;
+mod pack_set;
 mod search;
+mod truncation;
 
+pub use bytes::MappedBytes;
 pub use cache::{CacheStatistics, DEFAULT_CACHE_BYTES, FetchError, Fetched, MemoryCache};
+pub use damage::{OnDamage, Skipped, SkippedPart};
 pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
+pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
-    Answer, AskError, ChunkReads, Generator, Given, IdentityMismatch, MAX_ANSWER_TOKENS, Method, Read, Reading, RetrieveError, Retriever,
-    Sampling, Session, SessionError, SessionOptions, SplitMix, Stop,
+    Answer, AskError, ChunkReads, Generator, Given, IdentityMismatch, MAX_ANSWER_TOKENS, Read, Reading, RetrieveError, Retriever, Sampling,
+    Session, SessionError, SessionOptions, SplitMix, Stop,
 };
 pub use mapped::{MapError, MappedPack};
-pub use search::{DEFAULT_EF, EXACT_UP_TO, Hit, SearchError};
+pub use mounts::{MountError, Mounts};
+pub use pack_set::{Citation, CiteError, Mounted, NotSigned, PackHit, PackSearchError, PackSet};
+pub use search::{DEFAULT_EF, EXACT_UP_TO, Hit, Method, SearchError};
+#[cfg(unix)]
+pub use truncation::exit_when_cut_short;

@@ -6,6 +6,8 @@ use std::collections::BinaryHeap;
 use mempack_format::{Damage, Defect, Graph, Pack, ReadError, Tag};
 use zerocopy::little_endian::F32;
 
+use crate::checked::Checks;
+use crate::damage::Tolerance;
 use crate::dot::dot;
 
 /// How many nodes the search keeps in view where the caller has no wish: at 16 links a node, enough for the first five of a
@@ -15,6 +17,24 @@ pub const DEFAULT_EF: usize = 100;
 /// Packs of at most this many references are scanned whole by [`MappedPack::search`](crate::MappedPack::search): the scan is exact,
 /// and at 384 dimensions costs less than a millisecond.
 pub const EXACT_UP_TO: u32 = 4096;
+
+/// How to look for neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Through the graph, with this many nodes in view (small packs and packs without a graph are scanned all the same).
+    Graph {
+        /// At least `k`, more for a better recall.
+        ef: usize,
+    },
+    /// By looking at every reference.
+    Exact,
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self::Graph { ef: DEFAULT_EF }
+    }
+}
 
 /// A reference that was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,8 +80,8 @@ impl SearchError {
 /// What a search moves over: the nodes' scores against its query, and their links.
 pub(crate) trait Nodes {
     fn count(&self) -> u32;
-    /// A finite number, or an error; also for a node that does not exist.
-    fn score(&self, node: u32) -> Result<f32, SearchError>;
+    /// A finite number, or an error, also for a node that does not exist; `None` if the node's vector is damaged, and damage is left out.
+    fn score(&self, node: u32) -> Result<Option<f32>, SearchError>;
     /// Any links whatever, however often.
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError>;
 }
@@ -69,15 +89,32 @@ pub(crate) trait Nodes {
 /// The references of a pack, as a query sees them.
 struct PackNodes<'a, D> {
     pack: &'a Pack<D>,
+    checks: &'a Checks,
+    tolerance: Tolerance<'a>,
     query: &'a [f32],
     embeddings: &'a [F32],
     graph: Option<Graph<'a>>,
 }
 
 impl<'a, D: AsRef<[u8]>> PackNodes<'a, D> {
-    fn new(pack: &'a Pack<D>, query: &'a [f32], graph: Option<Graph<'a>>) -> Result<Self, SearchError> {
+    fn new(pack: &'a Pack<D>, checks: &'a Checks, tolerance: Tolerance<'a>, query: &'a [f32]) -> Result<Self, SearchError> {
         check_query(query, pack.manifest().embedder.dim as usize)?;
-        Ok(Self { pack, query, embeddings: pack.embeddings()?, graph })
+        Ok(Self { pack, checks, tolerance, query, embeddings: pack.embeddings()?, graph: None })
+    }
+
+    /// The node's score, of a vector that has its leaf digest.
+    fn checked_score(&self, node: u32) -> Result<f32, ReadError> {
+        if !self.checks.embeddings.contains(node) {
+            self.pack.check_embedding(node)?;
+            self.checks.embeddings.insert(node);
+        }
+        let start = node as usize * self.query.len();
+        let row = match self.embeddings.get(start..start + self.query.len()) {
+            Some(row) => row,
+            None => self.pack.embedding(node)?,
+        };
+        let score = dot(self.query, row);
+        if score.is_finite() { Ok(score) } else { Err(self.damage(node, row)) }
     }
 
     /// The damage behind a score that is no number.
@@ -100,39 +137,39 @@ impl<D: AsRef<[u8]>> Nodes for PackNodes<'_, D> {
         self.pack.manifest().counts.references
     }
 
-    fn score(&self, node: u32) -> Result<f32, SearchError> {
-        let start = node as usize * self.query.len();
-        let row = match self.embeddings.get(start..start + self.query.len()) {
-            Some(row) => row,
-            None => self.pack.embedding(node)?,
-        };
-        let score = dot(self.query, row);
-        if score.is_finite() { Ok(score) } else { Err(self.damage(node, row).into()) }
+    fn score(&self, node: u32) -> Result<Option<f32>, SearchError> {
+        Ok(self.tolerance.admit(self.checked_score(node))?)
     }
 
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError> {
         let links = match &self.graph {
-            Some(graph) => graph.neighbours(node, level).map_err(ReadError::from)?,
+            Some(graph) => self.tolerance.admit(graph.neighbours(node, level).map_err(ReadError::from))?.unwrap_or_default(),
             None => &[],
         };
         Ok(links.iter().map(|link| link.get()))
     }
 }
 
-/// See [`MappedPack::search`](crate::MappedPack::search).
-pub(crate) fn search<D: AsRef<[u8]>>(pack: &Pack<D>, query: &[f32], k: usize, ef: usize) -> Result<Vec<Hit>, SearchError> {
-    let graph = if pack.manifest().counts.references > EXACT_UP_TO { pack.graph()? } else { None };
-    let Some(graph) = graph else { return search_exact(pack, query, k) };
-    let nodes = PackNodes::new(pack, query, Some(graph))?;
-    match graph.entry() {
-        Some(entry) => descend(&nodes, entry, graph.max_level(), k, ef),
-        None => Ok(Vec::new()),
+/// See [`MappedPack::nearest`](crate::MappedPack::nearest).
+pub(crate) fn nearest<D: AsRef<[u8]>>(
+    pack: &Pack<D>,
+    checks: &Checks,
+    query: &[f32],
+    k: usize,
+    method: Method,
+    tolerance: Tolerance<'_>,
+) -> Result<Vec<Hit>, SearchError> {
+    let mut nodes = PackNodes::new(pack, checks, tolerance, query)?;
+    let Method::Graph { ef } = method else { return scan(&nodes, k) };
+    if nodes.count() > EXACT_UP_TO {
+        nodes.graph = tolerance.admit(pack.graph())?.flatten();
     }
-}
-
-/// See [`MappedPack::search_exact`](crate::MappedPack::search_exact).
-pub(crate) fn search_exact<D: AsRef<[u8]>>(pack: &Pack<D>, query: &[f32], k: usize) -> Result<Vec<Hit>, SearchError> {
-    scan(&PackNodes::new(pack, query, None)?, k)
+    let Some(graph) = nodes.graph else { return scan(&nodes, k) };
+    let Some(entry) = graph.entry() else { return Ok(Vec::new()) };
+    let hits = descend(&nodes, entry, graph.max_level(), k, ef)?;
+    // Damaged lists and vectors may have cut nodes off; looking at all of them finds those.
+    let too_few = hits.len() < k.min(nodes.count() as usize);
+    if tolerance.skips() && too_few { scan(&nodes, k) } else { Ok(hits) }
 }
 
 /// Greater is better: a higher score, and of equal scores the lower reference.
@@ -212,8 +249,8 @@ impl Seen {
     }
 }
 
-fn candidate(nodes: &impl Nodes, reference: u32) -> Result<Candidate, SearchError> {
-    Ok(Candidate(Hit { reference, score: nodes.score(reference)? }))
+fn candidate(nodes: &impl Nodes, reference: u32) -> Result<Option<Candidate>, SearchError> {
+    Ok(nodes.score(reference)?.map(|score| Candidate(Hit { reference, score })))
 }
 
 /// The `k` best of all nodes. Time `count`, memory `k`.
@@ -221,7 +258,9 @@ fn scan(nodes: &impl Nodes, k: usize) -> Result<Vec<Hit>, SearchError> {
     let mut best = Best::new(k);
     if k > 0 {
         for reference in 0..nodes.count() {
-            best.offer(candidate(nodes, reference)?);
+            if let Some(found) = candidate(nodes, reference)? {
+                best.offer(found);
+            }
         }
     }
     Ok(best.into_hits(k))
@@ -230,18 +269,18 @@ fn scan(nodes: &impl Nodes, k: usize) -> Result<Vec<Hit>, SearchError> {
 /// Hierarchical navigable small world search (Malkov and Yashunin, arXiv 1603.09320, algorithms 2 and 5).
 ///
 /// From `entry`, greedily down the upper levels to level 0, and there best-first, with the `ef` best in view. Ends whatever the links
-/// are: a greedy step strictly improves, and level 0 expands a node once.
+/// are: a greedy step strictly improves, and level 0 expands a node once. Finds nothing if the entry is left out.
 fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize) -> Result<Vec<Hit>, SearchError> {
     let ef = ef.max(k).min(nodes.count() as usize);
     if k == 0 || ef == 0 {
         return Ok(Vec::new());
     }
-    let mut nearest = candidate(nodes, entry)?;
+    let Some(mut nearest) = candidate(nodes, entry)? else { return Ok(Vec::new()) };
     for level in (1..=top_level).rev() {
         loop {
             let from = nearest;
             for neighbour in nodes.neighbours(from.0.reference, level)? {
-                nearest = nearest.max(candidate(nodes, neighbour)?);
+                nearest = candidate(nodes, neighbour)?.map_or(nearest, |found| nearest.max(found));
             }
             if nearest == from {
                 break;
@@ -258,11 +297,13 @@ fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize) 
             break;
         }
         for neighbour in nodes.neighbours(next.0.reference, 0)? {
-            if seen.first(neighbour) {
-                let found = candidate(nodes, neighbour)?;
-                if best.offer(found) {
-                    open.push(found);
-                }
+            if !seen.first(neighbour) {
+                continue;
+            }
+            if let Some(found) = candidate(nodes, neighbour)?
+                && best.offer(found)
+            {
+                open.push(found);
             }
         }
     }

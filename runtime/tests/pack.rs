@@ -116,6 +116,24 @@ fn packs_that_share_a_cache_do_not_share_memories() {
 }
 
 #[test]
+fn the_memories_of_a_pack_go_with_it() {
+    let (folder, path) = pack(4);
+    let copy = folder.path().join("copy.mpk");
+    fs::copy(&path, &copy).unwrap();
+    let (one, two) = (MappedPack::open(path).unwrap(), MappedPack::open(copy).unwrap());
+    let (cache, other) = (MemoryCache::default(), MemoryCache::default());
+    cache.prefetch(&one, &[0, 1, 2]).unwrap();
+    let kept = cache.get(&two, 3).unwrap();
+    other.get(&one, 0).unwrap();
+    drop(MemoryCache::default().get(&one, 0).unwrap());
+    drop(one);
+    assert_eq!((cache.statistics().memories, cache.statistics().bytes), (1, memory_bytes(&two)));
+    assert_eq!((other.statistics().memories, other.statistics().bytes), (0, 0));
+    assert!(cache.fetch(&two, 3).unwrap().cached);
+    assert_eq!(Arc::strong_count(&kept), 2);
+}
+
+#[test]
 fn a_damaged_memory_is_refused_with_section_and_offset() {
     let (_folder, path) = pack(4);
     let (section, stride) = {
@@ -132,7 +150,7 @@ fn a_damaged_memory_is_refused_with_section_and_offset() {
     for _ in 0..2 {
         let error = cache.get(&pack, 2).unwrap_err();
         assert!(error.is_damage() && error.reference == 2, "{error}");
-        let ReadError::Damaged(damage) = error.source else { panic!("{error}") };
+        let ReadError::Damaged(damage) = *error.source else { panic!("{error}") };
         assert_eq!((damage.section, damage.offset), (Tag::MEMORIES, record));
         assert!(matches!(damage.defect, Defect::Leaf { kind: LeafKind::Memory, number: 2, .. }));
     }

@@ -4,10 +4,11 @@ use std::fs;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mempack_format::{Defect, Digest, Memory, ReadError, Tag};
+use mempack_format::{Defect, Digest, Memory, PrivateKey, ReadError, SignatureError, Tag, sign_file};
 use mempack_model::{Embedder, MemoryConfig, Model, ReaderOptions, Slot, prompt_tokens};
 use mempack_runtime::{
-    Answer, AskError, MappedPack, MemoryCache, Method, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
+    Answer, AskError, Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, Retriever, Sampling, Session, SessionError, SessionOptions,
+    Stop,
 };
 
 mod engine;
@@ -185,8 +186,9 @@ fn one_session_answers_many_questions_and_stops_where_the_model_says() {
     assert_eq!(first.chunks[0].query, QUESTION, "the template is no part of the query");
     assert_eq!(first.chunks[0].reads.len(), 5);
     assert!(first.chunks[0].reads.is_sorted_by(|a, b| a.similarity >= b.similarity));
-    let keltamin = written.open().describe(&mempack_runtime::Hit { reference: first.chunks[0].reads[0].reference, score: 1.0 }).unwrap();
-    assert!(keltamin.document.starts_with("keltamin"), "{keltamin:?}");
+    let keltamin = first.chunks[0].reads[0].cite(OnDamage::Fail).unwrap().unwrap();
+    assert!(keltamin.found.document.starts_with("keltamin"), "{keltamin:?}");
+    assert_eq!((keltamin.pack.as_str(), keltamin.id), ("sheets", written.open().id()));
     ask(&session, "What is the usual dose of Vendril?");
     let again = ask(&session, QUESTION);
     assert_eq!(essence(&again), essence(&first));
@@ -242,14 +244,15 @@ fn the_retriever_finds_what_the_embedder_says() {
     let retriever = Retriever::new(&embedder, Arc::clone(&pack)).unwrap();
     let hits = retriever.retrieve(QUESTION, 5, Method::default()).unwrap();
     assert_eq!(hits, retriever.retrieve(QUESTION, 5, Method::Exact).unwrap());
-    assert_eq!(hits, pack.search_exact(&embedder.embed(&[QUESTION]).unwrap(), 5).unwrap());
+    let own: Vec<Hit> = hits.iter().map(|hit| hit.hit).collect();
+    assert_eq!(own, pack.search_exact(&embedder.embed(&[QUESTION]).unwrap(), 5).unwrap());
     let sheets = sheets();
     let texts: Vec<&str> = sheets.iter().map(String::as_str).collect();
-    for (reference, hits) in (0u32..).zip(retriever.retrieve_batch(&texts, 1, Method::Exact).unwrap()) {
-        assert_eq!(hits[0].reference, reference);
-        assert!((hits[0].score - 1.0).abs() < 1e-4);
+    for (reference, hits) in (0u32..).zip(retriever.retrieve_batch(&texts, 1, Method::Exact, OnDamage::Fail).unwrap()) {
+        assert_eq!(hits[0].hit.reference, reference);
+        assert!((hits[0].hit.score - 1.0).abs() < 1e-4);
     }
-    assert_eq!(retriever.retrieve_batch(&[], 5, Method::Exact).unwrap().len(), 0);
+    assert_eq!(retriever.retrieve_batch(&[], 5, Method::Exact, OnDamage::Fail).unwrap().len(), 0);
 }
 
 #[test]
@@ -306,10 +309,68 @@ fn a_damaged_memory_ends_the_answer_with_its_place() {
         let error = session.ask(QUESTION, &mut |_| ControlFlow::Continue(())).unwrap_err();
         assert!(error.is_damage(), "{error}");
         let AskError::Fetch(fetch) = error else { panic!("{error}") };
-        let ReadError::Damaged(damage) = &fetch.source else { panic!("{fetch}") };
+        let ReadError::Damaged(damage) = &*fetch.source else { panic!("{fetch}") };
         assert_eq!((damage.section, damage.offset), (Tag::MEMORIES, section.offset + u64::from(fetch.reference) * stride));
         assert!(matches!(damage.defect, Defect::Leaf { .. }) && fetch.to_string().contains("sheets.mpk"), "{fetch}");
     }
+}
+
+#[test]
+fn damaged_memories_give_way_to_the_next_similar() {
+    let _alone = alone();
+    let (model, embedder) = (tiny(), embedder());
+    let written = write_pack(&model, &embedder);
+    let whole = written.open();
+    let session = |pack, skip_damaged| {
+        let options = SessionOptions { skip_damaged, max_tokens: 4, ..Default::default() };
+        Session::new(&model, &embedder, pack, options).unwrap()
+    };
+    let wanted = whole.search_exact(&embedder.embed(&[QUESTION]).unwrap(), 7).unwrap();
+    let memories = *whole.sections().iter().find(|section| section.tag == Tag::MEMORIES).unwrap();
+    let mut bytes = fs::read(&written.path).unwrap();
+    for damaged in [&wanted[0], &wanted[3]] {
+        bytes[(memories.offset + u64::from(damaged.reference) * whole.record_bytes() + 9) as usize] ^= 1;
+    }
+    let copy = written.folder.path().join("copy.mpk");
+    fs::write(&copy, bytes).unwrap();
+    let copy = Arc::new(MappedPack::open(copy).unwrap());
+    assert!(session(Arc::clone(&copy), false).ask(QUESTION, &mut |_| ControlFlow::Continue(())).unwrap_err().is_damage());
+    let answer = ask(&session(copy, true), QUESTION);
+    let reads: Vec<u32> = answer.chunks[0].reads.iter().map(|read| read.reference).collect();
+    assert_eq!(reads, [1, 2, 4, 5, 6].map(|i: usize| wanted[i].reference));
+    let parts = answer.skipped.parts();
+    assert_eq!((parts.len(), parts[0].section, parts[0].places), (1, Tag::MEMORIES, 2));
+    assert!(ask(&session(whole, true), QUESTION).skipped.parts().is_empty());
+}
+
+#[test]
+fn a_session_can_demand_a_signature() {
+    let _alone = alone();
+    let (model, embedder) = (tiny(), embedder());
+    let written = write_pack(&model, &embedder);
+    let (key, other) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
+    let signed = written.folder.path().join("signed.mpk");
+    sign_file(&written.path, &key, &signed, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let signed = Arc::new(MappedPack::open(signed).unwrap());
+    let options = |trusted: &[&PrivateKey]| SessionOptions {
+        trusted: trusted.iter().map(|key| key.public()).collect(),
+        max_tokens: 2,
+        ..Default::default()
+    };
+    let refused = |pack, trusted: &[&PrivateKey]| match Session::new(&model, &embedder, pack, options(trusted)) {
+        Err(SessionError::NotSigned(error)) => error,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("accepted"),
+    };
+    let error = refused(written.open(), &[&key]);
+    assert!(matches!(error.source, SignatureError::Unsigned) && error.to_string().contains("sheets.mpk"), "{error}");
+    assert!(matches!(refused(Arc::clone(&signed), &[&other]).source, SignatureError::Untrusted { .. }));
+    // Among packs that are replaced, the demand holds for each question.
+    let mounts = Arc::new(Mounts::of(signed));
+    let session = Session::over(&model, &embedder, Arc::clone(&mounts), options(&[&other, &key])).unwrap();
+    ask(&session, QUESTION);
+    mounts.replace("signed", written.open()).unwrap();
+    assert!(matches!(session.ask(QUESTION, &mut |_| ControlFlow::Continue(())), Err(AskError::NotSigned(_))));
 }
 
 #[test]

@@ -2,22 +2,22 @@
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mempack_model::Precision;
-use mempack_runtime::{Answer, Hit, MappedPack, MemoryCache, ResolvedHit, Sampling, Session, SessionError, SessionOptions, Stop};
+use mempack_runtime::{Answer, Citation, MemoryCache, Mounts, PackSet, Sampling, Session, SessionError, SessionOptions, Stop};
 use serde_json::{Value, json};
 
+use super::packs::{self, PackArgs};
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
 use crate::interrupt;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The pack
-    pack: PathBuf,
+    #[command(flatten)]
+    packs: PackArgs,
     /// The question
     question: String,
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub struct Args {
 }
 
 impl Args {
-    fn session(&self, pack: &Arc<MappedPack>) -> Result<Session, Failure> {
+    fn session(&self, mounts: Arc<Mounts>) -> Result<Session, Failure> {
         mempack_model::set_threads(self.threads);
         let model = self.model.load(self.precision)?;
         let embedder = self.model.embedder.load(Precision::F32)?;
@@ -72,9 +72,10 @@ impl Args {
             max_tokens: self.max_tokens,
             k: self.k,
             cache: Arc::new(MemoryCache::new(self.cache << 20)),
+            skip_damaged: self.packs.skip_damaged,
             ..SessionOptions::default()
         };
-        Session::new(&model, &embedder, Arc::clone(pack), options).map_err(|error| {
+        Session::over(&model, &embedder, mounts, options).map_err(|error| {
             let kind = match error {
                 SessionError::Mismatch(_) => Kind::Mismatch,
                 SessionError::Option { .. } => Kind::Usage,
@@ -86,9 +87,10 @@ impl Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let pack = Arc::new(super::open(&args.pack)?);
+    let mounts = args.packs.mount()?;
+    let mounted = mounts.packs();
     let interrupted = interrupt::flag();
-    let session = args.session(&pack)?;
+    let session = args.session(mounts)?;
     let mut out = io::stdout();
     let mut failed = None;
     let answer = session.ask(&args.question, &mut |text| {
@@ -100,40 +102,41 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(error) = failed {
         return Err(error.into());
     }
-    let answer = answer.map_err(|error| super::reading(&args.pack, error.is_damage(), error))?;
+    let answer = answer.map_err(|error| super::failed(error.is_damage(), error))?;
     if args.json {
-        println!("{}", as_json(&args, &pack, &answer)?);
+        println!("{}", as_json(&args, &mounted, &answer)?);
     } else {
         println!();
-        print_sources(&args, &pack, &answer)?;
+        print_sources(&args, mounted.packs().len() > 1, &answer)?;
     }
+    packs::tell_skipped(&answer.skipped);
     if answer.stop == Stop::Interrupted { Err(Failure::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
 }
 
 /// The references that a chunk read, in words and places, with whether each was in the cache.
-fn resolve(path: &Path, pack: &MappedPack, answer: &Answer, chunk: usize) -> Result<Vec<(ResolvedHit, bool)>, Failure> {
+fn resolve(args: &Args, answer: &Answer, chunk: usize) -> Result<Vec<(Citation, bool)>, Failure> {
     let reads = answer.chunks.get(chunk).map_or(&[][..], |chunk| &chunk.reads);
-    let describe = |read: &mempack_runtime::Read| {
-        let hit = pack.describe(&Hit { reference: read.reference, score: read.similarity });
-        hit.map(|hit| (hit, read.cached)).map_err(|error| super::reading(path, true, error))
-    };
-    reads.iter().map(describe).collect()
+    let on_damage = args.packs.on_damage(&answer.skipped);
+    let cited = reads.iter().filter_map(|read| Some((read.cite(on_damage)?, read.cached)));
+    cited.map(|(hit, cached)| Ok((hit.map_err(|error| super::failed(error.is_damage(), error))?, cached))).collect()
 }
 
-fn as_json(args: &Args, pack: &MappedPack, answer: &Answer) -> Result<Value, Failure> {
+fn as_json(args: &Args, mounted: &PackSet, answer: &Answer) -> Result<Value, Failure> {
     let mut chunks = Vec::new();
     for (i, chunk) in answer.chunks.iter().enumerate() {
-        let reads = resolve(&args.pack, pack, answer, i)?;
+        let reads = resolve(args, answer, i)?;
         let reads: Vec<_> = reads
             .iter()
             .map(|(hit, cached)| {
-                let mut read = super::hit_json(hit);
+                let mut read = packs::hit_json(hit);
                 read["cached"] = json!(cached);
                 read
             })
             .collect();
         chunks.push(json!({"chunk": chunk.chunk, "query": chunk.query, "reads": reads}));
     }
+    let name = |pack: &Arc<mempack_runtime::Mounted>| json!({"name": pack.name(), "id": pack.id().to_string(), "path": pack.pack().path()});
+    let names: Vec<_> = mounted.packs().iter().map(name).collect();
     let stop = match &answer.stop {
         Stop::Token(_) => "end of text",
         Stop::Text(_) => "stop string",
@@ -143,12 +146,12 @@ fn as_json(args: &Args, pack: &MappedPack, answer: &Answer) -> Result<Value, Fai
     };
     Ok(json!({
         "question": args.question, "answer": answer.text.trim(), "tokens": answer.tokens.len(), "prompt_tokens": answer.prompt_tokens,
-        "stop": stop, "pack": pack.id().to_string(), "chunks": chunks,
+        "stop": stop, "packs": names, "chunks": chunks, "skipped": packs::skipped_json(&answer.skipped),
     }))
 }
 
 /// The documents read, best first; with `--show-memories` chunk by chunk with their text.
-fn print_sources(args: &Args, pack: &MappedPack, answer: &Answer) -> Result<(), Failure> {
+fn print_sources(args: &Args, several: bool, answer: &Answer) -> Result<(), Failure> {
     for (i, chunk) in answer.chunks.iter().enumerate() {
         if args.show_memories {
             println!("\nchunk {} read, for {:?}:", chunk.chunk, chunk.query);
@@ -157,10 +160,10 @@ fn print_sources(args: &Args, pack: &MappedPack, answer: &Answer) -> Result<(), 
         } else {
             break;
         }
-        for (hit, _) in resolve(&args.pack, pack, answer, i)? {
-            println!("  {:.3}  {} [{}..{}]  {}", hit.score, hit.document, hit.start, hit.end, hit.title);
+        for (hit, _) in resolve(args, answer, i)? {
+            println!("  {}", packs::place(&hit, several));
             if args.show_memories {
-                println!("         {}", hit.text.replace('\n', "\n         "));
+                println!("{}", packs::text(&hit, "         "));
             }
         }
     }

@@ -88,7 +88,7 @@ fn kind(error: &BuildError) -> Kind {
     match error.reason() {
         BuildError::Interrupted => Kind::Interrupted,
         BuildError::OlderIdentity { .. } | BuildError::OlderCodec { .. } => Kind::Mismatch,
-        BuildError::Older { source: ReadError::Damaged(_), .. } => Kind::Damaged,
+        BuildError::Older { source, .. } if matches!(**source, ReadError::Damaged(_)) => Kind::Damaged,
         _ => Kind::Work,
     }
 }

@@ -5,6 +5,7 @@ pub mod ask;
 #[cfg(feature = "engine")]
 pub mod build;
 pub mod completions;
+pub mod diff;
 #[cfg(feature = "engine")]
 pub mod eval;
 #[cfg(feature = "engine")]
@@ -12,6 +13,11 @@ pub mod import;
 pub mod inspect;
 pub mod keygen;
 pub mod make_questions;
+#[cfg(feature = "engine")]
+mod packs;
+pub mod repair;
+#[cfg(feature = "engine")]
+pub mod revoke;
 #[cfg(feature = "engine")]
 pub mod search;
 pub mod sign;
@@ -24,8 +30,6 @@ use std::error::Error;
 use std::path::Path;
 
 use mempack_format::OpenError;
-#[cfg(feature = "engine")]
-use mempack_runtime::ResolvedHit;
 use mempack_runtime::{MapError, MappedPack};
 
 use crate::failure::{Failure, Kind};
@@ -43,11 +47,8 @@ fn reading(path: &Path, is_damage: bool, error: impl Error + Send + Sync + 'stat
     if is_damage { Failure::new(Kind::Damaged, format!("{}: {error}", path.display())) } else { Failure::from(error) }
 }
 
-/// A hit as the JSON that `search` and `ask` print.
+/// A failure whose error names its pack.
 #[cfg(feature = "engine")]
-fn hit_json(hit: &ResolvedHit) -> serde_json::Value {
-    serde_json::json!({
-        "document": hit.document, "title": hit.title, "reference": hit.reference, "start": hit.start, "end": hit.end,
-        "score": hit.score, "text": hit.text,
-    })
+fn failed(is_damage: bool, error: impl Error + Send + Sync + 'static) -> Failure {
+    Failure::new(if is_damage { Kind::Damaged } else { Kind::Work }, error)
 }

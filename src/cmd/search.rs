@@ -1,13 +1,13 @@
 //! `mempack search`: the references nearest to a query, or to each query of a file.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use mempack_model::Precision;
-use mempack_runtime::{Hit, MappedPack, Method, ResolvedHit, Retriever};
+use mempack_runtime::{Citation, Method, Retriever, Skipped};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::packs::{self, PackArgs};
 use crate::failure::{Failure, Kind};
 use crate::folders::EmbedderArgs;
 
@@ -16,8 +16,8 @@ const BATCH: usize = 64;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The pack
-    pack: PathBuf,
+    #[command(flatten)]
+    packs: PackArgs,
     /// What to look for
     #[arg(required_unless_present = "queries", conflicts_with = "queries")]
     query: Option<String>,
@@ -30,7 +30,7 @@ pub struct Args {
     /// Look at every reference instead of following the graph
     #[arg(long)]
     exact: bool,
-    /// Print one JSON object a query
+    /// Print one JSON object a query, and with --skip-damaged a last one of what was left out
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -44,46 +44,49 @@ struct Query {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let pack = Arc::new(super::open(&args.pack)?);
+    let mounts = args.packs.mount()?;
+    let several = mounts.packs().packs().len() > 1;
     let queries = match (&args.queries, args.query) {
         (Some(file), _) => mempack_evaluation::read_rows(file, r#"{"id": "1", "query": "words"}"#)?,
         (None, Some(query)) => vec![Query { id: Value::Null, query }],
         (None, None) => Vec::new(), // clap demands one of the two
     };
     let embedder = args.embedder.load(Precision::F32)?;
-    let retriever = Retriever::new(&embedder, Arc::clone(&pack)).map_err(|error| Failure::new(Kind::Mismatch, error))?;
+    let retriever = Retriever::over(&embedder, mounts).map_err(|error| Failure::new(Kind::Mismatch, error))?;
     let method = if args.exact { Method::Exact } else { Method::default() };
+    let skipped = Skipped::default();
+    let on_damage = args.packs.on_damage(&skipped);
     for batch in queries.chunks(BATCH) {
         let texts: Vec<_> = batch.iter().map(|q| q.query.as_str()).collect();
-        let found = retriever.retrieve_batch(&texts, args.k as usize, method);
-        let found = found.map_err(|error| super::reading(&args.pack, error.is_damage(), error))?;
-        for (query, hits) in batch.iter().zip(&found) {
-            let hits = describe(&args.pack, &pack, hits)?;
+        let found = retriever.retrieve_batch(&texts, args.k as usize, method, on_damage);
+        for (query, hits) in batch.iter().zip(found.map_err(|error| super::failed(error.is_damage(), error))?) {
+            let hits = hits.iter().map(|hit| hit.cite(on_damage)).collect::<Result<Vec<_>, _>>();
+            let hits = hits.map_err(|error| super::failed(error.is_damage(), error))?;
             if args.json {
                 println!("{}", as_json(&query.id, &hits));
             } else {
-                print(query, &hits, args.queries.is_some());
+                print(query, &hits, args.queries.is_some(), several);
             }
         }
+    }
+    packs::tell_skipped(&skipped);
+    if args.json && args.packs.skip_damaged {
+        println!("{}", json!({ "skipped": packs::skipped_json(&skipped) }));
     }
     Ok(())
 }
 
-fn describe(path: &std::path::Path, pack: &MappedPack, hits: &[Hit]) -> Result<Vec<ResolvedHit>, Failure> {
-    hits.iter().map(|hit| pack.describe(hit).map_err(|error| super::reading(path, true, error))).collect()
-}
-
-fn as_json(id: &Value, hits: &[ResolvedHit]) -> Value {
-    let hits: Vec<_> = hits.iter().map(super::hit_json).collect();
+fn as_json(id: &Value, hits: &[Citation]) -> Value {
+    let hits: Vec<_> = hits.iter().map(packs::hit_json).collect();
     if id.is_null() { json!({ "hits": hits }) } else { json!({"id": id, "hits": hits}) }
 }
 
-fn print(query: &Query, hits: &[ResolvedHit], named: bool) {
+fn print(query: &Query, hits: &[Citation], named: bool, several: bool) {
     if named {
         println!("{} {}", query.id, query.query);
     }
     for hit in hits {
-        println!("{:.3}  {} [{}..{}]  {}", hit.score, hit.document, hit.start, hit.end, hit.title);
-        println!("       {}", hit.text.replace('\n', "\n       "));
+        println!("{}", packs::place(hit, several));
+        println!("{}", packs::text(hit, "       "));
     }
 }

@@ -1,47 +1,177 @@
-//! `mempack verify`: every byte of a pack, every rule of the format.
+//! `mempack verify`: every byte of a pack, every rule of the format; or a sample of it.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use mempack_format::{Damage, Sample, Scope, VerifyEvent, VerifyReport};
+use serde_json::json;
 
 use super::trust;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
+
+/// Damages listed without `--all`.
+const LISTED: usize = 20;
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The packs
     #[arg(required = true)]
     packs: Vec<PathBuf>,
+    /// Read the header, the manifest, the leaf digests, and only this share of memories, embeddings and text blocks: 5% or 0.05
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    sample: Option<f64>,
+    /// Which sample: the same number chooses the same, another one chooses others
+    #[arg(long, default_value_t = 0, requires = "sample")]
+    seed: u64,
+    /// List every damage, not only the first 20
+    #[arg(long)]
+    all: bool,
+    /// Print one JSON object per pack
+    #[arg(long)]
+    json: bool,
     /// Public keys, behind the packs: at least one of them must have signed each pack
     #[arg(long, num_args = 1.., value_name = "KEY")]
     trusted: Vec<PathBuf>,
 }
 
+/// What was found out about one pack.
+struct Outcome {
+    report: VerifyReport,
+    /// The first damages, or all of them.
+    damages: Vec<Damage>,
+    signed: String,
+}
+
 pub fn run(args: Args) -> Result<(), Failure> {
     let trusted = trust::read_keys(&args.trusted)?;
+    let scope = match args.sample {
+        None => Scope::Whole,
+        Some(share) => Scope::Sample(
+            Sample::new(share, args.seed).ok_or_else(|| Failure::new(Kind::Usage, "--sample is a share above 0 and at most 100%"))?,
+        ),
+    };
+    // One pack that is damaged does not keep the others from being looked at; damage decides the exit code.
+    let mut failure: Option<Failure> = None;
     for path in &args.packs {
-        let pack = super::open(path)?;
-        // Before the long work: whoever may not vouch for the pack may as well have written digests that fit.
-        let signed = trust::signers(path, &pack, &trusted)?;
-        let progress = Progress::new();
-        progress.begin(&format!("verifying {}", path.display()), "bytes", Some(pack.bytes()));
-        let report = pack
-            .verify(&mut |at| {
+        let ended = verify(&args, path, scope, &trusted).and_then(|outcome| {
+            if args.json {
+                print_json(&args, path, &outcome)
+            } else {
+                print(&args, path, &outcome)
+            }
+            match outcome.report.damages {
+                0 => Ok(()),
+                damages => Err(Failure::new(Kind::Damaged, damaged(path, damages))),
+            }
+        });
+        if let Err(new) = ended {
+            let keep = failure.as_ref().is_some_and(|old| old.kind() == Kind::Damaged || new.kind() != Kind::Damaged);
+            let told = if keep { Some(new) } else { failure.replace(new) };
+            told.map(|failure| failure.report());
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+fn damaged(path: &Path, damages: u64) -> String {
+    let places = if damages == 1 { "one place".into() } else { format!("{} places", thousands(damages)) };
+    format!("{}: damaged in {places}; mend it with `mempack repair {} --from COPY`, or build it again", path.display(), path.display())
+}
+
+fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[mempack_format::PublicKey]) -> Result<Outcome, Failure> {
+    let pack = super::open(path).inspect_err(|failure| {
+        if args.json {
+            println!("{}", json!({ "pack": path.to_string_lossy(), "whole": false, "error": failure.to_string() }));
+        }
+    })?;
+    // Before the long work: whoever may not vouch for the pack may as well have written digests that fit.
+    let signed = trust::signers(path, &pack, trusted)?;
+    let most = if args.all { usize::MAX } else { LISTED };
+    let mut damages = Vec::new();
+    let progress = Progress::new();
+    let mut begun = false;
+    let report = pack.survey(scope, &mut |event| {
+        match event {
+            VerifyEvent::Progress(at) => {
+                if !std::mem::replace(&mut begun, true) {
+                    progress.begin(&format!("verifying {}", path.display()), "bytes", Some(at.total));
+                }
                 progress.set(at.done);
-                ControlFlow::Continue(())
-            })
-            .map_err(|error| super::reading(path, true, error))?;
-        progress.end();
-        let counts = pack.manifest().counts;
+            }
+            VerifyEvent::Damage(damage) if damages.len() < most => damages.push(damage),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    progress.end();
+    Ok(Outcome { report, damages, signed })
+}
+
+fn print(args: &Args, path: &Path, outcome: &Outcome) {
+    let Outcome { report, damages, signed } = outcome;
+    let (path, counts) = (path.display(), report.counts);
+    for damage in damages {
+        println!("{path}: section {} is damaged at byte {}: {}", damage.section, damage.offset, damage.defect);
+    }
+    let rest = report.damages - damages.len() as u64;
+    if rest > 0 {
+        println!("{path}: {} damages more; --all lists them", thousands(rest));
+    }
+    if let Some(share) = args.sample {
+        let of = |some: u64, all: u64| format!("{} of {}", thousands(some), thousands(all));
         println!(
-            "{}: whole: {} references of {} documents, {}, id {}{signed}",
-            path.display(),
-            thousands(u64::from(counts.references)),
-            thousands(u64::from(counts.documents)),
+            "{path}: {}a sample of {}% (seed {}): header, manifest, leaf digests, {} memories, {} embeddings, {} text blocks; {} of {} read, id {}{signed}",
+            if report.damages == 0 { "whole in " } else { "" },
+            share * 100.0,
+            args.seed,
+            of(report.memories, counts.references.into()),
+            of(report.embeddings, counts.references.into()),
+            of(report.text_blocks, counts.text_blocks()),
+            bytes(report.read),
             bytes(report.bytes),
-            pack.id(),
+            report.id,
+        );
+    } else if report.damages == 0 {
+        println!(
+            "{path}: whole: {} references of {} documents, {}, id {}{signed}",
+            thousands(counts.references.into()),
+            thousands(counts.documents.into()),
+            bytes(report.bytes),
+            report.id,
         );
     }
-    Ok(())
+}
+
+fn print_json(args: &Args, path: &Path, outcome: &Outcome) {
+    let report = &outcome.report;
+    let damages: Vec<_> = outcome
+        .damages
+        .iter()
+        .map(|damage| json!({ "section": damage.section.to_string(), "offset": damage.offset, "problem": damage.defect.to_string() }))
+        .collect();
+    println!(
+        "{}",
+        json!({
+            "pack": path.to_string_lossy(),
+            "id": report.id.to_string(),
+            "whole": report.damages == 0,
+            "bytes": report.bytes,
+            "read": report.read,
+            "sample": args.sample.map(|share| json!({ "share": share, "seed": args.seed })),
+            "memories": report.memories,
+            "embeddings": report.embeddings,
+            "text_blocks": report.text_blocks,
+            "damages": report.damages,
+            "listed": damages,
+        })
+    );
+}
+
+/// `5%` or `0.05`.
+fn parse_share(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let share = number.trim().parse::<f64>().map_err(|error| format!("{error}; say 5% or 0.05"))? / unit;
+    if share > 0.0 && share <= 1.0 { Ok(share) } else { Err("a share is above 0 and at most 100%".into()) }
 }

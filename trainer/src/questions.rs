@@ -211,3 +211,64 @@ fn answer_tokens(model: &Model, answer: &str) -> Result<Vec<u32>, TrainError> {
     }
     Ok(ids)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use mempack_model::LoadOptions;
+
+    use super::*;
+    use crate::Silent;
+
+    const REFERENCES: u32 = 6;
+
+    /// Questions about six drugs, of which every sequence reads two.
+    fn questions(model: &Model, embedder: &Embedder, withheld: f64) -> Questions {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut corpus, mut asked) = (String::new(), String::new());
+        for n in 0..REFERENCES {
+            let dose = 10 * n + 15;
+            corpus += &format!("{{\"id\": \"d{n}\", \"text\": \"Drug number {n} is given at {dose} mg.\"}}\n");
+            asked += &format!(
+                "{{\"id\": \"q{n}\", \"question\": \"What is the dose of drug number {n}?\", \"answers\": [\"{dose} mg\"], \"gold_ids\": [\"d{n}\"]}}\n"
+            );
+        }
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("corpus.jsonl"), corpus).unwrap();
+        std::fs::write(path("questions.jsonl"), asked).unwrap();
+        let references = References::read(model, embedder, &[path("corpus.jsonl")], folder.path(), &Silent).unwrap();
+        let form = Form { pool: 4, reads: vec![2], questions: 2, length: 80, no_answer: "Nothing tells.".into(), withheld };
+        Questions::read(&[path("questions.jsonl")], references, 0, &form, 7, &Silent).unwrap()
+    }
+
+    /// Of some sequences: whether they read the reference that was asked about, and whether they answer that nothing tells.
+    fn read_and_told(questions: &mut Questions, model: &Model, embedder: &Embedder) -> Vec<(bool, bool)> {
+        let batch = questions.batch(model, embedder, 0, 40).unwrap();
+        let text = |ids: &[u32]| model.tokenizer().decode(ids).unwrap();
+        let of = |sequence: &Sequence| {
+            let all = text(&sequence.tokens);
+            let number = all.split("drug number ").nth(1).unwrap().chars().next().unwrap();
+            let gold = format!("Drug number {number} ");
+            let read = sequence.chunks[0].iter().any(|(place, _)| text(&batch.references[*place]).contains(&gold));
+            (read, all.contains("Nothing tells."))
+        };
+        batch.sequences.iter().map(of).collect()
+    }
+
+    #[test]
+    fn what_is_withheld_is_not_read_and_the_answer_says_so() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let folder = std::env::var_os("MEMPACK_EMBEDDER").map_or_else(|| root.join("models/all-MiniLM-L6-v2"), PathBuf::from);
+        let model = Model::load(&root.join("tests/fixtures/tiny"), &LoadOptions::default()).unwrap();
+        let embedder = Embedder::load(&folder, &LoadOptions::default()).unwrap();
+        for (share, least, most) in [(0.0, 0, 0), (0.3, 4, 22), (0.99, 37, 40)] {
+            let seen = read_and_told(&mut questions(&model, &embedder, share), &model, &embedder);
+            assert_eq!(seen.len(), 40);
+            // The reference is read exactly where there is an answer.
+            assert!(seen.iter().all(|(read, told)| read != told), "{share}: {seen:?}");
+            let told = seen.iter().filter(|(_, told)| *told).count();
+            assert!((least..=most).contains(&told), "{share}: {told} of 40");
+        }
+    }
+}

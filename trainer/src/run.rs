@@ -87,13 +87,9 @@ impl Run<'_> {
     fn all(mut self, cancel: &AtomicBool) -> Result<TrainReport, TrainError> {
         let begun = self.state.step;
         let mut last = None;
-        let mut first = 0;
-        for (number, stage) in self.config.stages.iter().enumerate() {
-            let end = first + stage.steps;
-            if self.state.step < end {
-                last = self.stage(number, stage, first, cancel)?.or(last);
-            }
-            first = end;
+        // Training may go back to a stage before.
+        while let Some((number, stage, first)) = stage_of(self.config, self.state.step) {
+            last = self.stage(number, stage, first, cancel)?.or(last);
         }
         let folder = self.config.output.join("final");
         if !folder.exists() {
@@ -107,7 +103,7 @@ impl Run<'_> {
         let seed = self.config.seed;
         let mut data = Data::read(self.trainee.model(), self.embedder.as_ref(), number, stage, seed, &self.config.output, self.progress)?;
         let mut last = None;
-        while self.state.step < first + stage.steps {
+        while (first..first + stage.steps).contains(&self.state.step) {
             let line = self.step(number, stage, first, &mut data)?;
             if let Some(line) = line {
                 self.log.push(&line)?;
@@ -130,6 +126,10 @@ impl Run<'_> {
     fn step(&mut self, number: usize, stage: &StageConfig, first: u64, data: &mut Data) -> Result<Option<LogLine>, TrainError> {
         let started = Instant::now();
         let step = self.state.step - first;
+        if step == 0 {
+            // What one stage loses says nothing about the next.
+            (self.state.mean_loss, self.state.mean_steps) = (0.0, 0);
+        }
         // Noise on memories: the same after a resume as without one.
         self.trainee.seed(self.config.seed.wrapping_add(self.state.step));
         let parts = stage.accumulate as u64;
@@ -217,6 +217,18 @@ impl Run<'_> {
         self.state.optimizer_steps = self.optimizer.steps();
         checkpoint::write(&self.config.output, &self.state, &self.trainee, &self.optimizer, self.config.checkpoints.keep)
     }
+}
+
+/// The stage that a step belongs to, with its number and its first step; none if all are done.
+fn stage_of(config: &TrainConfig, step: u64) -> Option<(usize, &StageConfig, u64)> {
+    let mut first = 0;
+    for (number, stage) in config.stages.iter().enumerate() {
+        if step < first + stage.steps {
+            return Some((number, stage, first));
+        }
+        first += stage.steps;
+    }
+    None
 }
 
 /// How references are written at a step of the stage; `None` where there are none.

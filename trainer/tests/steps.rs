@@ -103,3 +103,21 @@ fn it_gives_up_after_the_tries() {
         assert!(!checkpoints(&config.output).is_empty());
     }
 }
+
+/// Another stage loses what it loses: copying of random tokens costs a model of text more than it ever lost on text.
+#[test]
+fn a_new_stage_is_not_measured_by_the_one_before() {
+    let bench = Bench::new();
+    let config = bench.config(
+        "stages",
+        "MODEL\n[optimizer]\nrate = 1e-7\n[divergence]\nfactor = 1.3\npatience = 1\n\
+         [[stage]]\nsteps = 3\nbatch = 8\nlearn = { kind = \"text\", corpora = [\"fiction/corpus.jsonl\"], length = 64 }\n\
+         [[stage]]\nsteps = 2\nbatch = 8\nlearn = { kind = \"copy\", length = 24, period = [12, 16] }\n",
+    );
+    let (result, told) = run(&config, None);
+    assert_eq!(result.unwrap().steps, 5);
+    assert!(!told.notes().iter().any(|note| note.contains("ran away")), "{:?}", told.notes());
+    let losses: Vec<f64> = log(&config.output).iter().map(|line| line.loss).collect();
+    println!("{losses:?}");
+    assert!(losses[3] > 1.3 * losses[2], "the stages must differ for this to say anything: {losses:?}");
+}

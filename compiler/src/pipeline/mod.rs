@@ -89,6 +89,9 @@ pub(crate) trait Work: Send {
     fn run(&mut self, batch: &Batch) -> Result<Vec<Self::Output>, BuildError>;
 }
 
+/// A reference, or none after the last.
+type Next<K, M> = Result<Option<Item<K, M>>, BuildError>;
+
 /// Where tasks come from and outputs go to; called by the thread that called [`in_order`].
 pub(crate) trait Flow {
     /// What is known of a reference with nothing to compute.

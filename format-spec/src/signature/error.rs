@@ -7,8 +7,8 @@ use ed25519_dalek::pkcs8;
 use thiserror::Error;
 
 use super::KeyId;
-use crate::OpenError;
 use crate::constants::MAX_SIGNATURES;
+use crate::{OpenError, WriteError};
 
 /// What is wrong with the form of a trailer (SPEC 17).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -184,6 +184,9 @@ pub enum SignError {
         /// The pack.
         path: PathBuf,
     },
+    /// The signed pack was not put in its place.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The caller ended it.
     #[error("interrupted; nothing was written")]
     Interrupted,

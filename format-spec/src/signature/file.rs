@@ -1,17 +1,19 @@
 //! Signing a pack in its file.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::trailer::{self, MAX_TRAILER_BYTES};
 use super::{PrivateKey, SignError, Signature};
 use crate::constants::{MAX_SIGNATURES, PAGE_BYTES};
-use crate::{OpenError, PackId, header};
+use crate::writer::publish;
+use crate::{DiskStorage, OpenError, PackId, StorageCursor, WorkFolder, header};
 
-/// Bytes copied between two reports of progress.
-const STEP_BYTES: u64 = 64 << 20;
+/// Bytes copied between two reports of progress, and held in memory.
+const STEP_BYTES: u64 = 1 << 20;
 
 /// What was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +26,8 @@ pub struct SignReport {
     pub replaced: bool,
 }
 
-/// Signs the pack at `source` and writes it with its signatures to `target`, which may be `source`: the new file is made beside the
-/// target, brought to the disk, and renamed, so that whoever has the old one open keeps it. Takes as much disk as the pack for that time.
+/// Signs the pack at `source` and writes it with its signatures to `target`, which may be `source`: the new file is made in a [`WorkFolder`] beside
+/// the target, brought to the disk, and renamed, so that whoever has the old one open keeps it. Takes as much disk as the pack for that time.
 ///
 /// Checks the header page and the signatures' form, and no more: what is signed is the id. `progress` hears of the bytes copied and of
 /// all there are, and ends the work by [`ControlFlow::Break`].
@@ -91,33 +93,27 @@ fn write(
     target: &Path,
     progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<(), SignError> {
+    let folder = WorkFolder::open(Arc::new(DiskStorage), target)?;
+    let path = folder.scratch().join("signed");
     let failed = |action| move |source| SignError::Io { path: target.to_owned(), action, source };
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut prefix = target.file_name().unwrap_or_default().to_owned();
-    prefix.push(".part-");
-    // Removed when dropped, unless it is renamed.
-    let mut beside = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder).map_err(failed("write beside"))?;
+    let mut signed = StorageCursor::new(folder.storage().create(&path).map_err(failed("write beside"))?, 0);
     file.seek(SeekFrom::Start(0)).map_err(failed("copy the pack to"))?;
+    let mut bytes = vec![0; STEP_BYTES.min(length) as usize];
     let mut done = 0;
     while done < length {
         if progress(done, length).is_break() {
             return Err(SignError::Interrupted);
         }
-        // Between files the system copies by itself, and shares the blocks where the file system can.
-        let copied = io::copy(&mut Read::by_ref(file).take(STEP_BYTES.min(length - done)), beside.as_file_mut());
-        match copied.map_err(failed("copy the pack to"))? {
-            0 => return Err(failed("copy the pack to")(io::ErrorKind::UnexpectedEof.into())),
-            copied => done += copied,
-        }
+        let step = bytes.get_mut(..(length - done).min(STEP_BYTES) as usize).unwrap_or_default();
+        file.read_exact(step).map_err(failed("copy the pack to"))?;
+        signed.write_all(step).map_err(failed("copy the pack to"))?;
+        done += step.len() as u64;
     }
-    beside.write_all(trailer).map_err(failed("write"))?;
+    signed.write_all(trailer).map_err(failed("write"))?;
+    // Who could not read the pack can still not.
     let permissions = file.metadata().map_err(failed("copy the permissions to"))?.permissions();
-    beside.as_file().set_permissions(permissions).map_err(failed("copy the permissions to"))?;
-    beside.as_file().sync_all().map_err(failed("write"))?;
-    beside.persist(target).map_err(|error| failed("rename the signed pack to")(error.error))?;
-    if cfg!(unix) {
-        // The rename itself, too.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("write the folder of"))?;
-    }
-    Ok(())
+    fs::set_permissions(&path, permissions).map_err(failed("copy the permissions to"))?;
+    signed.file().sync().map_err(failed("write"))?;
+    drop(signed);
+    Ok(publish(&**folder.storage(), &path, target)?)
 }

@@ -1,51 +1,68 @@
 //! Verification of the search graph.
 
 use super::Verifier;
-use crate::Graph;
 use crate::constants::{MAX_GRAPH_LEVEL, NO_NODE};
-use crate::error::{Damage, Defect, ReadError, VerifyError};
+use crate::error::{Damage, Defect, Interrupted};
+use crate::{Graph, ReadError, Section};
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
     /// Levels are consistent, and every list holds nodes of its level, none twice, then padding (SPEC 12).
-    pub(super) fn graph(&self) -> Result<(), VerifyError> {
-        let graph = match self.pack.graph() {
-            Ok(Some(graph)) => graph,
-            Err(ReadError::Damaged(damage)) => return Err(damage.into()),
-            Ok(None) | Err(ReadError::OutOfRange { .. }) => return Ok(()),
-        };
-        check_levels(&graph)?;
-        let mut seen = Vec::new();
-        for node in 0..graph.nodes() {
-            for level in 0..=graph.level_of(node) {
-                check_list(&graph, node, level, &mut seen)?;
+    pub(super) fn graph(&mut self, section: &Section) -> Result<(), Interrupted> {
+        let digest = self.hash(section)?;
+        match self.pack.graph() {
+            Ok(Some(graph)) => {
+                let levels_whole = self.levels(&graph)?;
+                let mut seen = Vec::new();
+                for node in 0..graph.nodes() {
+                    // Where levels are damaged it is not known which lists are whose; those of level 0 have fixed places.
+                    let highest = if levels_whole { graph.level_of(node) } else { 0 };
+                    for level in 0..=highest {
+                        self.checked(check_list(&graph, node, level, &mut seen))?;
+                    }
+                }
+            }
+            Err(ReadError::Damaged(damage)) => self.damage(damage)?,
+            Ok(None) | Err(ReadError::OutOfRange { .. }) => {}
+        }
+        self.close(section, digest)?;
+        Ok(())
+    }
+
+    /// Whether every node has a level, and the header's are right.
+    fn levels(&mut self, graph: &Graph<'_>) -> Result<bool, Interrupted> {
+        let field = "upper lists before a node";
+        let told = self.report.damages;
+        // Upper lists before the node; unknown behind a number that is wrong.
+        let mut before = None;
+        let mut highest = 0;
+        for (node, start) in graph.starts().iter().enumerate() {
+            let found = u64::from(start.get());
+            let defect = match before {
+                None if node == 0 && found != 0 => Some(Defect::Value { field, expected: 0, found }),
+                Some(limit) if found < limit => Some(Defect::TooSmall { field, limit, found }),
+                Some(least) if found > least + u64::from(MAX_GRAPH_LEVEL) => {
+                    Some(Defect::TooLarge { field, limit: least + u64::from(MAX_GRAPH_LEVEL), found })
+                }
+                _ => None,
+            };
+            highest = highest.max(before.map_or(0, |before| found.saturating_sub(before)));
+            before = defect.is_none().then_some(found);
+            if let Some(defect) = defect {
+                self.damage(graph.damage(graph.starts_at() + 4 * node as u64, defect))?;
             }
         }
-        Ok(())
+        if self.report.damages == told {
+            let checked = check_top(graph, before.unwrap_or_default(), highest);
+            self.checked(checked)?;
+        }
+        Ok(self.report.damages == told)
     }
 }
 
-fn check_levels(graph: &Graph<'_>) -> Result<(), Damage> {
-    let mut before = 0;
-    let mut highest = 0;
-    for (node, start) in graph.starts().iter().enumerate() {
-        let found = u64::from(start.get());
-        let at = graph.starts_at() + 4 * node as u64;
-        let field = "upper lists before a node";
-        if node == 0 && found != 0 {
-            return Err(graph.damage(at, Defect::Value { field, expected: 0, found }));
-        }
-        if found < before {
-            return Err(graph.damage(at, Defect::TooSmall { field, limit: before, found }));
-        }
-        let limit = before + u64::from(MAX_GRAPH_LEVEL);
-        if found > limit {
-            return Err(graph.damage(at, Defect::TooLarge { field, limit, found }));
-        }
-        highest = highest.max(found - before);
-        before = found;
-    }
-    if before != graph.upper_lists() {
-        return Err(graph.damage(16, Defect::Value { field: "upper lists", expected: before, found: graph.upper_lists() }));
+/// What the header says of levels, against what the nodes say: so many upper lists, and the highest level.
+fn check_top(graph: &Graph<'_>, upper_lists: u64, highest: u64) -> Result<(), Damage> {
+    if upper_lists != graph.upper_lists() {
+        return Err(graph.damage(16, Defect::Value { field: "upper lists", expected: upper_lists, found: graph.upper_lists() }));
     }
     let max_level = u64::from(graph.max_level());
     if max_level != highest {

@@ -6,64 +6,98 @@ use zerocopy::little_endian::F32;
 use super::{STEP_BYTES, Verifier};
 use crate::codec::Kind;
 use crate::constants::UNIT_TOLERANCE;
-use crate::error::{Damage, Defect, VerifyError};
+use crate::error::{Damage, Defect, Interrupted};
+use crate::pack::Layout;
 use crate::{Codec, CodecError, Digest, EMPTY_SLOT, LeafKind, ReadError, Section};
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
     /// Embeddings fit their leaves and their section's digest, are finite and of unit length (SPEC 11, 13).
-    pub(super) fn embeddings(&mut self, section: &Section) -> Result<(), VerifyError> {
-        let mut hasher = blake3::Hasher::new();
-        let row_bytes = 4 * u64::from(self.pack.manifest().embedder.dim);
-        let mut unreported = 0;
-        for reference in 0..self.pack.manifest().counts.references {
-            let at = u64::from(reference) * row_bytes;
-            let bytes = self.pack.slice(section, at, row_bytes)?;
-            hasher.update(bytes);
-            self.pack.check_leaf(LeafKind::Embedding, reference.into(), at, Digest::of(bytes))?;
-            let row = <[F32]>::ref_from_bytes(bytes).unwrap_or_default();
-            check_unit(reference, row).map_err(|defect| self.pack.damage(section, at, defect))?;
-            unreported += row_bytes;
-            if unreported >= STEP_BYTES {
-                self.advance(section, std::mem::take(&mut unreported))?;
-            }
-        }
-        self.advance(section, unreported)?;
-        self.check_digest(section, &hasher)
+    pub(super) fn embeddings(&mut self, section: &Section) -> Result<(), Interrupted> {
+        self.rows(section, self.pack.embedding_bytes(), |verifier, reference, at, row| {
+            verifier.report.embeddings += 1;
+            verifier.embedding(section, reference, at, row)
+        })
     }
 
     /// Memories fit their leaves and their section's digest; positions and codes are valid (SPEC 9, 10, 13).
-    pub(super) fn memories(&mut self, section: &Section) -> Result<(), VerifyError> {
+    pub(super) fn memories(&mut self, layout: &Layout) -> Result<(), Interrupted> {
+        let digest = self.hash(&layout.codec)?;
         let codec = match self.pack.codec() {
-            Ok(codec) => codec,
-            Err(ReadError::Damaged(damage)) => return Err(damage.into()),
-            Err(ReadError::OutOfRange { .. }) => return Ok(()),
+            Ok(codec) => Some(codec),
+            // Without it the codes say nothing, but leaves and positions do.
+            Err(error) => {
+                if let ReadError::Damaged(damage) = error {
+                    self.damage(damage)?;
+                }
+                None
+            }
         };
+        self.close(&layout.codec, digest)?;
+        let mut vector = vec![0.0; self.pack.manifest().model.shape.head_dim as usize];
+        let section = &layout.memories;
+        self.rows(section, self.pack.record_bytes(), |verifier, reference, at, record| {
+            verifier.report.memories += 1;
+            verifier.positions(section, reference, at, record)?;
+            codec.as_ref().map_or(Ok(()), |codec| verifier.codes(section, at, codec, record, &mut vector))
+        })
+    }
+
+    /// Checks every row of a section of rows of `stride` bytes, one per reference, and the section's digest.
+    fn rows(
+        &mut self,
+        section: &Section,
+        stride: u64,
+        mut check: impl FnMut(&mut Self, u32, u64, &[u8]) -> Result<(), Damage>,
+    ) -> Result<(), Interrupted> {
         let mut hasher = blake3::Hasher::new();
-        let mut vector = vec![0.0; codec.shape().head_dim as usize];
-        let stride = self.pack.record_bytes();
         let mut unreported = 0;
         for reference in 0..self.pack.manifest().counts.references {
             let at = u64::from(reference) * stride;
-            let record = self.pack.slice(section, at, stride)?;
-            hasher.update(record);
-            self.pack.check_leaf(LeafKind::Memory, reference.into(), at, Digest::of(record))?;
-            self.record(section, at, &codec, record, &mut vector)?;
+            let row = match self.pack.slice(section, at, stride) {
+                Ok(row) => row,
+                Err(damage) => {
+                    self.damage(damage)?;
+                    break;
+                }
+            };
+            hasher.update(row);
+            let checked = check(self, reference, at, row);
+            self.checked(checked)?;
             unreported += stride;
             if unreported >= STEP_BYTES {
                 self.advance(section, std::mem::take(&mut unreported))?;
             }
         }
         self.advance(section, unreported)?;
-        self.check_digest(section, &hasher)
+        self.close(section, hasher.finalize().into())?;
+        Ok(())
     }
 
-    /// One record, decoded vector by vector so that no memory is ever held.
-    fn record(&self, section: &Section, at: u64, codec: &Codec, record: &[u8], vector: &mut [f32]) -> Result<(), Damage> {
+    /// One embedding: its leaf, then what it holds.
+    pub(super) fn embedding(&self, section: &Section, reference: u32, at: u64, row: &[u8]) -> Result<(), Damage> {
+        if self.leaves_whole {
+            self.pack.check_leaf(LeafKind::Embedding, reference.into(), at, Digest::of(row))?;
+        }
+        let row = <[F32]>::ref_from_bytes(row).unwrap_or_default();
+        check_unit(reference, row).map_err(|defect| self.pack.damage(section, at, defect))
+    }
+
+    /// One memory, but for its codes: its leaf, then its positions.
+    pub(super) fn positions(&self, section: &Section, reference: u32, at: u64, record: &[u8]) -> Result<(), Damage> {
+        if self.leaves_whole {
+            self.pack.check_leaf(LeafKind::Memory, reference.into(), at, Digest::of(record))?;
+        }
+        let model = &self.pack.manifest().model;
+        let positions = record.get(..model.shape.slots()).unwrap_or_default();
+        let checked = check_positions(positions, model.shape.tokens as usize, model.reference_length);
+        checked.map_err(|defect| self.pack.damage(section, at, defect))
+    }
+
+    /// The codes of one record, decoded vector by vector so that no memory is ever held.
+    fn codes(&self, section: &Section, at: u64, codec: &Codec, record: &[u8], vector: &mut [f32]) -> Result<(), Damage> {
         let shape = codec.shape();
         let (slots, tokens, heads) = (shape.slots(), shape.tokens as usize, shape.heads as usize);
-        let limit = self.pack.manifest().model.reference_length;
         let (positions, codes) = record.split_at_checked(slots).unwrap_or_default();
-        check_positions(positions, tokens, limit).map_err(|defect| self.pack.damage(section, at, defect))?;
         let (keys, values) = codes.split_at_checked(codes.len() / 2).unwrap_or_default();
         for (kind, codes, start) in [(Kind::Key, keys, slots), (Kind::Value, values, slots + keys.len())] {
             for (slot, (code, position)) in codes.chunks_exact(codec.code_bytes()).zip(positions).enumerate() {

@@ -1,21 +1,29 @@
-//! Verification: every byte of a pack, against its digests and against SPEC 15.
+//! Verification: every byte of a pack, against its digests and against SPEC 15; or a sample of them.
 //!
-//! Whatever the pack's size, verification holds at most [`VERIFY_MEMORY_BYTES`] and the codec's tables.
+//! Whatever the pack's size and whatever is wrong with it, verification holds at most [`VERIFY_MEMORY_BYTES`], the codec's
+//! tables and, to compare keys, [`VERIFY_KEY_BYTES`].
 
 mod graph;
+mod keys;
 mod memories;
+mod sample;
 mod tables;
+mod text;
 
+pub use keys::VERIFY_KEY_BYTES;
 pub(crate) use memories::{check_positions, check_unit};
+pub use sample::Sample;
 
 use std::ops::ControlFlow;
 
-use crate::error::{Damage, Defect, VerifyError};
+use crate::constants::{PAGE_BYTES, SIGNATURE_BYTES, TRAILER_HEADER_BYTES};
+use crate::error::{Damage, Defect, Interrupted, VerifyError};
 use crate::{Counts, Digest, OpenError, Pack, PackId, Section, Tag, header};
 
 /// Bytes hashed between two reports of progress.
 const STEP_BYTES: u64 = 1 << 20;
-/// Most memory that [`Pack::verify`] takes, beside the codec's tables (at most 1 GiB, and no more than their section has).
+/// Most memory that [`Pack::verify`] and [`Pack::survey`] take, beside the codec's tables (at most 1 GiB, and no more than
+/// their section has) and 16 bytes a reference (at most [`VERIFY_KEY_BYTES`]) to find keys that are there twice.
 pub const VERIFY_MEMORY_BYTES: usize = 4 << 20;
 
 /// How far a verification has come.
@@ -25,11 +33,30 @@ pub struct VerifyProgress {
     pub section: Tag,
     /// Bytes of sections done.
     pub done: u64,
-    /// Bytes of all sections.
+    /// Bytes that will be read.
     pub total: u64,
 }
 
-/// What a verification found whole.
+/// What [`Pack::survey`] tells while it is under way.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum VerifyEvent {
+    /// So much is done; about once a MiB.
+    Progress(VerifyProgress),
+    /// Something is damaged.
+    Damage(Damage),
+}
+
+/// How much of a pack [`Pack::survey`] reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scope {
+    /// Every byte.
+    Whole,
+    /// The header page, the manifest, all leaf digests, and a sample of memories, embeddings and text blocks.
+    Sample(Sample),
+}
+
+/// What a verification read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport {
     /// The pack's id.
@@ -40,6 +67,16 @@ pub struct VerifyReport {
     pub sections: usize,
     /// How many there are of everything.
     pub counts: Counts,
+    /// Bytes of it that were read.
+    pub read: u64,
+    /// Memories looked at.
+    pub memories: u64,
+    /// Embeddings looked at.
+    pub embeddings: u64,
+    /// Text blocks looked at.
+    pub text_blocks: u64,
+    /// How often damage was told; 0 says that what was read is whole.
+    pub damages: u64,
 }
 
 impl<D: AsRef<[u8]>> Pack<D> {
@@ -47,99 +84,219 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// `progress` is told about once a MiB, and ends the verification by [`ControlFlow::Break`].
     ///
     /// # Errors
-    /// At the first damage found, with its section and its offset in the file; or if `progress` ended it.
+    /// At the first damage found, with its section and its offset in the file ([`Pack::survey`] tells all of it); or if
+    /// `progress` ended it.
     pub fn verify(&self, progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>) -> Result<VerifyReport, VerifyError> {
-        let total = self.sections().iter().map(|section| section.length).sum();
-        let mut verifier = Verifier { pack: self, progress, done: 0, total };
+        let mut first = None;
+        let report = self.survey(Scope::Whole, &mut |event| match event {
+            VerifyEvent::Progress(at) => progress(at),
+            VerifyEvent::Damage(damage) => {
+                first = Some(damage);
+                ControlFlow::Break(())
+            }
+        });
+        match first {
+            Some(damage) => Err(damage.into()),
+            None => Ok(report?),
+        }
+    }
+
+    /// Checks as [`Pack::verify`] does, or a sample only, but goes on after damage and tells `watch` of all of it:
+    /// by memory, embedding, text block, record and node where those can be told apart, and by section where they cannot.
+    /// What only follows from damage told already is not told again. `watch` ends the survey by [`ControlFlow::Break`].
+    ///
+    /// # Errors
+    /// If `watch` ended it.
+    pub fn survey(&self, scope: Scope, watch: &mut dyn FnMut(VerifyEvent) -> ControlFlow<()>) -> Result<VerifyReport, Interrupted> {
+        let total = match scope {
+            Scope::Whole => self.sections().iter().map(|section| section.length).sum(),
+            Scope::Sample(sample) => sample.bytes(self),
+        };
+        let report = VerifyReport {
+            id: self.id(),
+            bytes: self.bytes(),
+            sections: self.sections().len(),
+            counts: self.manifest().counts,
+            read: 0,
+            memories: 0,
+            embeddings: 0,
+            text_blocks: 0,
+            damages: 0,
+        };
+        let mut verifier = Verifier { pack: self, watch, done: 0, total, leaves_whole: false, explained: Vec::new(), report };
         verifier.header()?;
-        verifier.padding()?;
-        // What points comes after what it is checked with: sizes and digests first, then records, then bulk.
-        let layout = *self.layout();
-        verifier.digest(&layout.manifest)?;
-        verifier.digest(&layout.codec)?;
-        verifier.digest(&layout.leaves)?;
-        verifier.digest(&layout.text_index)?;
-        verifier.references(&layout)?;
-        verifier.origins(&layout)?;
-        verifier.documents(&layout)?;
-        verifier.text(&layout)?;
-        if let Some(section) = layout.graph {
-            verifier.digest(&section)?;
-            verifier.graph()?;
+        verifier.signatures()?;
+        match scope {
+            Scope::Whole => verifier.whole()?,
+            Scope::Sample(sample) => verifier.sample(sample)?,
         }
-        verifier.embeddings(&layout.embeddings)?;
-        verifier.memories(&layout.memories)?;
-        for section in self.sections().iter().filter(|section| section.tag.known().is_none()) {
-            verifier.digest(section)?;
-        }
-        Ok(VerifyReport { id: self.id(), bytes: self.bytes(), sections: self.sections().len(), counts: self.manifest().counts })
+        Ok(verifier.report)
     }
 }
 
 /// A verification under way.
 struct Verifier<'p, D> {
     pack: &'p Pack<D>,
-    progress: &'p mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
+    watch: &'p mut dyn FnMut(VerifyEvent) -> ControlFlow<()>,
     done: u64,
     total: u64,
+    /// Whether the leaf digests fit their section's, so that they can be compared with.
+    leaves_whole: bool,
+    /// The sections whose damage was told more closely than by the digest of the section.
+    explained: Vec<Tag>,
+    report: VerifyReport,
 }
 
-impl<'p, D: AsRef<[u8]>> Verifier<'p, D> {
+impl<D: AsRef<[u8]>> Verifier<'_, D> {
+    /// Everything. What points comes after what it is checked with: sizes and digests first, then records, then bulk.
+    fn whole(&mut self) -> Result<(), Interrupted> {
+        self.report.read = self.pack.bytes();
+        self.padding()?;
+        let layout = *self.pack.layout();
+        self.section(&layout.manifest)?;
+        self.leaves_whole = self.section(&layout.leaves)?;
+        let index_whole = self.section(&layout.text_index)?;
+        let references_whole = self.references(&layout)?;
+        if references_whole {
+            // Records that are damaged may well be equal, but that was told.
+            keys::repeated(self.pack, &mut |damage| self.damage(damage))?;
+        }
+        self.origins(&layout)?;
+        self.documents(&layout)?;
+        if index_whole {
+            self.text(&layout, references_whole)?;
+        } else {
+            // Where the blocks are is not known, but their bytes have a digest of their own.
+            self.section(&layout.text)?;
+        }
+        if let Some(section) = layout.graph {
+            self.graph(&section)?;
+        }
+        self.embeddings(&layout.embeddings)?;
+        self.memories(&layout)?;
+        let unknown: Vec<Section> = self.pack.sections().iter().filter(|section| section.tag.known().is_none()).copied().collect();
+        for section in unknown {
+            self.section(&section)?;
+        }
+        Ok(())
+    }
+
     /// Adds `bytes` of a section to what is done.
-    fn advance(&mut self, section: &Section, bytes: u64) -> Result<(), VerifyError> {
+    fn advance(&mut self, section: &Section, bytes: u64) -> Result<(), Interrupted> {
         self.done += bytes;
-        match (self.progress)(VerifyProgress { section: section.tag, done: self.done, total: self.total }) {
+        let progress = VerifyProgress { section: section.tag, done: self.done, total: self.total };
+        self.tell(section.tag, VerifyEvent::Progress(progress))
+    }
+
+    /// Tells of damage, which explains why its section does not fit its digest.
+    fn damage(&mut self, damage: Damage) -> Result<(), Interrupted> {
+        let section = damage.section;
+        if !self.explained.contains(&section) {
+            self.explained.push(section);
+        }
+        self.report.damages += 1;
+        self.tell(section, VerifyEvent::Damage(damage))
+    }
+
+    fn tell(&mut self, section: Tag, event: VerifyEvent) -> Result<(), Interrupted> {
+        match (self.watch)(event) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(VerifyError::Interrupted { section: section.tag }),
+            ControlFlow::Break(()) => Err(Interrupted { section }),
+        }
+    }
+
+    /// Tells of the damage, if there is any; says whether there is none.
+    fn checked(&mut self, result: Result<(), Damage>) -> Result<bool, Interrupted> {
+        match result {
+            Ok(()) => Ok(true),
+            Err(damage) => self.damage(damage).map(|()| false),
         }
     }
 
     /// The header page once more: the data may be a mapping, and the file may have changed since `open`.
-    fn header(&self) -> Result<(), Damage> {
-        let damage = |expected, found| Damage { section: Tag::HEADER, offset: 0, defect: Defect::Digest { expected, found } };
-        match header::read(self.pack.data()) {
-            Ok(header) if header.id == self.pack.id().0 => Ok(()),
-            Ok(header) => Err(damage(self.pack.id().0, header.id)),
-            Err(OpenError::HeaderDigest { expected, found }) => Err(damage(expected, found)),
-            Err(_) => {
-                let found = Digest::of(self.pack.data().get(..crate::constants::PAGE_BYTES as usize).unwrap_or_default());
-                Err(damage(self.pack.id().0, found))
-            }
+    fn header(&mut self) -> Result<(), Interrupted> {
+        let found = match header::read(self.pack.data()) {
+            Ok(header) => header.id,
+            Err(OpenError::HeaderDigest { found, .. }) => found,
+            Err(_) => Digest::of(self.pack.data().get(..PAGE_BYTES as usize).unwrap_or_default()),
+        };
+        let expected = self.pack.id().0;
+        if found == expected {
+            return Ok(());
         }
+        self.damage(Damage { section: Tag::HEADER, offset: 0, defect: Defect::Digest { expected, found } })
     }
 
-    /// The bytes between a section and the next must be zero; the header page's own are under the root digest.
-    fn padding(&self) -> Result<(), Damage> {
-        let sections = self.pack.sections();
-        for (section, next) in sections.iter().zip(sections.iter().skip(1)) {
-            let end = section.offset + section.length;
-            let padding = self.pack.data().get(end as usize..next.offset as usize).unwrap_or_default();
-            if let Some((at, byte)) = padding.iter().enumerate().find(|(_, byte)| **byte != 0) {
-                return Err(self.pack.damage(section, section.length + at as u64, (0, Defect::Padding { found: *byte })));
+    /// Every signature behind the pack must be one of it (SPEC 17), whoever is trusted.
+    fn signatures(&mut self) -> Result<(), Interrupted> {
+        let pack = self.pack;
+        for (index, signature) in (0u64..).zip(pack.signatures()) {
+            if signature.check(pack.id()).is_err() {
+                let offset = pack.bytes().saturating_add(TRAILER_HEADER_BYTES + index * SIGNATURE_BYTES);
+                let defect = Defect::Signature { signer: signature.key_id() };
+                self.damage(Damage { section: Tag::SIGNATURES, offset, defect })?;
             }
         }
         Ok(())
     }
 
-    /// Compares a section with its digest.
-    fn digest(&mut self, section: &Section) -> Result<(), VerifyError> {
+    /// The bytes between a section and the next must be zero; the header page's own are under the root digest.
+    fn padding(&mut self) -> Result<(), Interrupted> {
+        let sections = self.pack.sections();
+        for (section, next) in sections.iter().zip(sections.iter().skip(1)) {
+            let end = section.offset + section.length;
+            let padding = self.pack.data().get(end as usize..next.offset as usize).unwrap_or_default();
+            if let Some((at, byte)) = padding.iter().enumerate().find(|(_, byte)| **byte != 0) {
+                let damage = self.pack.damage(section, section.length + at as u64, (0, Defect::Padding { found: *byte }));
+                // Not of the section's own bytes: their digest is told all the same.
+                self.report.damages += 1;
+                self.tell(section.tag, VerifyEvent::Damage(damage))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest of all bytes of a section, as far as there are any.
+    fn hash(&mut self, section: &Section) -> Result<Digest, Interrupted> {
         let mut hasher = blake3::Hasher::new();
         let mut start = 0;
         while start < section.length {
             let length = STEP_BYTES.min(section.length - start);
-            hasher.update(self.pack.slice(section, start, length)?);
+            match self.pack.slice(section, start, length) {
+                Ok(bytes) => hasher.update(bytes),
+                Err(damage) => {
+                    self.damage(damage)?;
+                    break;
+                }
+            };
             start += length;
             self.advance(section, length)?;
         }
-        self.check_digest(section, &hasher)
+        Ok(hasher.finalize().into())
     }
 
-    fn check_digest(&self, section: &Section, hasher: &blake3::Hasher) -> Result<(), VerifyError> {
-        Ok(self.pack.check_section(section, hasher.finalize().into())?)
+    /// Compares a section with its digest; says whether it is whole.
+    fn section(&mut self, section: &Section) -> Result<bool, Interrupted> {
+        let found = self.hash(section)?;
+        self.close(section, found)
+    }
+
+    /// Ends a section of whose bytes `found` is the digest: tells that it does not fit, if nothing closer was told of the
+    /// section. Says whether it fits.
+    fn close(&mut self, section: &Section, found: Digest) -> Result<bool, Interrupted> {
+        match self.pack.check_section(section, found) {
+            Ok(()) => Ok(true),
+            Err(_) if self.explained.contains(&section.tag) => Ok(false),
+            Err(damage) => self.checked(Err(damage)),
+        }
     }
 
     /// A field of a section must have a value.
-    fn equal(&self, section: &Section, at: u64, field: &'static str, expected: u64, found: u64) -> Result<(), VerifyError> {
-        if expected == found { Ok(()) } else { Err(self.pack.damage(section, at, (0, Defect::Value { field, expected, found })).into()) }
+    fn equal(&mut self, section: &Section, at: u64, field: &'static str, expected: u64, found: u64) -> Result<bool, Interrupted> {
+        if expected == found {
+            return Ok(true);
+        }
+        let damage = self.pack.damage(section, at, (0, Defect::Value { field, expected, found }));
+        self.checked(Err(damage))
     }
 }

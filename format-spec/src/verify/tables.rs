@@ -1,108 +1,128 @@
-//! Verification of references, origins, documents and text.
+//! Verification of references, origins and documents.
 
 use super::Verifier;
-use crate::constants::{ORIGIN_BYTES, REFERENCE_BYTES, TEXT_BLOCK_BYTES};
-use crate::error::{Defect, VerifyError};
+use crate::constants::{ORIGIN_BYTES, REFERENCE_BYTES};
+use crate::error::{Damage, Defect, Interrupted};
 use crate::pack::Layout;
-use crate::text::Inflater;
+use crate::{ReferenceInfo, Section};
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
-    /// References follow one another without gap in text and origins, and have tokens (SPEC 7).
-    pub(super) fn references(&mut self, layout: &Layout) -> Result<(), VerifyError> {
+    /// References follow one another without gap in text and origins, and have tokens (SPEC 7). Says whether they are whole.
+    pub(super) fn references(&mut self, layout: &Layout) -> Result<bool, Interrupted> {
         let section = &layout.references;
-        self.digest(section)?;
-        let manifest = self.pack.manifest();
-        let (mut text, mut origins, mut tokens) = (0, 0, 0);
-        for reference in 0..manifest.counts.references {
+        let digest = self.hash(section)?;
+        let counts = self.pack.manifest().counts;
+        // Sums over the references so far; unknown behind one that is wrong, until the next says where it begins.
+        let (mut text, mut origins, mut tokens) = (Some(0), Some(0), Some(0));
+        let before = self.report.damages;
+        for reference in 0..counts.references {
             let at = u64::from(reference) * REFERENCE_BYTES;
-            let info = self.pack.read_reference(reference)?;
-            self.pack.raw_reference(reference)?.check_reserved().map_err(|defect| self.pack.damage(section, at, defect))?;
-            self.equal(section, at + 32, "start of a reference's text", text, info.text_start)?;
-            self.equal(section, at + 40, "first origin of a reference", origins, info.first_origin)?;
-            let least = |field, found: u64| Defect::TooSmall { field, limit: 1, found };
-            if info.origins == 0 {
-                return Err(self.pack.damage(section, at, (52, least("origins of a reference", 0))).into());
+            let info = match self.read_reference(section, reference, at) {
+                Ok(info) => info,
+                Err(damage) => {
+                    self.damage(damage)?;
+                    (text, origins, tokens) = (None, None, None);
+                    continue;
+                }
+            };
+            let follows = [
+                (32, "start of a reference's text", &mut text, info.text_start, u64::from(info.text_len)),
+                (40, "first origin of a reference", &mut origins, info.first_origin, u64::from(info.origins)),
+            ];
+            for (field_at, field, sum, start, length) in follows {
+                let expected = sum.unwrap_or(start);
+                // No overflow: both ends lie within the manifest's counts.
+                *sum = self.equal(section, at + field_at, field, expected, start)?.then_some(start + length);
             }
-            if info.tokens == 0 {
-                return Err(self.pack.damage(section, at, (56, least("tokens of a reference", 0))).into());
-            }
-            if u32::from(info.tokens) > manifest.model.reference_length {
-                let (limit, found) = (manifest.model.reference_length.into(), info.tokens.into());
-                let defect = Defect::TooLarge { field: "tokens of a reference", limit, found };
-                return Err(self.pack.damage(section, at, (56, defect)).into());
-            }
-            // No overflow: `read_reference` found both ends within the manifest's counts.
-            text += u64::from(info.text_len);
-            origins += u64::from(info.origins);
-            tokens += u64::from(info.tokens);
+            tokens = tokens.map(|tokens| tokens + u64::from(info.tokens));
         }
+        // A sum that was lost says nothing of the last references, but then damage was told already.
         let end = section.length;
-        self.equal(section, end, "bytes of all references' texts", manifest.counts.text_bytes, text)?;
-        self.equal(section, end, "origins of all references", manifest.counts.origins, origins)?;
-        self.equal(section, end, "tokens of all references", manifest.counts.tokens, tokens)
+        let sums = [
+            ("bytes of all references' texts", counts.text_bytes, text),
+            ("origins of all references", counts.origins, origins),
+            ("tokens of all references", counts.tokens, tokens),
+        ];
+        for (field, expected, sum) in sums {
+            if let Some(found) = sum.filter(|_| before == self.report.damages) {
+                self.equal(section, end, field, expected, found)?;
+            }
+        }
+        Ok(self.close(section, digest)? && before == self.report.damages)
+    }
+
+    /// A reference with all that can be told of it alone.
+    fn read_reference(&self, section: &Section, reference: u32, at: u64) -> Result<ReferenceInfo, Damage> {
+        let info = self.pack.read_reference(reference)?;
+        self.pack.raw_reference(reference)?.check_reserved().map_err(|defect| self.pack.damage(section, at, defect))?;
+        let least = |field, at_field| Err(self.pack.damage(section, at, (at_field, Defect::TooSmall { field, limit: 1, found: 0 })));
+        if info.origins == 0 {
+            return least("origins of a reference", 52);
+        }
+        if info.tokens == 0 {
+            return least("tokens of a reference", 56);
+        }
+        let limit = u64::from(self.pack.manifest().model.reference_length);
+        if u64::from(info.tokens) > limit {
+            let defect = Defect::TooLarge { field: "tokens of a reference", limit, found: info.tokens.into() };
+            return Err(self.pack.damage(section, at, (56, defect)));
+        }
+        Ok(info)
     }
 
     /// Origins are of documents that exist (SPEC 7).
-    pub(super) fn origins(&mut self, layout: &Layout) -> Result<(), VerifyError> {
+    pub(super) fn origins(&mut self, layout: &Layout) -> Result<(), Interrupted> {
         let section = &layout.origins;
-        self.digest(section)?;
+        let digest = self.hash(section)?;
         let counts = &self.pack.manifest().counts;
         for origin in 0..counts.origins {
-            let damage = |defect| self.pack.damage(section, origin * ORIGIN_BYTES, defect);
-            self.pack.raw_origin(origin)?.check(counts).map_err(damage)?;
+            let raw = self.pack.raw_origin(origin);
+            let checked = raw.and_then(|raw| raw.check(counts).map_err(|defect| self.pack.damage(section, origin * ORIGIN_BYTES, defect)));
+            self.checked(checked)?;
         }
+        self.close(section, digest)?;
         Ok(())
     }
 
     /// Document records fill their section, and hold six UTF-8 strings each (SPEC 6).
-    pub(super) fn documents(&mut self, layout: &Layout) -> Result<(), VerifyError> {
+    pub(super) fn documents(&mut self, layout: &Layout) -> Result<(), Interrupted> {
         let (index, documents) = (&layout.document_index, &layout.documents);
-        self.digest(index)?;
-        self.digest(documents)?;
-        let mut end = 0;
-        for document in 0..self.pack.manifest().counts.documents {
-            let (start, next) = self.pack.span(index, document.into(), "end of a document record", documents.length)?;
-            self.equal(index, u64::from(document) * 8, "start of a document record", end, start)?;
-            self.pack.read_document(document)?;
-            end = next;
+        let digest = self.hash(index)?;
+        let whole = digest == index.digest;
+        if whole {
+            let digest = self.hash(documents)?;
+            self.document_records(index, documents)?;
+            self.close(documents, digest)?;
+        } else {
+            // Where the records are is not known, but their bytes have a digest of their own.
+            self.close(index, digest)?;
+            self.section(documents)?;
         }
-        self.equal(index, index.length.saturating_sub(8), "end of the document records", documents.length, end)
+        Ok(())
     }
 
-    /// Text blocks fill their section and inflate to the manifest's bytes, and every reference's text is UTF-8 (SPEC 8).
-    pub(super) fn text(&mut self, layout: &Layout) -> Result<(), VerifyError> {
-        let (index, text) = (&layout.text_index, layout.text);
-        let manifest = self.pack.manifest();
-        let mut hasher = blake3::Hasher::new();
-        let mut inflater = Inflater::new();
-        // What of the blocks so far belongs to references not looked at yet; at most a reference's text and a block.
-        let mut pending: Vec<u8> = Vec::new();
-        let (mut reference, mut end) = (0, 0);
-        for block in 0..manifest.counts.blocks() {
-            let (start, next) = self.pack.span(index, block, "end of a text block", text.length)?;
-            self.equal(index, block * 8, "start of a text block", end, start)?;
-            hasher.update(self.pack.slice(&text, start, next - start)?);
-            pending.extend_from_slice(self.pack.text_block(&mut inflater, block)?);
-            end = next;
-            let available = ((block + 1) * TEXT_BLOCK_BYTES).min(manifest.counts.text_bytes);
-            let mut used = 0;
-            while reference < manifest.counts.references {
-                let info = self.pack.read_reference(reference)?;
-                if info.text_start + u64::from(info.text_len) > available {
-                    break;
+    fn document_records(&mut self, index: &Section, documents: &Section) -> Result<(), Interrupted> {
+        // The end of the record before; unknown behind one that is wrong.
+        let mut end = Some(0);
+        for document in 0..self.pack.manifest().counts.documents {
+            let (start, next) = match self.pack.span(index, document.into(), "end of a document record", documents.length) {
+                Ok(span) => span,
+                Err(damage) => {
+                    self.damage(damage)?;
+                    end = None;
+                    continue;
                 }
-                let bytes = pending.get(used..used + info.text_len as usize).unwrap_or_default();
-                if std::str::from_utf8(bytes).is_err() {
-                    let at = u64::from(reference) * REFERENCE_BYTES;
-                    return Err(self.pack.damage(&layout.references, at, (32, Defect::Utf8 { field: "text" })).into());
-                }
-                used += info.text_len as usize;
-                reference += 1;
+            };
+            let follows = self.equal(index, u64::from(document) * 8, "start of a document record", end.unwrap_or(start), start)?;
+            end = follows.then_some(next);
+            if follows {
+                let read = self.pack.read_document(document).map(|_| ());
+                self.checked(read)?;
             }
-            pending.drain(..used.min(pending.len()));
-            self.advance(&text, next - start)?;
         }
-        self.equal(index, index.length.saturating_sub(8), "end of the text blocks", text.length, end)?;
-        self.check_digest(&text, &hasher)
+        if let Some(end) = end {
+            self.equal(index, index.length.saturating_sub(8), "end of the document records", documents.length, end)?;
+        }
+        Ok(())
     }
 }

@@ -71,6 +71,14 @@ impl WorkFolder {
         &self.target
     }
 
+    /// Gives a finished file of the folder, which was synced, the target's name, and waits until the name is on the disk.
+    ///
+    /// # Errors
+    /// If renaming fails, and then the target is as it was, or syncing the folder does.
+    pub fn publish(&self, file: &Path) -> Result<(), WriteError> {
+        super::publish(&*self.storage, file, &self.target)
+    }
+
     /// Removes the folder with everything in it.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use mempack_format::{Difference, EmbedderIdentity, ModelIdentity};
 use mempack_model::ComputeError;
 
-use crate::{FetchError, SearchError};
+use crate::{FetchError, NotSigned, PackSearchError};
 
 /// A pack and a model, or a pack and an embedder, that do not belong together.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,9 @@ pub enum SessionError {
     /// The pack was built with another model or another embedder.
     #[error(transparent)]
     Mismatch(#[from] IdentityMismatch),
+    /// The session demands signatures, and a pack has none that counts.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// An option has a value that makes no sense.
     #[error("{option} is {found}; expected {expected}")]
     Option {
@@ -101,7 +104,7 @@ pub enum RetrieveError {
     Embed(#[source] ComputeError),
     /// The search failed.
     #[error(transparent)]
-    Search(#[from] SearchError),
+    Search(#[from] PackSearchError),
 }
 
 impl RetrieveError {
@@ -132,6 +135,9 @@ pub enum AskError {
         /// Which token of the answer.
         token: usize,
     },
+    /// The session demands signatures, and a pack that was mounted since has none that counts.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// Memories could not be found.
     #[error(transparent)]
     Retrieve(#[from] RetrieveError),
@@ -149,6 +155,7 @@ impl AskError {
         match self {
             Self::Retrieve(error) => error.is_damage(),
             Self::Fetch(error) => error.is_damage(),
+            Self::NotSigned(error) => error.is_damage(),
             _ => false,
         }
     }

@@ -11,6 +11,7 @@ use super::query::Transcript;
 use super::reading::{Memories, Read};
 use super::sampling::{Sampler, Sampling};
 use super::text::{AnswerText, Piece};
+use crate::Skipped;
 
 /// Most tokens of an answer that can be asked for: the cache of keys and values is allocated for them at once.
 pub const MAX_ANSWER_TOKENS: usize = 1 << 16;
@@ -43,7 +44,7 @@ pub enum Stop {
 }
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// Its text: the streamed pieces, one after the other.
     pub text: String,
@@ -55,6 +56,8 @@ pub struct Answer {
     pub chunks: Vec<ChunkReads>,
     /// Why it ended.
     pub stop: Stop,
+    /// What was left out because it was damaged; nothing, unless the session was told to leave damage out.
+    pub skipped: Arc<Skipped>,
 }
 
 /// A memory that a text is given, whatever it would retrieve.
@@ -88,6 +91,9 @@ pub(crate) trait Feed {
 
     /// The text has grown by a token, which is about to be computed: what the next one needs can be fetched meanwhile.
     fn grown(&mut self, text: &Transcript) -> Result<(), AskError>;
+
+    /// What was left out of the packs.
+    fn skipped(&self) -> Arc<Skipped>;
 }
 
 /// The same memories from beginning to end.
@@ -98,7 +104,7 @@ impl Feed for Fixed<'_> {
         if self.0.is_empty() {
             return Ok(Vec::new());
         }
-        let read = |given: &Given| Read { reference: given.reference, similarity: given.similarity, cached: true };
+        let read = |given: &Given| Read { pack: None, reference: given.reference, similarity: given.similarity, cached: true };
         let memories = self.0.iter().map(|given| Arc::clone(&given.memory)).collect();
         Ok(vec![Memories::new(String::new(), self.0.iter().map(read).collect(), memories)])
     }
@@ -109,6 +115,10 @@ impl Feed for Fixed<'_> {
 
     fn grown(&mut self, _: &Transcript) -> Result<(), AskError> {
         Ok(())
+    }
+
+    fn skipped(&self) -> Arc<Skipped> {
+        Arc::default()
     }
 }
 
@@ -195,7 +205,8 @@ impl Generator {
             scores = reader.step(token)?;
         };
         let (text, stop) = output.finish(stop)?;
-        Ok(Answer { text, tokens: transcript.answer().to_vec(), prompt_tokens: transcript.prompt().len(), chunks, stop })
+        let (tokens, prompt_tokens) = (transcript.answer().to_vec(), transcript.prompt().len());
+        Ok(Answer { text, tokens, prompt_tokens, chunks, stop, skipped: feed.skipped() })
     }
 
     /// Tokens that an answer may have behind a prompt of so many.

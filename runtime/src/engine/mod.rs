@@ -12,6 +12,6 @@ mod text;
 pub use error::{AskError, IdentityMismatch, RetrieveError, SessionError};
 pub use generator::{Answer, ChunkReads, Generator, Given, MAX_ANSWER_TOKENS, Reading, Stop};
 pub use reading::Read;
-pub use retriever::{Method, Retriever};
+pub use retriever::Retriever;
 pub use sampling::{Sampling, SplitMix};
 pub use session::{Session, SessionOptions};

@@ -5,62 +5,57 @@ use std::sync::Arc;
 use mempack_model::Embedder;
 
 use super::error::{IdentityMismatch, RetrieveError};
-use crate::search::DEFAULT_EF;
-use crate::{Hit, MappedPack};
+use crate::{MappedPack, Method, Mounts, OnDamage, PackHit};
 
-/// How to look for neighbours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// Through the graph, with this many nodes in view (small packs and packs without a graph are scanned all the same).
-    Graph {
-        /// At least `k`, more for a better recall.
-        ef: usize,
-    },
-    /// By looking at every reference.
-    Exact,
-}
-
-impl Default for Method {
-    fn default() -> Self {
-        Self::Graph { ef: DEFAULT_EF }
-    }
-}
-
-/// Finds the references of a pack that are nearest to a text.
+/// Finds the references of mounted packs that are nearest to a text.
 pub struct Retriever {
     embedder: Embedder,
-    pack: Arc<MappedPack>,
+    mounts: Arc<Mounts>,
 }
 
 impl Retriever {
-    /// Refuses an embedder that is not the pack's. The embedder's weights are shared, not copied.
+    /// Over one pack. Refuses an embedder that is not the pack's; the embedder's weights are shared, not copied.
     pub fn new(embedder: &Embedder, pack: Arc<MappedPack>) -> Result<Self, IdentityMismatch> {
-        IdentityMismatch::check_embedder(&pack.manifest().embedder, embedder.identity())?;
-        Ok(Self { embedder: embedder.share(), pack })
+        Self::over(embedder, Arc::new(Mounts::of(pack)))
+    }
+
+    /// Over packs that may be replaced meanwhile.
+    pub fn over(embedder: &Embedder, mounts: Arc<Mounts>) -> Result<Self, IdentityMismatch> {
+        IdentityMismatch::check_embedder(mounts.embedder(), embedder.identity())?;
+        Ok(Self { embedder: embedder.share(), mounts })
     }
 
     /// The same for another thread.
     pub fn share(&self) -> Self {
-        Self { embedder: self.embedder.share(), pack: Arc::clone(&self.pack) }
+        Self { embedder: self.embedder.share(), mounts: Arc::clone(&self.mounts) }
     }
 
-    /// The pack it searches.
-    pub fn pack(&self) -> &Arc<MappedPack> {
-        &self.pack
+    /// The packs it searches.
+    pub fn mounts(&self) -> &Arc<Mounts> {
+        &self.mounts
     }
 
-    /// The `k` references nearest to `text`, best first; fewer if the pack has fewer.
-    pub fn retrieve(&self, text: &str, k: usize, method: Method) -> Result<Vec<Hit>, RetrieveError> {
-        Ok(self.retrieve_batch(&[text], k, method)?.pop().unwrap_or_default())
+    /// The `k` references nearest to `text` in the packs that are mounted now, best first; fewer if they have fewer.
+    pub fn retrieve(&self, text: &str, k: usize, method: Method) -> Result<Vec<PackHit>, RetrieveError> {
+        Ok(self.retrieve_batch(&[text], k, method, OnDamage::Fail)?.pop().unwrap_or_default())
     }
 
-    /// The same for several texts, embedded in one batch; one list a text.
-    pub fn retrieve_batch(&self, texts: &[&str], k: usize, method: Method) -> Result<Vec<Vec<Hit>>, RetrieveError> {
+    /// The same for several texts, embedded in one batch and searched for in one state of the packs; one list a text.
+    pub fn retrieve_batch(
+        &self,
+        texts: &[&str],
+        k: usize,
+        method: Method,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Vec<Vec<PackHit>>, RetrieveError> {
+        let packs = self.mounts.packs();
         let rows = self.embedder.embed(texts).map_err(RetrieveError::Embed)?;
-        let search = |query: &[f32]| match method {
-            Method::Graph { ef } => self.pack.search(query, k, ef),
-            Method::Exact => self.pack.search_exact(query, k),
-        };
+        let search = |query: &[f32]| packs.nearest(query, k, method, on_damage);
         Ok(rows.chunks_exact(self.embedder.dim().max(1)).map(search).collect::<Result<_, _>>()?)
+    }
+
+    /// The vector of a text, `[dim]`.
+    pub(crate) fn embed(&self, text: &str) -> Result<Vec<f32>, RetrieveError> {
+        self.embedder.embed(&[text]).map_err(RetrieveError::Embed)
     }
 }

@@ -1,17 +1,18 @@
-//! A model that answers questions with the memories of a pack.
+//! A model that answers questions with the memories of packs.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use mempack_format::PublicKey;
 use mempack_model::{Embedder, Model, prompt_tokens};
 
 use super::error::{AskError, IdentityMismatch, SessionError};
 use super::generator::{Answer, Feed, Generator};
 use super::query::Transcript;
-use super::reading::{Memories, Pending, Prefetcher, Source};
+use super::reading::{Memories, Pending, Prefetcher, Scope, Source};
 use super::retriever::Retriever;
 use super::sampling::Sampling;
-use crate::{MappedPack, MemoryCache};
+use crate::{MappedPack, MemoryCache, Mounts, Skipped};
 
 /// How a session answers.
 #[derive(Clone, Debug)]
@@ -28,44 +29,70 @@ pub struct SessionOptions {
     pub prefetch: bool,
     /// Where decoded memories are kept; sessions may share one.
     pub cache: Arc<MemoryCache>,
+    /// Whether memories and vectors that are damaged are left out and counted, instead of ending the answer.
+    pub skip_damaged: bool,
+    /// Demands of every pack that one of these keys signed it; of none, if there are no keys.
+    pub trusted: Vec<PublicKey>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { memories: true, sampling: Sampling::Greedy, max_tokens: 256, k: None, prefetch: true, cache: Arc::default() }
+        Self {
+            memories: true,
+            sampling: Sampling::Greedy,
+            max_tokens: 256,
+            k: None,
+            prefetch: true,
+            cache: Arc::default(),
+            skip_damaged: false,
+            trusted: Vec::new(),
+        }
     }
 }
 
-/// A model and a pack that belong together. Loaded once, it answers any number of questions, each for itself.
+/// A model and packs that belong together. Loaded once, it answers any number of questions, each for itself.
 ///
-/// It is `Send`; several threads have a session each, over the same pack, cache and weights.
+/// It is `Send`; several threads have a session each, over the same packs, cache and weights.
 pub struct Session {
     generator: Generator,
     source: Source,
     prefetcher: Option<Prefetcher>,
     memories: bool,
+    skip_damaged: bool,
+    trusted: Vec<PublicKey>,
 }
 
 impl Session {
-    /// Weights and pack are shared, not copied.
+    /// A session over one pack. Weights and pack are shared, not copied.
     ///
     /// # Errors
-    /// If the pack was built with another model or embedder, or an option is out of its range.
+    /// If the pack was built with another model or embedder, lacks a signature that is demanded, or an option is out of its range.
     pub fn new(model: &Model, embedder: &Embedder, pack: Arc<MappedPack>, options: SessionOptions) -> Result<Self, SessionError> {
-        IdentityMismatch::check_model(&pack.manifest().model, model.identity())?;
-        let retriever = Retriever::new(embedder, pack)?;
+        Self::over(model, embedder, Arc::new(Mounts::of(pack)), options)
+    }
+
+    /// A session over packs that may be mounted, unmounted and replaced meanwhile: each question is answered from those that are
+    /// mounted when it is asked, from its beginning to its end.
+    ///
+    /// # Errors
+    /// If the packs were built with another model or embedder, one lacks a signature that is demanded, or an option is out of its range.
+    pub fn over(model: &Model, embedder: &Embedder, mounts: Arc<Mounts>, options: SessionOptions) -> Result<Self, SessionError> {
+        IdentityMismatch::check_model(mounts.model(), model.identity())?;
+        mounts.packs().check_signed(&options.trusted)?;
+        let retriever = Retriever::over(embedder, mounts)?;
         let generator = Generator::new(model, options.sampling, options.max_tokens)?;
         let most = model.memory().memories_per_chunk as usize;
         let k = options.k.unwrap_or(most);
         SessionError::check_range("k", k, most)?;
         let source = Source { retriever, cache: options.cache, k, memory: model.memory().clone() };
         let prefetcher = if options.memories && options.prefetch { Some(Prefetcher::start(&source)?) } else { None };
-        Ok(Self { generator, source, prefetcher, memories: options.memories })
+        let SessionOptions { memories, skip_damaged, trusted, .. } = options;
+        Ok(Self { generator, source, prefetcher, memories, skip_damaged, trusted })
     }
 
-    /// The pack it reads.
-    pub fn pack(&self) -> &Arc<MappedPack> {
-        self.source.retriever.pack()
+    /// The packs it reads.
+    pub fn mounts(&self) -> &Arc<Mounts> {
+        self.source.retriever.mounts()
     }
 
     /// Where its decoded memories are.
@@ -76,22 +103,27 @@ impl Session {
     /// Answers a question, giving out the text as it comes; `on_text` may break it off.
     ///
     /// Each chunk of the prompt reads its own memories; while the answer grows, each new chunk retrieves with the tokens before it
-    /// (arXiv 2407.01178, section 3.2). The template around the question is no part of a query.
+    /// (arXiv 2407.01178, section 3.2). The template around the question is no part of a query. The answer keeps the packs that it
+    /// read mapped, so that they can be cited.
     ///
     /// # Errors
-    /// If the question is blank or too long for the model, a memory is damaged, or the model fails.
+    /// If the question is blank or too long for the model, a memory is damaged, a pack lacks a signature, or the model fails.
     pub fn ask(&self, question: &str, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<Answer, AskError> {
         if question.trim().is_empty() {
             return Err(AskError::EmptyQuestion);
         }
         let prompt = prompt_tokens(self.generator.model(), question)?;
-        self.generator.decode(prompt, true, &mut Retrieved { session: self, pending: None, warmed: false }, on_text)
+        let packs = self.mounts().packs();
+        packs.check_signed(&self.trusted)?;
+        let scope = Scope { packs, skipped: self.skip_damaged.then(Arc::default) };
+        self.generator.decode(prompt, true, &mut Retrieved { session: self, scope, pending: None, warmed: false }, on_text)
     }
 }
 
 /// Each chunk reads what it retrieves.
 struct Retrieved<'a> {
     session: &'a Session,
+    scope: Scope,
     pending: Option<(usize, Pending)>,
     warmed: bool,
 }
@@ -101,13 +133,13 @@ impl Feed for Retrieved<'_> {
         if !self.session.memories {
             return Ok(Vec::new());
         }
-        let read = |chunk| self.session.source.read(self.query(text, text.prompt_window(chunk))?);
+        let read = |chunk| self.session.source.read(&self.scope, self.query(text, text.prompt_window(chunk))?);
         (0..text.prompt_chunks()).map(read).collect()
     }
 
     fn due(&mut self) -> Result<Option<(usize, Memories)>, AskError> {
         let Some((chunk, coming)) = self.pending.take() else { return Ok(None) };
-        let memories = coming.wait(&self.session.source)?;
+        let memories = coming.wait(&self.session.source, &self.scope)?;
         self.warmed = false;
         Ok(Some((chunk, memories)))
     }
@@ -121,6 +153,10 @@ impl Feed for Retrieved<'_> {
         }
         Ok(())
     }
+
+    fn skipped(&self) -> Arc<Skipped> {
+        self.scope.skipped.clone().unwrap_or_default()
+    }
 }
 
 impl Retrieved<'_> {
@@ -129,7 +165,7 @@ impl Retrieved<'_> {
         let Some(chunk) = text.chunk_begun().filter(|_| self.session.memories) else { return Ok(None) };
         let query = self.query(text, text.last_window())?;
         let pending = match &self.session.prefetcher {
-            Some(prefetcher) => prefetcher.begin(query),
+            Some(prefetcher) => prefetcher.begin(self.scope.clone(), query),
             None => Pending::later(query),
         };
         Ok(Some((chunk, pending)))
@@ -138,7 +174,7 @@ impl Retrieved<'_> {
     /// Has the memories decoded that the next chunk will probably read.
     fn warm(&self, text: &Transcript) -> Result<(), AskError> {
         if let Some(prefetcher) = &self.session.prefetcher {
-            prefetcher.warm(self.query(text, text.last_window())?);
+            prefetcher.warm(self.scope.clone(), self.query(text, text.last_window())?);
         }
         Ok(())
     }

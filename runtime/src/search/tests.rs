@@ -1,8 +1,11 @@
 //! Search over points and links made here, right and wrong ones.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use super::*;
+use crate::damage::{OnDamage, Skipped};
+use mempack_format::Section;
 use proptest::prelude::*;
 
 #[path = "../../tests/common/mod.rs"]
@@ -19,12 +22,12 @@ impl Nodes for Query<'_> {
         self.world.links.len() as u32
     }
 
-    fn score(&self, node: u32) -> Result<f32, SearchError> {
+    fn score(&self, node: u32) -> Result<Option<f32>, SearchError> {
         if node >= self.count() {
             return Err(ReadError::OutOfRange { what: "reference", index: node.into(), count: self.count().into() }.into());
         }
         let row: Vec<F32> = self.world.row(node).iter().map(|&x| F32::new(x)).collect();
-        Ok(dot(&self.query, &row))
+        Ok(Some(dot(&self.query, &row)))
     }
 
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError> {
@@ -68,7 +71,7 @@ proptest! {
         let rows: Vec<f32> = (0..count * 2).map(|_| (random.uniform() * 3.0).floor() - 1.0).collect();
         let world = World { dim: 2, rows, links: vec![Vec::new(); count as usize], entry: 0 };
         let nodes = Query { world: &world, query: vec![1.0, 0.5] };
-        let mut wanted: Vec<Hit> = (0..count).map(|reference| Hit { reference, score: nodes.score(reference).unwrap() }).collect();
+        let mut wanted: Vec<Hit> = (0..count).map(|reference| Hit { reference, score: nodes.score(reference).unwrap().unwrap() }).collect();
         wanted.sort_by(|a, b| b.score.total_cmp(&a.score));
         wanted.truncate(k);
         prop_assert_eq!(scan(&nodes, k).unwrap(), wanted);
@@ -91,6 +94,20 @@ proptest! {
             Err(other) => prop_assert!(false, "{}", other),
         }
     }
+}
+
+/// As a pack is searched that was just opened.
+fn search(pack: &Pack<&[u8]>, query: &[f32], k: usize, method: Method, on_damage: OnDamage<'_>) -> Result<Vec<Hit>, SearchError> {
+    let checks = Checks::new(pack.manifest().counts.references);
+    nearest(pack, &checks, query, k, method, Tolerance { on_damage, path: Path::new("large.mpk"), id: pack.id() })
+}
+
+fn search_graph(pack: &Pack<&[u8]>, query: &[f32], k: usize, ef: usize) -> Result<Vec<Hit>, SearchError> {
+    search(pack, query, k, Method::Graph { ef }, OnDamage::Fail)
+}
+
+fn search_exact(pack: &Pack<&[u8]>, query: &[f32], k: usize) -> Result<Vec<Hit>, SearchError> {
+    search(pack, query, k, Method::Exact, OnDamage::Fail)
 }
 
 /// The bytes of a pack that is searched through its graph, and its points.
@@ -116,56 +133,118 @@ fn a_pack_is_searched_as_the_points_it_was_made_of() {
         let nodes = Query { world, query: query.clone() };
         assert_eq!(search_exact(&pack, &query, 5).unwrap(), scan(&nodes, 5).unwrap());
         let wanted = descend(&nodes, world.entry, world.top_level(), 5, 50).unwrap();
-        assert_eq!(search(&pack, &query, 5, 50).unwrap(), wanted);
+        assert_eq!(search_graph(&pack, &query, 5, 50).unwrap(), wanted);
     }
-    assert_eq!(search(&pack, world.row(3), 0, 50).unwrap(), []);
-    assert_eq!(search(&pack, world.row(3), 1, 0).unwrap().len(), 1, "ef is at least k");
+    assert_eq!(search_graph(&pack, world.row(3), 0, 50).unwrap(), []);
+    assert_eq!(search_graph(&pack, world.row(3), 1, 0).unwrap().len(), 1, "ef is at least k");
     assert_eq!(search_exact(&pack, world.row(3), usize::MAX).unwrap().len(), world.links.len());
 }
 
 #[test]
 fn queries_that_are_no_vectors_of_the_pack_are_refused() {
     let pack = Pack::open(large().0.as_slice()).unwrap();
-    assert!(matches!(search(&pack, &[1.0], 5, 10), Err(SearchError::Dimensions { found: 1, expected: 16 })));
+    assert!(matches!(search_graph(&pack, &[1.0], 5, 10), Err(SearchError::Dimensions { found: 1, expected: 16 })));
     let mut query = [0.25f32; 16];
     query[3] = f32::NAN;
-    assert!(matches!(search(&pack, &query, 5, 10), Err(SearchError::NotFinite { index: 3, .. })));
+    assert!(matches!(search_graph(&pack, &query, 5, 10), Err(SearchError::NotFinite { index: 3, .. })));
     assert!(matches!(search_exact(&pack, &query, 5), Err(SearchError::NotFinite { index: 3, .. })));
 }
 
+/// A section of [`large`].
+fn section(tag: Tag) -> Section {
+    *Pack::open(large().0.as_slice()).unwrap().sections().iter().find(|section| section.tag == tag).unwrap()
+}
+
 #[test]
-fn an_embedding_that_is_no_vector_is_named_with_its_place() {
+fn an_embedding_that_was_changed_is_named_with_its_place() {
     let mut bytes = large().0.clone();
-    let section = *Pack::open(bytes.as_slice()).unwrap().sections().iter().find(|section| section.tag == Tag::EMBEDDINGS).unwrap();
-    let at = section.offset as usize + 7 * 16 * 4;
-    bytes[at + 8..at + 12].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    let at = section(Tag::EMBEDDINGS).offset as usize + 7 * 16 * 4;
+    bytes[at + 8] ^= 1;
     let pack = Pack::open(bytes.as_slice()).unwrap();
     let error = search_exact(&pack, &[0.25; 16], 1).unwrap_err();
     let SearchError::Read(ReadError::Damaged(damage)) = &error else { panic!("{error}") };
     assert_eq!((damage.section, damage.offset), (Tag::EMBEDDINGS, at as u64));
-    assert_eq!(damage.defect, Defect::NotFinite { reference: 7, value: f32::INFINITY });
-    assert!(error.is_damage());
+    assert!(matches!(damage.defect, Defect::Leaf { number: 7, .. }) && error.is_damage(), "{error}");
+    // Left out, the others are ranked as they were.
+    let skipped = Skipped::default();
+    let hits = search(&pack, large().1.row(7), 5, Method::Exact, OnDamage::Skip(&skipped)).unwrap();
+    let whole = Pack::open(large().0.as_slice()).unwrap();
+    let wanted: Vec<Hit> = search_exact(&whole, large().1.row(7), 6).unwrap();
+    assert_eq!(wanted[0].reference, 7);
+    assert_eq!(hits, wanted[1..]);
+    let parts = skipped.parts();
+    assert_eq!((parts.len(), parts[0].section, parts[0].places, parts[0].first.offset), (1, Tag::EMBEDDINGS, 1, at as u64));
+}
+
+/// Bytes of [`large`] with some changed by `change`, which gets those of the graph.
+fn with_graph(change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut bytes = large().0.clone();
+    let graph = section(Tag::GRAPH);
+    change(&mut bytes[graph.offset as usize..][..graph.length as usize]);
+    bytes
+}
+
+#[test]
+fn a_damaged_graph_is_an_error_or_does_without() {
+    let world = &large().1;
+    let list = 32 + 300 * 64;
+    // The header, the list of a node that is looked for, all lists on level 0: out of range.
+    for (name, range) in [("m", 0..4), ("entry", 4..8), ("a list", list..list + 64), ("all lists", 32..world.links.len() * 64)] {
+        let bytes = with_graph(|graph| graph[range].fill(0xee));
+        let pack = Pack::open(bytes.as_slice()).unwrap();
+        let (mut failed, skipped) = (0, Skipped::default());
+        for node in (0..world.links.len() as u32).step_by(300) {
+            match search_graph(&pack, world.row(node), 5, 50) {
+                Err(error) => {
+                    assert!(error.is_damage(), "{name}: {error}");
+                    failed += 1;
+                }
+                Ok(hits) => assert_eq!(hits[0].reference, node, "{name}"),
+            }
+            let hits = search(&pack, world.row(node), 5, Method::Graph { ef: 50 }, OnDamage::Skip(&skipped)).unwrap();
+            assert_eq!((hits.len(), hits[0].reference), (5, node), "{name}");
+        }
+        assert!(failed > 0 && skipped.parts()[0].section == Tag::GRAPH, "{name}");
+    }
+}
+
+#[test]
+fn a_damaged_entry_is_passed_over() {
+    let (mut bytes, world) = (large().0.clone(), &large().1);
+    bytes[section(Tag::EMBEDDINGS).offset as usize + world.entry as usize * 64] ^= 0x40;
+    let pack = Pack::open(bytes.as_slice()).unwrap();
+    assert!(search_graph(&pack, world.row(9), 3, 50).unwrap_err().is_damage());
+    let skipped = Skipped::default();
+    let hits = search(&pack, world.row(9), 3, Method::Graph { ef: 50 }, OnDamage::Skip(&skipped)).unwrap();
+    assert_eq!((hits.len(), hits[0].reference, skipped.parts()[0].places), (3, 9, 1));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
+    /// Whatever is changed of embeddings and graph: an error, or hits whose scores are those of the true vectors.
     #[test]
-    fn damaged_bytes_give_hits_or_an_error(flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..40), seed: u64) {
-        let mut bytes = large().0.clone();
-        let sections = Pack::open(bytes.as_slice()).unwrap().sections().to_vec();
+    fn damaged_bytes_give_true_hits_or_an_error(flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..40), seed: u64) {
+        let (mut bytes, world) = (large().0.clone(), &large().1);
         for (index, byte, graph) in flips {
-            let tag = if graph { Tag::GRAPH } else { Tag::EMBEDDINGS };
-            let section = sections.iter().find(|section| section.tag == tag).unwrap();
+            let section = section(if graph { Tag::GRAPH } else { Tag::EMBEDDINGS });
             // Half of them in the first page, where the graph's header is.
             let length = if byte % 2 == 0 { section.length } else { section.length.min(64) };
             bytes[section.offset as usize + index.index(length as usize)] = byte;
         }
         let pack = Pack::open(bytes.as_slice()).unwrap();
         let query = Random(seed).unit(16, None, 1.0);
-        match search(&pack, &query, 5, 20) {
-            Ok(hits) => prop_assert!(hits.iter().all(|hit| hit.reference < EXACT_UP_TO + 100)),
-            Err(error) => prop_assert!(error.is_damage(), "{}", error),
+        let truth = Query { world, query: query.clone() };
+        let skipped = Skipped::default();
+        let left_out = search(&pack, &query, 5, Method::Graph { ef: 20 }, OnDamage::Skip(&skipped)).unwrap();
+        prop_assert_eq!(left_out.len(), 5);
+        for hits in [search_graph(&pack, &query, 5, 20), Ok(left_out)] {
+            match hits {
+                Ok(hits) => for hit in hits {
+                    prop_assert_eq!(truth.score(hit.reference).unwrap(), Some(hit.score));
+                },
+                Err(error) => prop_assert!(error.is_damage(), "{}", error),
+            }
         }
     }
 }

@@ -179,6 +179,23 @@ pub fn record(shape: MemoryShape, reference: u32) -> Vec<u8> {
 ///
 /// Reference 1 stands in a second place.
 pub fn write_pack(target: &Path, world: &World, shape: MemoryShape, graph: Option<u32>) -> PackSummary {
+    write_numbered(target, world, shape, graph, 0)
+}
+
+/// The same; reference 0 is number `first` of all that there could be: key, text and memory say so.
+pub fn write_numbered(target: &Path, world: &World, shape: MemoryShape, graph: Option<u32>, first: u32) -> PackSummary {
+    write_pack_as(target, world, shape, graph, first, (model_identity(shape), embedder_identity(world.dim)))
+}
+
+/// The same with the identities given.
+pub fn write_pack_as(
+    target: &Path,
+    world: &World,
+    shape: MemoryShape,
+    graph: Option<u32>,
+    first: u32,
+    identities: (ModelIdentity, EmbedderIdentity),
+) -> PackSummary {
     let mut writer = PackWriter::create(target, shape, world.dim as u32).unwrap();
     writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).unwrap();
     writer.push_document(&Document { id: "squares".into(), title: "On squares".into(), ..Document::default() }).unwrap();
@@ -188,12 +205,13 @@ pub fn write_pack(target: &Path, world: &World, shape: MemoryShape, graph: Optio
         if i == 1 {
             origins.push(Origin { document: 1, start: 5, end: 65 });
         }
-        writer.push_reference(&Digest::of(&i.to_le_bytes()), 9, &text(i), &origins).unwrap();
-        writer.push_memory(&record(shape, i)).unwrap();
+        let number = first + i;
+        writer.push_reference(&Digest::of(&number.to_le_bytes()), 9, &text(number), &origins).unwrap();
+        writer.push_memory(&record(shape, number)).unwrap();
         writer.push_embedding(world.row(i)).unwrap();
     }
     if let Some(m) = graph {
         writer.set_graph(world, GraphParameters { m, ef_construction: 200 }).unwrap();
     }
-    writer.finish(model_identity(shape), "f32", embedder_identity(world.dim), "mempack-runtime tests").unwrap()
+    writer.finish(identities.0, "f32", identities.1, "mempack-runtime tests").unwrap()
 }

@@ -79,28 +79,40 @@ struct Sheet {
     embedding: Vec<f32>,
 }
 
-/// The sheets as the small model and the embedder see them; its `memory` block's reading parameters make no difference.
+/// Texts as the small model and the embedder see them; its `memory` block's reading parameters make no difference.
+fn prepare(model: &Model, embedder: &Embedder, texts: Vec<String>) -> Vec<Sheet> {
+    let ids: Vec<Vec<u32>> = texts.iter().map(|text| reference_tokens(model, text).expect("tokens")).collect();
+    let slices: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    let memories = model.write(&slices).expect("memories");
+    let sheet = |((text, ids), memory): ((String, &Vec<u32>), Memory)| Sheet {
+        embedding: embedder.embed(&[text.as_str()]).expect("an embedding"),
+        tokens: ids.len() as u16,
+        record: encode(&memory),
+        text,
+    };
+    texts.into_iter().zip(&ids).zip(memories).map(sheet).collect()
+}
+
 fn prepared(model: &Model, embedder: &Embedder) -> &'static [Sheet] {
     static SHEETS: OnceLock<Vec<Sheet>> = OnceLock::new();
-    SHEETS.get_or_init(|| {
-        let ids: Vec<Vec<u32>> = sheets().iter().map(|text| reference_tokens(model, text).expect("tokens")).collect();
-        let slices: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-        let memories = model.write(&slices).expect("memories");
-        let sheet = |((text, ids), memory): ((String, &Vec<u32>), Memory)| Sheet {
-            embedding: embedder.embed(&[text.as_str()]).expect("an embedding"),
-            tokens: ids.len() as u16,
-            record: encode(&memory),
-            text,
-        };
-        sheets().into_iter().zip(&ids).zip(memories).map(sheet).collect()
-    })
+    SHEETS.get_or_init(|| prepare(model, embedder, sheets()))
 }
 
 /// Writes a pack of the first `count` sheets, one document each, with the identities given.
 pub fn write_pack_as(path: &Path, count: usize, model: &Model, embedder: &Embedder, identities: (ModelIdentity, EmbedderIdentity)) {
+    write_sheets(path, &prepared(model, embedder)[..count], model, embedder, identities);
+}
+
+/// Writes a pack of texts, one document each, named as what stands before " form.".
+pub fn write_texts(path: &Path, texts: Vec<String>, model: &Model, embedder: &Embedder) {
+    let identities = (model.identity().clone(), embedder.identity().clone());
+    write_sheets(path, &prepare(model, embedder, texts), model, embedder, identities);
+}
+
+fn write_sheets(path: &Path, sheets: &[Sheet], model: &Model, embedder: &Embedder, identities: (ModelIdentity, EmbedderIdentity)) {
     let mut writer = PackWriter::create(path, model.identity().shape, embedder.dim() as u32).expect("a writer");
     writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).expect("the codec");
-    for sheet in &prepared(model, embedder)[..count] {
+    for sheet in sheets {
         let text = sheet.text.as_str();
         let name = text.split(" form.").next().unwrap_or_default();
         let document = Document { id: name.to_lowercase().replace(' ', "-"), title: name.into(), ..Document::default() };

@@ -1,0 +1,201 @@
+//! Whole packs whose contents follow from formulas.
+
+use std::path::Path;
+
+use mempack_format::{
+    CodecSpec, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, MemoryShape, ModelIdentity, Origin,
+    PackSummary, PackWriter, WriteError,
+};
+
+use crate::Random;
+
+/// What a pack is to hold. Every section is there, the graph has three levels, and every fourth reference has two origins.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// References; at least 10.
+    pub references: u32,
+    /// Documents; at least 2.
+    pub documents: u32,
+    /// Shape of a memory.
+    pub shape: MemoryShape,
+    /// Codec; a group serves two heads.
+    pub codec: CodecSpec,
+    /// Dimensions of an embedding.
+    pub dim: u32,
+    /// Most neighbours on an upper level.
+    pub m: u32,
+    /// About how many bytes a text has.
+    pub text_bytes: usize,
+}
+
+impl Plan {
+    /// A few references in three text blocks, with memories coded as the caller wishes: 200 KB.
+    pub fn small(codec: CodecSpec) -> Self {
+        let shape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 6 };
+        Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000 }
+    }
+
+    /// So many references that a search goes through the graph, and little else: 1 MB.
+    pub fn wide() -> Self {
+        let shape = MemoryShape { layers: 1, heads: 2, tokens: 1, head_dim: 1 };
+        Self { references: 4200, documents: 2, shape, codec: CodecSpec::Bf16, dim: 4, m: 2, text_bytes: 8 }
+    }
+
+    /// What a real pack is like: 5 MB.
+    pub fn large() -> Self {
+        let shape = MemoryShape { layers: 2, heads: 2, tokens: 8, head_dim: 16 };
+        Self { references: 1750, documents: 200, shape, codec: CodecSpec::Bf16, dim: 64, m: 8, text_bytes: 700 }
+    }
+
+    /// Writes the pack.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn write(&self, target: &Path) -> Result<PackSummary, WriteError> {
+        let mut writer = PackWriter::create(target, self.shape, self.dim)?;
+        writer.set_codec(&self.codec, &self.parameters())?;
+        for number in 0..self.documents {
+            let title = if number == 1 { String::new() } else { format!("Título № {number}") };
+            writer.push_document(&Document {
+                id: format!("document-{number}"),
+                title,
+                date: "2025-01-31".into(),
+                ..Document::default()
+            })?;
+        }
+        for reference in 0..self.references {
+            let text = self.text(reference);
+            let origin = |document, start| Origin { document, start, end: start + text.len() as u64 };
+            let mut origins = vec![origin(reference % self.documents, u64::from(reference) * 10_000)];
+            if reference.is_multiple_of(4) {
+                origins.push(origin((reference + 1) % self.documents, 1 << 40));
+            }
+            writer.push_reference(&Digest::of(&reference.to_le_bytes()), tokens(reference), &text, &origins)?;
+            writer.push_memory(&self.record(reference))?;
+            writer.push_embedding(&self.embedding(reference))?;
+        }
+        writer.set_graph(&Rings(*self), GraphParameters { m: self.m, ef_construction: 40 })?;
+        let digest = Digest::of(b"an identity");
+        let model = ModelIdentity {
+            name: "model".into(),
+            weights: digest,
+            adapter: None,
+            config: digest,
+            tokenizer: digest,
+            layers: self.shape.layers + 2,
+            first_memory_layer: 1,
+            query_heads: 2 * self.shape.heads,
+            shape: self.shape,
+            rope_base: 10_000.0,
+            prefix_ids: vec![1, 250, 251, 65_535, 65_536],
+            reference_length: 128,
+            reference_template: "{text}".into(),
+            selection: "attention-sum-pre-rope-v1".into(),
+        };
+        let embedder = EmbedderIdentity { name: "embedder".into(), digest, dim: self.dim, metric: "cosine".into(), max_tokens: 256 };
+        writer.finish(model, "f32", embedder, "hostile")
+    }
+
+    /// The pack's bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let target = folder.path().join("plan.mpk");
+        self.write(&target).expect("a plan that can be written");
+        std::fs::read(&target).expect("what was written")
+    }
+
+    /// SPEC 9: numbers that no sum takes beyond any cap.
+    fn parameters(&self) -> Vec<u8> {
+        let floats = self.codec.table_floats(self.shape.head_dim).expect("a codec that fits the shape");
+        if floats == 0 {
+            return 0u32.to_le_bytes().to_vec();
+        }
+        let heads = 2 * self.shape.layers * self.shape.heads;
+        let groups = heads / 2;
+        let mut bytes = groups.to_le_bytes().to_vec();
+        bytes.extend((0..heads as u16).flat_map(|head| (head / 2).to_le_bytes()));
+        bytes.extend((0..groups as usize * floats).flat_map(|entry| ((entry % 97) as f32 / 64.0).to_le_bytes()));
+        bytes
+    }
+
+    fn text(&self, reference: u32) -> String {
+        const WORDS: [&str; 8] = ["lease", "dosis", "été", "法律", "notice", "—", "tablet", "№"];
+        let mut random = Random(u64::from(reference));
+        let mut text = format!("{reference}:");
+        while text.len() < self.text_bytes * (1 + reference as usize % 3) / 2 {
+            text.push_str(WORDS[random.below(8) as usize]);
+            text.push_str(&format!(" {:x} ", random.below(1 << 20)));
+        }
+        text
+    }
+
+    /// SPEC 10. References of fewer tokens than slots leave the last slots of every head empty.
+    fn record(&self, reference: u32) -> Vec<u8> {
+        let slots = self.shape.slots() as u32;
+        let filled = |slot: u32| slot % self.shape.tokens < u32::from(tokens(reference));
+        let mut random = Random(!u64::from(reference));
+        let position = |slot: u32| if filled(slot) { (slot % self.shape.tokens) as u8 * 7 + (reference % 16) as u8 } else { EMPTY_SLOT };
+        let mut record: Vec<u8> = (0..slots).map(position).collect();
+        let code_bytes = self.codec.code_bytes(self.shape.head_dim).expect("a codec that fits the shape");
+        for slot in (0..slots).chain(0..slots) {
+            let code = match self.codec {
+                _ if !filled(slot) => vec![0; code_bytes],
+                CodecSpec::F32 => (0..self.shape.head_dim).flat_map(|_| (random.below(4096) as f32 / 512.0 - 4.0).to_le_bytes()).collect(),
+                // Below 0x7F80 and above 0x8000 there is neither infinity nor NaN.
+                CodecSpec::Bf16 => (0..self.shape.head_dim).flat_map(|_| (0x3F00 + random.below(0x100) as u16).to_le_bytes()).collect(),
+                CodecSpec::Pq { m, bits } | CodecSpec::Rq { m, bits } => {
+                    let mut code = random.bytes(code_bytes);
+                    let used = usize::from(m) * usize::from(bits) % 8;
+                    if let (Some(last), 1..) = (code.last_mut(), used) {
+                        *last &= (1 << used) - 1;
+                    }
+                    code
+                }
+                CodecSpec::Sq8 => random.bytes(code_bytes),
+            };
+            record.extend(code);
+        }
+        record
+    }
+
+    fn embedding(&self, reference: u32) -> Vec<f32> {
+        let mut random = Random(1 << 40 | u64::from(reference));
+        let raw: Vec<f64> = (0..self.dim).map(|_| random.below(1 << 20) as f64 - f64::from(1 << 19)).collect();
+        let length = raw.iter().map(|value| value * value).sum::<f64>().sqrt();
+        raw.iter().map(|value| (value / length) as f32).collect()
+    }
+}
+
+fn tokens(reference: u32) -> u16 {
+    1 + (reference * 11 % 128) as u16
+}
+
+/// A ring on every level: every third node is on level 1, every ninth on level 2. Lists of level 0 are one short of full: all have padding.
+struct Rings(Plan);
+
+impl GraphSource for Rings {
+    fn nodes(&self) -> u32 {
+        self.0.references
+    }
+
+    fn entry(&self) -> u32 {
+        9
+    }
+
+    fn level(&self, node: u32) -> u32 {
+        u32::from(node.is_multiple_of(3)) + u32::from(node.is_multiple_of(9))
+    }
+
+    fn neighbours(&self, node: u32, level: u32, out: &mut Vec<u32>) {
+        let step = 3u32.pow(level);
+        let (ring, most) = (self.0.references.div_ceil(step), if level == 0 { 2 * self.0.m - 1 } else { self.0.m });
+        for distance in 1..=most.div_ceil(2) {
+            for other in [node / step + distance, node / step + ring - distance % ring] {
+                let other = other % ring * step;
+                if other != node && !out.contains(&other) && out.len() < most as usize {
+                    out.push(other);
+                }
+            }
+        }
+    }
+}

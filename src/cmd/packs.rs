@@ -1,0 +1,92 @@
+//! The packs that `search` and `ask` read, and what they say of damage.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mempack_runtime::{Citation, MountError, Mounts, OnDamage, Skipped};
+use serde_json::{Value, json};
+
+use super::trust;
+use crate::failure::{Failure, Kind};
+
+/// One pack, or several of one model.
+#[derive(clap::Args)]
+pub struct PackArgs {
+    /// The pack
+    pub pack: PathBuf,
+    /// Another pack of the same model, read together with the first; may be given several times
+    #[arg(long = "with", value_name = "PACK")]
+    with: Vec<PathBuf>,
+    /// Leave out memories, vectors and texts that are damaged, and tell at the end what was left out
+    #[arg(long)]
+    pub skip_damaged: bool,
+    /// A public key: it, or another one given so, must have signed each pack
+    #[arg(long, value_name = "KEY")]
+    trusted: Vec<PathBuf>,
+}
+
+impl PackArgs {
+    /// Mount them all, each named as its file, or by its path if another has that name.
+    pub fn mount(&self) -> Result<Arc<Mounts>, Failure> {
+        let trusted = trust::read_keys(&self.trusted)?;
+        let mounts = Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?;
+        for path in &self.with {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = if mounts.packs().get(&stem).is_some() { path.display().to_string() } else { stem };
+            mounts.mount(name, super::open(path)?).map_err(refused)?;
+        }
+        Ok(Arc::new(mounts))
+    }
+
+    /// What to do about damage: count it in `skipped`, or fail.
+    pub fn on_damage<'a>(&self, skipped: &'a Skipped) -> OnDamage<'a> {
+        if self.skip_damaged { OnDamage::Skip(skipped) } else { OnDamage::Fail }
+    }
+}
+
+fn refused(error: MountError) -> Failure {
+    let kind = match &error {
+        MountError::NotSigned(error) if error.is_damage() => Kind::Damaged,
+        MountError::NotSigned(_) | MountError::Mismatch { .. } => Kind::Mismatch,
+        _ => Kind::Usage,
+    };
+    Failure::new(kind, error)
+}
+
+/// A hit as the JSON that `search` and `ask` print.
+pub fn hit_json(hit: &Citation) -> Value {
+    let found = &hit.found;
+    json!({
+        "pack": hit.pack, "pack_id": hit.id.to_string(), "document": found.document, "title": found.title, "reference": found.reference,
+        "start": found.start, "end": found.end, "score": found.score, "text": (!hit.text_damaged).then_some(&found.text),
+    })
+}
+
+/// Where a hit comes from, in a line: the pack is named if there are several.
+pub fn place(hit: &Citation, several: bool) -> String {
+    let found = &hit.found;
+    let pack = if several { format!("{}: ", hit.pack) } else { String::new() };
+    format!("{:.3}  {pack}{} [{}..{}]  {}", found.score, found.document, found.start, found.end, found.title)
+}
+
+/// The text of a hit for people, its lines indented alike.
+pub fn text(hit: &Citation, indent: &str) -> String {
+    let text = if hit.text_damaged { "(the text is damaged)" } else { &hit.found.text };
+    format!("{indent}{}", text.replace('\n', &format!("\n{indent}")))
+}
+
+/// Tell people what was left out.
+pub fn tell_skipped(skipped: &Skipped) {
+    skipped.parts().iter().for_each(|part| eprintln!("mempack: {part}"));
+}
+
+/// What was left out, for machines.
+pub fn skipped_json(skipped: &Skipped) -> Value {
+    let part = |part: &mempack_runtime::SkippedPart| {
+        json!({
+            "pack": part.path, "pack_id": part.id.to_string(), "section": part.section.to_string(), "places": part.places,
+            "first": {"offset": part.first.offset, "defect": part.first.defect.to_string()},
+        })
+    };
+    skipped.parts().iter().map(part).collect()
+}

@@ -1,0 +1,183 @@
+//! `mempack repair`: a damaged pack made whole from others.
+
+use std::fs;
+use std::io::{self, BufWriter};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mempack_format::{DiskStorage, Mended, Repair, RepairError, StorageCursor, VerifyError, VerifyProgress, WorkFolder};
+use mempack_runtime::{MappedBytes, MappedPack};
+
+use crate::failure::{Failure, Kind};
+use crate::interrupt;
+use crate::progress::Progress;
+
+/// Sections come from any pack that has the same bytes under the same name; memories, embeddings and blocks of text from any that
+/// has one with the same leaf digest, such as an older version, or another pack that holds the same reference. Leaf digests and
+/// indices are recomputed where that is enough, and padding needs nobody. A damaged header page comes from a copy of the same pack only.
+///
+/// The new file is written beside the target, verified whole, found to have the same id, and renamed; the damaged one stays until then.
+/// If something is damaged that no pack given has, nothing is written, and what is missing is named (exit code 3).
+#[derive(clap::Args)]
+pub struct Args {
+    /// The damaged pack
+    pack: PathBuf,
+    /// Packs to take from, the first that has it first; they may be damaged too
+    #[arg(long, required = true, num_args = 1.., value_name = "OTHER")]
+    from: Vec<PathBuf>,
+    /// The mended pack to write, in place of PACK itself
+    #[arg(short, long, value_name = "NEW")]
+    output: Option<PathBuf>,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let cancel = interrupt::flag();
+    let target = args.output.as_ref().unwrap_or(&args.pack);
+    if let Some(from) = args.output.as_ref().and_then(|output| args.from.iter().find(|from| same_file(from, output))) {
+        return Err(Failure::new(
+            Kind::Usage,
+            format!("--output would replace {}, which is taken from: name another file", from.display()),
+        ));
+    }
+    let pack = MappedBytes::open(&args.pack)?;
+    let donors = args.from.iter().map(MappedBytes::open).collect::<Result<Vec<_>, _>>()?;
+    let donors: Vec<&[u8]> = donors.iter().map(AsRef::as_ref).collect();
+    let progress = Progress::new();
+    let repair = Repair::plan(pack.as_ref(), &donors, &mut watch(&progress, format!("reading {}", args.pack.display()), cancel))
+        .map_err(|error| failure(&args, error))?;
+    progress.end();
+    for mended in repair.mended() {
+        println!("{}: {}", args.pack.display(), describe(mended, &args.from));
+    }
+    if repair.mended().is_empty() && args.output.is_none() {
+        println!("{}: every byte is what was written; nothing to mend, id {}", args.pack.display(), repair.id());
+        return Ok(());
+    }
+    write(&args.pack, target, &repair, &progress, cancel)?;
+    println!("{}: whole, id {}", target.display(), repair.id());
+    Ok(())
+}
+
+/// Shows progress, and stops when the user wants it.
+fn watch<'a>(progress: &'a Progress, name: String, cancel: &'a AtomicBool) -> impl FnMut(VerifyProgress) -> ControlFlow<()> + 'a {
+    let mut begun = false;
+    move |at| {
+        if !std::mem::replace(&mut begun, true) {
+            progress.begin(&name, "bytes", Some(at.total));
+        }
+        progress.set(at.done);
+        if cancel.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn failure(args: &Args, error: RepairError) -> Failure {
+    let (kind, path) = match &error {
+        RepairError::Interrupted(_) => (Kind::Interrupted, &args.pack),
+        RepairError::Donor { donor, .. } => (Kind::Damaged, args.from.get(*donor).unwrap_or(&args.pack)),
+        _ => (Kind::Damaged, &args.pack),
+    };
+    Failure::new(kind, format!("{}: {error}", path.display()))
+}
+
+/// Writes the mended pack beside the target, and renames it there once it was read back and found whole.
+fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress, cancel: &AtomicBool) -> Result<(), Failure> {
+    let failed = |action: &'static str| {
+        move |error: io::Error| {
+            Failure::new(Kind::Work, format!("cannot {action} {}: {error}; the damaged pack is as it was", target.display()))
+        }
+    };
+    let interrupted = || Failure::new(Kind::Interrupted, "interrupted; the damaged pack is as it was");
+    // One process at a time writes to the target, and what it leaves behind when it is killed is no pack.
+    let folder = WorkFolder::open(Arc::new(DiskStorage), target)?;
+    let path = folder.scratch().join("mended");
+    let file = StorageCursor::new(folder.storage().create(&path).map_err(failed("write beside"))?, 0);
+    progress.begin("writing", "bytes", Some(repair.bytes()));
+    let mut out = Counted { out: BufWriter::new(file), progress, done: 0, cancel };
+    let written = repair.write(&mut out).and_then(|()| io::Write::flush(&mut out));
+    if cancel.load(Ordering::Relaxed) {
+        return Err(interrupted());
+    }
+    written.map_err(failed("write"))?;
+    out.out.get_ref().file().sync().map_err(failed("write"))?;
+    drop(out);
+    // Who could not read the damaged pack can still not.
+    let permissions = fs::metadata(source).map_err(failed("copy the permissions to"))?.permissions();
+    fs::set_permissions(&path, permissions).map_err(failed("copy the permissions to"))?;
+    let mended = MappedPack::open(&path).map_err(|error| Failure::new(Kind::Damaged, error))?;
+    if mended.id() != repair.id() {
+        let (found, expected) = (mended.id(), repair.id());
+        return Err(Failure::new(
+            Kind::Work,
+            format!("the mended pack has id {found}, expected {expected}: is something else writing to it?"),
+        ));
+    }
+    mended.verify(&mut watch(progress, "verifying".into(), cancel)).map_err(|error| match error {
+        VerifyError::Interrupted(_) => interrupted(),
+        // Every digest fits: it was written so.
+        error => {
+            Failure::new(Kind::Damaged, format!("{}: what was written there was malformed from the beginning: {error}", source.display()))
+        }
+    })?;
+    progress.end();
+    drop(mended);
+    folder.publish(&path)?;
+    Ok(())
+}
+
+/// Counts what is written, and fails once the user wants to stop.
+struct Counted<'a, W> {
+    out: W,
+    progress: &'a Progress,
+    done: u64,
+    cancel: &'a AtomicBool,
+}
+
+impl<W: io::Write> io::Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.cancel.load(Ordering::Relaxed) {
+            // Not `Interrupted`, which would be tried again.
+            return Err(io::Error::other("stopped"));
+        }
+        // Sections come whole: a step of a few MiB lets the count and the user's wish be seen in between.
+        let written = self.out.write(bytes.get(..4 << 20).unwrap_or(bytes))?;
+        self.done += written as u64;
+        self.progress.set(self.done);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+fn describe(mended: &Mended, from: &[PathBuf]) -> String {
+    let name = |donor: &usize| from.get(*donor).map_or_else(String::new, |path| path.display().to_string());
+    match mended {
+        Mended::Header { donor } => format!("the header page is taken from {}", name(donor)),
+        Mended::Section { section, donor } => format!("section {section} is taken from {}", name(donor)),
+        Mended::Pieces { section, kind, count, donors } => {
+            let (plural, verb) = if *count == 1 { (format!("{count} {kind}"), "is") } else { (plural(*count, *kind), "are") };
+            format!("{plural} of section {section} {verb} taken from {}", donors.iter().map(name).collect::<Vec<_>>().join(", "))
+        }
+        Mended::Recomputed { section } => format!("section {section} is recomputed from the others"),
+        Mended::Padding { section } => format!("the padding behind section {section} is made zero"),
+        Mended::Signatures { donor } => format!("the signatures are taken from {}", name(donor)),
+        Mended::Behind { bytes } => format!("{bytes} bytes behind the pack are left out: they are no signatures"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn plural(count: u64, kind: mempack_format::LeafKind) -> String {
+    use mempack_format::LeafKind;
+    match kind {
+        LeafKind::Memory => format!("{count} memories"),
+        LeafKind::Embedding => format!("{count} embeddings"),
+        LeafKind::TextBlock => format!("{count} text blocks"),
+    }
+}

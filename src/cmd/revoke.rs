@@ -1,0 +1,104 @@
+//! `mempack revoke`: a pack without some of its documents.
+
+use std::fs;
+use std::path::PathBuf;
+
+use mempack_compiler::{Revocation, RevokeError, RevokeReport, RevokeStage};
+
+use crate::failure::{Failure, Kind};
+use crate::interrupt;
+use crate::output::thousands;
+use crate::progress::Progress;
+
+/// Text, memory, embedding and graph node of every reference that comes from the documents alone are gone from the new pack, as are the
+/// documents' records. References that other documents have too stay with those. All else is the same byte for byte; the graph is built
+/// anew over what stays. The codec's codebooks stay: they are averages over a sample of all memories.
+///
+/// The new pack has another id, and no signatures: sign it again. The old file's bytes stay where others still have it open, in copies
+/// and backups, and on the disk until it is used again: delete what must not remain.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The pack
+    pack: PathBuf,
+    /// Ids of the documents to revoke
+    #[arg(long, num_args = 1.., value_name = "ID", required_unless_present = "documents")]
+    document: Vec<String>,
+    /// A file of further ids, one a line
+    #[arg(long, value_name = "FILE")]
+    documents: Option<PathBuf>,
+    /// The pack to write; PACK itself is replaced when the new one is whole
+    #[arg(short, long, value_name = "NEW")]
+    output: PathBuf,
+    /// Do not mind ids that no document has; if none has any, nothing is written
+    #[arg(long)]
+    ignore_missing: bool,
+}
+
+/// Ids that an error lists of those that are missing.
+const LISTED: usize = 10;
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let cancel = interrupt::flag();
+    let mut ids = args.document;
+    if let Some(path) = &args.documents {
+        let text = fs::read_to_string(path).map_err(|error| Failure::new(Kind::Work, format!("{}: {error}", path.display())))?;
+        ids.extend(text.lines().filter(|line| !line.trim().is_empty()).map(String::from));
+    }
+    let pack = super::open(&args.pack)?;
+    let failed = |error: RevokeError| match error {
+        RevokeError::Interrupted => Failure::new(Kind::Interrupted, error),
+        error => super::reading(&args.pack, error.is_damage(), error),
+    };
+    let revocation = Revocation::find(&pack, &ids).map_err(failed)?;
+    let missing = revocation.missing();
+    if !missing.is_empty() && !args.ignore_missing {
+        let more = if missing.len() > LISTED { format!(" and {} more", thousands((missing.len() - LISTED) as u64)) } else { String::new() };
+        let names = missing.iter().take(LISTED).map(|id| format!("{id:?}")).collect::<Vec<_>>().join(", ");
+        let path = args.pack.display();
+        return Err(Failure::new(
+            Kind::Work,
+            format!("{path}: no document has the id {names}{more}; nothing was written: check the ids, or say --ignore-missing"),
+        ));
+    }
+    if revocation.documents() == 0 {
+        println!("{}: none of the documents is in it; nothing was written", args.pack.display());
+        return Ok(());
+    }
+    let progress = Progress::new();
+    let mut running = None;
+    let report = revocation.write(
+        &args.output,
+        &mut |stage, done, total| {
+            if running != Some(stage) {
+                let unit = if stage == RevokeStage::Verifying { "bytes" } else { "references" };
+                progress.begin(&stage.to_string(), unit, Some(total));
+                running = Some(stage);
+            }
+            progress.set(done);
+        },
+        cancel,
+    );
+    let report = report.map_err(failed)?;
+    progress.end();
+    print(&args.output.display().to_string(), &report, missing.len(), pack.signatures().len());
+    Ok(())
+}
+
+fn print(output: &str, report: &RevokeReport, missing: usize, signatures: usize) {
+    let count = |n: u32, what: &str| format!("{} {what}{}", thousands(n.into()), if n == 1 { "" } else { "s" });
+    println!(
+        "{output}: {} and {} revoked, {} of other documents too stay; left: {} of {}, id {}",
+        count(report.documents, "document"),
+        count(report.references, "reference"),
+        thousands(report.shared.into()),
+        count(report.references_left, "reference"),
+        count(report.documents_left, "document"),
+        report.id,
+    );
+    if missing > 0 {
+        println!("{} of the ids named no document", thousands(missing as u64));
+    }
+    if signatures > 0 {
+        println!("the signatures of the old pack were not taken over, as they are of its id: sign the new one");
+    }
+}
