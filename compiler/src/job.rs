@@ -13,7 +13,7 @@ use crate::codec::{self, Encoder, SampleStore, TrainError, TrainOptions, memory_
 use crate::drift::Fit;
 use crate::kept::Keeper;
 use crate::older::{Index, Older};
-use crate::pipeline::{Advance, Batch, BatchRule, Flow, Item, Next, Task, in_order};
+use crate::pipeline::{Advance, Batch, BatchRule, Flow, Item, Task, in_order};
 use crate::progress::Stages;
 use crate::scratch::CandidateReader;
 use crate::slots::Slots;
@@ -170,7 +170,7 @@ impl Flow for SampleFlow<'_> {
     type Meta = ();
     type Output = ();
 
-    fn next(&mut self) -> Next<(), ()> {
+    fn next(&mut self) -> Result<Option<Item<(), ()>>, BuildError> {
         for name in self.names.by_ref() {
             let candidate = self.candidates.read(name)?;
             if let Some(index) = self.index {

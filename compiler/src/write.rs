@@ -14,7 +14,7 @@ use crate::drift::Fit;
 use crate::graph::GraphBuilder;
 use crate::job::{Job, Sampled};
 use crate::older::Index;
-use crate::pipeline::{Advance, Batch, Flow, Item, Next, Task, in_order};
+use crate::pipeline::{Advance, Batch, Flow, Item, Task, in_order};
 use crate::scratch::{Candidate, CandidateReader};
 use crate::slots::Slots;
 use crate::work::{WriteWork, Written};
@@ -125,7 +125,7 @@ impl Flow for WriteFlow<'_> {
     type Meta = Told;
     type Output = Written;
 
-    fn next(&mut self) -> Next<(u32, Told), Told> {
+    fn next(&mut self) -> Result<Option<Item<(u32, Told), Told>>, BuildError> {
         let Some(unique) = self.store.references.next()? else { return Ok(None) };
         let number = self.number;
         self.number += 1;

@@ -54,9 +54,6 @@ pub(crate) enum Item<K, M> {
     Task(Task, M),
 }
 
-/// An item, none at the end, or why there is none.
-pub(crate) type Next<K, M> = Result<Option<Item<K, M>>, BuildError>;
-
 /// Tasks that are worked on together, and whose outputs depend on one another's company.
 #[derive(Debug)]
 pub(crate) struct Batch {

@@ -44,7 +44,7 @@ impl Flow for Lengths<'_> {
     type Meta = usize;
     type Output = u32;
 
-    fn next(&mut self) -> Next<usize, usize> {
+    fn next(&mut self) -> Result<Option<Item<usize, usize>>, BuildError> {
         Ok(self.left.next().map(|(number, length)| match length {
             0 => Item::Known(number),
             length => Item::Task(task(number, *length), number),
