@@ -3,8 +3,9 @@
 
     scripts/kill_builds.py MEMPACK [--kills 200] [--seed 1] [--documents 40] [--model DIR] [--keep]
 
-One build is made undisturbed. Then the same build is started over an older pack again and again: each process is killed after a random
-time (four of five with SIGKILL, the others with SIGINT or SIGTERM) and the command is started anew, until it completes. After every kill
+One build is made undisturbed. Then the same build is started over an older pack again and again: each process is killed at a random
+moment (four of five with SIGKILL, the others with SIGINT or SIGTERM) and the command is started anew, until it completes: every second
+time the moment is counted from the start, else from when the process first keeps something that it computed. After every kill
 the pack at the target must be the old one, whole, or the new one; once a build has completed, its id must be that of the undisturbed one
 and nothing else may lie beside it. A finished build makes room for the next, until as many kills as asked for have hit a process.
 """
@@ -64,6 +65,27 @@ class Builds:
     def strangers(self):
         return sorted(name for name in os.listdir(self.target.parent) if name not in ("pack.mpk", "pack.mpk.building"))
 
+    def kept(self):
+        """When each file that outlives a kill was last written."""
+        times = {}
+        for name in ("sample", "codec", "records"):
+            try:
+                times[name] = os.stat(self.target.parent / "pack.mpk.building" / name).st_mtime_ns
+            except FileNotFoundError:
+                pass
+        return times
+
+    def wait(self, process, seconds, after_work):
+        """Waits so long, from the start or from the first file that is written; says whether the process ended before."""
+        before, began = self.kept(), not after_work
+        while process.poll() is None and (seconds > 0 or not began):
+            time.sleep(0.005)
+            began = began or self.kept() != before
+            seconds -= 0.005 if began else 0
+        written = self.kept()
+        stage = next((name for name in ("records", "codec", "sample") if written.get(name) != before.get(name)), "nothing")
+        return process.poll() is not None, stage
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -96,27 +118,28 @@ def run(arguments, builds, chance):
     expected, references = undisturbed["id"], undisturbed["references"]
     print(f"undisturbed: {references} references in {length:.1f} s, id {expected}", flush=True)
 
-    kills, finished, by_signal, encoded, resumed, attempts = 0, 0, {}, 0, 0, 0
+    kills, finished, by_signal, by_stage, encoded, resumed, attempts = 0, 0, {}, {}, 0, 0, 0
     while kills < arguments.kills:
         shutil.copy(old_pack, builds.target)
         hits = 0
         while True:
-            process = subprocess.Popen(builds.command(builds.target), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            attempts += 1
-            # As far as the first attempts come, and beyond the end, so that each build completes some time.
-            killer = chance.choice(SIGNALS)
-            wait = chance.uniform(0.02, 0.6) * length if kills < arguments.kills else 1000 * length
-            try:
-                out, error = process.communicate(timeout=wait)
-            except subprocess.TimeoutExpired:
-                process.send_signal(killer)
-                out, error = process.communicate()
+            with tempfile.TemporaryFile("w+") as out_file, tempfile.TemporaryFile("w+") as error_file:
+                process = subprocess.Popen(builds.command(builds.target), stdout=out_file, stderr=error_file)
+                attempts += 1
+                killer, after_work = chance.choice(SIGNALS), chance.random() < 0.5
+                seconds = chance.uniform(0, 0.3 if after_work else 0.7) * length if kills < arguments.kills else sys.maxsize
+                ended, stage = builds.wait(process, seconds, after_work)
+                if not ended:
+                    process.send_signal(killer)
+                process.wait()
+                out, error = (file.seek(0) or file.read() for file in (out_file, error_file))
             code = process.returncode
             if code == 0:
                 break
             if code == -signal.SIGKILL or (killer != signal.SIGKILL and code == 130 or code == -killer):
                 kills, hits = kills + 1, hits + 1
                 by_signal[killer.name] = by_signal.get(killer.name, 0) + 1
+                by_stage[stage] = by_stage.get(stage, 0) + 1
             else:
                 sys.exit(f"a build ended with {code}: {error}")
             if code == 130 and "interrupted" not in error:
@@ -136,7 +159,8 @@ def run(arguments, builds, chance):
     print(
         f"{kills} kills ({', '.join(f'{count} {name}' for name, count in sorted(by_signal.items()))}) of {attempts} processes in "
         f"{time.monotonic() - started:.0f} s: {finished} builds completed, all with the id of the undisturbed one; the old pack was whole "
-        f"after every kill; the processes that completed encoded {encoded} references and took over {resumed}"
+        f"after every kill; the processes that completed encoded {encoded} references and took over {resumed}; the last that a killed process "
+        f"had written: {', '.join(f'{name} {count}' for name, count in sorted(by_stage.items()))}"
     )
 
 
