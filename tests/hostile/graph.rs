@@ -1,6 +1,6 @@
 //! The search graph (SPEC 12).
 
-use mempack_hostile::{Parts, u32_at, u64_at};
+use mempack_hostile::{Parts, Plan, Random, drive, u32_at, u64_at};
 
 use crate::corpus::{Corpus, Error, REFERENCES, edited};
 
@@ -100,4 +100,39 @@ fn neighbours(corpus: &mut Corpus) {
     );
     let parts = with(corpus, list(7), u32::MAX);
     corpus.verify("a hole in a list", Error("GRAPH/Value", "padding of a neighbour list"), &parts);
+}
+
+/// Links that make no graph, in a pack that is searched through them: the search ends, and says nothing that is not there.
+#[test]
+fn a_search_ends_whatever_the_links_are() {
+    let whole = Parts::of(&Plan::wide().bytes());
+    let nodes = u32_at(whole.get("GRAPH"), 12);
+    let starts = 32 + 8 * M * nodes as usize;
+    let upper = starts + 4 * (nodes as usize + 1);
+    let all = |parts: &mut Parts, from: usize, link: &mut dyn FnMut(usize) -> u32| {
+        let to = if from == upper { parts.get("GRAPH").len() } else { starts };
+        (from..to).step_by(4).for_each(|at| parts.put("GRAPH", at, &link(at).to_le_bytes()));
+    };
+    let mut random = Random(9);
+    let mut graphs: Vec<Parts> = Vec::new();
+    let mut add = |edit: &mut dyn FnMut(&mut Parts)| {
+        let mut parts = whole.clone();
+        edit(&mut parts);
+        graphs.push(parts);
+    };
+    // Every link leads back to where the search begins; to the node itself; nowhere; anywhere, also to levels that are not there.
+    add(&mut |parts| [32, upper].into_iter().for_each(|from| all(parts, from, &mut |_| 9)));
+    add(&mut |parts| all(parts, 32, &mut |at| ((at - 32) / (8 * M)) as u32));
+    add(&mut |parts| [32, upper].into_iter().for_each(|from| all(parts, from, &mut |_| u32::MAX)));
+    add(&mut |parts| [32, upper].into_iter().for_each(|from| all(parts, from, &mut |_| random.below(u64::from(nodes)) as u32)));
+    add(&mut |parts| all(parts, upper, &mut |at| (at % 2) as u32 * 4));
+    // A search that begins on a level that the entry is not on, and numbers of upper lists that point anywhere.
+    add(&mut |parts| parts.put("GRAPH", 8, &[31]));
+    add(&mut |parts| {
+        (starts..upper).step_by(4).for_each(|at| parts.put("GRAPH", at, &(at as u32).wrapping_mul(0x9E37_79B9).to_le_bytes()))
+    });
+    assert_eq!(graphs.len(), 7);
+    for parts in graphs {
+        drive::search(&parts.assemble());
+    }
 }
