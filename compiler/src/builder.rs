@@ -47,6 +47,11 @@ pub fn build(
     cancel: &AtomicBool,
 ) -> Result<BuildReport, BuildError> {
     check_options(options)?;
+    // Said before anything is computed, and kept.
+    options
+        .codec
+        .code_bytes(model.identity().shape.head_dim)
+        .map_err(|source| BuildError::Codec { spec: options.codec.to_string(), source: source.into() })?;
     let precision = model.decoder().precision().to_string();
     if let Some(older) = &options.from {
         older.check(model.identity(), &precision, embedder.identity())?;
