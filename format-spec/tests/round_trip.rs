@@ -62,6 +62,11 @@ impl GraphSource for Lists {
     }
 }
 
+/// No two references have one.
+fn key(reference: u32) -> Digest {
+    Digest::of(&reference.to_le_bytes())
+}
+
 fn write(content: &Content, target: &Path) -> Result<(), WriteError> {
     let dim = content.entries.first().map_or(3, |entry| entry.embedding.len() as u32);
     let mut writer = PackWriter::create(target, content.shape, dim)?;
@@ -69,8 +74,8 @@ fn write(content: &Content, target: &Path) -> Result<(), WriteError> {
         writer.push_document(document)?;
     }
     // Each kind for itself, and the codec late: the order does not matter.
-    for entry in &content.entries {
-        writer.push_reference(&Digest::of(entry.text.as_bytes()), entry.tokens, &entry.text, &entry.origins)?;
+    for (reference, entry) in (0..).zip(&content.entries) {
+        writer.push_reference(&key(reference), entry.tokens, &entry.text, &entry.origins)?;
     }
     for entry in &content.entries {
         writer.push_embedding(&entry.embedding)?;
@@ -114,7 +119,7 @@ fn check(content: &Content, pack: &Pack<Vec<u8>>) {
     let mut memory = Memory::empty(content.shape);
     for (reference, entry) in (0..).zip(&content.entries) {
         let info = pack.reference(reference).unwrap();
-        assert_eq!((info.key, info.tokens), (Digest::of(entry.text.as_bytes()), entry.tokens));
+        assert_eq!((info.key, info.tokens), (key(reference), entry.tokens));
         assert_eq!(pack.text(reference).unwrap(), entry.text);
         assert_eq!(pack.origins(reference).unwrap().collect::<Vec<_>>(), entry.origins);
         assert_eq!(pack.embedding(reference).unwrap().iter().map(|value| value.get()).collect::<Vec<_>>(), entry.embedding);

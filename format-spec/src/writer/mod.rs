@@ -184,7 +184,8 @@ impl PackWriter {
         Ok(number)
     }
 
-    /// Adds a reference of `tokens` tokens and gives its number. `key` is the digest of all its memory depends on.
+    /// Adds a reference of `tokens` tokens and gives its number. `key` is the digest of all its memory depends on. No two
+    /// references may have one key: that is not looked at here, as it would take memory with every reference, but in verification.
     ///
     /// # Errors
     /// If the text has more than 1 MiB; if there are no tokens, or more than 255; if there is no origin, or one of a
