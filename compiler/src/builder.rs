@@ -7,7 +7,7 @@ use mempack_format::{CodecSpec, GraphParameters, PackWriter, WorkFolder};
 use mempack_model::{Embedder, Model};
 
 use crate::codec::Encoder;
-use crate::dedup::Deduplicator;
+use crate::dedup::{Deduplicator, Sample};
 use crate::drift::Drift;
 use crate::graph::{GraphBuilder, MAX_M};
 use crate::job::Job;
@@ -107,8 +107,13 @@ fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str) -> Resu
     let read = reading.read(&options.inputs, &mut std::io::stdin())?;
 
     stages.begin(Stage::Deduplicating, Some(read.candidates));
-    let sample = if taken.is_some() { DRIFT_SAMPLE } else { options.sample };
-    let mut references = deduplicator.finish(if trains(&options.codec) { sample } else { 0 }, cancel)?;
+    let sample = match (trains(&options.codec), taken) {
+        (false, _) => Sample::Smallest(0),
+        (true, None) => Sample::Smallest(options.sample),
+        // Memories that the kept codebooks were trained on would tell nothing of how they fit.
+        (true, Some(_)) => Sample::Largest(DRIFT_SAMPLE),
+    };
+    let mut references = deduplicator.finish(sample, cancel)?;
     let count = references.count;
     progress.advance(read.candidates, 0);
 

@@ -1,5 +1,6 @@
 //! Equal references become one, with all its origins; in memory that does not grow.
 
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 
 use mempack_format::{Digest, Origin};
@@ -23,13 +24,22 @@ pub(crate) struct Deduplicator<'a> {
     sorter: Sorter<'a, BY_KEY>,
 }
 
+/// References chosen by their keys: at random, but depending on nothing but the references.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sample {
+    /// So many with the smallest keys: codecs are trained on them.
+    Smallest(usize),
+    /// So many with the largest keys: no codec was trained on them, unless there were few references.
+    Largest(usize),
+}
+
 /// The references: each once, in the order of their first occurrence.
 pub(crate) struct References {
     sorted: Sorted<BY_FIRST>,
     ahead: Option<[u8; BY_FIRST]>,
     /// How many there are.
     pub count: u64,
-    /// Names of the references with the smallest keys, ascending: a choice at random that depends on nothing but the references.
+    /// Names of the sampled references, ascending.
     pub sample: Vec<u64>,
 }
 
@@ -56,11 +66,11 @@ impl<'a> Deduplicator<'a> {
     }
 
     /// Sort by key, so that equal ones stand together; then by the first of each.
-    pub fn finish(self, sample: usize, cancel: &AtomicBool) -> Result<References, BuildError> {
+    pub fn finish(self, sample: Sample, cancel: &AtomicBool) -> Result<References, BuildError> {
         let mut by_key = self.sorter.finish()?;
         let mut by_first = Sorter::new(self.scratch, "by-first");
         let (mut key, mut first) = ([0; 32], 0u64);
-        let mut chosen: Vec<u64> = Vec::new();
+        let mut chosen: VecDeque<u64> = VecDeque::new();
         let (mut count, mut seen) = (0u64, 0u64);
         while let Some(record) = by_key.next()? {
             if seen % 4096 == 0 {
@@ -70,8 +80,15 @@ impl<'a> Deduplicator<'a> {
             if count == 0 || record[..32] != key {
                 key.copy_from_slice(&record[..32]);
                 first = number(&record[32..40]);
-                if count < sample as u64 {
-                    chosen.push(first);
+                match sample {
+                    Sample::Smallest(most) if chosen.len() < most => chosen.push_back(first),
+                    Sample::Smallest(_) => {}
+                    Sample::Largest(most) => {
+                        chosen.push_back(first);
+                        if chosen.len() > most {
+                            chosen.pop_front();
+                        }
+                    }
                 }
                 count += 1;
             }
@@ -84,6 +101,7 @@ impl<'a> Deduplicator<'a> {
         if count > MOST_REFERENCES {
             return Err(BuildError::TooManyReferences { cap: MOST_REFERENCES });
         }
+        let mut chosen = Vec::from(chosen);
         chosen.sort_unstable();
         let mut sorted = by_first.finish()?;
         let ahead = sorted.next()?;
@@ -132,7 +150,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_key_once_with_all_origins(kinds in prop::collection::vec(0u8..20, 0..300), sample in 0usize..30) {
+        fn each_key_once_with_all_origins(kinds in prop::collection::vec(0u8..20, 0..300), sample in 0usize..30, largest: bool) {
             let folder = tempfile::tempdir().unwrap();
             let scratch = Scratch::on_disk(folder.path());
             let mut deduplicator = Deduplicator::new(&scratch);
@@ -145,10 +163,16 @@ mod tests {
                 let first = *firsts.entry(*kind).or_insert(name);
                 oracle.entry(first).or_default().push(origin);
             }
-            let mut references = deduplicator.finish(sample, &AtomicBool::new(false)).unwrap();
+            let mut references = {
+                let sample = if largest { Sample::Largest(sample) } else { Sample::Smallest(sample) };
+                deduplicator.finish(sample, &AtomicBool::new(false)).unwrap()
+            };
             prop_assert_eq!(references.count, oracle.len() as u64);
             let mut by_key: Vec<(Digest, u64)> = firsts.iter().map(|(kind, first)| (Digest::of(&[*kind]), *first)).collect();
             by_key.sort_unstable();
+            if largest {
+                by_key.reverse();
+            }
             let mut chosen: Vec<u64> = by_key.iter().take(sample).map(|(_, first)| *first).collect();
             chosen.sort_unstable();
             prop_assert_eq!(&references.sample, &chosen);
