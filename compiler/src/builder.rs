@@ -132,7 +132,8 @@ fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str) -> Resu
     let mut graph = GraphBuilder::new(options.graph, count);
     let store = Store { references, candidates, writer: &mut writer, graph: &mut graph, encoder: &encoder, taken, embedded };
     let written = job.write(store, &sampled, &parameters)?;
-    let drift = fit.filter(|_| trains(&options.codec)).map(|taken| Drift { new: written.fit, taken });
+    let trained_on = sampled.as_ref().is_some_and(|sampled| sampled.trained_on);
+    let drift = fit.filter(|_| trains(&options.codec)).map(|taken| Drift { new: written.fit, taken, trained_on });
 
     stages.begin(Stage::Graph, Some(count));
     check(cancel)?;

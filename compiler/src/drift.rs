@@ -82,13 +82,21 @@ impl Fit {
 pub struct Drift {
     /// The references that were encoded.
     pub new: Fit,
-    /// A sample of those taken over, computed again for this.
+    /// A sample of those taken over, computed again for this: those with the largest keys.
     pub taken: Fit,
+    /// Whether the codebooks may have been trained on some of that sample, as in packs with few more references than
+    /// [`BuildOptions::sample`](crate::BuildOptions::sample). They lose less of those, and a large ratio then tells nothing.
+    pub trained_on: bool,
 }
 
 impl Drift {
     /// From how much more is lost of new memories on the codebooks should be trained again: a quarter.
-    pub const CLEARLY_WORSE: f64 = 1.25;
+    const CLEARLY_WORSE: f64 = 1.25;
+
+    /// Whether the codebooks should be trained again.
+    pub fn is_clear(&self) -> bool {
+        !self.trained_on && self.ratio().is_some_and(|ratio| ratio > Self::CLEARLY_WORSE)
+    }
 
     /// How much more is lost of the new memories, of keys or values, whichever are worse; 1 is no drift. None where one of the two is
     /// not known.
@@ -120,9 +128,12 @@ mod tests {
         let mut fit = Fit::of(&encoder, &memory([1.0, 3.0], [0.0, 4.0]), &record).unwrap();
         assert_eq!((fit.keys(), fit.values()), (0.1, 9.0 / 16.0));
         assert_eq!(Fit::from_bytes(&fit.to_bytes()), fit);
-        let drift = Drift { new: fit, taken: Fit::of(&encoder, &memory([2.0, 1.0], [3.0, 0.0]), &record).unwrap() };
+        let taken = Fit::of(&encoder, &memory([2.0, 1.0], [3.0, 0.0]), &record).unwrap();
+        let drift = Drift { new: fit, taken, trained_on: false };
         // Of keys 2 of 5 are lost, of values 16 of 9.
         assert!((drift.ratio().unwrap() - (9.0 / 16.0) / (16.0 / 9.0)).abs() < 1e-12, "{drift:?}");
+        let swapped = Drift { new: drift.taken, taken: drift.new, ..drift };
+        assert!(!drift.is_clear() && swapped.is_clear() && !Drift { trained_on: true, ..swapped }.is_clear());
         assert_eq!(Drift { new: Fit::default(), ..drift }.ratio(), None);
         fit.add(&exact);
         assert_eq!((fit.memories, fit.keys()), (2, 1.0 / 15.0));

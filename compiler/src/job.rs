@@ -48,6 +48,8 @@ pub(crate) struct Sampled {
     pub names: Vec<u64>,
     /// Their numbers in the older pack, where they are sampled from what is taken over.
     pub taken: Vec<u32>,
+    /// Whether codebooks may have been trained on some of those.
+    pub trained_on: bool,
     /// Of their keys, in order.
     pub digest: Digest,
     /// How long threads worked on them.
@@ -81,15 +83,16 @@ impl Job<'_> {
             hasher: blake3::Hasher::new(),
             chosen: Vec::new(),
             taken: Vec::new(),
+            trained_on: false,
             time: Duration::ZERO,
             buffer: Vec::new(),
         };
         let workers = (0..self.options.threads).map(|_| SampleWork { model: self.model.share(), slots: &slots }).collect();
         // A memory held here has four bytes a float, whatever the codec makes of it later.
         in_order(workers, self.rule(8 * shape.floats()), self.cancel, &mut flow)?;
-        let SampleFlow { hasher, chosen, taken, time, .. } = flow;
+        let SampleFlow { hasher, chosen, taken, trained_on, time, .. } = flow;
         let store = SampleStore::over(&slots, shape, chosen.len() as u64);
-        Ok(Some(Sampled { store, names: chosen, taken, digest: hasher.finalize().into(), time }))
+        Ok(Some(Sampled { store, names: chosen, taken, trained_on, digest: hasher.finalize().into(), time }))
     }
 
     /// The codec's parameters.
@@ -161,6 +164,7 @@ struct SampleFlow<'a> {
     hasher: blake3::Hasher,
     chosen: Vec<u64>,
     taken: Vec<u32>,
+    trained_on: bool,
     time: Duration,
     buffer: Vec<u8>,
 }
@@ -176,6 +180,7 @@ impl Flow for SampleFlow<'_> {
             if let Some(index) = self.index {
                 let Some(reference) = index.find(&candidate.key) else { continue };
                 self.taken.push(reference);
+                self.trained_on |= index.rank(&candidate.key) < self.job.options.sample;
             }
             self.hasher.update(&candidate.key.0);
             let number = self.chosen.len() as u64;

@@ -141,11 +141,16 @@ pub(crate) struct Index<'a> {
 }
 
 impl Index<'_> {
+    /// How many keys of the pack are smaller, but for some that begin alike.
+    pub fn rank(&self, key: &Digest) -> usize {
+        let wanted = prefix(key);
+        self.by_key.partition_point(|(prefix, _)| *prefix < wanted)
+    }
+
     /// The number of the reference with this key.
     pub fn find(&self, key: &Digest) -> Option<u32> {
         let wanted = prefix(key);
-        let first = self.by_key.partition_point(|(prefix, _)| *prefix < wanted);
-        let like = self.by_key[first..].iter().take_while(|(prefix, _)| *prefix == wanted);
+        let like = self.by_key[self.rank(key)..].iter().take_while(|(prefix, _)| *prefix == wanted);
         like.map(|(_, reference)| *reference).find(|reference| self.keys[*reference as usize] == *key)
     }
 }

@@ -142,21 +142,22 @@ fn origin(report: &BuildReport) -> String {
 
 fn drift_json(drift: &Drift) -> serde_json::Value {
     let fit = |fit: &compiler::Fit| json!({ "memories": fit.memories, "keys": fit.keys(), "values": fit.values() });
-    json!({ "new": fit(&drift.new), "taken": fit(&drift.taken), "ratio": drift.ratio() })
+    json!({ "new": fit(&drift.new), "taken": fit(&drift.taken), "ratio": drift.ratio(), "trained_on": drift.trained_on })
 }
 
 fn print_drift(drift: &Drift) {
     let Some(ratio) = drift.ratio() else { return };
     println!(
-        "kept codebooks lose {:.4} of keys and {:.4} of values of {} new memories, {:.4} and {:.4} of {} older ones: ratio {ratio:.2}",
+        "kept codebooks lose {:.4} of keys and {:.4} of values of {} new memories, {:.4} and {:.4} of {} older ones{}: ratio {ratio:.2}",
         drift.new.keys(),
         drift.new.values(),
         thousands(drift.new.memories),
         drift.taken.keys(),
         drift.taken.values(),
         thousands(drift.taken.memories),
+        if drift.trained_on { ", which they may have been trained on" } else { "" },
     );
-    if ratio > Drift::CLEARLY_WORSE {
+    if drift.is_clear() {
         println!("the new texts are not like those the codebooks were trained on; --retrain-codec trains them anew");
     }
 }
