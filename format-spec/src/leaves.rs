@@ -1,11 +1,12 @@
 //! Leaf digests (SPEC 13): one for every memory record, embedding and text frame.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::constants::DIGEST_BYTES;
 use crate::error::{Damage, Defect};
 use crate::pack::in_range;
-use crate::{Counts, Digest, Pack, ReadError, Tag};
+use crate::{Counts, Digest, Pack, ReadError, Section, Tag};
 
 /// What has a leaf digest, in the order in which the section `LEAVES` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,7 +43,17 @@ impl LeafKind {
 impl Counts {
     /// Leaf digests of a pack; saturating, as counts may be hostile.
     pub(crate) fn leaves(&self) -> u64 {
-        self.text_blocks().saturating_add(2 * u64::from(self.references))
+        self.leaves_of(LeafKind::TextBlock).end
+    }
+
+    /// Where the leaf digests of a kind stand among all: the number of the first, and of the one behind the last.
+    pub(crate) fn leaves_of(&self, kind: LeafKind) -> Range<u64> {
+        let references = u64::from(self.references);
+        match kind {
+            LeafKind::Memory => 0..references,
+            LeafKind::Embedding => references..2 * references,
+            LeafKind::TextBlock => 2 * references..self.text_blocks().saturating_add(2 * references),
+        }
     }
 }
 
@@ -53,8 +64,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// # Errors
     /// If the section is damaged.
     pub fn check_leaves(&self) -> Result<(), ReadError> {
-        let section = &self.layout().leaves;
-        Ok(self.check_section(section, Digest::of(self.contents(section)?))?)
+        self.section(Tag::LEAVES).map(drop)
     }
 
     /// Compares the tables of references, origins and documents, which have no leaves, with their digests in the section table: to be
@@ -63,11 +73,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// # Errors
     /// If one of them is damaged.
     pub fn check_tables(&self) -> Result<(), ReadError> {
-        let layout = self.layout();
-        for section in [&layout.references, &layout.origins, &layout.document_index, &layout.documents] {
-            self.check_section(section, Digest::of(self.contents(section)?))?;
-        }
-        Ok(())
+        [Tag::REFERENCES, Tag::ORIGINS, Tag::DOCUMENT_INDEX, Tag::DOCUMENTS].into_iter().try_for_each(|tag| self.section(tag).map(drop))
     }
 
     /// Compares the memory record of a reference with its leaf digest (SPEC 13): to be done when it is first touched.
@@ -103,43 +109,51 @@ impl<D: AsRef<[u8]>> Pack<D> {
 
     /// The compressed frame of a text block, checked against its leaf, and where it begins in the section.
     pub(crate) fn frame(&self, block: u64) -> Result<(u64, &[u8]), Damage> {
-        let text = &self.layout().text;
-        let (start, end) = self.span(&self.layout().text_index, block, "end of a text block", text.length)?;
-        let frame = self.slice(text, start, end - start)?;
+        let (start, frame) = self.unchecked_frame(block)?;
         self.check_leaf(LeafKind::TextBlock, block, start, Digest::of(frame))?;
         Ok((start, frame))
     }
 
+    /// The compressed frame of a text block, and where it begins in the section, as the index has it.
+    pub(crate) fn unchecked_frame(&self, block: u64) -> Result<(u64, &[u8]), Damage> {
+        let text = &self.layout().text;
+        let (start, end) = self.span(&self.layout().text_index, block, "end of a text block", text.length)?;
+        Ok((start, self.slice(text, start, end - start)?))
+    }
+
     /// How many there are of a kind.
     pub(crate) fn leaf_count(&self, kind: LeafKind) -> u64 {
+        let leaves = self.manifest().counts.leaves_of(kind);
+        leaves.end - leaves.start
+    }
+
+    /// The section that a kind is in.
+    fn leaf_section(&self, kind: LeafKind) -> &Section {
+        let layout = self.layout();
         match kind {
-            LeafKind::Memory | LeafKind::Embedding => self.manifest().counts.references.into(),
-            LeafKind::TextBlock => self.manifest().counts.text_blocks(),
+            LeafKind::Memory => &layout.memories,
+            LeafKind::Embedding => &layout.embeddings,
+            LeafKind::TextBlock => &layout.text,
         }
     }
 
     /// Where the bytes of a leaf are: the first in the file, and how many.
     pub(crate) fn leaf_span(&self, kind: LeafKind, number: u64) -> Result<(u64, u64), Damage> {
-        let layout = self.layout();
-        Ok(match kind {
+        let (start, length) = match kind {
             // No overflow: `open` found the products to be the sections' lengths.
-            LeafKind::Memory => (layout.memories.offset + number * self.record_bytes(), self.record_bytes()),
-            LeafKind::Embedding => (layout.embeddings.offset + number * self.embedding_bytes(), self.embedding_bytes()),
+            LeafKind::Memory => (number * self.record_bytes(), self.record_bytes()),
+            LeafKind::Embedding => (number * self.embedding_bytes(), self.embedding_bytes()),
             LeafKind::TextBlock => {
-                let (start, end) = self.span(&layout.text_index, number, "end of a text block", layout.text.length)?;
-                (layout.text.offset + start, end - start)
+                let (start, frame) = self.unchecked_frame(number)?;
+                (start, frame.len() as u64)
             }
-        })
+        };
+        Ok((self.leaf_section(kind).offset + start, length))
     }
 
     /// The leaf digest of something, whether or not it is right.
     pub(crate) fn leaf(&self, kind: LeafKind, number: u64) -> Result<Digest, Damage> {
-        let references = u64::from(self.manifest().counts.references);
-        let before = match kind {
-            LeafKind::Memory => 0,
-            LeafKind::Embedding => references,
-            LeafKind::TextBlock => 2 * references,
-        };
+        let before = self.manifest().counts.leaves_of(kind).start;
         Ok(Digest(*self.entry::<[u8; DIGEST_BYTES as usize]>(&self.layout().leaves, before.saturating_add(number))?))
     }
 
@@ -149,12 +163,6 @@ impl<D: AsRef<[u8]>> Pack<D> {
         if found == expected {
             return Ok(());
         }
-        let layout = self.layout();
-        let section = match kind {
-            LeafKind::Memory => &layout.memories,
-            LeafKind::Embedding => &layout.embeddings,
-            LeafKind::TextBlock => &layout.text,
-        };
-        Err(self.damage(section, at, (0, Defect::Leaf { kind, number, expected, found })))
+        Err(self.damage(self.leaf_section(kind), at, (0, Defect::Leaf { kind, number, expected, found })))
     }
 }

@@ -40,14 +40,9 @@ impl<'p> Hashing<'p> {
         }
     }
 
-    /// The digest of some bytes of a section.
-    pub(super) fn digest(&mut self, section: Tag, bytes: &[u8]) -> Result<Digest, Interrupted> {
-        let mut hasher = blake3::Hasher::new();
-        for step in bytes.chunks(STEP_BYTES) {
-            hasher.update(step);
-            self.advance(section, step.len() as u64)?;
-        }
-        Ok(hasher.finalize().into())
+    /// Whether some bytes are the section; those of another length are not hashed.
+    pub(super) fn is(&mut self, section: &Section, bytes: &[u8]) -> Result<bool, Interrupted> {
+        if bytes.len() as u64 != section.length { Ok(false) } else { fits(section, self, |sink| sink(bytes)) }
     }
 }
 

@@ -201,7 +201,7 @@ impl<'a> Repair<'a> {
     ) -> Result<(), Interrupted> {
         for section in &self.header.sections {
             let own = bytes_of(pack, section);
-            if own.len() as u64 == section.length && hashing.digest(section.tag, own)? == section.digest {
+            if hashing.is(section, own)? {
                 self.contents.push(Contents::Whole(own));
                 continue;
             }
@@ -210,7 +210,7 @@ impl<'a> Repair<'a> {
                 let same = |other: &&Section| other.tag == section.tag && other.length == section.length && other.digest == section.digest;
                 let Some(other) = header.sections.iter().find(same) else { continue };
                 let bytes = bytes_of(data, other);
-                if bytes.len() as u64 == section.length && hashing.digest(section.tag, bytes)? == section.digest {
+                if hashing.is(section, bytes)? {
                     found = Contents::Whole(bytes);
                     self.mended.push(Mended::Section { section: section.tag, donor });
                     break;
@@ -369,8 +369,7 @@ fn find_header(pack: &[u8], headers: &[Header], hashing: &mut Hashing) -> Result
     }
     'donors: for (donor, header) in headers.iter().enumerate() {
         for section in &header.sections {
-            let own = bytes_of(pack, section);
-            if own.len() as u64 != section.length || hashing.digest(section.tag, own)? != section.digest {
+            if !hashing.is(section, bytes_of(pack, section))? {
                 continue 'donors;
             }
         }

@@ -71,14 +71,9 @@ impl<'a> Wanted<'a> {
         strides: &Strides,
         hashing: &mut Hashing<'_>,
     ) -> Result<Option<Self>, Interrupted> {
-        let references = u64::from(strides.counts.references);
-        let (count, before) = match kind {
-            LeafKind::Memory => (references, 0),
-            LeafKind::Embedding => (references, references),
-            LeafKind::TextBlock => (strides.counts.text_blocks(), 2 * references),
-        };
+        let numbers = strides.counts.leaves_of(kind);
         let mut wanted = Self { kind, own, length, pieces: HashMap::new(), unfound: Vec::new() };
-        for number in 0..count {
+        for (number, place) in (0u64..).zip(numbers) {
             let span = match kind {
                 LeafKind::Memory => number.checked_mul(strides.memory).map(|at| (at, strides.memory)),
                 LeafKind::Embedding => number.checked_mul(strides.embedding).map(|at| (at, strides.embedding)),
@@ -87,7 +82,7 @@ impl<'a> Wanted<'a> {
             let Some((at, bytes)) = span.filter(|(at, bytes)| at.checked_add(*bytes).is_some_and(|end| end <= length)) else {
                 return Ok(None);
             };
-            let leaf = range_of(leaves, before.saturating_add(number).saturating_mul(DIGEST_BYTES), DIGEST_BYTES);
+            let leaf = range_of(leaves, place.saturating_mul(DIGEST_BYTES), DIGEST_BYTES);
             let Some(leaf) = leaf.and_then(|leaf| leaf.try_into().ok()).map(Digest) else {
                 wanted.unfound.push(number);
                 continue;

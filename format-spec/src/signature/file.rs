@@ -9,7 +9,6 @@ use std::sync::Arc;
 use super::trailer::{self, MAX_TRAILER_BYTES};
 use super::{PrivateKey, SignError, Signature};
 use crate::constants::{MAX_SIGNATURES, PAGE_BYTES};
-use crate::writer::publish;
 use crate::{DiskStorage, OpenError, PackId, StorageCursor, WorkFolder, header};
 
 /// Bytes copied between two reports of progress, and held in memory.
@@ -115,5 +114,5 @@ fn write(
     fs::set_permissions(&path, permissions).map_err(failed("copy the permissions to"))?;
     signed.file().sync().map_err(failed("write"))?;
     drop(signed);
-    Ok(publish(&**folder.storage(), &path, target)?)
+    Ok(folder.publish(&path)?)
 }

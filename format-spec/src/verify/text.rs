@@ -28,11 +28,10 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         let mut end = Some(0);
         let mut in_a_row = true;
         for block in 0..self.pack.manifest().counts.text_blocks() {
-            let span = self.pack.span(index, block, "end of a text block", text.length);
-            let span = match span.and_then(|(start, next)| Ok((start, next, self.pack.slice(text, start, next - start)?))) {
-                Ok((start, next, frame)) => {
+            let span = match self.pack.unchecked_frame(block) {
+                Ok((start, frame)) => {
                     let follows = self.equal(index, block * 8, "start of a text block", end.unwrap_or(start), start)?;
-                    end = follows.then_some(next);
+                    end = follows.then_some(start + frame.len() as u64);
                     follows.then_some((start, frame))
                 }
                 Err(damage) => {

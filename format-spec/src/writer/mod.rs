@@ -362,7 +362,7 @@ impl PackWriter {
 }
 
 /// Gives a finished file the target's name, and waits until it has it for good.
-pub(crate) fn publish(storage: &dyn Storage, file: &Path, target: &Path) -> Result<(), WriteError> {
+fn publish(storage: &dyn Storage, file: &Path, target: &Path) -> Result<(), WriteError> {
     storage.rename(file, target).map_err(io_error(target, "rename the finished pack to"))?;
     let folder = folder::parent(target);
     storage.sync_folder(folder).map_err(io_error(folder, "write into folder"))
