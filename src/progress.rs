@@ -1,6 +1,8 @@
 //! Progress of long work: a bar on a terminal, a plain line every few seconds otherwise. Always on standard error.
 
 use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -70,6 +72,18 @@ impl Progress {
         let Some(stage) = guard.as_mut() else { return };
         stage.done = done;
         stage.show();
+    }
+
+    /// Hears how many bytes are done and how many there are of a work that begins now, shows it, and ends the work when the user wants.
+    pub fn watch<'a>(&'a self, name: String, cancel: &'a AtomicBool) -> impl FnMut(u64, u64) -> ControlFlow<()> + 'a {
+        let mut begun = false;
+        move |done, total| {
+            if !std::mem::replace(&mut begun, true) {
+                self.begin(&name, "bytes", Some(total));
+            }
+            self.set(done);
+            if cancel.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
     }
 
     /// Print a remark without disturbing the bar.

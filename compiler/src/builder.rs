@@ -20,6 +20,8 @@ use crate::segment::Segmenter;
 use crate::write::Store;
 use crate::{BuildError, BuildOptions, BuildReport, GraphOptions, Progress, Stage};
 
+/// What packs say that they were written by.
+pub(crate) const GENERATOR: &str = concat!("mempack ", env!("CARGO_PKG_VERSION"));
 /// Most references whose memories are computed again to tell how well codebooks that are kept still fit.
 const DRIFT_SAMPLE: usize = 64;
 
@@ -143,8 +145,7 @@ fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str) -> Resu
 
     stages.begin(Stage::Sealing, Some(count));
     check(cancel)?;
-    let generator = concat!("mempack ", env!("CARGO_PKG_VERSION"));
-    let summary = writer.finish(model.identity().clone(), precision, embedder.identity().clone(), generator)?;
+    let summary = writer.finish(model.identity().clone(), precision, embedder.identity().clone(), GENERATOR)?;
     progress.advance(count, 0);
     Ok(BuildReport {
         id: summary.id,

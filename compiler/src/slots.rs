@@ -1,5 +1,6 @@
 //! Finished work that outlives an interruption: a file of slots, each with a digest that says whether it is whole and what it is of.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -58,13 +59,11 @@ impl Slots {
 
     /// Puts the payload of a slot into `out`, in place of what is there; says whether the slot holds what the stamp says.
     pub fn get(&self, slot: u64, stamp: Stamp, out: &mut Vec<u8>) -> Result<bool, BuildError> {
-        let at = self.start(slot);
-        let end = at + self.stride();
-        if self.file.length().map_err(failed(&self.path))? < end {
-            return Ok(false);
-        }
         out.resize(self.payload + DIGEST_BYTES, 0);
-        self.file.read_exact_at(out, at).map_err(failed(&self.path))?;
+        match self.file.read_exact_at(out, self.start(slot)) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            read => read.map_err(failed(&self.path))?,
+        }
         let (payload, digest) = out.split_at(self.payload);
         let whole = self.digest(stamp, payload).0 == digest;
         out.truncate(self.payload);

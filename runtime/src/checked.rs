@@ -44,14 +44,23 @@ impl Checked {
         Self((0..(references as usize).div_ceil(64 * WORDS)).map(|_| OnceLock::new()).collect())
     }
 
-    pub(crate) fn contains(&self, reference: u32) -> bool {
+    fn contains(&self, reference: u32) -> bool {
         let (page, word, bit) = place(reference);
         let word = self.0.get(page).and_then(OnceLock::get).and_then(|words| words.get(word));
         word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
     }
 
+    /// Has `compare` run, unless the reference is in the set; it is from then on if the comparison succeeds.
+    pub(crate) fn once<E>(&self, reference: u32, compare: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        if !self.contains(reference) {
+            compare()?;
+            self.insert(reference);
+        }
+        Ok(())
+    }
+
     /// A reference that the set was not made for is left out.
-    pub(crate) fn insert(&self, reference: u32) {
+    fn insert(&self, reference: u32) {
         let (page, word, bit) = place(reference);
         let Some(page) = self.0.get(page) else { return };
         let words = page.get_or_init(|| (0..WORDS).map(|_| AtomicU64::new(0)).collect());

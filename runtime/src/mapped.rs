@@ -129,6 +129,11 @@ impl MappedPack {
         &self.path
     }
 
+    /// The file's name without its extension: what a pack is called where nobody gave it a name.
+    pub fn stem(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// The `k` references nearest to `query`, a unit vector `[dim]`, best first; equal scores in the order of their numbers.
     ///
     /// Goes through the graph with `ef` nodes in view ([`DEFAULT_EF`](crate::DEFAULT_EF) if there is no reason for another; at least
@@ -167,10 +172,7 @@ impl MappedPack {
     /// If there is no such reference, or its embedding is damaged.
     pub fn embedding(&self, reference: u32) -> Result<&[F32], ReadError> {
         self.steadily(|checks| {
-            if !checks.embeddings.contains(reference) {
-                self.pack.check_embedding(reference)?;
-                checks.embeddings.insert(reference);
-            }
+            checks.embeddings.once(reference, || self.pack.check_embedding(reference))?;
             self.pack.embedding(reference)
         })
     }
@@ -206,10 +208,7 @@ impl MappedPack {
         self.steadily(|checks| {
             let codec = self.codec_once()?;
             let record = self.pack.record(reference)?;
-            if !checks.memories.contains(reference) {
-                self.pack.check_record(reference)?;
-                checks.memories.insert(reference);
-            }
+            checks.memories.once(reference, || self.pack.check_record(reference))?;
             let mut memory = Memory::empty(codec.shape());
             codec.decode_memory(record, &mut memory).map_err(|error| {
                 // The record is what was written, and what was written is no code.

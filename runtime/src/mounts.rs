@@ -128,8 +128,7 @@ impl Mounts {
     /// A set of one pack, named as its file is, without the extension.
     pub fn of(pack: impl Into<Arc<MappedPack>>) -> Self {
         let pack = pack.into();
-        let name = pack.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self::new(name, pack)
+        Self::new(pack.stem(), pack)
     }
 
     /// The same set, which from now on demands of every pack that one of these keys signed it; with no keys, it demands nothing.

@@ -104,10 +104,7 @@ impl<'a, D: AsRef<[u8]>> PackNodes<'a, D> {
 
     /// The node's score, of a vector that has its leaf digest.
     fn checked_score(&self, node: u32) -> Result<f32, ReadError> {
-        if !self.checks.embeddings.contains(node) {
-            self.pack.check_embedding(node)?;
-            self.checks.embeddings.insert(node);
-        }
+        self.checks.embeddings.once(node, || self.pack.check_embedding(node))?;
         let start = node as usize * self.query.len();
         let row = match self.embeddings.get(start..start + self.query.len()) {
             Some(row) => row,

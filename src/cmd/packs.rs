@@ -31,9 +31,10 @@ impl PackArgs {
         let trusted = trust::read_keys(&self.trusted)?;
         let mounts = Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?;
         for path in &self.with {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let pack = super::open(path)?;
+            let stem = pack.stem();
             let name = if mounts.packs().get(&stem).is_some() { path.display().to_string() } else { stem };
-            mounts.mount(name, super::open(path)?).map_err(refused)?;
+            mounts.mount(name, pack).map_err(refused)?;
         }
         Ok(Arc::new(mounts))
     }

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::io::{self, BufWriter};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mempack_format::{DiskStorage, Mended, Repair, RepairError, StorageCursor, VerifyError, VerifyProgress, WorkFolder};
+use mempack_format::{DiskStorage, Mended, Repair, RepairError, StorageCursor, VerifyError, WorkFolder};
 use mempack_runtime::{MappedBytes, MappedPack};
 
 use crate::failure::{Failure, Kind};
@@ -45,8 +44,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let donors = args.from.iter().map(MappedBytes::open).collect::<Result<Vec<_>, _>>()?;
     let donors: Vec<&[u8]> = donors.iter().map(AsRef::as_ref).collect();
     let progress = Progress::new();
-    let repair = Repair::plan(pack.as_ref(), &donors, &mut watch(&progress, format!("reading {}", args.pack.display()), cancel))
-        .map_err(|error| failure(&args, error))?;
+    let mut watch = progress.watch(format!("reading {}", args.pack.display()), cancel);
+    let repair = Repair::plan(pack.as_ref(), &donors, &mut |at| watch(at.done, at.total)).map_err(|error| failure(&args, error))?;
     progress.end();
     for mended in repair.mended() {
         println!("{}: {}", args.pack.display(), describe(mended, &args.from));
@@ -58,18 +57,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
     write(&args.pack, target, &repair, &progress, cancel)?;
     println!("{}: whole, id {}", target.display(), repair.id());
     Ok(())
-}
-
-/// Shows progress, and stops when the user wants it.
-fn watch<'a>(progress: &'a Progress, name: String, cancel: &'a AtomicBool) -> impl FnMut(VerifyProgress) -> ControlFlow<()> + 'a {
-    let mut begun = false;
-    move |at| {
-        if !std::mem::replace(&mut begun, true) {
-            progress.begin(&name, "bytes", Some(at.total));
-        }
-        progress.set(at.done);
-        if cancel.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
 }
 
 fn failure(args: &Args, error: RepairError) -> Failure {
@@ -113,7 +100,8 @@ fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress,
             format!("the mended pack has id {found}, expected {expected}: is something else writing to it?"),
         ));
     }
-    mended.verify(&mut watch(progress, "verifying".into(), cancel)).map_err(|error| match error {
+    let mut watch = progress.watch("verifying".into(), cancel);
+    mended.verify(&mut |at| watch(at.done, at.total)).map_err(|error| match error {
         VerifyError::Interrupted(_) => interrupted(),
         // Every digest fits: it was written so.
         error => {

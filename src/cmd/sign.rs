@@ -1,8 +1,6 @@
 //! `mempack sign`: a signature behind a pack, which keeps its id.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use mempack_format::{OpenError, PrivateKey, SignError, sign_file};
 
@@ -32,14 +30,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let key = PrivateKey::read(&args.key)?;
     let target = args.output.as_ref().unwrap_or(&args.pack);
     let progress = Progress::new();
-    let mut begun = false;
-    let signed = sign_file(&args.pack, &key, target, &mut |done, total| {
-        if !std::mem::replace(&mut begun, true) {
-            progress.begin("copying", "bytes", Some(total));
-        }
-        progress.set(done);
-        if cancel.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
+    let signed = sign_file(&args.pack, &key, target, &mut progress.watch("copying".into(), cancel));
     let report = signed.map_err(|error| {
         let kind = match &error {
             SignError::Interrupted => Kind::Interrupted,

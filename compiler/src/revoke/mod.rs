@@ -13,6 +13,7 @@ use mempack_format::{GraphParameters, Origin, Pack, PackId, PackWriter, ReadErro
 pub use error::RevokeError;
 
 use crate::GraphOptions;
+use crate::builder::GENERATOR;
 use crate::graph::{GraphBuilder, MAX_M};
 
 /// References between two looks at the cancel flag and two reports of progress.
@@ -136,8 +137,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         check(cancel)?;
         let references_left = left.len() as u32;
         progress(RevokeStage::Sealing, 0, references_left.into());
-        let generator = concat!("mempack ", env!("CARGO_PKG_VERSION"));
-        let summary = writer.finish(manifest.model.clone(), &manifest.precision, manifest.embedder.clone(), generator)?;
+        let summary = writer.finish(manifest.model.clone(), &manifest.precision, manifest.embedder.clone(), GENERATOR)?;
         progress(RevokeStage::Sealing, references_left.into(), references_left.into());
         Ok(RevokeReport {
             id: summary.id,
