@@ -2,14 +2,15 @@
 
 mod common;
 
-use common::{GOLDEN, Part, Parts, exercise, padded, put, reseal_root, verify};
+use common::{GOLDEN, exercise, verify};
 use mempack_format::{Defect, OpenError, Pack, Tag, VerifyError};
+use mempack_hostile::{Part, Parts, padded, put, seal_root, u64_at};
 
 /// The golden pack with some bytes of its header page replaced, and the root digest made right again.
 fn patched(patches: &[(usize, &[u8])]) -> Vec<u8> {
     let mut bytes = GOLDEN.to_vec();
     patches.iter().for_each(|(at, new)| put(&mut bytes, *at, new));
-    reseal_root(&mut bytes);
+    seal_root(&mut bytes);
     bytes
 }
 
@@ -28,7 +29,7 @@ fn refused_field(at: usize, new: &[u8], field: &str, offset: u64) {
 }
 
 fn entry(tag: &str) -> usize {
-    128 + 64 * Parts::golden().index(tag)
+    128 + 64 * Parts::of(GOLDEN).index(tag)
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn major_version() {
         let mut bytes = GOLDEN.to_vec();
         put(&mut bytes, 8, &[2, 0]);
         if sealed {
-            reseal_root(&mut bytes);
+            seal_root(&mut bytes);
         }
         let error = refused(&bytes);
         assert!(matches!(error, OpenError::MajorVersion { found: 2, supported: 1 }) && !error.is_damage());
@@ -129,7 +130,7 @@ fn section_flags() {
 #[test]
 fn section_offset() {
     let at = entry("EMBED");
-    let offset = common::u64_at(GOLDEN, at + 16);
+    let offset = u64_at(GOLDEN, at + 16);
     for wrong in [0, offset - 4096, offset + 1, offset + 4096, u64::MAX - 4095, u64::MAX] {
         refused_field(at + 16, &wrong.to_le_bytes(), "section offset", at as u64 + 16);
     }
@@ -138,7 +139,7 @@ fn section_offset() {
 #[test]
 fn section_length() {
     let at = entry("MANIFEST");
-    for wrong in [u64::MAX, u64::MAX - 4095, 1 << 63, common::u64_at(GOLDEN, at + 24) + 1] {
+    for wrong in [u64::MAX, u64::MAX - 4095, 1 << 63, u64_at(GOLDEN, at + 24) + 1] {
         refused_field(at + 24, &wrong.to_le_bytes(), "section length", at as u64 + 24);
     }
     // In the middle, the next section then does not follow.
@@ -157,7 +158,7 @@ fn unused_entries() {
 
 #[test]
 fn duplicate_sections() {
-    let mut parts = Parts::golden();
+    let mut parts = Parts::of(GOLDEN);
     parts.0.push(parts.0[3].clone());
     let error = refused(&parts.assemble());
     assert!(matches!(error, OpenError::DuplicateSection { offset, .. } if offset == 128 + 64 * 12), "{error}");
@@ -166,7 +167,7 @@ fn duplicate_sections() {
 #[test]
 fn missing_sections() {
     for index in 0..12 {
-        let mut parts = Parts::golden();
+        let mut parts = Parts::of(GOLDEN);
         let removed = parts.0.remove(index);
         match refused(&parts.assemble()) {
             OpenError::MissingSection { tag } => assert_eq!(padded(&tag.to_string()), removed.tag),
@@ -177,7 +178,7 @@ fn missing_sections() {
 
 #[test]
 fn sections_may_come_in_any_order() {
-    let mut parts = Parts::golden();
+    let mut parts = Parts::of(GOLDEN);
     parts.0.reverse();
     let file = parts.assemble();
     verify(&Pack::open(&file[..]).unwrap()).unwrap();
@@ -185,7 +186,7 @@ fn sections_may_come_in_any_order() {
 
 #[test]
 fn unknown_sections() {
-    let mut parts = Parts::golden();
+    let mut parts = Parts::of(GOLDEN);
     parts.0.insert(4, Part { tag: padded("NEWS2030"), flags: 0, bytes: b"what version 1.0 does not know".to_vec() });
     let mut file = parts.assemble();
     let pack = Pack::open(&file[..]).unwrap();

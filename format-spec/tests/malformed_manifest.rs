@@ -7,8 +7,9 @@ mod common;
 #[path = "golden/generate.rs"]
 mod generate;
 
-use common::{Parts, exercise};
+use common::{GOLDEN, exercise};
 use mempack_format::{Digest, ManifestError, OpenError, Pack};
+use mempack_hostile::Parts;
 
 /// A field of the manifest, and its bytes.
 type Change = (&'static str, Vec<u8>);
@@ -78,8 +79,8 @@ fn with(changes: &[Change]) -> Parts {
     for (name, value) in changes {
         fields.iter_mut().find(|field| field.0 == *name).expect(name).1 = value.clone();
     }
-    let mut parts = Parts::golden();
-    *parts.get("MANIFEST") = fields.into_iter().flat_map(|field| field.1).collect();
+    let mut parts = Parts::of(GOLDEN);
+    *parts.edit("MANIFEST") = fields.into_iter().flat_map(|field| field.1).collect();
     parts
 }
 
@@ -100,7 +101,7 @@ fn manifest_error(parts: &Parts) -> ManifestError {
 #[test]
 fn the_manifest_is_what_section_5_says() {
     let written: Vec<u8> = fields().into_iter().flat_map(|field| field.1).collect();
-    assert_eq!(&written, Parts::golden().get("MANIFEST"));
+    assert_eq!(&written, Parts::of(GOLDEN).get("MANIFEST"));
 }
 
 #[test]
@@ -177,12 +178,12 @@ fn wire_forms() {
     for longer in [vec![251, 6, 0], vec![252, 6, 0, 0, 0]] {
         assert!(matches!(manifest_error(&with(&[("model.layers", longer)])), ManifestError::NotCanonical { .. }));
     }
-    let mut parts = Parts::golden();
-    parts.get("MANIFEST").push(0);
+    let mut parts = Parts::of(GOLDEN);
+    parts.edit("MANIFEST").push(0);
     assert!(matches!(manifest_error(&parts), ManifestError::NotCanonical { at } if at as usize == parts.get("MANIFEST").len() - 1));
     for length in 0..parts.get("MANIFEST").len() - 1 {
-        let mut parts = Parts::golden();
-        parts.get("MANIFEST").truncate(length);
+        let mut parts = Parts::of(GOLDEN);
+        parts.edit("MANIFEST").truncate(length);
         assert!(matches!(manifest_error(&parts), ManifestError::Decode { .. }), "cut at {length}");
     }
 }
@@ -197,7 +198,7 @@ fn too_large() {
 
 #[test]
 fn digest_of_the_manifest() {
-    let mut file = Parts::golden().assemble();
+    let mut file = Parts::of(GOLDEN).assemble();
     let last = file.len() - 1;
     file[last] ^= 1;
     assert!(matches!(exercise(&file), Err(OpenError::ManifestDigest { .. })));
@@ -228,10 +229,10 @@ fn counts_against_sections() {
         }
     }
     for section in ["DOCINDEX", "REFS", "ORIGINS", "TEXTINDX", "MEMORIES", "EMBED", "LEAVES"] {
-        let mut longer = Parts::golden();
-        longer.get(section).push(0);
-        let mut shorter = Parts::golden();
-        shorter.get(section).pop();
+        let mut longer = Parts::of(GOLDEN);
+        longer.edit(section).push(0);
+        let mut shorter = Parts::of(GOLDEN);
+        shorter.edit(section).pop();
         for parts in [longer, shorter] {
             assert!(matches!(refused(&parts), OpenError::SectionLength { tag, .. } if tag.to_string() == section));
         }

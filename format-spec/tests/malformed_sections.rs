@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{Parts, exercise, put, u32_at, u64_at};
+use common::{GOLDEN, exercise};
 use mempack_format::{CodecError, Damage, Defect, LeafKind, Pack, VerifyError};
-use zstd::zstd_safe::{CCtx, CParameter};
+use mempack_hostile::{Parts, frame, put, u32_at, u64_at};
 
 /// Where references, origins and slots stand in the golden pack.
 const SLOTS: usize = 16;
@@ -38,8 +38,8 @@ fn refused_bytes(tag: &str, at: usize, new: &[u8], field: &str) {
 }
 
 fn changed(tag: &str, at: usize, new: &[u8]) -> Parts {
-    let mut parts = Parts::golden();
-    put(parts.get(tag), at, new);
+    let mut parts = Parts::of(GOLDEN);
+    put(parts.edit(tag), at, new);
     parts.seal_leaves();
     parts
 }
@@ -55,8 +55,8 @@ fn names(field: &str) -> impl Fn(&Defect) -> bool + '_ {
 
 #[test]
 fn document_index() {
-    let length = Parts::golden().get("DOCS").len() as u64;
-    let first = u64_at(Parts::golden().get("DOCINDEX"), 8);
+    let length = Parts::of(GOLDEN).get("DOCS").len() as u64;
+    let first = u64_at(Parts::of(GOLDEN).get("DOCINDEX"), 8);
     refused_bytes("DOCINDEX", 0, &1u64.to_le_bytes(), "start of a document record");
     for beyond in [length + 1, u64::MAX] {
         refused_bytes("DOCINDEX", 8, &beyond.to_le_bytes(), "end of a document record");
@@ -69,8 +69,8 @@ fn document_index() {
     refused(&parts, "DOCS", first as usize, names("length of a document record"));
     let parts = changed("DOCINDEX", 24, &(length - 1).to_le_bytes());
     assert_eq!(damage(&parts).section.to_string(), "DOCS");
-    let mut parts = Parts::golden();
-    parts.get("DOCS").push(0);
+    let mut parts = Parts::of(GOLDEN);
+    parts.edit("DOCS").push(0);
     refused(&parts, "DOCINDEX", 24, names("end of the document records"));
 }
 
@@ -80,21 +80,21 @@ fn document_records() {
         refused_bytes("DOCS", 0, &length.to_le_bytes(), "document id");
     }
     refused_bytes("DOCS", 4, &[0xFF], "document id");
-    let title = 4 + u32_at(Parts::golden().get("DOCS"), 0) as usize;
+    let title = 4 + u32_at(Parts::of(GOLDEN).get("DOCS"), 0) as usize;
     refused_bytes("DOCS", title + 4, &[0xC3, 0x28], "document title");
-    let mut parts = Parts::golden();
+    let mut parts = Parts::of(GOLDEN);
     let fields =
         [4 + (1 << 20), 4, 4, 4, 4, 4].map(|bytes: usize| [&(bytes as u32 - 4).to_le_bytes()[..], &vec![b'x'; bytes - 4]].concat());
-    *parts.get("DOCS") = fields.concat();
+    *parts.edit("DOCS") = fields.concat();
     let length = parts.get("DOCS").len() as u64;
-    *parts.get("DOCINDEX") = [0, length, length, length].into_iter().flat_map(u64::to_le_bytes).collect();
+    *parts.edit("DOCINDEX") = [0, length, length, length].into_iter().flat_map(u64::to_le_bytes).collect();
     refused(&parts, "DOCINDEX", 8, names("bytes of a document record"));
 }
 
 #[test]
 fn reference_records() {
     let at = 5 * 64;
-    let golden = Parts::golden().get("REFS").clone();
+    let golden = Parts::of(GOLDEN).get("REFS").to_vec();
     let (text, origin) = (u64_at(&golden, at + 32), u64_at(&golden, at + 40));
     let least =
         |field: &'static str| move |defect: &Defect| matches!(defect, Defect::TooSmall { field: name, limit: 1, .. } if *name == field);
@@ -123,8 +123,8 @@ fn reference_records() {
     let length = u32_at(&golden, last + 48);
     refused(&changed("REFS", last + 48, &(length - 1).to_le_bytes()), "REFS", 24 * 64, names("bytes of all references' texts"));
     // References 16 and 20 have two origins; the last has one less if 23 gives up none, so the sum is made wrong at 20.
-    let mut parts = Parts::golden();
-    let refs = parts.get("REFS");
+    let mut parts = Parts::of(GOLDEN);
+    let refs = parts.edit("REFS");
     put(refs, 20 * 64 + 52, &1u32.to_le_bytes());
     for reference in 21..24 {
         let first = u64_at(refs, reference * 64 + 40) - 1;
@@ -145,36 +145,28 @@ fn origin_records() {
 
 #[test]
 fn text_index() {
-    let length = Parts::golden().get("TEXT").len() as u64;
+    let length = Parts::of(GOLDEN).get("TEXT").len() as u64;
     refused_bytes("TEXTINDX", 8, &u64::MAX.to_le_bytes(), "end of a text block");
     refused_bytes("TEXTINDX", 8, &(length + 1).to_le_bytes(), "end of a text block");
     refused_bytes("TEXTINDX", 0, &1u64.to_le_bytes(), "start of a text block");
     refused(&changed("TEXTINDX", 0, &(length + 1).to_le_bytes()), "TEXTINDX", 8, names("end of a text block"));
-    let mut parts = Parts::golden();
-    parts.get("TEXT").push(0);
+    let mut parts = Parts::of(GOLDEN);
+    parts.edit("TEXT").push(0);
     refused(&parts, "TEXTINDX", 8, names("end of the text blocks"));
 }
 
 /// The golden pack with its only text block replaced.
 fn with_frame(frame: Vec<u8>) -> Parts {
-    let mut parts = Parts::golden();
-    put(parts.get("TEXTINDX"), 8, &(frame.len() as u64).to_le_bytes());
-    *parts.get("TEXT") = frame;
+    let mut parts = Parts::of(GOLDEN);
+    put(parts.edit("TEXTINDX"), 8, &(frame.len() as u64).to_le_bytes());
+    *parts.edit("TEXT") = frame;
     parts.seal_leaves();
     parts
 }
 
-fn frame(text: &[u8], checksum: bool) -> Vec<u8> {
-    let mut context = CCtx::create();
-    context.set_parameter(CParameter::ChecksumFlag(checksum)).unwrap();
-    let mut frame = Vec::with_capacity(text.len() + 1024);
-    context.compress2(&mut frame, text).unwrap();
-    frame
-}
-
 #[test]
 fn text_blocks() {
-    let text = zstd::bulk::decompress(Parts::golden().get("TEXT"), 1 << 16).unwrap();
+    let text = zstd::bulk::decompress(Parts::of(GOLDEN).get("TEXT"), 1 << 16).unwrap();
     common::verify(&Pack::open(with_frame(frame(&text, true)).assemble()).unwrap()).unwrap();
     let block = |defect: &Defect| matches!(defect, Defect::Block { block: 0, .. });
     refused(&with_frame(vec![]), "TEXT", 0, block);
@@ -194,17 +186,17 @@ fn text_blocks() {
 
 #[test]
 fn text_that_is_not_utf8() {
-    let mut text = zstd::bulk::decompress(Parts::golden().get("TEXT"), 1 << 16).unwrap();
-    let start = u64_at(Parts::golden().get("REFS"), 9 * 64 + 32) as usize;
+    let mut text = zstd::bulk::decompress(Parts::of(GOLDEN).get("TEXT"), 1 << 16).unwrap();
+    let start = u64_at(Parts::of(GOLDEN).get("REFS"), 9 * 64 + 32) as usize;
     text[start] = 0xFF;
     let parts = with_frame(frame(&text, true));
     refused(&parts, "REFS", 9 * 64 + 32, names("text"));
     let pack = Pack::open(parts.assemble()).unwrap();
     assert!(pack.text(9).is_err() && pack.text(8).is_ok());
     // Text that is UTF-8 as a whole, but cut within a character: the dash between two references' texts.
-    let mut parts = Parts::golden();
+    let mut parts = Parts::of(GOLDEN);
     let at = String::from_utf8(text[..start].to_vec()).unwrap().rfind("Reference 8 —").unwrap() + "Reference 8 ".len() + 1;
-    let refs = parts.get("REFS");
+    let refs = parts.edit("REFS");
     put(refs, 8 * 64 + 32, &(at as u64).to_le_bytes());
     let end = u64_at(refs, 9 * 64 + 32);
     put(refs, 8 * 64 + 48, &((end - at as u64) as u32).to_le_bytes());
@@ -216,14 +208,14 @@ fn text_that_is_not_utf8() {
 #[test]
 fn codec_parameters() {
     let codec = |defect: &Defect| matches!(defect, Defect::Codec(_));
-    let mut parts = Parts::golden();
-    parts.get("CODEC").pop();
+    let mut parts = Parts::of(GOLDEN);
+    parts.edit("CODEC").pop();
     refused(&parts, "CODEC", 0, codec);
-    let mut parts = Parts::golden();
-    parts.get("CODEC").push(0);
+    let mut parts = Parts::of(GOLDEN);
+    parts.edit("CODEC").push(0);
     refused(&parts, "CODEC", 0, codec);
-    let mut parts = Parts::golden();
-    parts.get("CODEC").clear();
+    let mut parts = Parts::of(GOLDEN);
+    parts.edit("CODEC").clear();
     refused(&parts, "CODEC", 0, codec);
     for groups in [0, 9, u32::MAX] {
         refused(&changed("CODEC", 0, &groups.to_le_bytes()), "CODEC", 0, codec);
@@ -235,7 +227,7 @@ fn codec_parameters() {
 #[test]
 fn memory_records() {
     let at = 10 * STRIDE;
-    assert_eq!(Parts::golden().get("MEMORIES")[at..at + 4], [10, 41, 72, 103]);
+    assert_eq!(Parts::of(GOLDEN).get("MEMORIES")[at..at + 4], [10, 41, 72, 103]);
     refused_bytes("MEMORIES", at + 1, &[10], "position");
     refused_bytes("MEMORIES", at + 2, &[40], "position");
     refused_bytes("MEMORIES", at + 3, &[128], "position");
@@ -245,14 +237,14 @@ fn memory_records() {
     // A token's code where no token is, first in the key, then in the value.
     let emptied = |slot: usize| {
         let mut parts = changed("MEMORIES", at + slot, &[255]);
-        put(parts.get("MEMORIES"), at + SLOTS + 2 * slot, &[0, 0]);
-        put(parts.get("MEMORIES"), at + SLOTS * 3 + 2 * slot, &[0, 0]);
+        put(parts.edit("MEMORIES"), at + SLOTS + 2 * slot, &[0, 0]);
+        put(parts.edit("MEMORIES"), at + SLOTS * 3 + 2 * slot, &[0, 0]);
         parts
     };
     for kind in 0..2 {
         let code = SLOTS * (1 + 2 * kind) + 2 * 7;
         let mut parts = emptied(7);
-        put(parts.get("MEMORIES"), at + code, &[0, 1]);
+        put(parts.edit("MEMORIES"), at + code, &[0, 1]);
         parts.seal_leaves();
         refused(&parts, "MEMORIES", at + code, |defect| matches!(defect, Defect::Codec(CodecError::EmptySlot { slot: 7 })));
     }
@@ -268,8 +260,8 @@ fn memory_records() {
 fn leaf_digests() {
     let leaf = |wanted: LeafKind, at: u64| move |defect: &Defect| matches!(defect, Defect::Leaf { kind, number, .. } if (*kind, *number) == (wanted, at));
     let unsealed = |tag: &str, at: usize| {
-        let mut parts = Parts::golden();
-        parts.get(tag)[at] ^= 1;
+        let mut parts = Parts::of(GOLDEN);
+        parts.edit(tag)[at] ^= 1;
         parts
     };
     refused(&unsealed("LEAVES", 32 * 10), "MEMORIES", STRIDE * 10, leaf(LeafKind::Memory, 10));
@@ -284,8 +276,8 @@ fn leaf_digests() {
 fn leaves_are_checked_at_first_touch() {
     // With a right section digest, as whoever changes a pack on purpose would have it; only the root is another then.
     let damaged = |tag: &str, at: usize| {
-        let mut parts = Parts::golden();
-        parts.get(tag)[at] ^= 1;
+        let mut parts = Parts::of(GOLDEN);
+        parts.edit(tag)[at] ^= 1;
         Pack::open(parts.assemble()).unwrap()
     };
     let pack = damaged("EMBED", 32 * 13);
@@ -302,7 +294,7 @@ fn leaves_are_checked_at_first_touch() {
     }
     // The leaves themselves are held by the section table.
     pack.check_leaves().unwrap();
-    let mut file = Parts::golden().assemble();
+    let mut file = Parts::of(GOLDEN).assemble();
     let leaves = *Pack::open(&file[..]).unwrap().sections().iter().find(|section| section.tag.to_string() == "LEAVES").unwrap();
     file[leaves.offset as usize + 40] ^= 1;
     let error = Pack::open(&file[..]).unwrap().check_leaves().unwrap_err().to_string();
@@ -335,18 +327,18 @@ fn graph_header() {
         refused_bytes("GRAPH", 8, &level.to_le_bytes(), "graph levels");
     }
     refused_bytes("GRAPH", 12, &23u32.to_le_bytes(), "graph nodes");
-    let upper = u64_at(Parts::golden().get("GRAPH"), 16);
+    let upper = u64_at(Parts::of(GOLDEN).get("GRAPH"), 16);
     for lists in [0, upper + 1, 1 << 62, u64::MAX] {
         refused_bytes("GRAPH", 16, &lists.to_le_bytes(), "graph bytes");
     }
     refused_bytes("GRAPH", 24, &[1], "reserved bytes of the graph");
     for cut in [0, 31] {
-        let mut parts = Parts::golden();
-        parts.get("GRAPH").truncate(cut);
+        let mut parts = Parts::of(GOLDEN);
+        parts.edit("GRAPH").truncate(cut);
         refused(&parts, "GRAPH", 0, names("graph bytes"));
     }
-    let mut parts = Parts::golden();
-    parts.get("GRAPH").extend([0; 12]);
+    let mut parts = Parts::of(GOLDEN);
+    parts.edit("GRAPH").extend([0; 12]);
     refused(&parts, "GRAPH", 16, names("graph bytes"));
 }
 
@@ -357,7 +349,7 @@ fn graph_levels() {
     refused_bytes("GRAPH", STARTS + 4, &[32], field);
     refused_bytes("GRAPH", STARTS + 4, &u32::MAX.to_le_bytes(), field);
     refused_bytes("GRAPH", STARTS + 4 * 8, &[0], field);
-    let upper = Parts::golden().get("GRAPH")[16];
+    let upper = Parts::of(GOLDEN).get("GRAPH")[16];
     refused(&changed("GRAPH", STARTS + 4 * NODES, &[upper + 1]), "GRAPH", 16, names("upper lists"));
     refused_bytes("GRAPH", STARTS + 4 * NODES, &[upper - 1], field);
 }
@@ -371,7 +363,7 @@ fn graph_neighbours() {
     }
     let itself = changed("GRAPH", list(7) + 4, &7u32.to_le_bytes());
     refused(&itself, "GRAPH", list(7) + 4, |defect| *defect == Defect::Itself { node: 7 });
-    let first = u32_at(Parts::golden().get("GRAPH"), list(7));
+    let first = u32_at(Parts::of(GOLDEN).get("GRAPH"), list(7));
     let twice = changed("GRAPH", list(7) + 4, &first.to_le_bytes());
     refused(&twice, "GRAPH", list(7), |defect| matches!(defect, Defect::Repeated { found, .. } if *found == u64::from(first)));
     // Padding ends a list; what follows must be padding too.
@@ -385,17 +377,19 @@ fn graph_neighbours() {
 fn caps_on_texts() {
     // 2 MiB of text in two references; the first is larger than any reference may be.
     let text = vec![b'x'; 2 << 20];
-    let mut parts = Parts::golden();
+    let mut parts = Parts::of(GOLDEN);
     let frames: Vec<Vec<u8>> = text.chunks(65_536).map(|block| frame(block, true)).collect();
     let mut ends = vec![0u64];
     ends.extend(frames.iter().scan(0, |end, frame| {
         *end += frame.len() as u64;
         Some(*end)
     }));
-    *parts.get("TEXT") = frames.concat();
-    *parts.get("TEXTINDX") = ends.into_iter().flat_map(u64::to_le_bytes).collect();
+    *parts.edit("TEXT") = frames.concat();
+    *parts.edit("TEXTINDX") = ends.into_iter().flat_map(u64::to_le_bytes).collect();
+    // Of 24 memories and as many embeddings, and of the frames.
+    parts.edit("LEAVES").resize(32 * (2 * 24 + frames.len()), 0);
     parts.seal_leaves();
-    let refs = parts.get("REFS");
+    let refs = parts.edit("REFS");
     let mut start = 0u64;
     for (reference, length) in [(1 << 20) + 1, (1 << 20) - 1].into_iter().chain([0u32; 22]).enumerate() {
         put(refs, reference * 64 + 32, &start.to_le_bytes());
@@ -403,7 +397,7 @@ fn caps_on_texts() {
         start += u64::from(length);
     }
     // The counts' text bytes stand before the graph's five bytes at the end of the manifest, in three.
-    let manifest = parts.get("MANIFEST");
+    let manifest = parts.edit("MANIFEST");
     let at = manifest.len() - 3;
     let from = manifest[..at].iter().rposition(|byte| *byte == 251).unwrap();
     manifest.splice(from..at, [252].into_iter().chain((2u32 << 20).to_le_bytes()));

@@ -4,11 +4,12 @@ mod common;
 
 use std::path::Path;
 
-use common::{GOLDEN, Parts, exercise, reseal, verify};
+use common::{GOLDEN, exercise, verify};
 use mempack_format::{
     CodecSpec, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, Memory, MemoryShape, ModelIdentity, Origin,
     Pack, PackWriter, WriteError,
 };
+use mempack_hostile::{Parts, seal};
 use proptest::prelude::*;
 
 /// One reference with all that belongs to it; its memory is coded as it is, in F32.
@@ -226,7 +227,7 @@ proptest! {
             bytes[..10].copy_from_slice(&GOLDEN[..10]);
         }
         if sealed && bytes.len() >= 4096 {
-            reseal(&mut bytes);
+            seal(&mut bytes);
         }
         prop_assert!(exercise(&bytes).is_err());
     }
@@ -234,7 +235,7 @@ proptest! {
     /// Any change of any bytes, with all digests made right afterwards: whatever the checks behind the digests say, nothing panics.
     #[test]
     fn sealed_damage_never_panics(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12), leaves: bool) {
-        let mut parts = Parts::golden();
+        let mut parts = Parts::of(GOLDEN);
         let total: usize = parts.0.iter().map(|part| part.bytes.len()).sum();
         for (index, byte) in changes {
             let mut at = index.index(total);
@@ -256,7 +257,7 @@ proptest! {
     fn sealed_damage_of_the_header_never_panics(changes in prop::collection::vec((10..1000usize, any::<u8>()), 1..6)) {
         let mut bytes = GOLDEN.to_vec();
         changes.iter().for_each(|(at, byte)| bytes[*at] = *byte);
-        reseal(&mut bytes);
+        seal(&mut bytes);
         let _ = exercise(&bytes);
     }
 
@@ -265,7 +266,7 @@ proptest! {
     fn extreme_numbers_never_panic(part in 0..12usize, at: prop::sample::Index, value in prop::sample::select(vec![
         0u64, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 32, 1 << 40, i64::MAX as u64, 1 << 63, u64::MAX - 4096, u64::MAX,
     ])) {
-        let mut parts = Parts::golden();
+        let mut parts = Parts::of(GOLDEN);
         let bytes = &mut parts.0[part].bytes;
         let at = at.index(bytes.len() / 4) * 4;
         let end = bytes.len().min(at + 8);

@@ -6,11 +6,12 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use common::{GOLDEN, put, verify};
+use common::{GOLDEN, verify};
 use mempack_format::{
     Damage, Defect, OpenError, Pack, PackId, PrivateKey, PublicKey, Scope, SignError, SignatureError, Tag, TrailerError, VerifyEvent,
     WriteError, sign_file,
 };
+use mempack_hostile::{put, seal_root};
 
 fn key(seed: u8) -> PrivateKey {
     PrivateKey::from_bytes(&[seed; 32])
@@ -44,7 +45,7 @@ fn golden_id() -> PackId {
 fn other_pack() -> Vec<u8> {
     let mut other = GOLDEN.to_vec();
     put(&mut other, 24, &[1]);
-    common::reseal_root(&mut other);
+    seal_root(&mut other);
     other
 }
 

@@ -6,9 +6,10 @@ mod made;
 
 use std::ops::ControlFlow;
 
-use common::{GOLDEN, Parts, put};
+use common::GOLDEN;
 use made::{RECORD, ROW, flip, section};
 use mempack_format::{Damage, Defect, LeafKind, Pack, Sample, Scope, Tag, VerifyEvent, VerifyReport};
+use mempack_hostile::{Parts, put};
 
 fn survey(bytes: &[u8], scope: Scope) -> (VerifyReport, Vec<Damage>) {
     let mut damages = Vec::new();
@@ -114,13 +115,13 @@ fn damage_is_told_of_the_section_that_has_it() {
 #[test]
 fn malformed_contents_are_told_all_together() {
     // With digests that fit: what a wrong writer, or a hostile one, may have written.
-    let mut parts = Parts::golden();
-    put(parts.get("EMBED"), 32 * 6, &f32::NAN.to_le_bytes());
-    put(parts.get("EMBED"), 32 * 9, &[0; 32]);
-    put(parts.get("MEMORIES"), 80 * 10 + 1, &[10]);
-    put(parts.get("MEMORIES"), 80 * 12 + 3, &[128]);
-    put(parts.get("GRAPH"), 32 + 24 * 7, &7u32.to_le_bytes());
-    put(parts.get("ORIGINS"), 7 * 24, &3u32.to_le_bytes());
+    let mut parts = Parts::of(GOLDEN);
+    put(parts.edit("EMBED"), 32 * 6, &f32::NAN.to_le_bytes());
+    put(parts.edit("EMBED"), 32 * 9, &[0; 32]);
+    put(parts.edit("MEMORIES"), 80 * 10 + 1, &[10]);
+    put(parts.edit("MEMORIES"), 80 * 12 + 3, &[128]);
+    put(parts.edit("GRAPH"), 32 + 24 * 7, &7u32.to_le_bytes());
+    put(parts.edit("ORIGINS"), 7 * 24, &3u32.to_le_bytes());
     parts.seal_leaves();
     let (_, damages) = survey(&parts.assemble(), Scope::Whole);
     let tags: Vec<String> = damages.iter().map(|damage| damage.section.to_string()).collect();
