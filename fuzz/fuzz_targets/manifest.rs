@@ -1,6 +1,5 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mempack_hostile::drive;
 
-fuzz_target!(|input: &[u8]| drive::manifest(input));
+fuzz_target!(|input: &[u8]| mempack_drive::manifest(input));

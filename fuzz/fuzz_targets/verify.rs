@@ -1,6 +1,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mempack_hostile::{drive, script};
+use mempack_hostile::script;
 
-fuzz_target!(|input: &[u8]| drive::verify(&script::file(input)));
+fuzz_target!(|input: &[u8]| mempack_drive::verify(&script::file(input)));

@@ -1,16 +1,14 @@
-//! Packs that mean harm: what the hostile tests, the byte flips and the fuzzers share.
+//! Packs that mean harm: what the format's tests, the hostile tests, the byte flips and the fuzzers share.
 //!
 //! - [`Plan`] writes whole packs whose contents follow from formulas.
 //! - [`Parts`] takes a pack apart by SPEC.md alone, lets every section be changed, and puts it together again with every digest made
 //!   right, so that the check under a digest is what refuses a wrong byte.
 //! - [`script`] reads any bytes as a list of such changes: this is what the fuzzers' inputs are.
-//! - [`drive`] does with a pack what a program does (open, verify, search, fetch), and asserts what must hold for any bytes.
 //! - [`Random`] is a mutator with a fixed seed, for the bounded run that needs no fuzzer.
 //!
-//! For tests only: a function here panics where the caller, or the reader of packs under test, breaks a promise.
+//! For tests only: a function here panics where the caller breaks a promise. What is done with such packs is `mempack-drive`.
 #![forbid(unsafe_code)]
 
-pub mod drive;
 mod parts;
 mod plan;
 mod random;

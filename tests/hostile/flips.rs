@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use mempack_format::{Pack, Section, VerifyError};
-use mempack_hostile::{Plan, Random, drive};
+use mempack_hostile::{Plan, Random};
 
 /// Bytes of a header page.
 const PAGE: usize = 4096;
@@ -36,7 +36,7 @@ fn flip(file: &mut [u8], sections: &[Section], at: usize, bits: u8, found: &mut 
                 other => panic!("byte {at} of section {} with bits {bits:#04x} is not noticed: {other:?}", hit.tag),
             }
             if found.flips.is_multiple_of(8) {
-                drive::fetch(file);
+                mempack_drive::fetch(file);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The search graph (SPEC 12).
 
-use mempack_hostile::{Parts, Plan, Random, drive, u32_at, u64_at};
+use mempack_hostile::{Parts, Plan, Random, u32_at, u64_at};
 
 use crate::corpus::{Corpus, Error, REFERENCES, edited};
 
@@ -133,6 +133,6 @@ fn a_search_ends_whatever_the_links_are() {
     });
     assert_eq!(graphs.len(), 7);
     for parts in graphs {
-        drive::search(&parts.assemble());
+        mempack_drive::search(&parts.assemble());
     }
 }

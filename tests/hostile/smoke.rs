@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use mempack_hostile::{Random, drive, script, seeds};
+use mempack_hostile::{Random, script, seeds};
 
 /// Runs of each target.
 const RUNS: u64 = 1000;
@@ -24,25 +24,25 @@ fn smoke(name: &str, seeds: Vec<Vec<u8>>, target: impl Fn(&[u8])) {
 
 #[test]
 fn open() {
-    smoke("open", seeds::of_packs(), |input| drive::open(&script::file(input)));
+    smoke("open", seeds::of_packs(), |input| mempack_drive::open(&script::file(input)));
 }
 
 #[test]
 fn verify() {
-    smoke("verify", seeds::of_packs(), |input| drive::verify(&script::file(input)));
+    smoke("verify", seeds::of_packs(), |input| mempack_drive::verify(&script::file(input)));
 }
 
 #[test]
 fn fetch() {
-    smoke("fetch", seeds::of_packs(), |input| drive::fetch(&script::file(input)));
+    smoke("fetch", seeds::of_packs(), |input| mempack_drive::fetch(&script::file(input)));
 }
 
 #[test]
 fn search() {
-    smoke("search", seeds::of_packs(), |input| drive::search(&script::file(input)));
+    smoke("search", seeds::of_packs(), |input| mempack_drive::search(&script::file(input)));
 }
 
 #[test]
 fn manifest() {
-    smoke("manifest", seeds::of_manifests(), drive::manifest);
+    smoke("manifest", seeds::of_manifests(), mempack_drive::manifest);
 }

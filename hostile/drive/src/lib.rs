@@ -2,6 +2,10 @@
 //!
 //! Each function takes a file, and panics where the reader breaks a promise. The fuzz targets and the bounded run of the ordinary
 //! tests call the same functions.
+//!
+//! For tests only: a function here panics where the reader of packs under test breaks a promise. It stands apart from `mempack-hostile`,
+//! which the format's own tests use and which therefore knows nothing of the runtime.
+#![forbid(unsafe_code)]
 
 mod manifest;
 mod search;

@@ -1,9 +1,8 @@
 //! Any bytes as a manifest.
 
 use mempack_format::{Digest, Manifest, Pack};
-
-use crate::Parts;
-use crate::script::GOLDEN;
+use mempack_hostile::Parts;
+use mempack_hostile::script::GOLDEN;
 
 /// Puts `bytes` into the golden pack as its manifest. If that opens, what was read is written, by SPEC 5 alone, as exactly these bytes.
 pub fn manifest(bytes: &[u8]) {
