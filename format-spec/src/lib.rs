@@ -77,8 +77,8 @@ mod verify;
 mod writer;
 
 pub use codec::{
-    Codec, CodecError, CodecSpec, Kind, MAX_CODE_BITS, MAX_CODE_PARTS, MAX_HEAD_DIM, MAX_MEMORY_FLOATS, MAX_PARAMETER_BYTES,
-    MAX_TABLE_VALUE, SpecError,
+    CONTINUED, Codec, CodecError, CodecSpec, Kind, MAX_CODE_BITS, MAX_CODE_PARTS, MAX_HEAD_DIM, MAX_MAPPED_VALUE, MAX_MEMORY_FLOATS,
+    MAX_PARAMETER_BYTES, MAX_TABLE_VALUE, MAX_TRELLIS_BYTES, Parts, SpecError,
 };
 pub use constants::*;
 pub use digest::Digest;

@@ -47,6 +47,8 @@ fn code() -> BTreeMap<String, String> {
         MAX_REFERENCE_TEXT,
         MAX_PARAMETER_BYTES,
         MAX_CODE_BITS,
+        MAX_TRELLIS_BYTES,
+        CONTINUED,
         MAX_CODE_PARTS,
         UNIT_TOLERANCE,
         GRAPH_HEADER_BYTES,
@@ -62,8 +64,10 @@ fn code() -> BTreeMap<String, String> {
         let digits: Vec<String> = magic.iter().map(|byte| format!("{byte:02x}")).collect();
         constants.insert(name.into(), digits.join(" "));
     }
-    // Floats are shown with no more digits than they need; this one is a power of two, an integer.
-    constants.insert("MAX_TABLE_VALUE".into(), (format::MAX_TABLE_VALUE as u128).to_string());
+    // Floats are shown with no more digits than they need; these are powers of two, integers.
+    for (name, power) in [("MAX_TABLE_VALUE", format::MAX_TABLE_VALUE), ("MAX_MAPPED_VALUE", format::MAX_MAPPED_VALUE)] {
+        constants.insert(name.into(), (power as u128).to_string());
+    }
     constants
 }
 

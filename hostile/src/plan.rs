@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use mempack_format::{
-    CodecSpec, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, MemoryShape, ModelIdentity, Origin,
-    PackSummary, PackWriter, WriteError,
+    CONTINUED, CodecSpec, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, MemoryShape, ModelIdentity, Origin,
+    PackSummary, PackWriter, Parts, WriteError,
 };
 
 use crate::Random;
@@ -114,6 +114,14 @@ impl Plan {
         let groups = heads / 2;
         let mut bytes = groups.to_le_bytes().to_vec();
         bytes.extend((0..heads as u16).flat_map(|head| (head / 2).to_le_bytes()));
+        if let CodecSpec::Tcq { bytes: code, window, .. } = self.codec {
+            // As many bits as a window has to the first dimensions, the rest to the one behind them; the last is in its run.
+            let bits = 8 * u32::from(code);
+            let new = |dimension: u32| bits.saturating_sub(dimension * u32::from(window)).min(window.into()) as u8;
+            let last = self.shape.head_dim - 1;
+            let allotment = (0..self.shape.head_dim).map(|dimension| if dimension == last { CONTINUED } else { new(dimension) });
+            (0..groups).for_each(|_| bytes.extend(allotment.clone()));
+        }
         bytes.extend((0..groups as usize * floats).flat_map(|entry| ((entry % 97) as f32 / 64.0).to_le_bytes()));
         bytes
     }
@@ -143,15 +151,15 @@ impl Plan {
                 CodecSpec::F32 => (0..self.shape.head_dim).flat_map(|_| (random.below(4096) as f32 / 512.0 - 4.0).to_le_bytes()).collect(),
                 // Below 0x7F80 and above 0x8000 there is neither infinity nor NaN.
                 CodecSpec::Bf16 => (0..self.shape.head_dim).flat_map(|_| (0x3F00 + random.below(0x100) as u16).to_le_bytes()).collect(),
-                CodecSpec::Pq { m, bits } | CodecSpec::Rq { m, bits } => {
+                CodecSpec::Sq8 => random.bytes(code_bytes),
+                codec => {
                     let mut code = random.bytes(code_bytes);
-                    let used = usize::from(m) * usize::from(bits) % 8;
-                    if let (Some(last), 1..) = (code.last_mut(), used) {
-                        *last &= (1 << used) - 1;
+                    let used = look_up_bits(codec);
+                    if !used.is_multiple_of(8) {
+                        code[used / 8] &= (1 << (used % 8)) - 1;
                     }
                     code
                 }
-                CodecSpec::Sq8 => random.bytes(code_bytes),
             };
             record.extend(code);
         }
@@ -168,6 +176,18 @@ impl Plan {
 
 fn tokens(reference: u32) -> u16 {
     1 + (reference * 11 % 128) as u16
+}
+
+/// Bits of a code before those of a trellis; behind them its last byte has zeros.
+fn look_up_bits(codec: CodecSpec) -> usize {
+    let bits = |parts: Parts| usize::from(parts.m) * usize::from(parts.bits);
+    match codec {
+        CodecSpec::Pq { m, bits } | CodecSpec::Rq { m, bits } => usize::from(m) * usize::from(bits),
+        CodecSpec::Prq { splits, m, bits } => usize::from(splits * m) * usize::from(bits),
+        CodecSpec::Opq { coarse, fine, .. } => coarse.map_or(0, bits) + bits(fine),
+        CodecSpec::Tcq { stages, .. } => stages.map_or(0, bits),
+        CodecSpec::F32 | CodecSpec::Bf16 | CodecSpec::Sq8 => 0,
+    }
 }
 
 /// A ring on every level: every third node is on level 1, every ninth on level 2. Lists of level 0 are one short of full: all have padding.

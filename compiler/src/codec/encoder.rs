@@ -1,13 +1,8 @@
 //! From memories to records.
 
-use mempack_format::{Codec, CodecError, CodecSpec, EMPTY_SLOT, Kind, Memory, MemoryShape};
-use ndarray::{Axis, Slice};
+use mempack_format::{Codec, CodecError, CodecSpec, EMPTY_SLOT, Kind, Memory, MemoryShape, Parts};
 
-use super::{
-    EncodeError, MAX_VALUE,
-    matrix::{Codebook, least, view},
-    residual, scalar,
-};
+use super::{EncodeError, MAX_VALUE, linear, matrix::Codebook, product, residual, scalar, trellis::Trellis};
 
 /// Turns memories into records, with the parameters that [`train_codec`](super::train) made.
 ///
@@ -22,9 +17,27 @@ pub struct Encoder {
 enum Scheme {
     F32,
     Bf16,
-    Scalar { least: Vec<f32>, step: Vec<f32> },
+    Scalar {
+        least: Vec<f32>,
+        step: Vec<f32>,
+    },
     Product(Vec<Codebook>),
     Residual(Vec<Codebook>),
+    /// Of each sub-vector.
+    ProductOfResiduals(Vec<Vec<Codebook>>),
+    Mapped {
+        mean: Vec<f32>,
+        undo: Vec<f32>,
+        inner: Inner,
+    },
+}
+
+/// What codes the vectors of a mapped codec, once their mean and their map are undone.
+enum Inner {
+    /// Product codes, each of what the one before it leaves.
+    Products(Vec<Vec<Codebook>>),
+    /// A trellis code of what a residual code, which may have no stages, leaves.
+    Trellis { stages: Vec<Codebook>, trellis: Trellis },
 }
 
 impl Encoder {
@@ -35,17 +48,8 @@ impl Encoder {
     pub fn new(spec: &CodecSpec, shape: MemoryShape, parameters: &[u8]) -> Result<Self, CodecError> {
         let codec = Codec::parse(spec, shape, parameters)?;
         let dim = shape.head_dim as usize;
-        let codebooks = |tables: &[f32], width: usize, bits: u8| -> Vec<Codebook> {
-            tables.chunks_exact(width << bits).map(|table| Codebook::new(table.to_vec(), width)).collect()
-        };
-        let scheme = |tables: &[f32]| match *spec {
-            CodecSpec::F32 => Scheme::F32,
-            CodecSpec::Bf16 => Scheme::Bf16,
-            CodecSpec::Sq8 => Scheme::Scalar { least: tables[..dim].to_vec(), step: tables[dim..].to_vec() },
-            CodecSpec::Pq { m, bits } => Scheme::Product(codebooks(tables, dim / usize::from(m), bits)),
-            CodecSpec::Rq { bits, .. } => Scheme::Residual(codebooks(tables, dim, bits)),
-        };
-        let schemes = (0..codec.groups().max(1)).map(|group| Ok(scheme(codec.tables(group)?))).collect::<Result<_, CodecError>>()?;
+        let schemes = (0..codec.groups().max(1)).map(|group| Ok(Scheme::new(spec, dim, codec.tables(group)?, codec.allotment(group))));
+        let schemes = schemes.collect::<Result<_, CodecError>>()?;
         Ok(Self { codec, schemes })
     }
 
@@ -118,7 +122,46 @@ impl Encoder {
     }
 }
 
+/// The codebooks of parts that follow one another in `tables`, and what is behind them.
+fn codebooks(tables: &[f32], count: u16, width: usize, bits: u8) -> (Vec<Codebook>, &[f32]) {
+    let (ours, rest) = tables.split_at(usize::from(count) * (width << bits));
+    (ours.chunks_exact(width << bits).map(|table| Codebook::new(table.to_vec(), width)).collect(), rest)
+}
+
 impl Scheme {
+    fn new(spec: &CodecSpec, dim: usize, tables: &[f32], allotment: &[u8]) -> Self {
+        match *spec {
+            CodecSpec::F32 => Self::F32,
+            CodecSpec::Bf16 => Self::Bf16,
+            CodecSpec::Sq8 => Self::Scalar { least: tables[..dim].to_vec(), step: tables[dim..].to_vec() },
+            CodecSpec::Pq { m, bits } => Self::Product(codebooks(tables, m, dim / usize::from(m), bits).0),
+            CodecSpec::Rq { m, bits } => Self::Residual(codebooks(tables, m, dim, bits).0),
+            CodecSpec::Prq { splits, m, bits } => {
+                let width = dim / usize::from(splits);
+                let splits = tables.chunks_exact(usize::from(m) * (width << bits));
+                Self::ProductOfResiduals(splits.map(|tables| codebooks(tables, m, width, bits).0).collect())
+            }
+            CodecSpec::Opq { coarse, fine, .. } => {
+                let (mut rest, mut products) = (&tables[dim + dim * dim..], Vec::new());
+                for Parts { m, bits } in coarse.into_iter().chain([fine]) {
+                    let (product, behind) = codebooks(rest, m, dim / usize::from(m), bits);
+                    products.push(product);
+                    rest = behind;
+                }
+                Self::mapped(tables, dim, Inner::Products(products))
+            }
+            CodecSpec::Tcq { stages, window, .. } => {
+                let Parts { m, bits } = stages.unwrap_or(Parts { m: 0, bits: 0 });
+                let (stages, rest) = codebooks(&tables[dim + dim * dim..], m, dim, bits);
+                Self::mapped(tables, dim, Inner::Trellis { stages, trellis: Trellis::new(allotment, window, rest) })
+            }
+        }
+    }
+
+    fn mapped(tables: &[f32], dim: usize, inner: Inner) -> Self {
+        Self::Mapped { mean: tables[..dim].to_vec(), undo: linear::undo(&tables[dim..dim + dim * dim], dim), inner }
+    }
+
     /// The codes `[n, code]` of `vectors`, `[n, dim]`.
     fn encode(&self, vectors: &[f32], dim: usize, code: usize) -> Vec<u8> {
         match self {
@@ -128,37 +171,81 @@ impl Scheme {
                 .chunks_exact(dim)
                 .flat_map(|vector| vector.iter().zip(least.iter().zip(step)).map(|(x, (least, step))| scalar::level(*x, *least, *step)))
                 .collect(),
-            Self::Product(codebooks) => pack(&nearest(codebooks, vectors, dim), codebooks, code),
-            Self::Residual(codebooks) => pack(&residual::encode(codebooks, vectors, dim), codebooks, code),
+            Self::Product(codebooks) => pack(&product::encode(codebooks, vectors, dim), &bits(codebooks), code),
+            Self::Residual(codebooks) => pack(&residual::encode(codebooks, vectors, dim), &bits(codebooks), code),
+            Self::ProductOfResiduals(splits) => {
+                let width = dim / splits.len();
+                let codes = splits
+                    .iter()
+                    .enumerate()
+                    .map(|(split, codebooks)| residual::encode(codebooks, &product::sub_vectors(vectors, dim, split, width), width));
+                let bits: Vec<u32> = splits.iter().flat_map(|codebooks| bits(codebooks)).collect();
+                pack(&side_by_side(&codes.collect::<Vec<_>>(), vectors.len() / dim), &bits, code)
+            }
+            Self::Mapped { mean, undo, inner } => {
+                let mut centered = vectors.to_vec();
+                linear::center(&mut centered, mean);
+                inner.encode(linear::multiply(&centered, undo, dim), dim, code)
+            }
         }
     }
 }
 
-/// The nearest centroid of each sub-vector: `[n, parts]`.
-fn nearest(codebooks: &[Codebook], vectors: &[f32], dim: usize) -> Vec<u16> {
-    let (count, width) = (vectors.len() / dim, dim / codebooks.len());
-    let mut codes = vec![0; count * codebooks.len()];
-    let (mut scores, mut best, base) = (Vec::new(), Vec::with_capacity(1), vec![0.0; count]);
-    for (part, codebook) in codebooks.iter().enumerate() {
-        scores.resize(count * codebook.len(), 0.0);
-        let vectors = view(vectors, dim);
-        codebook.scores(vectors.slice_axis(Axis(1), Slice::from(part * width..(part + 1) * width)), &base, &mut scores);
-        for (code, scores) in codes.chunks_exact_mut(codebooks.len()).zip(scores.chunks_exact(codebook.len())) {
-            least(scores, 1, &mut best);
-            code[part] = best[0].1 as u16;
+impl Inner {
+    /// The codes of what is before the map.
+    fn encode(&self, mut left: Vec<f32>, dim: usize, code: usize) -> Vec<u8> {
+        match self {
+            Self::Products(products) => {
+                let count = left.len() / dim;
+                let codes: Vec<Vec<u16>> = products
+                    .iter()
+                    .map(|codebooks| {
+                        let codes = product::encode(codebooks, &left, dim);
+                        product::subtract(codebooks, &codes, &mut left, dim);
+                        codes
+                    })
+                    .collect();
+                let bits: Vec<u32> = products.iter().flat_map(|codebooks| bits(codebooks)).collect();
+                pack(&side_by_side(&codes, count), &bits, code)
+            }
+            Self::Trellis { stages, trellis } => {
+                let codes = residual::encode(stages, &left, dim);
+                residual::subtract(stages, &codes, &mut left, dim);
+                let (bits, tail) = (bits(stages), trellis.encode(&left));
+                let head = bits.iter().sum::<u32>().div_ceil(8) as usize;
+                let heads = pack(&codes, &bits, head);
+                (0..left.len() / dim)
+                    .flat_map(|v| [&heads[v * head..(v + 1) * head], &tail[v * (code - head)..(v + 1) * (code - head)]].concat())
+                    .collect()
+            }
         }
     }
-    codes
 }
 
-/// Packs codes `[n, parts]` into bytes `[n, code]`, the lowest bit first.
-fn pack(codes: &[u16], codebooks: &[Codebook], code: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(codes.len() / codebooks.len() * code);
-    for rows in codes.chunks_exact(codebooks.len()) {
+/// Bits of the codes of each codebook.
+fn bits(codebooks: &[Codebook]) -> Vec<u32> {
+    codebooks.iter().map(|codebook| codebook.len().trailing_zeros()).collect()
+}
+
+/// Codes of several coders, each `[n, its parts]`, as `[n, all parts]`.
+fn side_by_side(codes: &[Vec<u16>], count: usize) -> Vec<u16> {
+    let rows = |vector: usize| {
+        codes.iter().flat_map(move |codes| {
+            let parts = codes.len() / count;
+            &codes[vector * parts..(vector + 1) * parts]
+        })
+    };
+    (0..count).flat_map(rows).copied().collect()
+}
+
+/// Packs codes `[n, parts]` of so many bits into bytes `[n, code]`, the lowest bit first.
+fn pack(codes: &[u16], bits: &[u32], code: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(codes.len() / bits.len().max(1) * code);
+    for rows in codes.chunks_exact(bits.len().max(1)) {
         let (mut held, mut filled) = (0u32, 0);
-        for (&row, codebook) in rows.iter().zip(codebooks) {
+        for (&row, bits) in rows.iter().zip(bits) {
             held |= u32::from(row) << filled;
-            filled += codebook.len().trailing_zeros();
+            filled += bits;
             while filled >= 8 {
                 bytes.push(held as u8);
                 held >>= 8;

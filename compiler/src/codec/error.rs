@@ -59,12 +59,12 @@ pub enum TrainError {
         spec: mempack_format::CodecSpec,
     },
     /// A vector that no table can hold.
-    #[error(
-        "a sampled {kind} has the number {found}, expected a finite one of magnitude at most {MAX_TABLE_VALUE:e}: the model is at fault"
-    )]
+    #[error("a sampled {kind} has the number {found}, expected a finite one of magnitude at most {largest:e}: the model is at fault")]
     Value {
         /// Key or value.
         kind: Kind,
+        /// Largest magnitude that the codec can be trained on.
+        largest: f32,
         /// The number.
         found: f32,
     },

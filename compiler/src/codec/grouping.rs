@@ -38,10 +38,7 @@ pub(super) fn choose(spec: CodecSpec, shape: MemoryShape, supply: &Supply) -> Re
         return Ok(Vec::new());
     }
     let (layers, heads) = (shape.layers as usize, shape.heads as usize);
-    let centroids = match spec {
-        CodecSpec::Pq { bits, .. } | CodecSpec::Rq { bits, .. } => 1 << bits,
-        _ => 1,
-    };
+    let centroids = super::centroids(&spec).unwrap_or(1) as u64;
     let code = spec.code_bytes(shape.head_dim)? as u64;
     let suffices = |groups: usize, heads_of_smallest: usize| {
         let codes = supply.coded * code * (layers * heads) as u64;

@@ -2,11 +2,14 @@
 //!
 //! A family is a module here that trains tables and finds codes, and a list of look-ups there that decodes them.
 
+mod allotment;
 mod encoder;
 mod error;
 mod grouping;
 mod kmeans;
+mod linear;
 mod matrix;
+mod product;
 mod random;
 mod residual;
 mod sample;
@@ -14,6 +17,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod trellis;
 
 use std::{
     ops::ControlFlow,
@@ -23,7 +27,7 @@ use std::{
     },
 };
 
-use mempack_format::{CodecSpec, MAX_TABLE_VALUE};
+use mempack_format::{CodecSpec, MAX_MAPPED_VALUE, MAX_TABLE_VALUE, Parts};
 
 pub use encoder::Encoder;
 pub use error::{EncodeError, SampleError, TrainError};
@@ -32,10 +36,13 @@ pub(crate) use sample::{memory_bytes, put_memory};
 
 use grouping::{Group, Supply};
 use random::Random;
+use trellis::Trellis;
 
 /// Largest magnitude of a number that is encoded, 2^50: the square of a vector's length cannot overflow.
 const MAX_VALUE: f32 = (1u64 << 50) as f32;
 const _: () = assert!(MAX_VALUE < MAX_TABLE_VALUE);
+/// Largest magnitude of a number that a mapped codec is trained on: sums of a thousand such numbers still fit its tables.
+const MAX_MAPPED: f32 = MAX_MAPPED_VALUE / 1024.0;
 /// Most vectors a centroid is trained on; more change it little.
 const VECTORS_PER_CENTROID: usize = 256;
 /// Most vectors a range is trained on.
@@ -82,19 +89,27 @@ pub fn train(
     let tables = train_groups(spec, sample, options, progress, &groups)?;
     let mut parameters = (groups.len() as u32).to_le_bytes().to_vec();
     grouping::map(&groups).for_each(|group| parameters.extend(group.to_le_bytes()));
-    tables.iter().flatten().for_each(|number| parameters.extend(number.to_le_bytes()));
+    tables.iter().for_each(|trained| parameters.extend(&trained.allotment));
+    tables.iter().flat_map(|trained| &trained.tables).for_each(|number| parameters.extend(number.to_le_bytes()));
     Ok(parameters)
 }
 
-/// The tables of each group.
+/// What a group is given.
+struct Trained {
+    /// Of a trellis code: as the format writes it; empty for others.
+    allotment: Vec<u8>,
+    tables: Vec<f32>,
+}
+
+/// What each group is given.
 fn train_groups(
     spec: &CodecSpec,
     sample: &SampleStore,
     options: &TrainOptions,
     progress: &(dyn Fn(usize, usize) -> ControlFlow<()> + Sync),
     groups: &[Group],
-) -> Result<Vec<Vec<f32>>, TrainError> {
-    let mut results: Vec<Result<Vec<f32>, TrainError>> = groups.iter().map(|_| Err(TrainError::Interrupted)).collect();
+) -> Result<Vec<Trained>, TrainError> {
+    let mut results: Vec<Result<Trained, TrainError>> = groups.iter().map(|_| Err(TrainError::Interrupted)).collect();
     let threads = options.threads.max(1);
     // Threads that have no group of their own share in the work on one.
     let (outer, inner) = (threads.min(groups.len()), (threads / groups.len()).max(1));
@@ -127,32 +142,72 @@ fn train_group(
     random: &mut Random,
     threads: usize,
     stop: &(dyn Fn() -> bool + Sync),
-) -> Result<Vec<f32>, TrainError> {
+) -> Result<Trained, TrainError> {
     let dim = sample.shape().head_dim as usize;
-    let most = match spec {
-        CodecSpec::Pq { bits, .. } | CodecSpec::Rq { bits, .. } => VECTORS_PER_CENTROID << bits,
-        _ => VECTORS_PER_RANGE,
-    };
-    let vectors = sample.sample(group.kind, group.heads.clone(), most.min(GROUP_BYTES / (4 * dim)), random)?;
-    if let Some(&found) = vectors.iter().find(|x| !(-MAX_VALUE..=MAX_VALUE).contains(*x)) {
-        return Err(TrainError::Value { kind: group.kind, found });
+    let most = centroids(spec).map_or(VECTORS_PER_RANGE, |rows| VECTORS_PER_CENTROID * rows);
+    let mut vectors = sample.sample(group.kind, group.heads.clone(), most.min(GROUP_BYTES / (4 * dim)), random)?;
+    let largest = if matches!(spec, CodecSpec::Opq { .. } | CodecSpec::Tcq { .. }) { MAX_MAPPED } else { MAX_VALUE };
+    if let Some(&found) = vectors.iter().find(|x| !(-largest..=largest).contains(*x)) {
+        return Err(TrainError::Value { kind: group.kind, largest, found });
     }
-    match *spec {
-        CodecSpec::F32 | CodecSpec::Bf16 => Ok(Vec::new()),
-        CodecSpec::Sq8 => Ok(scalar::train(&vectors, dim)),
-        CodecSpec::Pq { m, bits } => {
-            let width = dim / usize::from(m);
-            let mut tables = Vec::with_capacity(dim << bits);
-            for part in 0..usize::from(m) {
-                let run = part * width..(part + 1) * width;
-                let sub: Vec<f32> = vectors.chunks_exact(dim).flat_map(|vector| &vector[run.clone()]).copied().collect();
-                tables.extend(kmeans::train(&sub, width, 1 << bits, threads, random, stop)?.into_centroids());
+    let centroids_of = |codebooks: Vec<matrix::Codebook>| codebooks.into_iter().flat_map(matrix::Codebook::into_centroids);
+    let mut allotment = Vec::new();
+    let tables = match *spec {
+        CodecSpec::F32 | CodecSpec::Bf16 => Vec::new(),
+        CodecSpec::Sq8 => scalar::train(&vectors, dim),
+        CodecSpec::Pq { m, bits } => centroids_of(product::train(&vectors, dim, m.into(), 1 << bits, threads, random, stop)?).collect(),
+        CodecSpec::Rq { m, bits } => centroids_of(residual::train(vectors, dim, m.into(), 1 << bits, threads, random, stop)?).collect(),
+        CodecSpec::Prq { splits, m, bits } => {
+            let (width, mut tables) = (dim / usize::from(splits), Vec::new());
+            for split in 0..splits.into() {
+                let vectors = product::sub_vectors(&vectors, dim, split, width);
+                tables.extend(centroids_of(residual::train(vectors, width, m.into(), 1 << bits, threads, random, stop)?));
             }
-            Ok(tables)
+            tables
         }
-        CodecSpec::Rq { m, bits } => {
-            let codebooks = residual::train(vectors, dim, m.into(), 1 << bits, threads, random, stop)?;
-            Ok(codebooks.into_iter().flat_map(matrix::Codebook::into_centroids).collect())
+        CodecSpec::Opq { blocks, coarse, fine, .. } => {
+            let mut tables = linear::mean(&vectors, dim);
+            linear::center(&mut vectors, &tables);
+            let rotation = product::rotation(&vectors, dim, blocks.into(), threads, random, stop)?;
+            tables.extend(linear::rows(&rotation));
+            let mut left = linear::multiply(&vectors, &linear::rows(&rotation.transpose()), dim);
+            for Parts { m, bits } in coarse.into_iter().chain([fine]) {
+                let codebooks = product::train(&left, dim, m.into(), 1 << bits, threads, random, stop)?;
+                let codes = product::encode(&codebooks, &left, dim);
+                product::subtract(&codebooks, &codes, &mut left, dim);
+                tables.extend(centroids_of(codebooks));
+            }
+            tables
         }
-    }
+        CodecSpec::Tcq { stages, bytes, window } => {
+            let mut tables = linear::mean(&vectors, dim);
+            linear::center(&mut vectors, &tables);
+            let codebooks = match stages {
+                Some(Parts { m, bits }) => residual::train(vectors.clone(), dim, m.into(), 1 << bits, threads, random, stop)?,
+                None => Vec::new(),
+            };
+            residual::subtract(&codebooks, &residual::encode(&codebooks, &vectors, dim), &mut vectors, dim);
+            // What is left is coded along its own axes, and what is taken away stands in the same basis.
+            let axes = linear::principal_axes(&vectors, dim);
+            let turned = linear::multiply(&vectors, &linear::rows(&axes), dim);
+            let trellis = Trellis::train(&turned, &linear::variances(&turned, dim), (bytes, window), threads, random, stop)?;
+            tables.extend(linear::rows(&axes.transpose()));
+            tables.extend(linear::multiply(&centroids_of(codebooks).collect::<Vec<f32>>(), &linear::rows(&axes), dim));
+            allotment = trellis.allotment();
+            tables.extend(trellis.into_tables());
+            tables
+        }
+    };
+    Ok(Trained { allotment, tables })
+}
+
+/// Rows of the largest table that is trained on vectors; none for codecs without such tables.
+fn centroids(spec: &CodecSpec) -> Option<usize> {
+    let bits = match *spec {
+        CodecSpec::F32 | CodecSpec::Bf16 | CodecSpec::Sq8 => return None,
+        CodecSpec::Pq { bits, .. } | CodecSpec::Rq { bits, .. } | CodecSpec::Prq { bits, .. } => bits,
+        CodecSpec::Opq { coarse, fine, .. } => coarse.map_or(0, |coarse| coarse.bits).max(fine.bits),
+        CodecSpec::Tcq { stages, window, .. } => stages.map_or(0, |stages| stages.bits).max(window),
+    };
+    Some(1 << bits)
 }

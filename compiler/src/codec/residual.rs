@@ -36,6 +36,18 @@ pub(super) fn train(
     Ok(codebooks)
 }
 
+/// Takes from each vector, `[n, width]`, the centroids of its codes, `[n, stages]`.
+pub(super) fn subtract(codebooks: &[Codebook], codes: &[u16], vectors: &mut [f32], width: usize) {
+    if codebooks.is_empty() {
+        return;
+    }
+    for (codes, vector) in codes.chunks_exact(codebooks.len()).zip(vectors.chunks_exact_mut(width)) {
+        for (&code, codebook) in codes.iter().zip(codebooks) {
+            vector.iter_mut().zip(codebook.row(code.into())).for_each(|(x, y)| *x -= y);
+        }
+    }
+}
+
 /// The codes `[n, stages]` of `vectors`, `[n, width]`.
 pub(super) fn encode(codebooks: &[Codebook], vectors: &[f32], width: usize) -> Vec<u16> {
     let most = codebooks.iter().map(Codebook::len).max().unwrap_or(1);

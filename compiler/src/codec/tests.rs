@@ -142,6 +142,41 @@ fn the_beam_finds_better_codes_than_one_stage_after_the_other() {
     assert!(found < 0.95 * greedy, "{found} {greedy}");
 }
 
+/// Every family on memories it was not trained on, each against a simpler one with codes of as many bytes.
+#[test]
+fn what_is_added_to_a_codec_takes_error_away() {
+    let (sample, unseen) = (memories(SHAPE, 800, 13), memories(SHAPE, 60, 14));
+    let of = |spec: &str| error(&encoder(spec, &sample), &unseen);
+    for (better, plain, ratio) in [
+        ("OPQ4_8,PQ4x4", "PQ4x4", 0.9),
+        ("OPQ4_8,Residual2x4,PQ4x2", "OPQ4_8,PQ4x2", 0.5),
+        ("PRQ2x2x4", "PQ4x4", 1.0),
+        ("RQ2x8", "PRQ2x2x4", 1.0),
+        ("TCQ2x4", "PQ4x4", 0.9),
+        ("RQ1x8,TCQ1x6", "RQ1x8", 0.5),
+    ] {
+        let (ours, theirs) = (of(better), of(plain));
+        assert!(ours < ratio * theirs, "{better} {ours} beside {plain} {theirs}");
+    }
+}
+
+/// A sample of one memory, or of memories that are all the same, has no axes; what is trained on it still meets it.
+#[test]
+fn samples_without_variance_are_met() {
+    for spec in ["PRQ2x2x4", "OPQ4_8,Residual2x4,PQ4x3", "TCQ2x5", "RQ1x4,TCQ2x6"] {
+        let same = vec![memories(SHAPE, 1, 15).remove(0); 3];
+        let flat = {
+            let mut memory = same[0].clone();
+            memory.keys.fill(2.5);
+            memory.values.fill(0.0);
+            vec![memory; 3]
+        };
+        assert!(error(&encoder(spec, &same), &same) < 1.0, "{spec}");
+        let out = decoded(&encoder(spec, &flat), &flat[0]);
+        assert!(out.keys.iter().all(|x| (x - 2.5).abs() < 1e-4) && out.values.iter().all(|x| x.abs() < 1e-4), "{spec}");
+    }
+}
+
 fn squared_error(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
 }
@@ -163,7 +198,7 @@ fn greedy_error(encoder: &Encoder, memory: &Memory) -> f64 {
 #[test]
 fn parameters_follow_from_sample_and_seed_alone() {
     let sample = memories(SHAPE, 500, 6);
-    for spec in ["SQ8", "PQ2x6", "RQ3x6", "RQ2x9"] {
+    for spec in ["SQ8", "PQ2x6", "RQ3x6", "RQ2x9", "PRQ2x2x5", "OPQ4_8,Residual2x4,PQ4x3", "TCQ2x5", "RQ1x4,TCQ2x6"] {
         let spec: CodecSpec = spec.parse().unwrap();
         let once = trained(spec, &sample, 1, 1);
         // More threads than groups, so that the threads share groups too.
@@ -220,7 +255,7 @@ fn a_sample_that_is_of_no_use_is_refused() {
     assert!(matches!(run(&Memory::empty(SHAPE)), Err(TrainError::Empty { .. })));
     let mut broken = memories(SHAPE, 1, 10).remove(0);
     broken.values[70] = f32::NAN;
-    assert!(matches!(run(&broken), Err(TrainError::Value { kind: Kind::Value, found }) if found.is_nan()));
+    assert!(matches!(run(&broken), Err(TrainError::Value { kind: Kind::Value, found, .. }) if found.is_nan()));
     let odd = MemoryShape { head_dim: 9, ..SHAPE };
     assert!(matches!(run(&Memory::empty(odd)), Err(TrainError::Spec(_))));
 }

@@ -1,4 +1,6 @@
-//! Codes that are decoded by look-ups and sums: product, residual, and any chain of them.
+//! Codes that are decoded by look-ups and sums: product, residual, trellis, and any chain of them.
+
+use super::map;
 
 /// One part of a code: a row of a table, added to a run of dimensions.
 ///
@@ -16,11 +18,116 @@ pub(super) struct LookUp {
     pub(super) table: usize,
 }
 
+/// A trellis code behind the look-ups: where it is, and how large its tables are.
+#[derive(Clone, Debug)]
+pub(super) struct Trellis {
+    /// Bytes of the code.
+    pub(super) bytes: usize,
+    /// Bits of a window.
+    pub(super) window: u8,
+    /// Where the tables begin in the group's tables.
+    pub(super) table: usize,
+}
+
+/// A run of dimensions of a trellis code: a group has its own.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    first: usize,
+    width: usize,
+    /// The byte of the trellis code in which the window begins, and the bit of it.
+    byte: usize,
+    shift: u8,
+    /// Where the rows begin in the group's tables.
+    table: usize,
+}
+
+/// Look-ups, then a trellis, then a linear map: what a codec has of them.
+#[derive(Clone, Debug)]
+pub(super) struct Chain {
+    pub(super) look_ups: Vec<LookUp>,
+    /// Bytes of a code before the trellis code.
+    pub(super) look_up_bytes: usize,
+    /// Whether the tables begin with a mean and a map.
+    pub(super) mapped: bool,
+    pub(super) trellis: Option<Trellis>,
+}
+
+impl Trellis {
+    /// The steps of an allotment, `[dim]`: at the first dimension of a run the bits that are new there, at the others
+    /// [`CONTINUED`](super::CONTINUED).
+    pub(super) fn steps(&self, allotment: &[u8]) -> Vec<Step> {
+        let (all, mut bits, mut table) = (8 * self.bytes, 0, self.table);
+        let mut steps: Vec<Step> = Vec::new();
+        for (first, &new) in allotment.iter().enumerate() {
+            match steps.last_mut() {
+                Some(step) if new == super::CONTINUED => step.width += 1,
+                _ => {
+                    bits += usize::from(new);
+                    // The window ends with the new bits; before the first bit of the code is its last.
+                    let start = (bits + all - usize::from(self.window)) % all;
+                    steps.push(Step { first, width: 1, byte: start / 8, shift: (start % 8) as u8, table: 0 });
+                }
+            }
+        }
+        for step in &mut steps {
+            step.table = table;
+            table += step.width << self.window;
+        }
+        steps
+    }
+}
+
+impl Chain {
+    /// Decodes `codes` into `out`, vectors of `dim` dimensions, one behind the other. `steps` are those of the group.
+    ///
+    /// The error is the number of a code in which bits that fill up a byte are not zero. The caller has checked the lengths of all
+    /// slices against the layout, so no look-up is out of range.
+    pub(super) fn decode(
+        &self,
+        tables: &[f32],
+        steps: &[Step],
+        code_bytes: usize,
+        dim: usize,
+        codes: &[u8],
+        out: &mut [f32],
+    ) -> Result<(), usize> {
+        for (index, (code, vector)) in codes.chunks_exact(code_bytes).zip(out.chunks_exact_mut(dim)).enumerate() {
+            let (look_up_code, trellis_code) = code.split_at_checked(self.look_up_bytes).unwrap_or_default();
+            if !decode(&self.look_ups, tables, look_up_code, vector) {
+                return Err(index);
+            }
+            if let Some(trellis) = &self.trellis {
+                steps.iter().for_each(|step| step.add(tables, trellis.window, trellis_code, vector));
+            }
+        }
+        if self.mapped {
+            let (mean, tables) = tables.split_at_checked(dim).unwrap_or_default();
+            map::apply(mean, tables.get(..dim * dim).unwrap_or_default(), out);
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    #[inline]
+    fn add(&self, tables: &[f32], window: u8, code: &[u8], out: &mut [f32]) {
+        // A window has at most 14 bits, and begins within the first 8 of these.
+        let bytes = match code.get(self.byte..).and_then(|rest| rest.first_chunk::<4>()) {
+            Some(bytes) => *bytes,
+            None => [0, 1, 2, 3].map(|i| code.get((self.byte + i) % code.len().max(1)).copied().unwrap_or(0)),
+        };
+        let row = (u32::from_le_bytes(bytes) >> self.shift) as usize & ((1 << window) - 1);
+        let start = self.table + row * self.width;
+        let row = tables.get(start..start + self.width).unwrap_or_default();
+        let run = out.get_mut(self.first..self.first + self.width).unwrap_or_default();
+        run.iter_mut().zip(row).for_each(|(sum, term)| *sum += term);
+    }
+}
+
 /// Decodes `code` into `out`, whose length is the codec's dimension: from zero, the rows are added in their order.
 ///
-/// Returns false if the bits that fill up the code's last byte are not zero. The caller has checked the lengths of
-/// all three slices against the layout, so no look-up is out of range.
-pub(super) fn decode(look_ups: &[LookUp], tables: &[f32], code: &[u8], out: &mut [f32]) -> bool {
+/// Returns false if the bits that fill up the code's last byte are not zero.
+fn decode(look_ups: &[LookUp], tables: &[f32], code: &[u8], out: &mut [f32]) -> bool {
     out.fill(0.0);
     if look_ups.iter().all(|look_up| look_up.bits == 8) {
         for (look_up, &byte) in look_ups.iter().zip(code) {

@@ -1,6 +1,6 @@
 //! What may be wrong with a codec's parameters or with a code.
 
-use super::{MAX_MEMORY_FLOATS, MAX_PARAMETER_BYTES, MAX_TABLE_VALUE, SpecError};
+use super::{MAX_MEMORY_FLOATS, MAX_PARAMETER_BYTES, SpecError};
 use crate::MemoryShape;
 
 /// Why codec parameters, a code or a memory record is refused.
@@ -63,13 +63,37 @@ pub enum CodecError {
         /// Groups there are.
         groups: u32,
     },
+    /// An allotment gives a dimension more bits than a window has, or does not begin with a run.
+    #[error("codec allotment of group {group}: dimension {dimension} has {found} bits, expected at most {most}, or 255 to continue a run")]
+    Allotment {
+        /// The group.
+        group: usize,
+        /// The dimension.
+        dimension: usize,
+        /// Bits of a window.
+        most: u8,
+        /// The byte there.
+        found: u8,
+    },
+    /// The bits of an allotment are not those of the code.
+    #[error("codec allotment of group {group}: {found} bits, expected {expected}")]
+    AllottedBits {
+        /// The group.
+        group: usize,
+        /// Bits of a code.
+        expected: u64,
+        /// Bits given out.
+        found: u64,
+    },
     /// A table entry is not finite, or so large that a sum could overflow.
-    #[error("codec tables of group {group}: entry {entry} is {found}, expected a finite number of magnitude at most {MAX_TABLE_VALUE:e}")]
+    #[error("codec tables of group {group}: entry {entry} is {found}, expected a finite number of magnitude at most {most:e}")]
     TableValue {
         /// The group.
         group: usize,
         /// Index in its tables.
         entry: usize,
+        /// Largest magnitude allowed.
+        most: f32,
         /// The number there.
         found: f32,
     },

@@ -4,6 +4,8 @@
 
 mod additive;
 mod error;
+mod layout;
+mod map;
 mod parameters;
 mod spec;
 #[cfg(test)]
@@ -12,11 +14,12 @@ mod tests;
 use std::fmt;
 
 pub use error::CodecError;
-pub use parameters::{MAX_PARAMETER_BYTES, MAX_TABLE_VALUE};
-pub use spec::{CodecSpec, MAX_CODE_BITS, MAX_CODE_PARTS, MAX_HEAD_DIM, SpecError};
+pub use parameters::{CONTINUED, MAX_MAPPED_VALUE, MAX_PARAMETER_BYTES, MAX_TABLE_VALUE};
+pub use spec::{CodecSpec, MAX_CODE_BITS, MAX_CODE_PARTS, MAX_HEAD_DIM, MAX_TRELLIS_BYTES, Parts, SpecError};
 
 use crate::{EMPTY_SLOT, Memory, MemoryShape};
-use spec::Scheme;
+use additive::Step;
+use layout::{Layout, Scheme};
 
 /// Most floats of the keys, and again of the values, of one memory: 64 MiB of each.
 pub const MAX_MEMORY_FLOATS: u64 = 1 << 24;
@@ -54,6 +57,10 @@ pub struct Codec {
     /// Group of each `[kind, layer, head]`; empty for codecs without parameters.
     map: Vec<u16>,
     groups: usize,
+    /// `[groups, head_dim]`, for codecs with a trellis.
+    allotments: Vec<u8>,
+    /// Steps of each group's trellis; empty for codecs without one.
+    steps: Vec<Vec<Step>>,
     /// Floats of a group's tables.
     table_floats: usize,
     /// `[group, table_floats]`.
@@ -68,19 +75,20 @@ impl Codec {
     /// # Errors
     /// If the codec does not fit the shape, or the parameters are not exactly those of this codec and this shape.
     pub fn parse(spec: &CodecSpec, shape: MemoryShape, parameters: &[u8]) -> Result<Self, CodecError> {
-        let layout = spec.layout(shape.head_dim)?;
+        let layout = Layout::new(spec, shape.head_dim)?;
         check_shape(shape)?;
         let parameters = parameters::parse(&layout, shape, parameters)?;
-        let (map, groups, tables) = (parameters.map, parameters.groups, parameters.tables);
         Ok(Self {
             spec: *spec,
             shape,
             scheme: layout.scheme,
             code_bytes: layout.code_bytes,
-            map,
-            groups,
+            map: parameters.map,
+            groups: parameters.groups,
+            allotments: parameters.allotments,
+            steps: parameters.steps,
             table_floats: layout.table_floats,
-            tables,
+            tables: parameters.tables,
         })
     }
 
@@ -102,6 +110,13 @@ impl Codec {
     /// Bytes of a memory record: a position a slot, then a code a key, then a code a value.
     pub fn stride(&self) -> usize {
         self.shape.slots() * (1 + 2 * self.code_bytes)
+    }
+
+    /// How the bits of a trellis code are allotted in a group, `[head_dim]`: at the first dimension of a run the bits that are new there, at
+    /// the others [`CONTINUED`]; empty for codecs without a trellis, and for a group that there is not.
+    pub fn allotment(&self, group: usize) -> &[u8] {
+        let dim = self.shape.head_dim as usize;
+        self.allotments.get(group * dim..(group + 1) * dim).unwrap_or_default()
     }
 
     /// Sets of tables; 0 for codecs without parameters.
@@ -142,14 +157,14 @@ impl Codec {
     /// # Errors
     /// If there is no such group, a length is wrong, or the code is none.
     pub fn decode(&self, group: usize, code: &[u8], out: &mut [f32]) -> Result<(), CodecError> {
-        let tables = self.tables(group)?;
+        self.tables(group)?;
         if code.len() != self.code_bytes {
             return Err(CodecError::CodeLength { expected: self.code_bytes, found: code.len() });
         }
         if out.len() != self.shape.head_dim as usize {
             return Err(CodecError::VectorLength { expected: self.shape.head_dim as usize, found: out.len() });
         }
-        self.decode_vector(tables, code, out)
+        self.decode_vectors(group, code, out).map_err(|(_, error)| error)
     }
 
     /// Decodes a memory record into `out`, whose floats are overwritten, those of empty slots with zeros.
@@ -179,51 +194,55 @@ impl Codec {
         let positions = positions.chunks_exact(tokens);
         let codes = codes.chunks_exact(tokens * self.code_bytes);
         for (head, ((positions, codes), out)) in positions.zip(codes).zip(out.chunks_exact_mut(tokens * dim)).enumerate() {
-            let tables = self.tables(self.group_of(kind, head / heads, head % heads))?;
-            let vectors = codes.chunks_exact(self.code_bytes).zip(out.chunks_exact_mut(dim));
-            for (token, (&position, (code, vector))) in positions.iter().zip(vectors).enumerate() {
-                let slot = head * tokens + token;
-                if position == EMPTY_SLOT {
-                    if code.iter().any(|&byte| byte != 0) {
-                        return Err(CodecError::EmptySlot { slot });
-                    }
-                    vector.fill(0.0);
-                } else {
-                    self.decode_vector(tables, code, vector).map_err(|source| CodecError::Slot { kind, slot, source: source.into() })?;
-                }
+            // No token follows an empty slot: the positions are checked.
+            let filled = positions.iter().take_while(|position| **position != EMPTY_SLOT).count();
+            let (codes, empty) = codes.split_at_checked(filled * self.code_bytes).unwrap_or_default();
+            let (vectors, rest) = out.split_at_mut_checked(filled * dim).unwrap_or_default();
+            if let Some(byte) = empty.iter().position(|&byte| byte != 0) {
+                return Err(CodecError::EmptySlot { slot: head * tokens + filled + byte / self.code_bytes });
             }
+            rest.fill(0.0);
+            self.decode_vectors(self.group_of(kind, head / heads, head % heads), codes, vectors)
+                .map_err(|(token, source)| CodecError::Slot { kind, slot: head * tokens + token, source: source.into() })?;
         }
         Ok(())
     }
 
-    /// Decodes one vector; the caller has checked all lengths.
+    /// Decodes the codes of vectors of one group, one behind the other; the caller has checked the group and all lengths.
+    /// An error bears the number of its code.
     #[inline]
-    fn decode_vector(&self, tables: &[f32], code: &[u8], out: &mut [f32]) -> Result<(), CodecError> {
+    fn decode_vectors(&self, group: usize, codes: &[u8], out: &mut [f32]) -> Result<(), (usize, CodecError)> {
+        let tables = self.tables(group).unwrap_or_default();
+        let dim = self.shape.head_dim as usize;
+        let pairs = codes.chunks_exact(self.code_bytes).zip(out.chunks_exact_mut(dim)).enumerate();
         match &self.scheme {
             Scheme::F32 => {
-                let numbers = code.as_chunks::<4>().0;
-                out.iter_mut().zip(numbers).for_each(|(x, bytes)| *x = f32::from_le_bytes(*bytes));
-                check_finite(out)
-            }
-            Scheme::Bf16 => {
-                let numbers = code.as_chunks::<2>().0;
-                out.iter_mut().zip(numbers).for_each(|(x, bytes)| *x = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16));
-                check_finite(out)
-            }
-            Scheme::Sq8 => {
-                let (least, step) = tables.split_at_checked(out.len()).unwrap_or_default();
-                let ranges = least.iter().zip(step);
-                out.iter_mut().zip(code).zip(ranges).for_each(|((x, &level), (least, step))| *x = least + step * f32::from(level));
-                Ok(())
-            }
-            Scheme::Additive(look_ups) => {
-                if additive::decode(look_ups, tables, code, out) {
-                    Ok(())
-                } else {
-                    Err(CodecError::Padding)
+                for (index, (code, vector)) in pairs {
+                    let numbers = code.as_chunks::<4>().0;
+                    vector.iter_mut().zip(numbers).for_each(|(x, bytes)| *x = f32::from_le_bytes(*bytes));
+                    check_finite(vector).map_err(|error| (index, error))?;
                 }
             }
+            Scheme::Bf16 => {
+                for (index, (code, vector)) in pairs {
+                    let numbers = code.as_chunks::<2>().0;
+                    vector.iter_mut().zip(numbers).for_each(|(x, bytes)| *x = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16));
+                    check_finite(vector).map_err(|error| (index, error))?;
+                }
+            }
+            Scheme::Sq8 => {
+                let (least, step) = tables.split_at_checked(dim).unwrap_or_default();
+                for (_, (code, vector)) in pairs {
+                    let ranges = least.iter().zip(step);
+                    vector.iter_mut().zip(code).zip(ranges).for_each(|((x, &level), (least, step))| *x = least + step * f32::from(level));
+                }
+            }
+            Scheme::Additive(chain) => {
+                let steps = self.steps.get(group).map(Vec::as_slice).unwrap_or_default();
+                chain.decode(tables, steps, self.code_bytes, dim, codes, out).map_err(|index| (index, CodecError::Padding))?;
+            }
         }
+        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
-//! The codec parameters section: group count, group map, tables.
+//! The codec parameters section: group count, group map, allotments, tables.
 
 use super::{
     CodecError,
-    spec::{Layout, Scheme},
+    additive::{Chain, Step, Trellis},
+    layout::{Layout, Scheme},
 };
 use crate::MemoryShape;
 
@@ -10,11 +11,18 @@ use crate::MemoryShape;
 pub const MAX_PARAMETER_BYTES: u64 = 1 << 30;
 /// Largest magnitude of a table entry, 2^100: no sum of look-ups can overflow.
 pub const MAX_TABLE_VALUE: f32 = (1u128 << 100) as f32;
+/// Largest magnitude of a table entry of a codec with a linear map, 2^50: no sum of products can overflow.
+pub const MAX_MAPPED_VALUE: f32 = (1u64 << 50) as f32;
+/// In an allotment: a dimension that belongs to the run of the one before it.
+pub const CONTINUED: u8 = 255;
 
 /// Parameters that passed every check.
 pub(super) struct Parameters {
     pub(super) map: Vec<u16>,
     pub(super) groups: usize,
+    /// The allotment and the steps of each group's trellis; empty for codecs without one.
+    pub(super) allotments: Vec<u8>,
+    pub(super) steps: Vec<Vec<Step>>,
     pub(super) tables: Vec<f32>,
 }
 
@@ -30,19 +38,47 @@ pub(super) fn parse(layout: &Layout, shape: MemoryShape, bytes: &[u8]) -> Result
         return Err(CodecError::GroupCount { least, most, found: groups });
     }
     let map_bytes = if groups == 0 { 0 } else { 2 * heads };
-    let expected = 4 + map_bytes + 4 * u64::from(groups) * layout.table_floats as u64;
+    let allotment_bytes = if layout.scheme.trellis().is_some() { u64::from(groups) * u64::from(shape.head_dim) } else { 0 };
+    let expected = 4 + map_bytes + allotment_bytes + 4 * u64::from(groups) * layout.table_floats as u64;
     if expected > MAX_PARAMETER_BYTES {
         return Err(CodecError::ParametersCap { found: expected });
     }
     // Below the cap, so `map_bytes` fits; and once the lengths agree, no allocation exceeds what the caller holds.
-    let Some((map, tables)) = rest.split_at_checked(map_bytes as usize).filter(|_| found == expected) else {
+    let parts = rest.split_at_checked(map_bytes as usize).filter(|_| found == expected);
+    let parts = parts.and_then(|(map, rest)| Some((map, rest.split_at_checked(allotment_bytes as usize)?)));
+    let Some((map, (allotments, tables))) = parts else {
         return Err(CodecError::ParametersLength { groups, expected, found });
     };
     let map: Vec<u16> = map.as_chunks::<2>().0.iter().map(|entry| u16::from_le_bytes(*entry)).collect();
     let tables: Vec<f32> = tables.as_chunks::<4>().0.iter().map(|entry| f32::from_le_bytes(*entry)).collect();
     check_map(&map, groups)?;
+    let steps = match layout.scheme.trellis() {
+        Some(trellis) => steps(trellis, allotments, shape.head_dim as usize)?,
+        None => Vec::new(),
+    };
     check_tables(layout, &tables)?;
-    Ok(Parameters { map, groups: groups as usize, tables })
+    Ok(Parameters { map, groups: groups as usize, allotments: allotments.to_vec(), steps, tables })
+}
+
+/// The steps of each group: its allotment gives all bits of the code, to no run more than a window has.
+fn steps(trellis: &Trellis, allotments: &[u8], dim: usize) -> Result<Vec<Vec<Step>>, CodecError> {
+    let mut steps = Vec::new();
+    for (group, allotment) in allotments.chunks_exact(dim).enumerate() {
+        let mut bits = 0;
+        for (dimension, &found) in allotment.iter().enumerate() {
+            match found {
+                CONTINUED if dimension > 0 => {}
+                found if found <= trellis.window => bits += u64::from(found),
+                found => return Err(CodecError::Allotment { group, dimension, most: trellis.window, found }),
+            }
+        }
+        let expected = 8 * trellis.bytes as u64;
+        if bits != expected {
+            return Err(CodecError::AllottedBits { group, expected, found: bits });
+        }
+        steps.push(trellis.steps(allotment));
+    }
+    Ok(steps)
 }
 
 /// Groups are numbered in the order in which they first appear, and all appear: one grouping has one map.
@@ -61,9 +97,12 @@ fn check_map(map: &[u16], groups: u32) -> Result<(), CodecError> {
 
 fn check_tables(layout: &Layout, tables: &[f32]) -> Result<(), CodecError> {
     for (group, tables) in tables.chunks_exact(layout.table_floats.max(1)).enumerate() {
-        let allowed = -MAX_TABLE_VALUE..=MAX_TABLE_VALUE;
-        if let Some((entry, &found)) = tables.iter().enumerate().find(|(_, x)| !allowed.contains(*x)) {
-            return Err(CodecError::TableValue { group, entry, found });
+        let most = match layout.scheme {
+            Scheme::Additive(Chain { mapped: true, .. }) => MAX_MAPPED_VALUE,
+            _ => MAX_TABLE_VALUE,
+        };
+        if let Some((entry, &found)) = tables.iter().enumerate().find(|(_, x)| !(-most..=most).contains(*x)) {
+            return Err(CodecError::TableValue { group, entry, most, found });
         }
         if let (Scheme::Sq8, (_, steps)) = (&layout.scheme, tables.split_at_checked(tables.len() / 2).unwrap_or_default())
             && let Some((dimension, &found)) = steps.iter().enumerate().find(|(_, step)| **step < 0.0)

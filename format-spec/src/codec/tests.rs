@@ -64,6 +64,88 @@ fn slow_decode(spec: CodecSpec, dim: usize, tables: &[f32], code: &[u8]) -> Vec<
             CodecSpec::Rq { m, bits } => {
                 (0..usize::from(m)).fold(0.0, |sum, stage| sum + tables[((stage << bits) + row(stage, bits)) * dim + d])
             }
+            CodecSpec::Prq { splits, m, bits } => {
+                let (width, m) = (dim / usize::from(splits), usize::from(m));
+                let parts = d / width * m..(d / width + 1) * m;
+                parts.fold(0.0, |sum, part| sum + tables[((part << bits) + row(part, bits)) * width + d % width])
+            }
+            CodecSpec::Opq { .. } | CodecSpec::Tcq { .. } => unreachable!("these are mapped"),
+        })
+        .collect()
+}
+
+/// Of a codec with a map: the vector before the map, then the map.
+fn slow_mapped(spec: CodecSpec, dim: usize, allotment: &[u8], tables: &[f32], code: &[u8]) -> Vec<f32> {
+    let (mean, rest) = tables.split_at(dim);
+    let (map, rest) = rest.split_at(dim * dim);
+    let number =
+        |start: usize, bits: u8, length: usize| (0..usize::from(bits)).map(|i| bit(code, (start + i) % length) << i).sum::<usize>();
+    let mut y = vec![0f32; dim];
+    let mut add = |first: usize, row: &[f32]| y[first..first + row.len()].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    match spec {
+        CodecSpec::Opq { coarse, fine, .. } => {
+            let (mut at, mut table) = (0, 0);
+            for parts in coarse.into_iter().chain([fine]) {
+                let width = dim / usize::from(parts.m);
+                for part in 0..usize::from(parts.m) {
+                    let row = table + number(at, parts.bits, usize::MAX) * width;
+                    add(part * width, &rest[row..row + width]);
+                    at += usize::from(parts.bits);
+                    table += width << parts.bits;
+                }
+            }
+        }
+        CodecSpec::Tcq { stages, bytes, window } => {
+            let (m, bits) = stages.map_or((0, 0), |stages| (usize::from(stages.m), stages.bits));
+            for stage in 0..m {
+                let row = ((stage << bits) + number(stage * usize::from(bits), bits, usize::MAX)) * dim;
+                add(0, &rest[row..row + dim]);
+            }
+            let code = &code[(m * usize::from(bits)).div_ceil(8)..];
+            let (all, mut end, mut table) = (8 * usize::from(bytes), 0, m * (dim << bits));
+            let mut first = 0;
+            while first < dim {
+                let width = 1 + allotment[first + 1..].iter().take_while(|new| **new == CONTINUED).count();
+                end += usize::from(allotment[first]);
+                let row = (0..usize::from(window)).map(|i| bit(code, (end + all - usize::from(window) + i) % all) << i).sum::<usize>();
+                add(first, &rest[table + row * width..table + (row + 1) * width]);
+                table += width << window;
+                first += width;
+            }
+        }
+        _ => unreachable!("not mapped"),
+    }
+    (0..dim).map(|c| (0..dim).fold(mean[c], |sum, i| sum + y[i] * map[i * dim + c])).collect()
+}
+
+/// A valid allotment: runs of one to four dimensions, and bits at random.
+fn allotment(dim: usize, bytes: u16, window: u8, seed: u64) -> Vec<u8> {
+    let mut noise = numbers(2 * dim + 16 * usize::from(bytes), seed ^ 2).into_iter().map(|x| (x.to_bits() >> 4) as usize).cycle();
+    let mut bits = vec![CONTINUED; dim];
+    let mut first = 0;
+    while first < dim {
+        bits[first] = 0;
+        first += 1 + noise.next().unwrap() % 4;
+    }
+    let mut runs: Vec<usize> = (0..dim).filter(|&d| bits[d] == 0).collect();
+    for _ in 0..8 * bytes {
+        runs.retain(|&run| bits[run] < window);
+        if runs.is_empty() {
+            return allotment_of_ones(dim, bytes, window);
+        }
+        bits[runs[noise.next().unwrap() % runs.len()]] += 1;
+    }
+    bits
+}
+
+/// All bits to dimensions by themselves.
+fn allotment_of_ones(dim: usize, bytes: u16, window: u8) -> Vec<u8> {
+    let mut left = 8 * usize::from(bytes);
+    (0..dim)
+        .map(|_| {
+            let new = left.min(window.into());
+            left -= new;
+            new as u8
         })
         .collect()
 }
@@ -77,9 +159,29 @@ fn cases() -> impl Strategy<Value = (CodecSpec, MemoryShape, u64)> {
         (prop::sample::select(vec![1u16, 2, 3, 4, 6, 12]), 1u8..=9).prop_map(|(m, bits)| CodecSpec::Pq { m, bits }),
         (1u16..=5, 1u8..=9).prop_map(|(m, bits)| CodecSpec::Rq { m, bits }),
         (1u16..=2, 10u8..=14).prop_map(|(m, bits)| CodecSpec::Rq { m, bits }),
+        (prop::sample::select(vec![1u16, 2, 3]), 1u16..=3, 1u8..=9).prop_map(|(splits, m, bits)| CodecSpec::Prq { splits, m, bits }),
+        (prop::option::of((prop::sample::select(vec![1u16, 2]), 1u8..=9)), prop::sample::select(vec![1u16, 3, 6]), 1u8..=9).prop_map(
+            |(coarse, m, bits)| CodecSpec::Opq {
+                blocks: 3,
+                dim: 12,
+                coarse: coarse.map(|(m, bits)| Parts { m, bits }),
+                fine: Parts { m, bits }
+            }
+        ),
+        (prop::option::of((1u16..=3, 1u8..=9)), 2u16..=6, 4u8..=11).prop_map(|(stages, bytes, window)| CodecSpec::Tcq {
+            stages: stages.map(|(m, bits)| Parts { m, bits }),
+            bytes,
+            window
+        }),
     ];
-    (spec, 1u32..=2, 1u32..=2, 1u32..=4, prop::sample::select(vec![12u32, 48, 96]), any::<u64>())
-        .prop_map(|(spec, layers, heads, tokens, head_dim, seed)| (spec, MemoryShape { layers, heads, tokens, head_dim }, seed))
+    (spec, 1u32..=2, 1u32..=2, 1u32..=4, prop::sample::select(vec![12u32, 48, 96]), any::<u64>()).prop_map(
+        |(mut spec, layers, heads, tokens, head_dim, seed)| {
+            if let CodecSpec::Opq { dim, .. } = &mut spec {
+                *dim = head_dim as u16;
+            }
+            (spec, MemoryShape { layers, heads, tokens, head_dim }, seed)
+        },
+    )
 }
 
 /// A valid record of a codec: the fill of each head, and codes, follow from the seed.
@@ -95,11 +197,16 @@ fn record(codec: &Codec, seed: u64) -> Record {
             CodecSpec::Bf16 => floats.iter().flat_map(|x| half::bf16::from_f32(*x).to_le_bytes()).collect(),
             _ => floats.iter().map(|x| (x.to_bits() >> 3) as u8).cycle().take(codec.code_bytes()).collect(),
         };
-        if let CodecSpec::Pq { m, bits } | CodecSpec::Rq { m, bits } = codec.spec() {
-            let used = usize::from(m) * usize::from(bits) % 8;
-            if let (Some(last), 1..) = (bytes.last_mut(), used) {
-                *last &= (1 << used) - 1;
-            }
+        let bits = |parts: Parts| usize::from(parts.m) * usize::from(parts.bits);
+        let used = match codec.spec() {
+            CodecSpec::Pq { m, bits } | CodecSpec::Rq { m, bits } => usize::from(m) * usize::from(bits),
+            CodecSpec::Prq { splits, m, bits } => usize::from(splits * m) * usize::from(bits),
+            CodecSpec::Opq { coarse, fine, .. } => coarse.map_or(0, bits) + bits(fine),
+            CodecSpec::Tcq { stages, .. } => stages.map_or(0, bits),
+            _ => 0,
+        };
+        if !used.is_multiple_of(8) {
+            bytes[used / 8] &= (1 << (used % 8)) - 1;
         }
         bytes
     };
@@ -115,7 +222,18 @@ fn codec_of(spec: CodecSpec, shape: MemoryShape, seed: u64) -> Codec {
     if spec == CodecSpec::Sq8 {
         tables.iter_mut().for_each(|x| *x = x.abs());
     }
-    Codec::parse(&spec, shape, &parameters(&map, &tables)).unwrap()
+    let mut bytes = parameters(&map, &tables);
+    let at = bytes.len() - 4 * tables.len();
+    bytes.splice(at..at, (0..groups).flat_map(|group| allotment_of(spec, shape, seed, group as usize)));
+    Codec::parse(&spec, shape, &bytes).unwrap()
+}
+
+/// The allotment that [`codec_of`] gives a group; none for codecs without a trellis.
+fn allotment_of(spec: CodecSpec, shape: MemoryShape, seed: u64, group: usize) -> Vec<u8> {
+    match spec {
+        CodecSpec::Tcq { bytes, window, .. } => allotment(shape.head_dim as usize, bytes, window, seed.wrapping_add(group as u64)),
+        _ => Vec::new(),
+    }
 }
 
 proptest! {
@@ -140,6 +258,9 @@ proptest! {
             let group = codec.group_of(kind, slot / tokens / heads, slot / tokens % heads);
             let expected = match record.positions[slot] {
                 EMPTY_SLOT => vec![0.0; dim],
+                _ if matches!(spec, CodecSpec::Opq { .. } | CodecSpec::Tcq { .. }) => {
+                    slow_mapped(spec, dim, &allotment_of(spec, shape, seed, group), codec.tables(group).unwrap(), code)
+                }
                 _ => slow_decode(spec, dim, codec.tables(group).unwrap(), code),
             };
             let bits = |vector: &[f32]| vector.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -228,7 +349,7 @@ fn a_group_map_out_of_order_or_range_is_refused() {
 fn table_entries_are_finite_and_bounded_and_steps_not_negative() {
     let put = |entry: usize, number: f32| sq8(move |bytes| bytes[20 + 4 * entry..][..4].copy_from_slice(&number.to_le_bytes()));
     for number in [f32::INFINITY, f32::NEG_INFINITY, 1.3e30, -1.3e30] {
-        assert_eq!(put(25, number).unwrap_err(), CodecError::TableValue { group: 1, entry: 1, found: number });
+        assert_eq!(put(25, number).unwrap_err(), CodecError::TableValue { group: 1, entry: 1, most: MAX_TABLE_VALUE, found: number });
     }
     assert!(matches!(put(0, f32::NAN), Err(CodecError::TableValue { group: 0, entry: 0, .. })));
     assert_eq!(put(24 + 12 + 5, -0.1).unwrap_err(), CodecError::Step { group: 1, dimension: 5, found: -0.1 });
@@ -286,4 +407,36 @@ fn vectors_and_groups_that_do_not_fit_are_refused() {
     let other = MemoryShape { tokens: 4, ..SHAPE };
     let refused = codec.decode_memory(&vec![0; codec.stride()], &mut Memory::empty(other));
     assert_eq!(refused, Err(CodecError::MemoryShape { expected: SHAPE, found: other }));
+}
+
+#[test]
+fn allotments_that_are_none_are_refused() {
+    let spec = CodecSpec::Tcq { stages: None, bytes: 3, window: 6 };
+    let parse = |edit: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = parameters(&[0; 8], &vec![0.5; spec.table_floats(12).unwrap()]);
+        let mut allotment = [4, 4, 4, 3, 3, 2, CONTINUED, 2, 1, CONTINUED, 1, 0].to_vec();
+        edit(&mut allotment);
+        bytes.splice(20..20, allotment);
+        Codec::parse(&spec, SHAPE, &bytes).err()
+    };
+    assert_eq!(parse(&|_| ()), None);
+    assert_eq!(parse(&|bits| bits[1] = 7), Some(CodecError::Allotment { group: 0, dimension: 1, most: 6, found: 7 }));
+    assert_eq!(parse(&|bits| bits[0] = CONTINUED), Some(CodecError::Allotment { group: 0, dimension: 0, most: 6, found: CONTINUED }));
+    assert_eq!(parse(&|bits| bits[1] = 5), Some(CodecError::AllottedBits { group: 0, expected: 24, found: 25 }));
+    assert_eq!(parse(&|bits| bits[11] = CONTINUED), None);
+    let shorter = parse(&|bits| bits.truncate(11));
+    assert!(matches!(shorter, Some(CodecError::ParametersLength { .. })), "{shorter:?}");
+}
+
+#[test]
+fn entries_behind_a_map_have_a_lower_bound() {
+    let spec = CodecSpec::Opq { blocks: 3, dim: 12, coarse: None, fine: Parts { m: 3, bits: 1 } };
+    let parse = |number: f32| {
+        let mut tables = vec![0.5; spec.table_floats(12).unwrap()];
+        tables[7] = number;
+        Codec::parse(&spec, SHAPE, &parameters(&[0; 8], &tables)).err()
+    };
+    assert_eq!(parse(MAX_MAPPED_VALUE), None);
+    let found = 2.0 * MAX_MAPPED_VALUE;
+    assert_eq!(parse(found), Some(CodecError::TableValue { group: 0, entry: 7, most: MAX_MAPPED_VALUE, found }));
 }
