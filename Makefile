@@ -4,6 +4,7 @@
 #   LIBTORCH=/path/to/libtorch    libtorch 2.11 with headers; nothing is downloaded for the build
 #   EMBEDDER=/path/to/folder      a sentence embedder (BERT or XLM-RoBERTa, Hugging Face layout)
 #   BASE=/path/to/folder          SmolLM2-135M-Instruct as a Hugging Face folder, the base of the default model
+#   VECTORS=/path/to/file.npy     for `make bench-codec`: vectors of your own, float32 [n, head_dim]
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -12,6 +13,7 @@ BASE ?= models/SmolLM2-135M-Instruct
 GGUF := models/gguf/SmolLM2-135M-Instruct.Q4_1.gguf
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MEMPACK := $(TARGET)/release/mempack
+CODEC_ENV := target/codec-env
 
 export MEMPACK_EMBEDDER := $(abspath $(EMBEDDER))
 export MEMPACK_BASE := $(abspath $(BASE))
@@ -24,7 +26,7 @@ else
 LIBTORCH_READY := libtorch/build-version
 endif
 
-.PHONY: all build models demo test eval lint bench clean-packs
+.PHONY: all build models demo test eval lint bench bench-codec clean-packs
 
 all: build
 
@@ -78,6 +80,17 @@ eval: models
 
 bench: models
 	$(CARGO) bench --workspace
+
+# Codecs beside those of faiss: docs/codec.md. `CODEC_BENCH=--reuse` takes what faiss did before; training its largest takes a quarter of an hour.
+bench-codec: $(LIBTORCH_READY) $(CODEC_ENV)/ready
+	$(CARGO) build --release --package mempack-compiler --example bench_codec
+	$(CODEC_ENV)/bin/python benches/peers/codec/run.py --mempack $(TARGET)/release/examples/bench_codec \
+	    $(if $(VECTORS),--vectors '$(VECTORS)') $(CODEC_BENCH)
+
+$(CODEC_ENV)/ready: benches/peers/codec/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --requirement $<
+	touch $@
 
 clean-packs:
 	rm -rf packs
