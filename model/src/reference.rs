@@ -9,8 +9,9 @@ use crate::{ComputeError, Model};
 
 /// Part of a reference's tokens that its title may take.
 const TITLE_SHARE: usize = 4;
-/// A text of no more tokens does without its title rather than be cut.
-const LONG_WORD: usize = 8;
+/// A text of no more tokens does without its title rather than be cut. More than what the compiler never cuts, which may take some
+/// tokens more by itself than between others.
+const SHORT_TEXT: usize = 16;
 
 /// What composing references needs of a model.
 pub trait ReferenceTokens {
@@ -106,7 +107,7 @@ impl<'a, T: ReferenceTokens + ?Sized> Composer<'a, T> {
     pub fn compose(&self, lead: &Lead, text: &str) -> Result<Composed, ComputeError> {
         if !lead.text.is_empty() && !lead.opens(text) {
             let ids = self.tokens.reference(&reference_text(&lead.text, text))?;
-            if ids.len() <= self.tokens.limit() || self.tokens.starts(text)?.len() > LONG_WORD {
+            if ids.len() <= self.tokens.limit() || self.tokens.starts(text)?.len() > SHORT_TEXT {
                 return Ok(Composed { lead: lead.text.clone(), ids });
             }
         }

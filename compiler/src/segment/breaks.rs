@@ -31,25 +31,48 @@ const ABBREVIATIONS: [&str; 28] = [
     "nr", "p", "pp", "prof", "sec", "st", "v", "vs",
 ];
 
-/// All places to cut `text`, ascending; the last one is its end. Words for which `long(start, end)` holds are cut between characters too.
+/// All places to cut `text`, ascending; the last one is its end. What is `long(start, end)` has places within it: a word between
+/// characters, and a word with the marks that cling to it, as in a row of stops, between those.
 pub(crate) fn find(text: &str, long: impl Fn(usize, usize) -> bool) -> Vec<Break> {
     // To Unicode (UAX 29) every line ends a sentence; here lines are judged one by one, so it sees blanks in their place.
     let unbroken: String = text.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }).collect();
     let mut sentences = unbroken.split_sentence_bound_indices().map(|(at, _)| at).skip(1).peekable();
-    let mut breaks = Vec::new();
+    let mut places = Places { text, long, breaks: Vec::new(), clinging: Vec::new() };
     for (at, word) in text.split_word_bound_indices() {
         if at > 0 {
             while sentences.next_if(|sentence| *sentence < at).is_some() {}
-            if let Some(class) = classify(text, at, sentences.peek() == Some(&at)) {
-                breaks.push(Break { at, class });
+            match classify(text, at, sentences.peek() == Some(&at)) {
+                Some(class) => places.put(Break { at, class }),
+                None => places.clinging.push(at),
             }
         }
-        if long(at, at + word.len()) {
-            breaks.extend(word.char_indices().skip(1).map(|(within, _)| Break { at: at + within, class: Class::Character }));
+        if (places.long)(at, at + word.len()) {
+            word.char_indices().skip(1).for_each(|(within, _)| places.put(Break { at: at + within, class: Class::Character }));
         }
     }
-    breaks.push(Break { at: text.len(), class: Class::Paragraph });
-    breaks
+    places.put(Break { at: text.len(), class: Class::Paragraph });
+    places.breaks
+}
+
+struct Places<'t, L> {
+    text: &'t str,
+    long: L,
+    breaks: Vec<Break>,
+    /// Since the last of them, where one word clings to the next.
+    clinging: Vec<usize>,
+}
+
+impl<L: Fn(usize, usize) -> bool> Places<'_, L> {
+    fn put(&mut self, next: Break) {
+        let start = self.breaks.last().map_or(0, |cut| cut.at);
+        // Blanks at the end are no part of a piece.
+        let end = start + self.text[start..next.at].trim_end().len();
+        let clinging = self.clinging.drain(..).filter(|at| *at < end);
+        if (self.long)(start, end) {
+            self.breaks.extend(clinging.map(|at| Break { at, class: Class::Character }));
+        }
+        self.breaks.push(next);
+    }
 }
 
 /// What the boundary of two words at `at` is; `None` if it is no place to cut.
@@ -158,6 +181,16 @@ mod tests {
         );
         assert!(cuts(text, Class::Clause).contains(&"第一条 为了保护公民，"));
         assert!(cuts("保护公民", Class::Word).len() == 4);
+    }
+
+    #[test]
+    fn marks_cling_to_words_unless_there_are_too_many() {
+        let long = |start: usize, end: usize| end - start > 8;
+        let at = |text| find(text, long).iter().map(|cut| (cut.at, cut.class)).collect::<Vec<_>>();
+        use Class::{Character, Paragraph, Sentence};
+        assert_eq!(at("Ab!?.   "), [(8, Paragraph)]);
+        assert_eq!(at("“Ab!”     Cd"), [(3, Character), (5, Character), (6, Character), (14, Sentence), (16, Paragraph)]);
+        assert_eq!(at(&"!".repeat(10)).len(), 10);
     }
 
     #[test]

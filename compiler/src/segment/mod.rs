@@ -9,7 +9,7 @@ use crate::BuildError;
 
 /// Tokens that must be free beside the template: any character, and any word that is not cut, takes far fewer.
 const LEAST_TOKENS: usize = 16;
-/// Words of more tokens may be cut between characters.
+/// Words of more tokens may be cut between characters, and words with the marks that cling to them between those.
 const LONG_WORD: usize = 8;
 
 /// A reference, as a part of a text.

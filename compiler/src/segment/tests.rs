@@ -95,10 +95,25 @@ fn a_document_is_not_encoded_again_and_again() {
     assert!(tokens.encoded.get() < 3 * text.len(), "{} of {}", tokens.encoded.get(), text.len());
 }
 
+#[test]
+fn what_has_no_room_beside_the_title_does_without_it() {
+    let text = "a".repeat(60) + "！。；. ";
+    let pieces = cut(&Words { extra: 2, ..Words::new(17) }, "a a a a a", &text);
+    assert_eq!(pieces.iter().map(|piece| (piece.lead.as_str(), &text[piece.start..piece.end])).collect::<Vec<_>>(), [("", text.trim())]);
+}
+
+#[test]
+fn a_row_of_stops_is_cut() {
+    let text = "Contents".to_owned() + &"。".repeat(500) + "7";
+    let pieces = cut(&Words::new(40), "Heart", &text);
+    assert_eq!(pieces.iter().map(|piece| &text[piece.start..piece.end]).collect::<String>(), text);
+    assert!(pieces.iter().all(|piece| piece.ids.len() <= 40 && piece.lead == "Heart. "), "{pieces:?}");
+}
+
 proptest! {
     #[test]
     fn nothing_is_lost_and_every_piece_fits(
-        parts in prop::collection::vec("[a-zA-Z ]{0,30}|[。，！？；]|[\u{4E00}-\u{4E40}]{1,40}|\\. |\r?\n|\n\n|[a-z]{60}|é{40}|\u{1F469}\u{200D}\u{1F680}", 0..60),
+        parts in prop::collection::vec("[a-zA-Z ]{0,30}|[。，！？；]|[。！)]{1,40}|[\u{4E00}-\u{4E40}]{1,40}|\\. |\r?\n|\n\n|[a-z]{60}|é{40}|\u{1F469}\u{200D}\u{1F680}", 0..60),
         title in "[a-z ]{0,60}|[\u{4E00}-\u{4E40}]{0,30}",
         limit in 17usize..140,
         extra in 0usize..4,
