@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 
 /// Compile reference corpora into memory packs, and decode language models with them.
 ///
-/// Exit codes: 0 done; 1 the work failed; 2 usage; 3 the pack is damaged, or a signature is wrong; 4 the pack and the model do not match,
+/// Exit codes: 0 done; 1 the work failed, or a pack's codec loses more than the pack says; 2 usage; 3 the pack is damaged, or a signature is wrong; 4 the pack and the model do not match,
 /// or no trusted key signed the pack; 130 interrupted.
 #[derive(Parser)]
 #[command(name = "mempack", version, propagate_version = true)]
@@ -58,6 +58,9 @@ enum Command {
     /// Measure what memories are worth: on questions, on choices, on a text
     #[cfg(feature = "engine")]
     Eval(cmd::eval::Args),
+    /// Measure what a pack's codec loses, and whether that is worse than the pack says
+    #[cfg(feature = "engine")]
+    Quality(cmd::quality::Args),
     /// Teach a model to read memories
     #[cfg(feature = "engine")]
     Train(cmd::train::Args),
@@ -92,6 +95,11 @@ fn main() -> ExitCode {
         Command::Ask(args) => cmd::ask::run(args),
         #[cfg(feature = "engine")]
         Command::Eval(args) => cmd::eval::run(args),
+        #[cfg(feature = "engine")]
+        Command::Quality(args) => match cmd::quality::run(args) {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
         #[cfg(feature = "engine")]
         Command::Train(args) => cmd::train::run(args),
         Command::MakeQuestions(args) => cmd::make_questions::run(args),

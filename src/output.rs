@@ -1,5 +1,8 @@
 //! How figures are shown to people.
 
+use mempack_format::{Divergence, Loss, Quality};
+use serde_json::{Value, json};
+
 /// `1234567` as `1,234,567`.
 pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
@@ -23,6 +26,33 @@ pub fn bytes(n: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// What a codec loses, in a line, and in lines layer by layer from the first one that has memories.
+pub fn quality_lines(quality: &Quality, first_layer: u32) -> Vec<String> {
+    let Quality { memories, layers, divergence } = quality;
+    let mean = |of: fn(&Loss) -> f64| layers.iter().map(of).sum::<f64>() / layers.len().max(1) as f64;
+    let mut line = format!(
+        "{:.4} of keys and {:.4} of values of {} memories, the mean of {} layers",
+        mean(|loss| loss.keys),
+        mean(|loss| loss.values),
+        thousands(u64::from(*memories)),
+        layers.len()
+    );
+    if let Some(Divergence { nats, tokens }) = divergence {
+        line += &format!("; predictions move by {nats:.4} nats a token (KL divergence over {} tokens)", thousands(*tokens));
+    }
+    let layer = |(loss, layer): (&Loss, u32)| format!("layer {layer:<4} {:.6} of keys, {:.6} of values", loss.keys, loss.values);
+    std::iter::once(line).chain(layers.iter().zip(first_layer..).map(layer)).collect()
+}
+
+/// The same as JSON.
+pub fn quality_json(quality: &Quality) -> Value {
+    let losses = |of: fn(&Loss) -> f64| quality.layers.iter().map(of).collect::<Vec<_>>();
+    json!({
+        "memories": quality.memories, "keys": losses(|loss| loss.keys), "values": losses(|loss| loss.values),
+        "divergence": quality.divergence.map(|divergence| json!({"nats": divergence.nats, "tokens": divergence.tokens})),
+    })
 }
 
 #[cfg(test)]

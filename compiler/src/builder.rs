@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mempack_format::{CodecSpec, GraphParameters, PackWriter, WorkFolder};
+use mempack_format::{CodecSpec, Digest, GraphParameters, PackWriter, Quality, WorkFolder};
 use mempack_model::{Embedder, Model};
 
+use crate::auto::fitting;
+use crate::choice::Choice;
 use crate::codec::Encoder;
-use crate::dedup::{Deduplicator, Sample};
-use crate::drift::Drift;
+use crate::dedup::Deduplicator;
 use crate::graph::{GraphBuilder, MAX_M};
 use crate::job::Job;
 use crate::kept::Keeper;
@@ -22,8 +23,6 @@ use crate::{BuildError, BuildOptions, BuildReport, GraphOptions, Progress, Stage
 
 /// What packs say that they were written by.
 pub(crate) const GENERATOR: &str = concat!("mempack ", env!("CARGO_PKG_VERSION"));
-/// Most references whose memories are computed again to tell how well codebooks that are kept still fit.
-const DRIFT_SAMPLE: usize = 64;
 
 /// Builds a pack from a corpus.
 ///
@@ -55,8 +54,12 @@ pub fn build(
         .code_bytes(model.identity().shape.head_dim)
         .map_err(|source| BuildError::Codec { spec: options.codec.to_string(), source: source.into() })?;
     let precision = model.decoder().precision().to_string();
+    let codecs = options.choose_within.map(|most| fitting(model.identity().shape, most)).transpose()?;
     if let Some(older) = &options.from {
         older.check(model.identity(), &precision, embedder.identity())?;
+        if !options.retrain_codec && codecs.is_some() {
+            return Err(BuildError::OlderChosen { path: older.path().to_owned() });
+        }
         if !options.retrain_codec && older.codec() != options.codec {
             let (path, expected, found) = (older.path().to_owned(), options.codec, older.codec());
             return Err(BuildError::OlderCodec { path, expected, found });
@@ -66,12 +69,17 @@ pub fn build(
     let keeper = Keeper::new(&folder);
     let keys = Keys::new(model.identity(), &precision);
     let job = Job { model, embedder, options, progress, cancel, keeper: &keeper, identity: keys.identity() };
-    match run(&job, &folder, &keys, &precision) {
+    match run(&job, &folder, &keys, &precision, codecs.as_deref()) {
         Ok(report) => {
             if let Err(error) = folder.remove() {
                 progress.note(&format!("the pack is whole, but {error}"));
             }
             Ok(report)
+        }
+        // The same build would be refused again: nothing of it is worth keeping.
+        Err(why) if matches!(why, BuildError::Divergence { .. } | BuildError::DivergenceUnknown { .. }) => {
+            let _ = folder.remove();
+            Err(why)
         }
         Err(why) => {
             if let Some(kept) = keeper.kept() {
@@ -84,7 +92,7 @@ pub fn build(
     }
 }
 
-fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str) -> Result<BuildReport, BuildError> {
+fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str, codecs: Option<&[CodecSpec]>) -> Result<BuildReport, BuildError> {
     let Job { model, embedder, options, progress, cancel, .. } = *job;
     let mut writer = PackWriter::create_in(folder, model.identity().shape, embedder.identity().dim)?;
     let scratch = Scratch::new(Arc::clone(&options.storage), folder.scratch());
@@ -109,33 +117,39 @@ fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str) -> Resu
     let read = reading.read(&options.inputs, &mut std::io::stdin())?;
 
     stages.begin(Stage::Deduplicating, Some(read.candidates));
-    let sample = match (trains(&options.codec), taken) {
-        (false, _) => Sample::Smallest(0),
-        (true, None) => Sample::Smallest(options.sample),
-        // Memories that the kept codebooks were trained on would tell nothing of how they fit.
-        (true, Some(_)) => Sample::Largest(DRIFT_SAMPLE),
+    let possible = codecs.unwrap_or(std::slice::from_ref(&options.codec));
+    let known = |key: &Digest| taken.is_some_and(|index| index.find(key).is_some());
+    let choice = match taken {
+        _ if !possible.iter().any(loses) => Choice::Nothing,
+        Some(_) => Choice::Kept { known: &known },
+        None => Choice::Fresh { train: if possible.iter().any(trains) { options.sample } else { 0 } },
     };
-    let mut references = deduplicator.finish(sample, cancel)?;
+    let mut references = deduplicator.finish(choice, cancel)?;
     let count = references.count;
     progress.advance(read.candidates, 0);
 
     let mut candidates = candidates.into_reader()?;
     let sampled = job.sample(std::mem::take(&mut references.sample), taken, &mut candidates, &mut stages)?;
-    let parameters = match taken {
-        Some(index) => index.older.parameters()?,
-        None => job.train(&sampled, count, &mut stages)?,
+    let (codec, parameters) = match (taken, codecs) {
+        (Some(index), _) => (options.codec, index.older.parameters()?),
+        (None, Some(codecs)) => job.choose(codecs, &sampled, count, &mut stages)?,
+        (None, None) => (options.codec, job.train(&sampled, count, &mut stages)?),
     };
+    let options = &BuildOptions { codec, ..options.clone() };
+    let job = &Job { options, ..*job };
     writer.set_codec(&options.codec, &parameters)?;
     let encoder = Encoder::new(&options.codec, model.identity().shape, &parameters)
         .map_err(|source| BuildError::Codec { spec: options.codec.to_string(), source })?;
-    let fit = taken.map(|index| job.fit_of_taken(&sampled, index.older, &encoder)).transpose()?;
+    let measured = job.measure(&sampled, taken.map(|index| index.older), &encoder, &mut stages)?;
+    check_divergence(options, measured.quality.as_ref())?;
+    if let Some(quality) = &measured.quality {
+        writer.set_quality(quality.clone())?;
+    }
 
     stages.begin(Stage::Writing, Some(count));
     let mut graph = GraphBuilder::new(options.graph, count);
     let store = Store { references, candidates, writer: &mut writer, graph: &mut graph, encoder: &encoder, taken, embedded };
     let written = job.write(store, &sampled, &parameters)?;
-    let trained_on = sampled.as_ref().is_some_and(|sampled| sampled.trained_on);
-    let drift = fit.filter(|_| trains(&options.codec)).map(|taken| Drift { new: written.fit, taken, trained_on });
 
     stages.begin(Stage::Graph, Some(count));
     check(cancel)?;
@@ -159,7 +173,9 @@ fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str) -> Resu
         resumed: written.resumed,
         taken: written.taken,
         encoding: sampled.map_or_else(Default::default, |sampled| sampled.time) + written.time,
-        drift,
+        codec,
+        drift: measured.drift,
+        quality: measured.quality,
         stages: stages.finish(),
     })
 }
@@ -176,9 +192,24 @@ fn check_options(options: &BuildOptions) -> Result<(), BuildError> {
         () if options.threads == 0 => wrong("threads", 0, "at least 1"),
         () if !(2..=MAX_M).contains(&m) => wrong("graph m", m.into(), "2 to 255"),
         () if ef_construction < m => wrong("graph ef_construction", ef_construction.into(), "at least the graph's m"),
-        () if trains(&options.codec) && options.sample == 0 => wrong("sample", 0, "at least 1"),
+        () if (options.choose_within.is_some() || trains(&options.codec)) && options.sample == 0 => wrong("sample", 0, "at least 1"),
         () => Ok(()),
     }
+}
+
+/// Refuses a codec that moves the model's predictions further than was allowed, before a memory is written with it.
+fn check_divergence(options: &BuildOptions, quality: Option<&Quality>) -> Result<(), BuildError> {
+    let Some(most) = options.max_divergence.filter(|_| loses(&options.codec)) else { return Ok(()) };
+    match quality.and_then(|quality| quality.divergence) {
+        Some(divergence) if divergence.nats <= most => Ok(()),
+        Some(divergence) => Err(BuildError::Divergence { spec: options.codec, found: divergence, most }),
+        None => Err(BuildError::DivergenceUnknown { spec: options.codec }),
+    }
+}
+
+/// Whether anything is lost of memories that go through a codec.
+pub(crate) fn loses(codec: &CodecSpec) -> bool {
+    *codec != CodecSpec::F32
 }
 
 /// Whether a codec has tables that a sample of memories decides.

@@ -1,12 +1,12 @@
 //! Equal references become one, with all its origins; in memory that does not grow.
 
-use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 
 use mempack_format::{Digest, Origin};
 
 use crate::BuildError;
 use crate::builder::check;
+use crate::choice::{Choice, Chooser, Chosen};
 use crate::scratch::{Scratch, Sorted, Sorter};
 
 /// Most references of a pack: their numbers are `u32`, and the highest two mean other things.
@@ -24,23 +24,14 @@ pub(crate) struct Deduplicator<'a> {
     sorter: Sorter<'a, BY_KEY>,
 }
 
-/// References chosen by their keys: at random, but depending on nothing but the references.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sample {
-    /// So many with the smallest keys: codecs are trained on them.
-    Smallest(usize),
-    /// So many with the largest keys: no codec was trained on them, unless there were few references.
-    Largest(usize),
-}
-
 /// The references: each once, in the order of their first occurrence.
 pub(crate) struct References {
     sorted: Sorted<BY_FIRST>,
     ahead: Option<[u8; BY_FIRST]>,
     /// How many there are.
     pub count: u64,
-    /// Names of the sampled references, ascending.
-    pub sample: Vec<u64>,
+    /// The references sampled.
+    pub sample: Chosen,
 }
 
 /// A reference before its number and text.
@@ -66,11 +57,11 @@ impl<'a> Deduplicator<'a> {
     }
 
     /// Sort by key, so that equal ones stand together; then by the first of each.
-    pub fn finish(self, sample: Sample, cancel: &AtomicBool) -> Result<References, BuildError> {
+    pub fn finish(self, choice: Choice<'_>, cancel: &AtomicBool) -> Result<References, BuildError> {
         let mut by_key = self.sorter.finish()?;
         let mut by_first = Sorter::new(self.scratch, "by-first");
         let (mut key, mut first) = ([0; 32], 0u64);
-        let mut chosen: VecDeque<u64> = VecDeque::new();
+        let mut chooser = Chooser::new(choice);
         let (mut count, mut seen) = (0u64, 0u64);
         while let Some(record) = by_key.next()? {
             if seen % 4096 == 0 {
@@ -80,16 +71,7 @@ impl<'a> Deduplicator<'a> {
             if count == 0 || record[..32] != key {
                 key.copy_from_slice(&record[..32]);
                 first = number(&record[32..40]);
-                match sample {
-                    Sample::Smallest(most) if chosen.len() < most => chosen.push_back(first),
-                    Sample::Smallest(_) => {}
-                    Sample::Largest(most) => {
-                        chosen.push_back(first);
-                        if chosen.len() > most {
-                            chosen.pop_front();
-                        }
-                    }
-                }
+                chooser.see(&Digest(key), first);
                 count += 1;
             }
             let mut out = [0; BY_FIRST];
@@ -101,11 +83,9 @@ impl<'a> Deduplicator<'a> {
         if count > MOST_REFERENCES {
             return Err(BuildError::TooManyReferences { cap: MOST_REFERENCES });
         }
-        let mut chosen = Vec::from(chosen);
-        chosen.sort_unstable();
         let mut sorted = by_first.finish()?;
         let ahead = sorted.next()?;
-        Ok(References { sorted, ahead, count, sample: chosen })
+        Ok(References { sorted, ahead, count, sample: chooser.finish(count) })
     }
 }
 
@@ -147,10 +127,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::choice::split;
 
     proptest! {
         #[test]
-        fn each_key_once_with_all_origins(kinds in prop::collection::vec(0u8..20, 0..300), sample in 0usize..30, largest: bool) {
+        fn each_key_once_with_all_origins(kinds in prop::collection::vec(0u8..20, 0..300), train in 0usize..30, kept: bool) {
             let folder = tempfile::tempdir().unwrap();
             let scratch = Scratch::on_disk(folder.path());
             let mut deduplicator = Deduplicator::new(&scratch);
@@ -163,19 +144,22 @@ mod tests {
                 let first = *firsts.entry(*kind).or_insert(name);
                 oracle.entry(first).or_default().push(origin);
             }
-            let mut references = {
-                let sample = if largest { Sample::Largest(sample) } else { Sample::Smallest(sample) };
-                deduplicator.finish(sample, &AtomicBool::new(false)).unwrap()
-            };
+            // What an older pack knows, for all that matters here.
+            let known = |key: &Digest| key.0[0] < 100;
+            let choice = if kept { Choice::Kept { known: &known } } else { Choice::Fresh { train } };
+            let mut references = deduplicator.finish(choice, &AtomicBool::new(false)).unwrap();
             prop_assert_eq!(references.count, oracle.len() as u64);
             let mut by_key: Vec<(Digest, u64)> = firsts.iter().map(|(kind, first)| (Digest::of(&[*kind]), *first)).collect();
             by_key.sort_unstable();
-            if largest {
-                by_key.reverse();
-            }
-            let mut chosen: Vec<u64> = by_key.iter().take(sample).map(|(_, first)| *first).collect();
-            chosen.sort_unstable();
-            prop_assert_eq!(&references.sample, &chosen);
+            let (trained, held) = if kept { (0, by_key.len()) } else { split(by_key.len() as u64, train) };
+            let names = |some: &[(Digest, u64)]| {
+                let mut names: Vec<u64> = some.iter().map(|(_, first)| *first).collect();
+                names.sort_unstable();
+                names
+            };
+            // There are never so many of both kinds that not all are held out.
+            prop_assert_eq!(&references.sample.train, &names(&by_key[..trained]));
+            prop_assert_eq!(&references.sample.held, &names(&by_key[by_key.len() - held..]));
             for (name, origins) in oracle {
                 prop_assert_eq!(references.next().unwrap(), Some(Unique { name, origins }));
             }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use mempack_format::{CodecError, CodecSpec, Difference, ReadError, WriteError};
+use mempack_format::{CodecError, CodecSpec, Difference, Divergence, ReadError, WriteError};
 use mempack_model::ComputeError;
 use thiserror::Error;
 
@@ -224,6 +224,43 @@ pub enum BuildError {
         path: PathBuf,
         /// What is wrong with it.
         source: Box<ReadError>,
+    },
+    /// No codec has records of so few bytes.
+    #[error("no codec stores a memory in {most} bytes; allow at least {least}")]
+    NoCodec {
+        /// What was allowed.
+        most: u64,
+        /// What the smallest record has.
+        least: u64,
+    },
+    /// A codec is to be chosen although an older pack has one that is kept.
+    #[error("{}: its codebooks are kept, so its codec cannot be chosen; leave --codec auto out, or have it trained anew with --retrain-codec", path.display())]
+    OlderChosen {
+        /// The older pack.
+        path: PathBuf,
+    },
+    /// The codec moves the model's predictions further than was allowed.
+    #[error(
+        "codec {spec} moves the model's predictions by {:.4} nats a token (KL divergence over {} tokens), allowed are {most}; nothing was \
+         written, and what was at the target is there still: choose a codec with more bytes a memory, or allow more with --max-kl",
+        found.nats, found.tokens
+    )]
+    Divergence {
+        /// The codec.
+        spec: CodecSpec,
+        /// What was measured.
+        found: Divergence,
+        /// What was allowed.
+        most: f64,
+    },
+    /// A bound on the divergence was given, and it cannot be measured.
+    #[error(
+        "how far codec {spec} moves the model's predictions cannot be measured: of the references held out none finds a memory to read; \
+         build from more text (16 references at least), or leave --max-kl out"
+    )]
+    DivergenceUnknown {
+        /// The codec.
+        spec: CodecSpec,
     },
     /// The cancel flag was set.
     #[error("interrupted; nothing was written")]

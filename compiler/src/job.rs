@@ -1,21 +1,23 @@
-//! The codec of a build: its sample, its training, and how well it fits.
+//! The codec of a build: its sample and its training.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use mempack_format::Digest;
-use mempack_model::{Embedder, Model};
+use mempack_model::{Embedder, Model, reference_text};
 
-use crate::builder::check;
-use crate::codec::{self, Encoder, SampleStore, TrainError, TrainOptions, memory_bytes};
-use crate::drift::Fit;
+use crate::builder::{check, trains};
+use crate::choice::Chosen;
+use crate::codec::{self, SampleStore, TrainError, TrainOptions, memory_bytes};
 use crate::kept::Keeper;
-use crate::older::{Index, Older};
+use crate::older::Index;
 use crate::pipeline::{Advance, Batch, BatchRule, Flow, Item, Task, in_order};
 use crate::progress::Stages;
-use crate::scratch::CandidateReader;
+use crate::quality::Held;
+use crate::scratch::{Candidate, CandidateReader};
 use crate::slots::Slots;
 use crate::work::SampleWork;
 use crate::{BuildError, BuildOptions, Progress, Stage};
@@ -30,6 +32,7 @@ const WINDOW_BYTES: usize = 64 << 20;
 const TRAINING_SEED: u64 = 0;
 
 /// What every pass over the references needs.
+#[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
     pub model: &'a Model,
     pub embedder: &'a Embedder,
@@ -44,12 +47,12 @@ pub(crate) struct Job<'a> {
 /// The memories of some references.
 pub(crate) struct Sampled {
     pub store: SampleStore,
-    /// The references by name, in the order of the store.
-    pub names: Vec<u64>,
-    /// Their numbers in the older pack, where they are sampled from what is taken over.
-    pub taken: Vec<u32>,
-    /// Whether codebooks may have been trained on some of those.
-    pub trained_on: bool,
+    /// The first of them: those to train on.
+    pub training: SampleStore,
+    /// Their numbers in the store, by the names of the references.
+    pub numbers: HashMap<u64, u64>,
+    /// The others, to measure on.
+    pub held: Vec<Held>,
     /// Of their keys, in order.
     pub digest: Digest,
     /// How long threads worked on them.
@@ -57,47 +60,47 @@ pub(crate) struct Sampled {
 }
 
 impl Job<'_> {
-    /// The memories of references named in ascending order, without those that would not be taken over if there is a pack to take from;
-    /// none if nothing is named.
+    /// The memories of the references chosen, those to train on first; none if none is.
     pub fn sample(
         &self,
-        names: Vec<u64>,
+        chosen: Chosen,
         taken: Option<&Index<'_>>,
         candidates: &mut CandidateReader,
         stages: &mut Stages<'_>,
     ) -> Result<Option<Sampled>, BuildError> {
+        let (training, names) = (chosen.train.len() as u64, [chosen.train, chosen.held].concat());
         if names.is_empty() {
             return Ok(None);
         }
         let shape = self.model.identity().shape;
+        let numbers = names.iter().copied().zip(0..).collect();
         let total = names.len() as u64;
         stages.begin(Stage::Sampling, Some(total));
-        self.keeper.begin("references of the codec's sample", taken.is_none().then_some(total));
+        self.keeper.begin("references of the codec's sample", Some(total));
         let slots = self.keeper.sample(self.named("sample", &[]), memory_bytes(shape))?;
         let mut flow = SampleFlow {
             job: self,
-            names: names.into_iter(),
+            names: (0..).zip(names),
+            training,
             index: taken,
             candidates,
             slots: &slots,
             hasher: blake3::Hasher::new(),
-            chosen: Vec::new(),
-            taken: Vec::new(),
-            trained_on: false,
+            held: Vec::new(),
             time: Duration::ZERO,
             buffer: Vec::new(),
         };
         let workers = (0..self.options.threads).map(|_| SampleWork { model: self.model.share(), slots: &slots }).collect();
         // A memory held here has four bytes a float, whatever the codec makes of it later.
         in_order(workers, self.rule(8 * shape.floats()), self.cancel, &mut flow)?;
-        let SampleFlow { hasher, chosen, taken, trained_on, time, .. } = flow;
-        let store = SampleStore::over(&slots, shape, chosen.len() as u64);
-        Ok(Some(Sampled { store, names: chosen, taken, trained_on, digest: hasher.finalize().into(), time }))
+        let SampleFlow { hasher, held, time, .. } = flow;
+        let over = |memories| SampleStore::over(&slots, shape, memories);
+        Ok(Some(Sampled { store: over(total), training: over(training), numbers, held, digest: hasher.finalize().into(), time }))
     }
 
     /// The codec's parameters.
     pub fn train(&self, sampled: &Option<Sampled>, references: u64, stages: &mut Stages<'_>) -> Result<Vec<u8>, BuildError> {
-        let Some(Sampled { store, digest, .. }) = sampled else {
+        let Some(Sampled { training: store, digest, .. }) = sampled.as_ref().filter(|_| trains(&self.options.codec)) else {
             // The parameters of a codec without tables: no groups (SPEC 9).
             return Ok(0u32.to_le_bytes().to_vec());
         };
@@ -126,18 +129,6 @@ impl Job<'_> {
         Ok(parameters)
     }
 
-    /// What the older pack's records lose of memories that were computed again.
-    pub fn fit_of_taken(&self, sampled: &Option<Sampled>, older: &Older, encoder: &Encoder) -> Result<Fit, BuildError> {
-        let mut fit = Fit::default();
-        let Some(sampled) = sampled else { return Ok(fit) };
-        for (reference, index) in sampled.taken.iter().zip(0..) {
-            let memory = sampled.store.memory(index)?;
-            let lost = Fit::of(encoder, &memory, older.record(*reference)?);
-            fit.add(&lost.map_err(|source| BuildError::Codec { spec: self.options.codec.to_string(), source })?);
-        }
-        Ok(fit)
-    }
-
     /// The identity of work that depends on the model and `parts`.
     pub fn named(&self, what: &str, parts: &[&[u8]]) -> Digest {
         let mut hasher = blake3::Hasher::new();
@@ -157,14 +148,14 @@ impl Job<'_> {
 
 struct SampleFlow<'a> {
     job: &'a Job<'a>,
-    names: std::vec::IntoIter<u64>,
+    names: std::iter::Zip<std::ops::RangeFrom<u64>, std::vec::IntoIter<u64>>,
+    /// How many of them are to train on: the first.
+    training: u64,
     index: Option<&'a Index<'a>>,
     candidates: &'a mut CandidateReader,
     slots: &'a Slots,
     hasher: blake3::Hasher,
-    chosen: Vec<u64>,
-    taken: Vec<u32>,
-    trained_on: bool,
+    held: Vec<Held>,
     time: Duration,
     buffer: Vec<u8>,
 }
@@ -175,20 +166,16 @@ impl Flow for SampleFlow<'_> {
     type Output = ();
 
     fn next(&mut self) -> Result<Option<Item<(), ()>>, BuildError> {
-        for name in self.names.by_ref() {
-            let candidate = self.candidates.read(name)?;
-            if let Some(index) = self.index {
-                let Some(reference) = index.find(&candidate.key) else { continue };
-                self.taken.push(reference);
-                self.trained_on |= index.rank(&candidate.key) < self.job.options.sample;
-            }
-            self.hasher.update(&candidate.key.0);
-            let number = self.chosen.len() as u64;
-            self.chosen.push(name);
-            let (key, ids) = (candidate.key, candidate.ids);
-            return Ok(Some(Item::Task(Task { number, key, ids, text: String::new(), sampled: None, embedded: None }, ())));
+        let Some((number, name)) = self.names.next() else { return Ok(None) };
+        let Candidate { key, ids, lead, text } = self.candidates.read(name)?;
+        self.hasher.update(&key.0);
+        if number >= self.training {
+            let text = reference_text(&lead, &text).into_owned();
+            let taken = self.index.and_then(|index| index.find(&key));
+            let trained_on = taken.is_some() && self.index.is_some_and(|index| index.trained_on(&key, self.job.options.sample));
+            self.held.push(Held { number, key, ids: ids.clone(), text, taken, trained_on });
         }
-        Ok(None)
+        Ok(Some(Item::Task(Task { number, key, ids, text: String::new(), sampled: None, embedded: None }, ())))
     }
 
     fn find(&mut self, batch: &Batch) -> Result<Option<Vec<()>>, BuildError> {

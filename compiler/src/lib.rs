@@ -19,7 +19,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod auto;
 mod builder;
+mod choice;
 mod codec;
 mod corpus;
 mod dedup;
@@ -34,6 +36,7 @@ mod options;
 mod pieces;
 mod pipeline;
 mod progress;
+mod quality;
 mod reading;
 mod revoke;
 mod scratch;
@@ -42,6 +45,7 @@ mod slots;
 mod work;
 mod write;
 
+pub use auto::CANDIDATES;
 pub use builder::build;
 pub use codec::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOptions, train as train_codec};
 pub use corpus::{Documents, MAX_FIELD_BYTES, MAX_LINE_BYTES, read_corpus};

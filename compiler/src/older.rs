@@ -4,9 +4,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use mempack_format::{CodecSpec, Difference, Digest, EmbedderIdentity, Manifest, ModelIdentity, Pack, PackId, ReadError, Tag};
+use mempack_format::{CodecSpec, Difference, Digest, EmbedderIdentity, Manifest, ModelIdentity, Pack, PackId, Quality, ReadError, Tag};
 
 use crate::BuildError;
+use crate::choice::split;
 
 /// An open pack that was built before, from the same model.
 pub struct Older {
@@ -19,6 +20,7 @@ trait Source: Send + Sync {
     fn id(&self) -> PackId;
     fn manifest(&self) -> &Manifest;
     fn codec(&self) -> CodecSpec;
+    fn quality(&self) -> Option<&Quality>;
     /// The section of codec parameters.
     fn parameters(&self) -> Result<Vec<u8>, ReadError>;
     /// The keys of all references, in order. Checks the leaf digests too, which records and embeddings are compared with.
@@ -40,6 +42,10 @@ impl<P: Deref<Target = Pack<D>> + Send + Sync, D: AsRef<[u8]> + 'static> Source 
 
     fn codec(&self) -> CodecSpec {
         self.0.codec_spec()
+    }
+
+    fn quality(&self) -> Option<&Quality> {
+        self.0.quality()
     }
 
     fn parameters(&self) -> Result<Vec<u8>, ReadError> {
@@ -82,6 +88,11 @@ impl Older {
     /// How its memories are coded.
     pub fn codec(&self) -> CodecSpec {
         self.pack.codec()
+    }
+
+    /// What it says that its codec loses.
+    pub(crate) fn quality(&self) -> Option<&Quality> {
+        self.pack.quality()
     }
 
     pub(crate) fn id(&self) -> PackId {
@@ -141,8 +152,14 @@ pub(crate) struct Index<'a> {
 }
 
 impl Index<'_> {
+    /// Whether the pack's codec may have been trained on the reference with this key, if at most `sample` were allowed: a pack does
+    /// not say on which ones it was.
+    pub fn trained_on(&self, key: &Digest, sample: usize) -> bool {
+        self.rank(key) < split(self.keys.len() as u64, sample).0
+    }
+
     /// How many keys of the pack are smaller, but for some that begin alike.
-    pub fn rank(&self, key: &Digest) -> usize {
+    fn rank(&self, key: &Digest) -> usize {
         let wanted = prefix(key);
         self.by_key.partition_point(|(prefix, _)| *prefix < wanted)
     }

@@ -40,6 +40,9 @@ pub struct BuildOptions {
     pub output: PathBuf,
     /// How memories are stored; as in `from`, unless its codebooks are not kept.
     pub codec: CodecSpec,
+    /// Bytes that a memory record may have: then `codec` is not used, but that of the [`CANDIDATES`](crate::CANDIDATES) with so many
+    /// bytes at most that loses least of memories that it was not trained on. Not with codebooks that are kept.
+    pub choose_within: Option<u64>,
     /// A pack of the same model, precision and embedder: references that are in it are taken from there, not encoded again. The pack
     /// at `output` may be the one.
     pub from: Option<Arc<Older>>,
@@ -51,6 +54,8 @@ pub struct BuildOptions {
     pub graph: GraphOptions,
     /// References whose memories the codec's tables are trained on, at most.
     pub sample: usize,
+    /// How far the codec may move the model's predictions, in nats a token; a codec that moves them further is refused.
+    pub max_divergence: Option<f64>,
     /// Where output and temporary files lie.
     pub storage: Arc<dyn Storage>,
 }
@@ -62,9 +67,11 @@ impl Default for BuildOptions {
             output: PathBuf::new(),
             // Half of it loses half of the default model's right answers; twice as much wins none.
             codec: CodecSpec::Rq { m: 16, bits: 8 },
+            choose_within: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             graph: GraphOptions::default(),
             sample: 1024,
+            max_divergence: None,
             from: None,
             retrain_codec: false,
             storage: Arc::new(DiskStorage),

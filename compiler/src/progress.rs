@@ -3,21 +3,23 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use mempack_format::PackId;
+use mempack_format::{CodecSpec, PackId, Quality};
 
 use crate::Drift;
 
-/// The stages of a build, in order; a codec without tables has no `Sampling` and no `Training`.
+/// The stages of a build, in order; a codec that loses nothing has no `Sampling` and no `Measuring`, one without tables no `Training`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The corpus is read and cut into references.
     Reading,
     /// Equal references are found.
     Deduplicating,
-    /// The memories of the codec's sample are written, or of those taken over that tell how well the kept codebooks fit.
+    /// Memories are written that the codec is trained on, and others that it is measured on.
     Sampling,
     /// The codec's tables are trained.
     Training,
+    /// What the codec loses is measured.
+    Measuring,
     /// Every memory is written and encoded, every text embedded and put into the graph.
     Writing,
     /// The graph is checked and transcribed.
@@ -33,6 +35,7 @@ impl fmt::Display for Stage {
             Self::Deduplicating => "deduplicating",
             Self::Sampling => "sampling",
             Self::Training => "training",
+            Self::Measuring => "measuring",
             Self::Writing => "writing memories",
             Self::Graph => "graph",
             Self::Sealing => "sealing",
@@ -85,8 +88,12 @@ pub struct BuildReport {
     pub taken: u64,
     /// How long threads worked on memories, codes and embeddings, summed over threads.
     pub encoding: Duration,
+    /// How memories are stored.
+    pub codec: CodecSpec,
     /// How well kept codebooks fit; none if no codebooks were kept.
     pub drift: Option<Drift>,
+    /// What the codec loses, as the pack says; none if it loses nothing.
+    pub quality: Option<Quality>,
     /// How long each stage took, in order.
     pub stages: Vec<(Stage, Duration)>,
 }

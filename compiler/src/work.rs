@@ -5,7 +5,6 @@ use mempack_model::{Embedder, Model};
 
 use crate::BuildError;
 use crate::codec::{Encoder, SampleStore, put_memory};
-use crate::drift::Fit;
 use crate::older::Older;
 use crate::pipeline::{Batch, Task, Work};
 use crate::slots::Slots;
@@ -39,8 +38,6 @@ pub(crate) struct WriteWork<'a> {
     pub sample: Option<&'a SampleStore>,
     pub slots: &'a Slots,
     pub older: Option<&'a Older>,
-    /// Whether it is measured what the codec loses.
-    pub measures: bool,
 }
 
 /// A reference as it goes into the pack.
@@ -49,32 +46,24 @@ pub(crate) struct Written {
     pub record: Vec<u8>,
     /// A unit vector.
     pub embedding: Vec<f32>,
-    /// What the codec lost, where that is measured.
-    pub fit: Option<Fit>,
 }
 
 impl Written {
     /// Bytes of what goes into a slot.
-    pub fn bytes(stride: usize, dim: usize, measures: bool) -> usize {
-        stride + 4 * dim + if measures { Fit::BYTES } else { 0 }
+    pub fn bytes(stride: usize, dim: usize) -> usize {
+        stride + 4 * dim
     }
 
     fn payload(&self) -> Vec<u8> {
         let mut bytes = self.record.clone();
         self.embedding.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
-        bytes.extend(self.fit.iter().flat_map(|fit| fit.to_bytes()));
         bytes
     }
 
     /// From what [`payload`](Self::payload) made, of `bytes` bytes.
-    pub fn from_payload(payload: &[u8], stride: usize, dim: usize) -> Self {
-        let (record, rest) = payload.split_at(stride);
-        let (embedding, fit) = rest.split_at(4 * dim);
-        Self {
-            record: record.to_vec(),
-            embedding: embedding.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect(),
-            fit: fit.as_array().map(Fit::from_bytes),
-        }
+    pub fn from_payload(payload: &[u8], stride: usize) -> Self {
+        let (record, embedding) = payload.split_at(stride);
+        Self { record: record.to_vec(), embedding: embedding.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect() }
     }
 }
 
@@ -112,9 +101,7 @@ impl Work for WriteWork<'_> {
             };
             let mut record = Vec::with_capacity(self.encoder.codec().stride());
             self.encoder.encode(&memory, &mut record)?;
-            let fit = self.measures.then(|| Fit::of(self.encoder, &memory, &record)).transpose();
-            let fit = fit.map_err(|source| BuildError::Codec { spec: self.encoder.codec().spec().to_string(), source })?;
-            let reference = Written { record, embedding, fit };
+            let reference = Written { record, embedding };
             self.slots.put(task.number, stamp, reference.payload())?;
             written.push(reference);
         }

@@ -1,16 +1,13 @@
 //! The pass that puts every reference into the pack.
 
-use std::iter::{Peekable, Zip};
 use std::time::Duration;
 
 use mempack_format::{Digest, Origin, PackWriter};
 use mempack_model::reference_text;
 
 use crate::BuildError;
-use crate::builder::trains;
 use crate::codec::Encoder;
 use crate::dedup::References;
-use crate::drift::Fit;
 use crate::graph::GraphBuilder;
 use crate::job::{Job, Sampled};
 use crate::older::Index;
@@ -41,8 +38,6 @@ pub(crate) struct Totals {
     pub tokens: u64,
     /// How long threads worked.
     pub time: Duration,
-    /// What the codec lost of those encoded and resumed, if that was measured.
-    pub fit: Fit,
 }
 
 impl Job<'_> {
@@ -50,10 +45,7 @@ impl Job<'_> {
     pub fn write(&self, store: Store<'_>, sampled: &Option<Sampled>, parameters: &[u8]) -> Result<Totals, BuildError> {
         let (spec, embedder) = (self.options.codec, self.embedder.identity());
         let stride = store.encoder.codec().stride();
-        // Memories that the codec was not trained on tell whether it fits them.
-        let measures = store.taken.is_some() && trains(&spec);
-        // The sample of what is taken over is not among what is written.
-        let sampled = sampled.as_ref().filter(|_| store.taken.is_none());
+        let sampled = sampled.as_ref();
         let total = store.taken.is_none().then_some(store.references.count);
         self.keeper.begin(if total.is_some() { "references" } else { "new references" }, total);
         let older = self.options.from.as_deref();
@@ -70,7 +62,7 @@ impl Job<'_> {
                 &[self.options.retrain_codec.into()],
             ],
         );
-        let slots = self.keeper.records(identity, Written::bytes(stride, self.embedder.dim(), measures))?;
+        let slots = self.keeper.records(identity, Written::bytes(stride, self.embedder.dim()))?;
         let worker = |_| WriteWork {
             model: self.model.share(),
             embedder: self.embedder.share(),
@@ -78,11 +70,8 @@ impl Job<'_> {
             sample: sampled.map(|sampled| &sampled.store),
             slots: &slots,
             older,
-            measures,
         };
         let workers = (0..self.options.threads).map(worker).collect();
-        let names = sampled.map_or(&[][..], |sampled| &sampled.names);
-        let sampled = names.iter().zip(0..).peekable();
         let mut flow = WriteFlow { job: self, store, sampled, slots: &slots, number: 0, totals: Totals::default(), buffer: Vec::new() };
         in_order(workers, self.rule(stride), self.cancel, &mut flow)?;
         Ok(flow.totals)
@@ -92,7 +81,7 @@ impl Job<'_> {
 struct WriteFlow<'a> {
     job: &'a Job<'a>,
     store: Store<'a>,
-    sampled: Peekable<Zip<std::slice::Iter<'a, u64>, std::ops::RangeFrom<u64>>>,
+    sampled: Option<&'a Sampled>,
     slots: &'a Slots,
     number: u64,
     totals: Totals,
@@ -135,20 +124,20 @@ impl Flow for WriteFlow<'_> {
         if let Some(reference) = self.store.taken.and_then(|index| index.find(&key)) {
             return Ok(Some(Item::Known((reference, Told { key, tokens, text, origins: unique.origins }))));
         }
-        let sampled = self.sampled.next_if(|(name, _)| **name == unique.name).map(|(_, index)| index);
+        let sampled = self.sampled.and_then(|sampled| sampled.numbers.get(&unique.name).copied());
         let embedded = self.store.embedded.and_then(|index| index.find(&key));
         let task = Task { number, key, ids, text: whole(&text), sampled, embedded };
         Ok(Some(Item::Task(task, Told { key, tokens, text, origins: unique.origins })))
     }
 
     fn find(&mut self, batch: &Batch) -> Result<Option<Vec<Written>>, BuildError> {
-        let (stride, dim) = (self.store.encoder.codec().stride(), self.job.embedder.dim());
+        let stride = self.store.encoder.codec().stride();
         let mut found = Vec::with_capacity(batch.tasks.len());
         for (task, stamp) in batch.stamped() {
             if !self.slots.get(task.number, stamp, &mut self.buffer)? {
                 return Ok(None);
             }
-            found.push(Written::from_payload(&self.buffer, stride, dim));
+            found.push(Written::from_payload(&self.buffer, stride));
         }
         Ok(Some(found))
     }
@@ -175,9 +164,6 @@ impl Flow for WriteFlow<'_> {
     }
 
     fn put(&mut self, told: Told, written: Written) -> Result<(), BuildError> {
-        if let Some(fit) = &written.fit {
-            self.totals.fit.add(fit);
-        }
         self.push(&told, &written.record, &written.embedding)
     }
 }

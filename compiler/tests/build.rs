@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mempack_compiler::{BuildError, BuildOptions, BuildReport, CorpusError, Input, Progress, Silent, Stage, build};
 use mempack_format::{CodecSpec, Memory, Pack};
-use mempack_model::{Embedder, LoadOptions, Model, reference_tokens};
+use mempack_model::{Composer, DEFAULT_OVERLAP, Embedder, LoadOptions, Model, ReaderOptions, Slot, overlap, reference_tokens};
 use serde_json::json;
 
 fn root(path: &str) -> PathBuf {
@@ -231,6 +231,99 @@ fn a_bad_corpus_leaves_everything_as_it_was() {
     assert_eq!(names(folder.path()), before);
 }
 
+/// The natural logarithm of each entry of a softmax.
+fn logarithms(row: &[f32]) -> Vec<f64> {
+    let total: f64 = row.iter().map(|score| f64::from(*score).exp()).sum();
+    row.iter().map(|score| f64::from(*score) - total.ln()).collect()
+}
+
+#[test]
+fn what_a_pack_says_that_its_codec_loses_is_what_a_slow_way_finds() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("x.mpk");
+    let options = BuildOptions { codec: CodecSpec::Rq { m: 2, bits: 4 }, ..options(write_corpus(folder.path()), target.clone()) };
+    let report = run(&options).unwrap();
+    let pack = Pack::open(fs::read(&target).unwrap()).unwrap();
+    let quality = pack.quality().unwrap();
+    assert_eq!(report.quality.as_ref(), Some(quality));
+    let (model, _) = loaded();
+    let shape = model.identity().shape;
+    let count = pack.manifest().counts.references;
+
+    // One in eight, those with the largest keys.
+    let mut by_key: Vec<u32> = (0..count).collect();
+    by_key.sort_unstable_by_key(|reference| pack.reference(*reference).unwrap().key);
+    let held = &by_key[(count - count / 8) as usize..];
+    assert_eq!(quality.memories as usize, held.len());
+    let composer = Composer::new(&model).unwrap();
+    let ids: Vec<Vec<u32>> = held
+        .iter()
+        .map(|reference| {
+            let first = pack.origins(*reference).unwrap().next().unwrap();
+            let lead = composer.lead(&pack.document(first.document).unwrap().title).unwrap();
+            composer.compose(&lead, &pack.text(*reference).unwrap()).unwrap().ids
+        })
+        .collect();
+    let exact: Vec<Memory> = ids.iter().map(|ids| model.write(&[ids]).unwrap().remove(0)).collect();
+    let decode = |reference: &u32| {
+        let mut memory = Memory::empty(shape);
+        pack.codec().unwrap().decode_memory(pack.record(*reference).unwrap(), &mut memory).unwrap();
+        memory
+    };
+    let lossy: Vec<Memory> = held.iter().map(decode).collect();
+
+    let (tokens, dim) = (shape.tokens as usize, shape.head_dim as usize);
+    for (layer, told) in quality.layers.iter().enumerate() {
+        for (told, vectors) in [(told.keys, (|m| &m.keys) as fn(&Memory) -> &Vec<f32>), (told.values, |m| &m.values)] {
+            let (mut lost, mut variance) = (0.0, 0.0);
+            for head in 0..shape.heads as usize {
+                let first = (layer * shape.heads as usize + head) * tokens;
+                let all = |memories: &[Memory]| -> Vec<Vec<f64>> {
+                    let slots = memories.iter().flat_map(|memory| (first..first + tokens).map(move |slot| (memory, slot)));
+                    let filled = slots.filter(|(memory, slot)| memory.positions[*slot] != 255);
+                    filled.map(|(memory, slot)| vectors(memory)[slot * dim..][..dim].iter().map(|x| f64::from(*x)).collect()).collect()
+                };
+                let (ours, theirs) = (all(&exact), all(&lossy));
+                let mean: Vec<f64> = (0..dim).map(|at| ours.iter().map(|vector| vector[at]).sum::<f64>() / ours.len() as f64).collect();
+                let apart = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum() };
+                lost += ours.iter().zip(&theirs).map(|(a, b)| apart(a, b)).sum::<f64>();
+                variance += ours.iter().map(|vector| apart(vector, &mean)).sum::<f64>();
+            }
+            assert!(told > 0.0 && (told - lost / variance).abs() < 1e-3 * told, "layer {layer}: {told} {}", lost / variance);
+        }
+    }
+
+    let (mut nats, mut predicted) = (0.0, 0);
+    for (at, text) in ids.iter().enumerate() {
+        let embedding = |at: usize| -> Vec<f32> { pack.embedding(held[at]).unwrap().iter().map(|x| x.get()).collect() };
+        let ours = embedding(at);
+        let mut near: Vec<(f32, usize)> = (0..held.len())
+            .filter(|other| *other != at && overlap(text, &ids[*other]) <= DEFAULT_OVERLAP)
+            .map(|other| (embedding(other).iter().zip(&ours).map(|(a, b)| a * b).sum(), other))
+            .collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0));
+        near.truncate(5);
+        if near.is_empty() {
+            continue;
+        }
+        let scores = |memories: &[Memory]| {
+            let slots: Vec<Slot<'_>> =
+                near.iter().map(|(similarity, at)| Slot { memory: &memories[*at], similarity: *similarity }).collect();
+            let mut reader = model.reader(&ReaderOptions { capacity: 1 + text.len(), prefix: true }).unwrap();
+            reader.prompt(text, &[slots], true).unwrap()
+        };
+        let vocabulary = model.config().vocabulary as usize;
+        for (p, q) in scores(&exact).chunks(vocabulary).zip(scores(&lossy).chunks(vocabulary)).take(text.len()) {
+            nats += logarithms(p).iter().zip(logarithms(q)).map(|(p, q)| p.exp() * (p - q)).sum::<f64>();
+            predicted += 1;
+        }
+    }
+    let divergence = quality.divergence.unwrap();
+    assert_eq!(divergence.tokens, predicted);
+    let found = nats / predicted as f64;
+    assert!(found > 0.0 && (found - divergence.nats).abs() < 1e-2 * found, "{found} {divergence:?}");
+}
+
 /// Cancels when a stage begins.
 struct CancelAt<'a>(Stage, &'a AtomicBool);
 
@@ -253,8 +346,8 @@ fn a_cancelled_build_keeps_what_is_done_and_goes_on_from_there() {
     let undisturbed = run(&options).unwrap();
     let options = BuildOptions { output: target.clone(), ..options };
     let (model, embedder) = loaded();
-    use Stage::{Deduplicating, Graph, Reading, Sampling, Sealing, Training, Writing};
-    for stage in [Reading, Deduplicating, Sampling, Training, Writing, Graph, Sealing] {
+    use Stage::{Deduplicating, Graph, Measuring, Reading, Sampling, Sealing, Training, Writing};
+    for stage in [Reading, Deduplicating, Sampling, Training, Measuring, Writing, Graph, Sealing] {
         fs::write(&target, "the old pack").unwrap();
         let cancel = AtomicBool::new(false);
         let error = build(&model, &embedder, &options, &CancelAt(stage, &cancel), &cancel).unwrap_err();
@@ -267,6 +360,7 @@ fn a_cancelled_build_keeps_what_is_done_and_goes_on_from_there() {
         let expected: &[&str] = match stage {
             Reading | Deduplicating | Sampling => &[],
             Training => &["sample"],
+            Measuring => &["codec", "sample"],
             Writing => &["codec", "records", "sample"],
             _ => &["codec", "records", "sample"],
         };

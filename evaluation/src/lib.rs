@@ -3,7 +3,8 @@
 //!
 //! - [`answer_questions`] answers a file of questions in several [modes](Mode) and scores the answers;
 //! - [`choose_answers`] lets the model choose among given answers by their likelihood;
-//! - [`measure_perplexity`] says how well it predicts a text.
+//! - [`measure_perplexity`] says how well it predicts a text;
+//! - [`measure_quality`] says what the pack's codec loses, and whether that is worse than the pack says.
 //!
 //! Each gives a report that is written as JSON, printed as a table (its `Display`) and drawn as a [`figure`]. Retrieval happens once
 //! a question and is the same for all modes; references that repeat the question are [left out](overlap). It works with any model
@@ -44,6 +45,7 @@ mod metrics;
 mod mode;
 mod models;
 mod perplexity;
+mod quality;
 mod question;
 mod report;
 mod rows;
@@ -62,5 +64,6 @@ pub use metrics::{Score, Words, abstains, novel_share, score};
 pub use mode::{Mode, UnknownMode};
 pub use models::Models;
 pub use perplexity::{PerplexityOptions, PerplexityReport, Prediction, WindowScores, measure_perplexity, read_texts};
+pub use quality::{Compared, DEVIATIONS, LayerQuality, QualityOptions, QualityReport, measure_quality};
 pub use report::{Difference, Gain, ModeReport, Point, QuestionReport, Sweeps, Unanswerable};
 pub use rows::{RowsError, evenly, read_rows};

@@ -96,6 +96,12 @@ impl Library {
         }
     }
 
+    /// The unit vector of a reference.
+    pub fn embedding(&self, reference: u32) -> Result<Vec<f32>, EvaluateError> {
+        let embedding = self.pack.embedding(reference).map_err(|source| self.unreadable("reference", reference, source))?;
+        Ok(embedding.iter().map(|value| value.get()).collect())
+    }
+
     /// Ids of a reference's text without its template, to be compared with those of other text.
     fn own_ids(&self, passage: &Passage) -> Result<Vec<u32>, EvaluateError> {
         Ok(self.model.tokenizer().encode_plain(&passage.text)?)
@@ -130,8 +136,7 @@ impl Library {
     pub fn gold(&self, query: &[f32], references: &[u32], accepted: &[Words]) -> Result<Option<Passage>, EvaluateError> {
         let mut passages = Vec::new();
         for &reference in references {
-            let embedding = self.pack.embedding(reference).map_err(|source| self.unreadable("reference", reference, source))?;
-            let score = query.iter().zip(embedding).map(|(a, b)| a * b.get()).sum();
+            let score = query.iter().zip(self.embedding(reference)?).map(|(a, b)| a * b).sum();
             passages.push(self.passage(Hit { reference, score })?);
         }
         if passages.iter().any(|passage| holds(passage, accepted)) {
@@ -141,7 +146,7 @@ impl Library {
     }
 
     /// Text, documents and tokens of a reference, composed as the compiler does.
-    fn passage(&self, hit: Hit) -> Result<Passage, EvaluateError> {
+    pub fn passage(&self, hit: Hit) -> Result<Passage, EvaluateError> {
         let reference = hit.reference;
         let failed = |source| self.unreadable("reference", reference, source);
         let described = self.pack.describe(&hit).map_err(failed)?;

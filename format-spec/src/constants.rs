@@ -5,8 +5,8 @@ pub const MAGIC: [u8; 8] = *b"\x89MPK\r\n\x1a\n";
 /// Major version this crate writes and reads (SPEC 2).
 pub const MAJOR_VERSION: u16 = 1;
 /// Minor version this crate writes; any minor version is read (SPEC 2).
-pub const MINOR_VERSION: u16 = 0;
-/// Required features this crate knows (SPEC 2); 1.0 has none.
+pub const MINOR_VERSION: u16 = 1;
+/// Required features this crate knows (SPEC 2); there are none yet.
 pub const KNOWN_REQUIRED_FEATURES: u64 = 0;
 
 /// Size of the header page and alignment of every section (SPEC 3).

@@ -107,22 +107,32 @@ pub enum OpenError {
         /// The section.
         tag: Tag,
     },
-    /// The manifest does not fit its digest.
+    /// The manifest, or what continues it, does not fit its digest.
     #[error(
-        "section MANIFEST at byte {offset} is damaged: its digest is {found}, the section table says {expected}; copy or build the pack again"
+        "section {tag} at byte {offset} is damaged: its digest is {found}, the section table says {expected}; copy or build the pack again"
     )]
     ManifestDigest {
-        /// Where the manifest begins.
+        /// The section.
+        tag: Tag,
+        /// Where it begins.
         offset: u64,
         /// The digest in the section table.
         expected: Digest,
-        /// The digest of the manifest.
+        /// The digest of what is there.
         found: Digest,
     },
     /// The manifest is malformed or says what it must not.
     #[error("section MANIFEST at byte {offset}: {source}; build the pack again")]
     Manifest {
         /// Where the manifest begins.
+        offset: u64,
+        /// What is wrong.
+        source: ManifestError,
+    },
+    /// What the codec is said to lose is malformed, or cannot be.
+    #[error("section QUALITY at byte {offset}: {source}; build the pack again")]
+    Quality {
+        /// Where the section begins.
         offset: u64,
         /// What is wrong.
         source: ManifestError,
@@ -148,18 +158,18 @@ impl OpenError {
     }
 }
 
-/// What is wrong with a manifest.
+/// What is wrong with a manifest, or with what continues it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ManifestError {
     /// Larger than the cap.
-    #[error("the manifest has {found} bytes, the most are {MAX_MANIFEST_BYTES}")]
+    #[error("it has {found} bytes, the most are {MAX_MANIFEST_BYTES}")]
     TooLarge {
         /// Its bytes.
         found: u64,
     },
     /// Not the wire form of SPEC 5.
-    #[error("the manifest cannot be decoded at byte {at} of the section: {source}")]
+    #[error("it cannot be decoded at byte {at} of the section: {source}")]
     Decode {
         /// Behind the last byte that could be read.
         at: u64,
@@ -167,10 +177,10 @@ pub enum ManifestError {
         source: bincode::error::DecodeError,
     },
     /// It could not be put into its wire form.
-    #[error("the manifest cannot be encoded: {0}")]
+    #[error("it cannot be encoded: {0}")]
     Encode(#[source] bincode::error::EncodeError),
     /// Bytes remain, or a number is not in its shortest form.
-    #[error("the manifest is not in its canonical form from byte {at} of the section on")]
+    #[error("it is not in its canonical form from byte {at} of the section on")]
     NotCanonical {
         /// First byte that differs from the canonical form.
         at: u64,

@@ -69,15 +69,27 @@ impl Counts {
 
 /// The manifest's wire form.
 pub(crate) fn encode(manifest: &Manifest) -> Result<Vec<u8>, ManifestError> {
-    let bytes = bincode::encode_to_vec(manifest, config::standard()).map_err(ManifestError::Encode)?;
+    to_wire(manifest)
+}
+
+/// A manifest from its wire form: canonical, all bytes used, every field within its bounds; and its codec.
+pub(crate) fn decode(bytes: &[u8]) -> Result<(Manifest, CodecSpec), ManifestError> {
+    let manifest: Manifest = from_wire(bytes)?;
+    let codec = check(&manifest)?;
+    Ok((manifest, codec))
+}
+
+/// The wire form of the manifest or of what continues it.
+pub(crate) fn to_wire<T: bincode::Encode>(value: &T) -> Result<Vec<u8>, ManifestError> {
+    let bytes = bincode::encode_to_vec(value, config::standard()).map_err(ManifestError::Encode)?;
     match bytes.len() as u64 {
         0..=MAX_MANIFEST_BYTES => Ok(bytes),
         found => Err(ManifestError::TooLarge { found }),
     }
 }
 
-/// A manifest from its wire form: canonical, all bytes used, every field within its bounds; and its codec.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(Manifest, CodecSpec), ManifestError> {
+/// A value from its wire form: canonical, and all bytes used.
+pub(crate) fn from_wire<T: bincode::Encode + bincode::Decode<()>>(bytes: &[u8]) -> Result<T, ManifestError> {
     if bytes.len() as u64 > MAX_MANIFEST_BYTES {
         return Err(ManifestError::TooLarge { found: bytes.len() as u64 });
     }
@@ -86,15 +98,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Manifest, CodecSpec), ManifestErro
     let mut rest = Rest(bytes);
     let decoded = bincode::decode_from_reader(&mut rest, limited);
     let at = (bytes.len() - rest.0.len()) as u64;
-    let manifest: Manifest = decoded.map_err(|source| ManifestError::Decode { at, source })?;
-    // One manifest has one form: the same pack must not have two ids.
-    let canonical = encode(&manifest)?;
+    let value: T = decoded.map_err(|source| ManifestError::Decode { at, source })?;
+    // One value has one form: the same pack must not have two ids.
+    let canonical = to_wire(&value)?;
     if canonical != bytes {
         let at = canonical.iter().zip(bytes).take_while(|(a, b)| a == b).count() as u64;
         return Err(ManifestError::NotCanonical { at });
     }
-    let codec = check(&manifest)?;
-    Ok((manifest, codec))
+    Ok(value)
 }
 
 /// What the decoder has not read yet, so that an error can say where it is.
@@ -157,11 +168,11 @@ pub(crate) fn record_bytes(codec: &CodecSpec, shape: MemoryShape) -> Result<u64,
     Ok(shape.slots() as u64 * (1 + 2 * code))
 }
 
-fn field(field: &'static str, expected: impl ToString, found: impl ToString) -> ManifestError {
+pub(crate) fn field(field: &'static str, expected: impl ToString, found: impl ToString) -> ManifestError {
     ManifestError::Field { field, expected: expected.to_string(), found: found.to_string() }
 }
 
-fn between(name: &'static str, found: u64, least: u64, most: u64) -> Result<(), ManifestError> {
+pub(crate) fn between(name: &'static str, found: u64, least: u64, most: u64) -> Result<(), ManifestError> {
     if (least..=most).contains(&found) { Ok(()) } else { Err(field(name, format!("{least} to {most}"), found)) }
 }
 

@@ -11,8 +11,8 @@ use crate::error::{Damage, Defect};
 use crate::records::{RawOrigin, RawReference};
 use crate::text::Inflater;
 use crate::{
-    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, OpenError, Origin, ReadError, ReferenceInfo, Section, Signature,
-    Tag, header, manifest,
+    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, OpenError, Origin, Quality, ReadError, ReferenceInfo, Section,
+    Signature, Tag, header, manifest, quality,
 };
 
 /// A pack's id: the root digest over its header and, through the section table, over every section (SPEC 4).
@@ -25,7 +25,7 @@ impl fmt::Display for PackId {
     }
 }
 
-/// Where the sections of version 1.0 are.
+/// Where the sections of version 1.1 are.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout {
     pub(crate) manifest: Section,
@@ -40,6 +40,7 @@ pub(crate) struct Layout {
     pub(crate) embeddings: Section,
     pub(crate) graph: Option<Section>,
     pub(crate) leaves: Section,
+    pub(crate) quality: Option<Section>,
 }
 
 impl Layout {
@@ -59,6 +60,7 @@ impl Layout {
             embeddings: find(Tag::EMBEDDINGS)?,
             graph: optional(Tag::GRAPH),
             leaves: find(Tag::LEAVES)?,
+            quality: optional(Tag::QUALITY),
         })
     }
 }
@@ -74,6 +76,7 @@ pub struct Pack<D> {
     id: PackId,
     minor: u16,
     manifest: Manifest,
+    quality: Option<Quality>,
     codec: CodecSpec,
     record_bytes: u64,
     /// Bytes of the pack; what the file has beyond are signatures.
@@ -94,7 +97,7 @@ impl<D> fmt::Debug for Pack<D> {
 }
 
 impl<D: AsRef<[u8]>> Pack<D> {
-    /// Opens a pack: header, section table and manifest are read and checked, nothing else is touched, so that the
+    /// Opens a pack: header, section table, manifest and quality are read and checked, nothing else is touched, so that the
     /// cost does not grow with the pack.
     ///
     /// # Errors
@@ -108,8 +111,9 @@ impl<D: AsRef<[u8]>> Pack<D> {
         let malformed = |source| OpenError::Manifest { offset: layout.manifest.offset, source };
         let record_bytes = manifest::record_bytes(&codec, manifest.model.shape).map_err(malformed)?;
         check_lengths(&layout, &manifest, record_bytes)?;
+        let quality = layout.quality.map(|section| read_quality(bytes, &section, &manifest)).transpose()?;
         let header::Header { id, minor, length, sections, signatures } = header;
-        Ok(Self { data, id: PackId(id), minor, manifest, codec, record_bytes, length, sections, signatures, layout })
+        Ok(Self { data, id: PackId(id), minor, manifest, quality, codec, record_bytes, length, sections, signatures, layout })
     }
 
     /// The pack's id.
@@ -135,6 +139,11 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// What the pack is, what it depends on, and how many there are of everything.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What the manifest's continuation says that the codec loses; none if it loses nothing, or the pack is older than version 1.1.
+    pub fn quality(&self) -> Option<&Quality> {
+        self.quality.as_ref()
     }
 
     /// All sections, in the order of the file.
@@ -378,6 +387,16 @@ pub(crate) fn in_range(what: &'static str, index: impl Into<u64>, count: impl In
 
 fn read_manifest(data: &[u8], section: &Section) -> Result<(Manifest, CodecSpec), OpenError> {
     let malformed = |source| OpenError::Manifest { offset: section.offset, source };
+    manifest::decode(read_whole(data, section, malformed)?).map_err(malformed)
+}
+
+fn read_quality(data: &[u8], section: &Section, manifest: &Manifest) -> Result<Quality, OpenError> {
+    let malformed = |source| OpenError::Quality { offset: section.offset, source };
+    quality::decode(read_whole(data, section, malformed)?, manifest.model.shape).map_err(malformed)
+}
+
+/// The bytes of a section that is read when a pack is opened, which have its digest.
+fn read_whole<'d>(data: &'d [u8], section: &Section, malformed: impl Fn(ManifestError) -> OpenError) -> Result<&'d [u8], OpenError> {
     if section.length > crate::constants::MAX_MANIFEST_BYTES {
         return Err(malformed(ManifestError::TooLarge { found: section.length }));
     }
@@ -385,9 +404,9 @@ fn read_manifest(data: &[u8], section: &Section) -> Result<(Manifest, CodecSpec)
     let bytes = data.get(section.offset as usize..).and_then(|rest| rest.get(..section.length as usize)).unwrap_or_default();
     let found = Digest::of(bytes);
     if found != section.digest {
-        return Err(OpenError::ManifestDigest { offset: section.offset, expected: section.digest, found });
+        return Err(OpenError::ManifestDigest { tag: section.tag, offset: section.offset, expected: section.digest, found });
     }
-    manifest::decode(bytes).map_err(malformed)
+    Ok(bytes)
 }
 
 /// Compares the sections' lengths with what the manifest's counts demand.

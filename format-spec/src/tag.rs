@@ -37,9 +37,11 @@ impl Tag {
     pub const GRAPH: Self = Self(*b"GRAPH   ");
     /// Digests of the memories (SPEC 13).
     pub const LEAVES: Self = Self(*b"LEAVES  ");
+    /// What the codec loses (SPEC 5.1); since version 1.1.
+    pub const QUALITY: Self = Self(*b"QUALITY ");
 
-    /// Every section of version 1.0, and whether it is required.
-    pub(crate) const ALL: [(Self, bool); 12] = [
+    /// Every section of version 1.1, and whether it is required.
+    pub(crate) const ALL: [(Self, bool); 13] = [
         (Self::MANIFEST, true),
         (Self::DOCUMENT_INDEX, true),
         (Self::DOCUMENTS, true),
@@ -52,6 +54,7 @@ impl Tag {
         (Self::EMBEDDINGS, true),
         (Self::GRAPH, false),
         (Self::LEAVES, true),
+        (Self::QUALITY, false),
     ];
 
     /// A tag from a file; `None` if it is not written as SPEC 3 demands.
@@ -61,7 +64,7 @@ impl Tag {
         (name > 0 && padded).then_some(Self(bytes))
     }
 
-    /// Whether version 1.0 requires this section; `None` if version 1.0 does not know it.
+    /// Whether version 1.1 requires this section; `None` if it does not know it.
     pub(crate) fn known(self) -> Option<bool> {
         Self::ALL.iter().find(|(tag, _)| *tag == self).map(|(_, required)| *required)
     }

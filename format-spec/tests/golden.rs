@@ -1,4 +1,4 @@
-//! The golden pack of version 1.0: made again it is the same, read it says what was written, damaged it is refused.
+//! The golden packs of versions 1.0 and 1.1: made again they are the same, read they say what was written, damaged they are refused.
 
 mod common;
 #[path = "golden/generate.rs"]
@@ -13,26 +13,43 @@ use mempack_hostile::Parts;
 fn regenerating_gives_the_same_pack() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("golden.mpk");
-    let summary = generate::write(&target).unwrap();
-    let made = std::fs::read(&target).unwrap();
-    assert_eq!(made.len() as u64, summary.bytes);
-    let (made, golden) = (Parts::of(&made), Parts::of(GOLDEN));
-    for (made, golden) in made.0.iter().zip(&golden.0) {
-        assert_eq!((made.tag, made.flags), (golden.tag, golden.flags));
-        // Another zstd may compress otherwise; that the text is the same, the next test shows of both.
-        if !made.tag.starts_with(b"TEXT") {
-            assert_eq!(made.bytes, golden.bytes, "section {}", String::from_utf8_lossy(&made.tag));
+    for (quality, golden) in [(None, GOLDEN), (Some(generate::quality()), GOLDEN_1_1)] {
+        let summary = generate::write(&target, quality.clone()).unwrap();
+        let made = std::fs::read(&target).unwrap();
+        assert_eq!(made.len() as u64, summary.bytes);
+        let (made, golden) = (Parts::of(&made), Parts::of(golden));
+        for (made, golden) in made.0.iter().zip(&golden.0) {
+            assert_eq!((made.tag, made.flags), (golden.tag, golden.flags));
+            // Another zstd may compress otherwise; that the text is the same, the next test shows of both.
+            if !made.tag.starts_with(b"TEXT") {
+                assert_eq!(made.bytes, golden.bytes, "section {}", String::from_utf8_lossy(&made.tag));
+            }
         }
+        assert_eq!(made.0.len(), golden.0.len());
+        let pack = Pack::open(std::fs::read(&target).unwrap()).unwrap();
+        assert_eq!((pack.version(), pack.quality()), ((1, 1), quality.as_ref()));
+        check_contents(&pack);
     }
-    assert_eq!(made.0.len(), golden.0.len());
-    check_contents(&Pack::open(std::fs::read(&target).unwrap()).unwrap());
+}
+
+#[test]
+fn the_golden_pack_of_version_1_1_says_what_its_codec_loses() {
+    let pack = Pack::open(GOLDEN_1_1).unwrap();
+    assert_eq!(pack.id().to_string(), "7120805fc544f68caaf70315b3d0274de0f3033671a2bc0791102ef467a3e0ea");
+    assert_eq!((pack.version(), pack.quality()), ((1, 1), Some(&generate::quality())));
+    check_contents(&pack);
+    for_all(GOLDEN_1_1.len() - 4096, |at| {
+        let mut damaged = GOLDEN_1_1.to_vec();
+        damaged[4096 + at] ^= 1 << (at % 8);
+        assert!(!matches!(exercise(&damaged), Ok(Ok(_))), "byte {at} behind the header was flipped, and the pack was found whole");
+    });
 }
 
 #[test]
 fn the_golden_pack_reads_as_it_was_written() {
     let pack = Pack::open(GOLDEN).unwrap();
     assert_eq!(pack.id().to_string(), "43fdfb7c291abac0a387a9af356ca6748aeeb1fe3e9e59b1f98dd79c8abbfabc");
-    assert_eq!(pack.version(), (1, 0));
+    assert_eq!((pack.version(), pack.quality()), ((1, 0), None));
     check_contents(&pack);
 }
 
@@ -74,7 +91,10 @@ fn check_contents<D: AsRef<[u8]>>(pack: &Pack<D>) {
         check_lists(&graph, reference);
     }
     let report = verify(pack).unwrap();
-    assert_eq!((report.id, report.bytes, report.sections, report.counts), (pack.id(), pack.bytes(), 12, manifest.counts));
+    assert_eq!(
+        (report.id, report.bytes, report.sections, report.counts),
+        (pack.id(), pack.bytes(), 12 + usize::from(pack.quality().is_some()), manifest.counts)
+    );
 }
 
 /// The vectors as SPEC 9 has them: the tables are ramps, so their entries can be computed.
@@ -114,6 +134,9 @@ fn check_lists(graph: &mempack_format::Graph<'_>, node: u32) {
     }
     assert!(graph.neighbours(node, source.level(node) + 1).unwrap().is_empty());
 }
+
+/// The golden pack of version 1.1, which has one section more.
+const GOLDEN_1_1: &[u8] = include_bytes!("golden/v1.1.mpk");
 
 /// Runs `check` for all of `0..count`, on every core.
 fn for_all(count: usize, check: impl Fn(usize) + Sync) {

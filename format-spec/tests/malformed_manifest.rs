@@ -8,7 +8,7 @@ mod common;
 mod generate;
 
 use common::{GOLDEN, exercise};
-use mempack_format::{Digest, ManifestError, OpenError, Pack};
+use mempack_format::{Digest, ManifestError, OpenError, Pack, Tag};
 use mempack_hostile::Parts;
 
 /// A field of the manifest, and its bytes.
@@ -249,4 +249,96 @@ fn graph_parameters_and_section_come_together() {
     let pack = Pack::open(&file[..]).unwrap();
     common::verify(&pack).unwrap();
     assert!(pack.graph().unwrap().is_none());
+}
+
+/// Every field of the quality of the golden pack of version 1.1, by its name in SPEC 5.1.
+fn quality() -> Vec<Change> {
+    let float = |value: f64| value.to_le_bytes().to_vec();
+    vec![
+        ("memories", int(300)),
+        ("layers", int(2)),
+        ("first.keys", float(1.0 / 64.0)),
+        ("first.values", float(1.0 / 16.0)),
+        ("second.keys", float(2.0 / 64.0)),
+        ("second.values", float(2.0 / 16.0)),
+        ("divergence", vec![1]),
+        ("divergence.nats", float(0.03125)),
+        ("divergence.tokens", int(65_536)),
+    ]
+}
+
+/// The golden pack of version 1.1 with other fields in its quality, and all digests right.
+fn with_quality(changes: &[Change]) -> Parts {
+    let mut fields = quality();
+    for (name, value) in changes {
+        fields.iter_mut().find(|field| field.0 == *name).expect(name).1 = value.clone();
+    }
+    let mut parts = Parts::of(include_bytes!("golden/v1.1.mpk"));
+    *parts.edit("QUALITY") = fields.into_iter().flat_map(|field| field.1).collect();
+    parts
+}
+
+fn quality_error(parts: &Parts) -> ManifestError {
+    match refused(parts) {
+        OpenError::Quality { source, .. } => source,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn the_quality_is_what_section_5_1_says() {
+    let written: Vec<u8> = quality().into_iter().flat_map(|field| field.1).collect();
+    assert_eq!(&written, Parts::of(include_bytes!("golden/v1.1.mpk")).get("QUALITY"));
+    let none = [("divergence", vec![0]), ("divergence.nats", vec![]), ("divergence.tokens", vec![])];
+    let file = with_quality(&none).assemble();
+    assert_eq!(Pack::open(&file[..]).unwrap().quality().unwrap().divergence, None);
+}
+
+#[test]
+fn qualities_that_cannot_be() {
+    let float = |value: f64| value.to_le_bytes().to_vec();
+    let mut cases: Vec<(&str, Change)> = vec![
+        ("memories", ("memories", int(0))),
+        ("memories", ("memories", int(u64::from(u32::MAX)))),
+        ("tokens", ("divergence.tokens", int(0))),
+    ];
+    for value in [-0.1, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        cases.push(("loss of keys", ("first.keys", float(value))));
+        cases.push(("loss of values", ("second.values", float(value))));
+        cases.push(("divergence", ("divergence.nats", float(value))));
+    }
+    for (name, change) in cases {
+        match quality_error(&with_quality(&[change])) {
+            ManifestError::Field { field, expected, found } => {
+                assert!(field.starts_with(name) && !expected.is_empty() && !found.is_empty(), "{name}: {field}");
+            }
+            other => panic!("{name}: {other}"),
+        }
+    }
+    // A layer too few, and one too many.
+    for (count, more) in [(1, vec![]), (3, [float(0.0), float(0.0)].concat())] {
+        let last = if count == 1 { vec![] } else { [float(0.125), more].concat() };
+        let keys = if count == 1 { vec![] } else { float(0.03125) };
+        let parts = with_quality(&[("layers", int(count)), ("second.keys", keys), ("second.values", last)]);
+        assert!(matches!(quality_error(&parts), ManifestError::Field { field: "layers of the quality", .. }), "{count} layers");
+    }
+    for (name, value) in [("layers", int(1 << 60)), ("layers", int(4096)), ("divergence", vec![2]), ("memories", int(1 << 40))] {
+        assert!(matches!(quality_error(&with_quality(&[(name, value)])), ManifestError::Decode { .. }), "{name}");
+    }
+    let longer = with_quality(&[("memories", [vec![252], 300u32.to_le_bytes().to_vec()].concat())]);
+    assert!(matches!(quality_error(&longer), ManifestError::NotCanonical { at: 0 }));
+    let mut behind = with_quality(&[]);
+    behind.edit("QUALITY").push(0);
+    assert!(matches!(quality_error(&behind), ManifestError::NotCanonical { .. }));
+    let mut huge = with_quality(&[]);
+    huge.edit("QUALITY").resize((1 << 20) + 1, 0);
+    assert!(matches!(quality_error(&huge), ManifestError::TooLarge { .. }));
+    let mut empty = with_quality(&[]);
+    empty.edit("QUALITY").clear();
+    assert!(matches!(quality_error(&empty), ManifestError::Decode { at: 0, .. }));
+    // The section has a digest of its own.
+    let mut file = with_quality(&[]).assemble();
+    let section = *Pack::open(&file[..]).unwrap().sections().iter().find(|section| section.tag == Tag::QUALITY).unwrap();
+    file[section.offset as usize] ^= 1;
+    assert!(matches!(exercise(&file), Err(OpenError::ManifestDigest { tag: Tag::QUALITY, .. })));
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use mempack_format::{
-    CONTINUED, CodecSpec, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, MemoryShape, ModelIdentity, Origin,
-    PackSummary, PackWriter, Parts, WriteError,
+    CONTINUED, CodecSpec, Digest, Divergence, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, Loss, MemoryShape,
+    ModelIdentity, Origin, PackSummary, PackWriter, Parts, Quality, WriteError,
 };
 
 use crate::Random;
@@ -75,6 +75,9 @@ impl Plan {
             writer.push_embedding(&self.embedding(reference))?;
         }
         writer.set_graph(&Rings(*self), GraphParameters { m: self.m, ef_construction: 40 })?;
+        if self.codec != CodecSpec::F32 {
+            writer.set_quality(self.quality())?;
+        }
         let digest = Digest::of(b"an identity");
         let model = ModelIdentity {
             name: "model".into(),
@@ -94,6 +97,13 @@ impl Plan {
         };
         let embedder = EmbedderIdentity { name: "embedder".into(), digest, dim: self.dim, metric: "cosine".into(), max_tokens: 256 };
         writer.finish(model, "f32", embedder, "hostile")
+    }
+
+    /// SPEC 5.1: numbers that no codec has earned.
+    fn quality(&self) -> Quality {
+        let layer = |at: u32| Loss { keys: f64::from(at + 1) / 1024.0, values: f64::from(at + 1) / 256.0 };
+        let divergence = Some(Divergence { nats: 0.015625, tokens: 1000 });
+        Quality { memories: 3, layers: (0..self.shape.layers).map(layer).collect(), divergence }
     }
 
     /// The pack's bytes.

@@ -1,17 +1,18 @@
 //! `mempack build`: a corpus becomes a pack.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildReport, Drift, GraphOptions, Input, Older, Stage};
-use mempack_format::{CodecSpec, DiskStorage, ReadError};
+use mempack_format::{CodecSpec, DiskStorage, ReadError, SpecError};
 use mempack_model::Precision;
 use serde_json::json;
 
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
 use crate::interrupt;
-use crate::output::{bytes, thousands};
+use crate::output::{bytes, quality_json, quality_lines, thousands};
 use crate::progress::Progress;
 
 #[derive(clap::Args)]
@@ -27,9 +28,13 @@ pub struct Args {
     /// What memories are computed in: f32 or bf16
     #[arg(long, default_value_t)]
     precision: Precision,
-    /// How memories are stored: F32, BF16, SQ8, PQ<m>x<bits> or RQ<m>x<bits> [default: that of --from, else RQ16x8]
+    /// How memories are stored: F32, BF16, SQ8, PQ<m>x<bits> or RQ<m>x<bits>, or auto [default: that of --from, else RQ16x8]
     #[arg(long)]
-    codec: Option<CodecSpec>,
+    codec: Option<Codec>,
+    /// With --codec auto: of the codecs whose memories have at most this many bytes, take the one that loses least of memories that it
+    /// was not trained on
+    #[arg(long, value_name = "N")]
+    bytes_per_memory: Option<u64>,
     /// A pack of the same model to take unchanged references from; it may be the pack to write itself
     #[arg(long, value_name = "OLD")]
     from: Option<PathBuf>,
@@ -39,6 +44,10 @@ pub struct Args {
     /// References that the codec is trained on, at most
     #[arg(long, default_value_t = BuildOptions::default().sample, value_name = "N")]
     sample: usize,
+    /// Refuse a codec that moves the model's predictions by more than this many nats a token (KL divergence on references that it was
+    /// not trained on); what is at PACK then stays as it is
+    #[arg(long, value_name = "NATS", allow_negative_numbers = true, value_parser = not_negative)]
+    max_kl: Option<f64>,
     /// Threads that compute; the pack does not depend on it
     #[arg(long, default_value_t = BuildOptions::default().threads, value_name = "N")]
     threads: usize,
@@ -53,7 +62,34 @@ pub struct Args {
     json: bool,
 }
 
+/// What `--codec` says.
+#[derive(Clone, Copy)]
+enum Codec {
+    Auto,
+    Named(CodecSpec),
+}
+
+impl FromStr for Codec {
+    type Err = SpecError;
+
+    fn from_str(word: &str) -> Result<Self, SpecError> {
+        if word == "auto" { Ok(Self::Auto) } else { word.parse().map(Self::Named) }
+    }
+}
+
+/// The codec named, and the bytes within which one is to be chosen.
+fn codec(args: &Args) -> Result<(Option<CodecSpec>, Option<u64>), Failure> {
+    match (args.codec, args.bytes_per_memory) {
+        (Some(Codec::Auto), Some(bytes)) => Ok((None, Some(bytes))),
+        (Some(Codec::Auto), None) => Err(Failure::new(Kind::Usage, "--codec auto needs --bytes-per-memory N: the bytes to choose within")),
+        (_, Some(_)) => Err(Failure::new(Kind::Usage, "--bytes-per-memory says within what --codec auto chooses; say --codec auto too")),
+        (Some(Codec::Named(codec)), None) => Ok((Some(codec), None)),
+        (None, None) => Ok((None, None)),
+    }
+}
+
 pub fn run(args: Args) -> Result<(), Failure> {
+    let (codec, choose_within) = codec(&args)?;
     let cancel = interrupt::flag();
     // One thread an operation, several operations at a time: results do not depend on the number of threads.
     mempack_model::set_threads(1);
@@ -64,19 +100,26 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let options = BuildOptions {
         inputs,
         output: args.output,
-        codec: args.codec.or(from.as_ref().map(|older| older.codec())).unwrap_or(BuildOptions::default().codec),
+        codec: codec.or(from.as_ref().map(|older| older.codec())).unwrap_or(BuildOptions::default().codec),
+        choose_within,
         from,
         retrain_codec: args.retrain_codec,
         threads: args.threads,
         graph: GraphOptions { m: args.graph_m, ef_construction: args.graph_ef },
         sample: args.sample,
+        max_divergence: args.max_kl,
         storage: Arc::new(DiskStorage),
     };
     let bars = Bars(Progress::new());
     let report = compiler::build(&model, &embedder, &options, &bars, cancel).map_err(|error| Failure::new(kind(&error), error))?;
     bars.0.end();
-    print(&options, &report, args.json);
+    print(&options, &report, model.identity().first_memory_layer, args.json);
     Ok(())
+}
+
+fn not_negative(word: &str) -> Result<f64, String> {
+    let number: f64 = word.parse().map_err(|_| format!("{word} is no number"))?;
+    if number.is_nan() || number < 0.0 { Err(format!("{word} is not 0 or more")) } else { Ok(number) }
 }
 
 /// The pack to take references from. It stays mapped until the end, although its file may be replaced by then.
@@ -87,13 +130,13 @@ fn older(path: &Path) -> Result<Arc<Older>, Failure> {
 fn kind(error: &BuildError) -> Kind {
     match error.reason() {
         BuildError::Interrupted => Kind::Interrupted,
-        BuildError::OlderIdentity { .. } | BuildError::OlderCodec { .. } => Kind::Mismatch,
+        BuildError::OlderIdentity { .. } | BuildError::OlderCodec { .. } | BuildError::OlderChosen { .. } => Kind::Mismatch,
         BuildError::Older { source, .. } if matches!(**source, ReadError::Damaged(_)) => Kind::Damaged,
         _ => Kind::Work,
     }
 }
 
-fn print(options: &BuildOptions, report: &BuildReport, as_json: bool) {
+fn print(options: &BuildOptions, report: &BuildReport, first_layer: u32, as_json: bool) {
     let seconds: f64 = report.stages.iter().map(|(_, time)| time.as_secs_f64()).sum();
     if as_json {
         let stages: serde_json::Map<_, _> =
@@ -104,13 +147,17 @@ fn print(options: &BuildOptions, report: &BuildReport, as_json: bool) {
                 "pack": options.output, "id": report.id.to_string(), "bytes": report.bytes, "documents": report.documents,
                 "references": report.references, "origins": report.origins, "duplicates": report.duplicates, "tokens": report.tokens,
                 "encoded": report.encoded, "resumed": report.resumed, "taken": report.taken, "drift": report.drift.map(|drift| drift_json(&drift)),
-                "codec": options.codec.to_string(), "threads": options.threads, "encoding_seconds": report.encoding.as_secs_f64(),
+                "quality": report.quality.as_ref().map(quality_json), "codec": report.codec.to_string(), "threads": options.threads, "encoding_seconds": report.encoding.as_secs_f64(),
                 "seconds": seconds, "stages": stages,
             })
         );
     } else {
         if let Some(drift) = &report.drift {
             print_drift(drift);
+        }
+        let lines = report.quality.iter().flat_map(|quality| quality_lines(quality, first_layer));
+        for (at, line) in lines.enumerate() {
+            println!("{}{line}", if at == 0 { format!("codec {} loses ", report.codec) } else { "  ".to_owned() });
         }
         println!(
             "{}: {} references ({} duplicates{}) of {} documents, {} tokens, {} in {seconds:.1} s, id {}",
@@ -141,7 +188,7 @@ fn origin(report: &BuildReport) -> String {
 }
 
 fn drift_json(drift: &Drift) -> serde_json::Value {
-    let fit = |fit: &compiler::Fit| json!({ "memories": fit.memories, "keys": fit.keys(), "values": fit.values() });
+    let fit = |fit: &compiler::Fit| json!({ "memories": fit.memories, "keys": fit.loss.keys, "values": fit.loss.values });
     json!({ "new": fit(&drift.new), "taken": fit(&drift.taken), "ratio": drift.ratio(), "trained_on": drift.trained_on })
 }
 
@@ -149,12 +196,12 @@ fn print_drift(drift: &Drift) {
     let Some(ratio) = drift.ratio() else { return };
     println!(
         "kept codebooks lose {:.4} of keys and {:.4} of values of {} new memories, {:.4} and {:.4} of {} older ones{}: ratio {ratio:.2}",
-        drift.new.keys(),
-        drift.new.values(),
-        thousands(drift.new.memories),
-        drift.taken.keys(),
-        drift.taken.values(),
-        thousands(drift.taken.memories),
+        drift.new.loss.keys,
+        drift.new.loss.values,
+        thousands(drift.new.memories.into()),
+        drift.taken.loss.keys,
+        drift.taken.loss.values,
+        thousands(drift.taken.memories.into()),
         if drift.trained_on { ", which they may have been trained on" } else { "" },
     );
     if drift.is_clear() {

@@ -7,7 +7,7 @@ use mempack_runtime::MappedPack;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::output::{bytes, thousands};
+use crate::output::{bytes, quality_json, quality_lines, thousands};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -47,7 +47,8 @@ fn json(pack: &MappedPack) -> Value {
         "id": pack.id().to_string(), "version": format!("{major}.{minor}"), "bytes": pack.bytes(), "generator": generator,
         "counts": {"documents": counts.documents, "references": counts.references, "origins": counts.origins,
                    "tokens": counts.tokens, "text_bytes": counts.text_bytes},
-        "codec": {"name": codec, "bytes_per_vector": per_vector, "bytes_per_memory": per_memory},
+        "codec": {"name": codec, "bytes_per_vector": per_vector, "bytes_per_memory": per_memory,
+                  "quality": pack.quality().map(quality_json)},
         "model": {
             "name": model.name, "weights": model.weights.to_string(), "adapter": model.adapter.map(|d| d.to_string()),
             "config": model.config.to_string(), "tokenizer": model.tokenizer.to_string(), "layers": model.layers,
@@ -86,6 +87,9 @@ fn print_table(pack: &MappedPack) {
     );
     row("text", bytes(counts.text_bytes));
     row("codec", format!("{codec}, {per_vector} bytes a vector, {} a memory", bytes(per_memory)));
+    for (at, line) in pack.quality().iter().flat_map(|quality| quality_lines(quality, model.first_memory_layer)).enumerate() {
+        row(if at == 0 { "  loses" } else { "" }, line);
+    }
     row("model", format!("{}, memories computed in {precision}", model.name));
     print_model(model);
     row("embedder", format!("{}, {} dimensions, {}, at most {} tokens", embedder.name, embedder.dim, embedder.metric, embedder.max_tokens));

@@ -15,6 +15,8 @@ pub mod keygen;
 pub mod make_questions;
 #[cfg(feature = "engine")]
 mod packs;
+#[cfg(feature = "engine")]
+pub mod quality;
 pub mod repair;
 #[cfg(feature = "engine")]
 pub mod revoke;

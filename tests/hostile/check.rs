@@ -31,6 +31,7 @@ fn variant(error: &impl std::fmt::Debug) -> String {
 fn of_open(error: &OpenError) -> Said {
     let kind = match error {
         OpenError::Manifest { source, .. } => format!("Manifest/{}", variant(source)),
+        OpenError::Quality { source, .. } => format!("Quality/{}", variant(source)),
         OpenError::Signatures { source, .. } => format!("Signatures/{}", variant(source)),
         other => variant(other),
     };

@@ -14,6 +14,7 @@ pub fn add(corpus: &mut Corpus) {
     codecs(corpus);
     lengths(corpus);
     graph(corpus);
+    quality(corpus);
 }
 
 fn fields(corpus: &Corpus) -> Fields {
@@ -181,4 +182,32 @@ fn graph(corpus: &mut Corpus) {
     refused(corpus, "graph m 257", Error("Manifest/Field", "graph m is 257"), &[("graph.m", int(257))]);
     let none = [("graph", vec![0]), ("graph.m", vec![]), ("graph.ef_construction", vec![])];
     refused(corpus, "a graph without parameters", Error("Manifest/Field", "graph is absent"), &none);
+}
+
+/// SPEC 5.1: memories, a byte that says two layers, four shares, an option, nats and tokens.
+fn quality(corpus: &mut Corpus) {
+    const FIELD: &str = "Quality/Field";
+    let keys = 2;
+    let nats = keys + 4 * 8 + 1;
+    let cases: [(&'static str, Error, usize, Vec<u8>); 8] = [
+        ("a codec measured on nothing", Error(FIELD, "memories of the quality is 0"), 0, vec![0]),
+        ("a loss that is no number", Error(FIELD, "loss of keys is NaN"), keys, f64::NAN.to_le_bytes().into()),
+        ("a loss below nothing", Error(FIELD, "loss of values is -0.5"), keys + 8, (-0.5f64).to_le_bytes().into()),
+        ("a loss of minus nothing", Error(FIELD, "loss of keys is -0"), keys + 16, (-0.0f64).to_le_bytes().into()),
+        ("a loss without end", Error(FIELD, "loss of values is inf"), keys + 24, f64::INFINITY.to_le_bytes().into()),
+        ("a divergence below nothing", Error(FIELD, "divergence is -1"), nats, (-1.0f64).to_le_bytes().into()),
+        ("losses of 2^60 layers", Error("Quality/Decode", "cannot be decoded"), 1, int(1 << 60)),
+        ("a divergence that is neither there nor not", Error("Quality/Decode", "cannot be decoded"), nats - 1, vec![2]),
+    ];
+    for (name, error, at, bytes) in cases {
+        let file = corpus.with("QUALITY", at, &bytes).assemble();
+        corpus.open(name, error, file);
+    }
+    let layers = edited(&corpus.whole, "QUALITY", |quality| {
+        quality[1] = 1;
+        quality.drain(keys..keys + 16);
+    });
+    corpus.open("losses of a layer too few", Error(FIELD, "layers of the quality is 1"), layers.assemble());
+    let behind = edited(&corpus.whole, "QUALITY", |quality| quality.push(0));
+    corpus.open("a byte behind the quality", Error("Quality/NotCanonical", "canonical form"), behind.assemble());
 }

@@ -129,6 +129,10 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         self.verify(progress, cancel)?;
         let mut writer = PackWriter::create(target, manifest.model.shape, manifest.embedder.dim)?;
         writer.set_codec(&self.pack.codec_spec(), self.pack.section(Tag::CODEC)?)?;
+        // The codec is the same, and what it loses of memories of this kind.
+        if let Some(quality) = self.pack.quality() {
+            writer.set_quality(quality.clone())?;
+        }
         let numbers = self.write_documents(&mut writer)?;
         let (left, shared) = self.write_references(&mut writer, &numbers, progress, cancel)?;
         if let Some(parameters) = manifest.graph {

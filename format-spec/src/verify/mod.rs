@@ -153,7 +153,9 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         self.report.read = self.pack.bytes();
         self.padding()?;
         let layout = *self.pack.layout();
-        self.section(&layout.manifest)?;
+        for section in std::iter::once(&layout.manifest).chain(&layout.quality) {
+            self.section(section)?;
+        }
         self.leaves_whole = self.section(&layout.leaves)?;
         let index_whole = self.section(&layout.text_index)?;
         let references_whole = self.references(&layout)?;

@@ -18,7 +18,7 @@ use crate::records::{RawOrigin, RawReference};
 use crate::verify::{check_positions, check_unit};
 use crate::{
     Codec, CodecSpec, Counts, Digest, DiskStorage, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, Manifest, MemoryShape,
-    ModelIdentity, Origin, PackId, ReferenceInfo, Storage, Tag, manifest,
+    ModelIdentity, Origin, PackId, Quality, ReferenceInfo, Storage, Tag, manifest, quality,
 };
 use assembly::Assembly;
 use spool::{Spool, io_error};
@@ -61,6 +61,7 @@ pub struct PackWriter {
     max_tokens: u16,
     max_position: Option<u8>,
     graph: Option<(GraphParameters, u32, Spool)>,
+    quality: Option<Quality>,
     spools: Spools,
     text: TextSpool,
     scratch: Vec<u8>,
@@ -144,6 +145,7 @@ impl PackWriter {
             max_tokens: 0,
             max_position: None,
             graph: None,
+            quality: None,
             spools,
             text,
             scratch: Vec::new(),
@@ -285,6 +287,16 @@ impl PackWriter {
         Ok(())
     }
 
+    /// Says what the codec loses; the last word counts.
+    ///
+    /// # Errors
+    /// If a number of it cannot be, or it has not as many layers as the shape.
+    pub fn set_quality(&mut self, quality: Quality) -> Result<(), WriteError> {
+        quality.check(self.shape)?;
+        self.quality = Some(quality);
+        Ok(())
+    }
+
     /// Puts the pack together, makes sure that it is on the disk, and renames it to the target.
     ///
     /// # Errors
@@ -322,9 +334,14 @@ impl PackWriter {
         for (tag, spool) in graph.into_iter().chain(spools) {
             assembly.append(tag, spool, &*self.files.storage)?;
         }
-        let mut spool = self.files.spool("manifest", 0)?;
-        spool.write(&encoded)?;
-        assembly.append(Tag::MANIFEST, spool, &*self.files.storage)?;
+        let quality = self.quality.as_ref().map(quality::encode).transpose()?;
+        for (tag, name, bytes) in
+            quality.map(|bytes| (Tag::QUALITY, "quality", bytes)).into_iter().chain([(Tag::MANIFEST, "manifest", encoded)])
+        {
+            let mut spool = self.files.spool(name, 0)?;
+            spool.write(&bytes)?;
+            assembly.append(tag, spool, &*self.files.storage)?;
+        }
         let path = self.files.folder.join(PACK);
         let summary = assembly.seal(&path)?;
         publish(&*self.files.storage, &path, &self.files.target)?;

@@ -1,10 +1,10 @@
-//! Makes the golden pack of version 1.0: everything in it follows from the formulas below.
+//! Makes the golden packs of versions 1.0 and 1.1: everything in them follows from the formulas below.
 
 use std::path::Path;
 
 use mempack_format::{
-    CodecSpec, Digest, Document, EmbedderIdentity, GraphParameters, GraphSource, MemoryShape, ModelIdentity, Origin, PackSummary,
-    PackWriter, WriteError,
+    CodecSpec, Digest, Divergence, Document, EmbedderIdentity, GraphParameters, GraphSource, Loss, MemoryShape, ModelIdentity, Origin,
+    PackSummary, PackWriter, Quality, WriteError,
 };
 
 pub const DOCUMENTS: u32 = 3;
@@ -145,10 +145,20 @@ impl GraphSource for Rings {
     }
 }
 
-/// Writes the golden pack.
-pub fn write(target: &Path) -> Result<PackSummary, WriteError> {
+/// What the pack of version 1.1 says that its codec loses.
+pub fn quality() -> Quality {
+    let layer = |at: u32| Loss { keys: f64::from(at + 1) / 64.0, values: f64::from(at + 1) / 16.0 };
+    let divergence = Some(Divergence { nats: 0.03125, tokens: 65_536 });
+    Quality { memories: 300, layers: (0..SHAPE.layers).map(layer).collect(), divergence }
+}
+
+/// Writes a golden pack: that of version 1.1 has a quality.
+pub fn write(target: &Path, quality: Option<Quality>) -> Result<PackSummary, WriteError> {
     let mut writer = PackWriter::create(target, SHAPE, DIM)?;
     fill(&mut writer)?;
+    if let Some(quality) = quality {
+        writer.set_quality(quality)?;
+    }
     finish(writer)
 }
 

@@ -1,0 +1,128 @@
+//! Which codec fits so many bytes and loses least.
+
+use mempack_format::{CodecSpec, Distortion, MemoryShape, Parts};
+
+use crate::builder::loses;
+use crate::codec::Encoder;
+use crate::job::{Job, Sampled};
+use crate::progress::Stages;
+use crate::quality::Pairs;
+use crate::{BuildError, Stage};
+
+/// A trellis code of so many bytes behind four stages of a residual code: on keys and values of the default model such a pair loses
+/// as little as a residual code of as many bytes, or up to 5% less, with a third of its tables.
+const fn trellis(bytes: u16) -> CodecSpec {
+    CodecSpec::Tcq { stages: Some(Parts { m: 4, bits: 8 }), bytes, window: 8 }
+}
+
+/// What is chosen from: of each family from the most bytes to the fewest. Within a family more bytes never lose more, so that of each
+/// only the first that fits is tried.
+pub const CANDIDATES: [&[CodecSpec]; 5] = [
+    &[CodecSpec::F32, CodecSpec::Bf16],
+    &[CodecSpec::Sq8],
+    &[
+        CodecSpec::Rq { m: 32, bits: 8 },
+        CodecSpec::Rq { m: 24, bits: 8 },
+        CodecSpec::Rq { m: 16, bits: 8 },
+        CodecSpec::Rq { m: 12, bits: 8 },
+        CodecSpec::Rq { m: 8, bits: 8 },
+        CodecSpec::Rq { m: 4, bits: 8 },
+        CodecSpec::Rq { m: 2, bits: 8 },
+        CodecSpec::Rq { m: 1, bits: 8 },
+    ],
+    &[trellis(28), trellis(20), trellis(12), trellis(8), trellis(4)],
+    &[
+        CodecSpec::Pq { m: 64, bits: 8 },
+        CodecSpec::Pq { m: 32, bits: 8 },
+        CodecSpec::Pq { m: 16, bits: 8 },
+        CodecSpec::Pq { m: 8, bits: 8 },
+        CodecSpec::Pq { m: 4, bits: 8 },
+        CodecSpec::Pq { m: 2, bits: 8 },
+        CodecSpec::Pq { m: 1, bits: 8 },
+    ],
+];
+
+/// The candidates whose memory records have at most so many bytes, the best of each family. F32 is alone where it fits.
+pub(crate) fn fitting(shape: MemoryShape, most: u64) -> Result<Vec<CodecSpec>, BuildError> {
+    let bytes = |codec: &CodecSpec| {
+        let code = codec.code_bytes(shape.head_dim).ok()? as u64;
+        Some(shape.slots() as u64 * (1 + 2 * code))
+    };
+    let fits = |codec: &&CodecSpec| bytes(codec).is_some_and(|bytes| bytes <= most);
+    let fitting: Vec<CodecSpec> = CANDIDATES.iter().filter_map(|family| family.iter().find(fits)).copied().collect();
+    if fitting.is_empty() {
+        let least = CANDIDATES.iter().copied().flatten().filter_map(bytes).min().unwrap_or(u64::MAX);
+        return Err(BuildError::NoCodec { most, least });
+    }
+    Ok(match fitting.iter().find(|codec| !loses(codec)) {
+        Some(lossless) => vec![*lossless],
+        None => fitting,
+    })
+}
+
+impl Job<'_> {
+    /// The candidate that loses least of what is held out, keys and values alike, with its parameters.
+    pub fn choose(
+        &self,
+        candidates: &[CodecSpec],
+        sampled: &Option<Sampled>,
+        references: u64,
+        stages: &mut Stages<'_>,
+    ) -> Result<(CodecSpec, Vec<u8>), BuildError> {
+        let mut best: Option<(f64, CodecSpec, Vec<u8>)> = None;
+        for codec in candidates {
+            let options = crate::BuildOptions { codec: *codec, ..self.options.clone() };
+            let job = Job { options: &options, ..*self };
+            let parameters = job.train(sampled, references, stages)?;
+            let lost = match sampled {
+                Some(sampled) if candidates.len() > 1 => {
+                    stages.begin(Stage::Measuring, Some(sampled.held.len() as u64));
+                    let shape = self.model.identity().shape;
+                    let encoder =
+                        Encoder::new(codec, shape, &parameters).map_err(|source| BuildError::Codec { spec: codec.to_string(), source })?;
+                    let pairs = Pairs { sampled, older: None, encoder: &encoder };
+                    let distortion: Distortion = job.distortion(sampled.held.iter(), &pairs)?;
+                    self.progress.advance(sampled.held.len() as u64, 0);
+                    distortion.whole().keys + distortion.whole().values
+                }
+                _ => 0.0,
+            };
+            self.progress.note(&format!("codec {codec}: {:.6} lost of keys and values, the mean of both", lost / 2.0));
+            // The earlier one of equals.
+            if best.as_ref().is_none_or(|(least, ..)| lost < *least) {
+                best = Some((lost, *codec, parameters));
+            }
+        }
+        best.map(|(_, codec, parameters)| (codec, parameters)).ok_or(BuildError::NoCodec { most: 0, least: 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 32 };
+
+    #[test]
+    fn of_each_family_the_first_that_fits_is_tried() {
+        let names = |bytes_of_a_code: u64| -> Vec<String> {
+            let most = SHAPE.slots() as u64 * (1 + 2 * bytes_of_a_code);
+            fitting(SHAPE, most).unwrap().iter().map(CodecSpec::to_string).collect()
+        };
+        assert_eq!(names(128), ["F32"]);
+        assert_eq!(names(64), ["BF16", "SQ8", "RQ32x8", "PQ32x8"]);
+        assert_eq!(names(63), ["SQ8", "RQ32x8", "PQ32x8"]);
+        assert_eq!(names(9), ["RQ8x8", "PQ8x8"]);
+        assert_eq!(names(1), ["RQ1x8", "PQ1x8"]);
+        let error = fitting(SHAPE, 47).unwrap_err();
+        assert!(matches!(error, BuildError::NoCodec { most: 47, least: 48 }), "{error}");
+    }
+
+    #[test]
+    fn a_family_goes_from_more_bytes_to_fewer() {
+        for family in CANDIDATES {
+            let bytes: Vec<usize> = family.iter().filter_map(|codec| codec.code_bytes(64).ok()).collect();
+            assert!(bytes.is_sorted_by(|a, b| a > b) && bytes.len() == family.len(), "{family:?}");
+        }
+    }
+}

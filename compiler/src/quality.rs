@@ -1,0 +1,171 @@
+//! What the codec of a build loses of memories that it was not trained on, and how much of that the model notices (SPEC 5.1).
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use mempack_format::{Digest, Distortion, Divergence, Memory, Quality};
+use mempack_model::{MOST_PREDICTED, Model, Probe, Slot, divergence, nearest_probes};
+
+use crate::builder::{check, loses, trains};
+use crate::choice::HELD_OUT;
+use crate::codec::Encoder;
+use crate::drift::Drift;
+use crate::job::{Job, Sampled};
+use crate::older::Older;
+use crate::progress::Stages;
+use crate::{BuildError, Stage};
+
+/// A reference of the sample that is held out.
+pub(crate) struct Held {
+    /// Its number in the sample.
+    pub number: u64,
+    pub key: Digest,
+    /// What the model reads of it.
+    pub ids: Vec<u32>,
+    /// What the embedder reads of it.
+    pub text: String,
+    /// Its number in the older pack, if its record is taken from there.
+    pub taken: Option<u32>,
+    /// Whether the codec may have been trained on it.
+    pub trained_on: bool,
+}
+
+/// What was measured.
+#[derive(Default)]
+pub(crate) struct Measured {
+    pub quality: Option<Quality>,
+    /// If codebooks were kept.
+    pub drift: Option<Drift>,
+}
+
+/// Memories of what is held out, as they were computed and as the pack will give them.
+pub(crate) struct Pairs<'a> {
+    pub sampled: &'a Sampled,
+    pub older: Option<&'a Older>,
+    pub encoder: &'a Encoder,
+}
+
+impl Pairs<'_> {
+    fn of(&self, held: &Held) -> Result<(Memory, Memory), BuildError> {
+        let codec = self.encoder.codec();
+        let memory = self.sampled.store.memory(held.number)?;
+        let mut record = Vec::with_capacity(codec.stride());
+        let record = match held.taken.zip(self.older) {
+            Some((reference, older)) => older.record(reference)?,
+            None => {
+                self.encoder.encode(&memory, &mut record)?;
+                &record
+            }
+        };
+        let mut decoded = Memory::empty(memory.shape);
+        codec.decode_memory(record, &mut decoded).map_err(|source| BuildError::Codec { spec: codec.spec().to_string(), source })?;
+        Ok((memory, decoded))
+    }
+}
+
+impl Job<'_> {
+    /// Measures the codec on what is held out. What the older pack says of a codec that it gave stays said where nothing is new.
+    pub fn measure(
+        &self,
+        sampled: &Option<Sampled>,
+        older: Option<&Older>,
+        encoder: &Encoder,
+        stages: &mut Stages<'_>,
+    ) -> Result<Measured, BuildError> {
+        let Some(sampled) = sampled.as_ref().filter(|_| loses(&encoder.codec().spec())) else { return Ok(Measured::default()) };
+        stages.begin(Stage::Measuring, Some(sampled.held.len() as u64));
+        let pairs = Pairs { sampled, older, encoder };
+        let drift = match older {
+            Some(_) if trains(&encoder.codec().spec()) => Some(self.drift(&pairs)?),
+            _ => None,
+        };
+        let told = older.and_then(|older| older.quality().cloned());
+        let nothing_new = sampled.held.iter().all(|held| held.taken.is_some());
+        let mut untrained: Vec<&Held> = sampled.held.iter().filter(|held| !held.trained_on).collect();
+        if untrained.is_empty() || (nothing_new && told.is_some()) {
+            return Ok(Measured { quality: told, drift });
+        }
+        untrained.sort_unstable_by_key(|held| held.key);
+        let untrained = untrained.split_off(untrained.len().saturating_sub(HELD_OUT));
+        let distortion = self.distortion(untrained.iter().copied(), &pairs)?;
+        let divergence = self.divergence(&untrained, &pairs)?;
+        self.progress.advance(sampled.held.len() as u64, 0);
+        Ok(Measured { quality: distortion.quality(divergence), drift })
+    }
+
+    /// What is lost of some of what is held out.
+    pub fn distortion<'h>(&self, held: impl Iterator<Item = &'h Held>, pairs: &Pairs<'_>) -> Result<Distortion, BuildError> {
+        let mut distortion = Distortion::new(pairs.encoder.codec().shape());
+        for held in held {
+            check(self.cancel)?;
+            let (memory, decoded) = pairs.of(held)?;
+            distortion.add(&memory, &decoded);
+        }
+        Ok(distortion)
+    }
+
+    fn drift(&self, pairs: &Pairs<'_>) -> Result<Drift, BuildError> {
+        let held = &pairs.sampled.held;
+        let new = self.distortion(held.iter().filter(|held| held.taken.is_none()), pairs)?;
+        let taken = self.distortion(held.iter().filter(|held| held.taken.is_some()), pairs)?;
+        Ok(Drift { new: (&new).into(), taken: (&taken).into(), trained_on: held.iter().any(|held| held.trained_on) })
+    }
+
+    /// How far predictions move; none where no text finds a memory to read.
+    fn divergence(&self, held: &[&Held], pairs: &Pairs<'_>) -> Result<Option<Divergence>, BuildError> {
+        mempack_model::set_threads(1);
+        let texts: Vec<&str> = held.iter().map(|held| held.text.as_str()).collect();
+        let embeddings = self.embedder.embed(&texts)?;
+        let rows = embeddings.chunks_exact(self.embedder.dim());
+        let probes: Vec<Probe<'_>> = held.iter().zip(rows).map(|(held, embedding)| Probe { ids: &held.ids, embedding }).collect();
+        let reads = (0..probes.len()).map(|at| (at, nearest_probes(self.model.memory(), &probes, at)));
+        let reads: Vec<_> = reads.filter(|(_, nearest)| !nearest.is_empty()).take(MOST_PREDICTED).collect();
+        let predicted = Predicted { held, reads: &reads, pairs, cancel: self.cancel, next: AtomicUsize::new(0) };
+        let mut sums = vec![0.0; reads.len()];
+        thread::scope(|scope| {
+            // Models are shared out here, as they cannot be looked at from several threads.
+            let models: Vec<Model> = (0..self.options.threads.min(reads.len())).map(|_| self.model.share()).collect();
+            let threads: Vec<_> = models.into_iter().map(|model| scope.spawn(|| predicted.run(model))).collect();
+            let mut first = Ok(());
+            for thread in threads {
+                match thread.join().unwrap_or_else(|panic| resume_unwind(panic)) {
+                    Ok(found) => found.into_iter().for_each(|(at, sum)| sums[at] = sum),
+                    Err(error) => first = first.and(Err(error)),
+                }
+            }
+            first
+        })?;
+        let tokens: u64 = reads.iter().map(|(at, _)| held[*at].ids.len() as u64).sum();
+        // Summed in the order of the references, whichever thread was the first.
+        Ok((tokens > 0).then(|| Divergence { nats: sums.iter().sum::<f64>() / tokens as f64, tokens }))
+    }
+}
+
+/// Texts that threads predict, each those that no other has begun.
+struct Predicted<'a> {
+    held: &'a [&'a Held],
+    /// Numbers of texts, each with what it reads.
+    reads: &'a [(usize, Vec<(usize, f32)>)],
+    pairs: &'a Pairs<'a>,
+    cancel: &'a AtomicBool,
+    next: AtomicUsize,
+}
+
+impl Predicted<'_> {
+    /// The sums of texts, by their place in the list.
+    fn run(&self, model: Model) -> Result<Vec<(usize, f64)>, BuildError> {
+        mempack_model::set_threads(1);
+        let mut found = Vec::new();
+        loop {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some((text, reads)) = self.reads.get(at) else { return Ok(found) };
+            check(self.cancel)?;
+            let pairs = reads.iter().map(|(other, _)| self.pairs.of(self.held[*other])).collect::<Result<Vec<_>, _>>()?;
+            let similar = || pairs.iter().zip(reads.iter().map(|(_, similarity)| *similarity));
+            let exact: Vec<Slot<'_>> = similar().map(|((memory, _), similarity)| Slot { memory, similarity }).collect();
+            let lossy: Vec<Slot<'_>> = similar().map(|((_, memory), similarity)| Slot { memory, similarity }).collect();
+            found.push((at, divergence(&model, &self.held[*text].ids, &exact, &lossy)?));
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What a pack says of its codec: how much it loses, and how much of that the model notices (SPEC 5.1).
+
+use crate::constants::{MAX_LAYERS_OR_HEADS, MAX_MANIFEST_BYTES, MAX_REFERENCES};
+use crate::{EMPTY_SLOT, ManifestError, Memory, MemoryShape, manifest};
+
+// The most layers that a model may have fit into the section.
+const _: () = assert!(MAX_MANIFEST_BYTES > 16 * MAX_LAYERS_OR_HEADS as u64 + 64);
+
+/// What the codec loses, as its writer measured it. A pack whose codec loses nothing says nothing.
+#[derive(Clone, Debug, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Quality {
+    /// How many memories it was measured on.
+    pub memories: u32,
+    /// What is lost of each memory layer, `[layers]`.
+    pub layers: Vec<Loss>,
+    /// What that does to the model's predictions, if it was measured.
+    pub divergence: Option<Divergence>,
+}
+
+/// Shares of keys and of values that are lost: squared error over the variance about the mean. 0 loses nothing, 1 as much as if every
+/// vector of a head were the mean of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Loss {
+    /// Of the keys.
+    pub keys: f64,
+    /// Of the values.
+    pub values: f64,
+}
+
+/// How far apart next-token distributions are when memories go through the codec and when they do not.
+#[derive(Clone, Copy, Debug, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Divergence {
+    /// Kullback-Leibler divergence of the distribution with memories as computed from that with memories through the codec, in nats,
+    /// the mean over tokens.
+    pub nats: f64,
+    /// How many tokens were predicted.
+    pub tokens: u64,
+}
+
+impl Quality {
+    /// Checks every number (SPEC 5.1).
+    pub(crate) fn check(&self, shape: MemoryShape) -> Result<(), ManifestError> {
+        manifest::between("memories of the quality", self.memories.into(), 1, MAX_REFERENCES.into())?;
+        let layers = u64::from(shape.layers);
+        manifest::between("layers of the quality", self.layers.len() as u64, layers, layers)?;
+        for loss in &self.layers {
+            share("loss of keys", loss.keys)?;
+            share("loss of values", loss.values)?;
+        }
+        if let Some(divergence) = self.divergence {
+            share("divergence", divergence.nats)?;
+            manifest::between("tokens of the divergence", divergence.tokens, 1, u64::MAX)?;
+        }
+        Ok(())
+    }
+}
+
+/// The wire form of SPEC 5.1.
+pub(crate) fn encode(quality: &Quality) -> Result<Vec<u8>, ManifestError> {
+    manifest::to_wire(quality)
+}
+
+/// From the wire form: canonical, all bytes used, every number within its bounds.
+pub(crate) fn decode(bytes: &[u8], shape: MemoryShape) -> Result<Quality, ManifestError> {
+    let quality: Quality = manifest::from_wire(bytes)?;
+    quality.check(shape)?;
+    Ok(quality)
+}
+
+fn share(field: &'static str, found: f64) -> Result<(), ManifestError> {
+    // One zero only, as one number has one form.
+    let fits = found.is_finite() && !found.is_sign_negative();
+    if fits { Ok(()) } else { Err(manifest::field(field, "a number that is finite and not negative", found)) }
+}
+
+/// Measures what is lost of memories: the one definition of the losses that a pack tells.
+///
+/// Tokens are matched by their positions; what only one of two memories has counts as apart ([`matched`](Self::matched)), not as lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distortion {
+    shape: MemoryShape,
+    memories: u32,
+    /// Filled slots of memories, and those of them whose token the decoded memory has too.
+    slots: [u64; 2],
+    /// `[layers * heads]`: of keys, and of values.
+    heads: Vec<[Sums; 2]>,
+}
+
+/// Sums over the vectors of one head.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Sums {
+    count: u64,
+    /// Of squared errors.
+    lost: f64,
+    /// Of squared lengths.
+    squares: f64,
+    /// Of the vectors, `[head_dim]`.
+    sum: Vec<f64>,
+}
+
+impl Sums {
+    fn add(&mut self, vector: &[f32], decoded: &[f32]) {
+        self.count += 1;
+        self.sum.resize(vector.len(), 0.0);
+        for ((x, y), sum) in vector.iter().zip(decoded).zip(&mut self.sum) {
+            let (x, y) = (f64::from(*x), f64::from(*y));
+            self.lost += (x - y) * (x - y);
+            self.squares += x * x;
+            *sum += x;
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.lost += other.lost;
+        self.squares += other.squares;
+        self.sum.resize(other.sum.len().max(self.sum.len()), 0.0);
+        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, more)| *sum += more);
+    }
+
+    /// Sum of squared distances from the mean.
+    fn variance(&self) -> f64 {
+        let mean = self.sum.iter().map(|sum| sum * sum).sum::<f64>() / self.count.max(1) as f64;
+        (self.squares - mean).max(0.0)
+    }
+}
+
+impl Distortion {
+    /// Of no memory yet.
+    pub fn new(shape: MemoryShape) -> Self {
+        let heads = shape.layers as usize * shape.heads as usize;
+        Self { shape, memories: 0, slots: [0; 2], heads: vec![Default::default(); heads] }
+    }
+
+    /// Adds a memory as it was computed and as the codec gives it. Memories of another shape are none.
+    pub fn add(&mut self, memory: &Memory, decoded: &Memory) {
+        if memory.shape != self.shape || decoded.shape != self.shape {
+            return;
+        }
+        self.memories += 1;
+        let (tokens, dim) = (self.shape.tokens as usize, self.shape.head_dim as usize);
+        let positions = memory.positions.chunks_exact(tokens).zip(decoded.positions.chunks_exact(tokens));
+        for ((head, (ours, theirs)), first) in self.heads.iter_mut().zip(positions).zip((0..).step_by(tokens)) {
+            for (slot, position) in (first..).zip(ours).filter(|(_, position)| **position != EMPTY_SLOT) {
+                self.slots[0] += 1;
+                let Some(other) = theirs.iter().position(|other| other == position) else { continue };
+                self.slots[1] += 1;
+                for (sums, (vectors, decoded)) in head.iter_mut().zip([(&memory.keys, &decoded.keys), (&memory.values, &decoded.values)]) {
+                    let vector = |of: &Vec<f32>, slot: usize| slot * dim..((slot + 1) * dim).min(of.len());
+                    let pair = (vectors.get(vector(vectors, slot)), decoded.get(vector(decoded, first + other)));
+                    if let (Some(vector), Some(decoded)) = pair {
+                        sums.add(vector, decoded);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds all that another one of the same shape has seen.
+    pub fn merge(&mut self, other: &Self) {
+        self.memories += other.memories;
+        self.slots.iter_mut().zip(other.slots).for_each(|(slots, more)| *slots += more);
+        let pairs = self.heads.iter_mut().flatten().zip(other.heads.iter().flatten());
+        pairs.for_each(|(sums, more)| sums.merge(more));
+    }
+
+    /// Memories seen.
+    pub fn memories(&self) -> u32 {
+        self.memories
+    }
+
+    /// Share of the tokens of memories that the decoded ones have too, 1 without any.
+    pub fn matched(&self) -> f64 {
+        let [all, matched] = self.slots;
+        if all == 0 { 1.0 } else { matched as f64 / all as f64 }
+    }
+
+    /// What is lost of each layer, `[layers]`: sums over its heads, each with a mean of its own.
+    pub fn layers(&self) -> Vec<Loss> {
+        self.heads.chunks_exact((self.shape.heads as usize).max(1)).map(loss).collect()
+    }
+
+    /// What is lost of all layers together.
+    pub fn whole(&self) -> Loss {
+        loss(&self.heads)
+    }
+
+    /// What a pack says of these memories; none without any.
+    pub fn quality(&self, divergence: Option<Divergence>) -> Option<Quality> {
+        (self.memories > 0).then(|| Quality { memories: self.memories, layers: self.layers(), divergence })
+    }
+}
+
+fn loss(heads: &[[Sums; 2]]) -> Loss {
+    let relative = |kind: fn(&[Sums; 2]) -> &Sums| {
+        let (lost, variance) = heads.iter().map(kind).fold((0.0, 0.0), |(lost, whole), sums| (lost + sums.lost, whole + sums.variance()));
+        match (lost > 0.0, variance > 0.0) {
+            (false, _) => 0.0,
+            // Vectors that are all alike have no variance that an error could be a share of.
+            (true, false) => 1.0,
+            (true, true) => lost / variance,
+        }
+    };
+    Loss { keys: relative(|[keys, _]| keys), values: relative(|[_, values]| values) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 1, tokens: 2, head_dim: 1 };
+
+    fn memory(positions: [u8; 4], keys: [f32; 4], values: [f32; 4]) -> Memory {
+        Memory { shape: SHAPE, positions: positions.into(), keys: keys.into(), values: values.into() }
+    }
+
+    #[test]
+    fn a_loss_is_the_error_over_the_variance_of_its_layer() {
+        let mut distortion = Distortion::new(SHAPE);
+        let whole = memory([0, 1, 0, 1], [1.0, 3.0, 5.0, 5.0], [0.0, 2.0, 4.0, 0.0]);
+        distortion.add(&whole, &whole);
+        assert_eq!(distortion.layers(), [Loss::default(); 2]);
+        distortion.add(&whole, &memory([0, 1, 0, 1], [1.5, 3.0, 5.0, 6.0], [0.0, 2.0, 4.0, 2.0]));
+        // Keys of the first layer: 1, 3, 1, 3, of variance 4; those of the second do not vary. Values of the second: 4, 0, 4, 0.
+        assert_eq!(distortion.layers(), [Loss { keys: 0.25 / 4.0, values: 0.0 }, Loss { keys: 1.0, values: 4.0 / 16.0 }]);
+        assert_eq!(distortion.whole(), Loss { keys: 1.25 / 4.0, values: 4.0 / 20.0 });
+        let quality = distortion.quality(None).unwrap();
+        assert_eq!((quality.memories, quality.layers.len()), (2, 2));
+        quality.check(SHAPE).unwrap();
+        assert_eq!(Distortion::new(SHAPE).quality(None), None);
+    }
+
+    #[test]
+    fn tokens_are_matched_by_position_and_empty_slots_are_none() {
+        let ours = memory([0, 7, 3, EMPTY_SLOT], [1.0, 2.0, 3.0, 0.0], [1.0; 4]);
+        let theirs = memory([5, 7, 3, EMPTY_SLOT], [9.0, 2.0, 3.0, 9.0], [1.0; 4]);
+        let mut distortion = Distortion::new(SHAPE);
+        distortion.add(&ours, &theirs);
+        assert_eq!((distortion.matched(), distortion.whole()), (2.0 / 3.0, Loss::default()));
+    }
+
+    #[test]
+    fn parts_merge_to_the_whole() {
+        let whole = memory([0, 1, 0, 1], [1.0, 3.0, 5.0, 4.0], [0.0, 2.0, 4.0, 0.0]);
+        let other = memory([0, 1, 0, 1], [1.5, 3.5, 4.5, 4.0], [0.5, 2.0, 4.0, 0.5]);
+        let (mut both, mut first, mut second) = (Distortion::new(SHAPE), Distortion::new(SHAPE), Distortion::new(SHAPE));
+        both.add(&whole, &other);
+        both.add(&other, &whole);
+        first.add(&whole, &other);
+        second.add(&other, &whole);
+        first.merge(&second);
+        assert_eq!(first, both);
+    }
+}

@@ -1,0 +1,81 @@
+//! How far a model's predictions move when the memories that it reads have gone through a codec.
+
+use crate::memory_config::MemoryConfig;
+use crate::overlap::{DEFAULT_OVERLAP, overlaps};
+use crate::{ComputeError, Model, ReaderOptions, Slot};
+
+/// Most of some probes that are predicted.
+pub const MOST_PREDICTED: usize = 32;
+
+/// A text that a memory was written from, among others of its kind: it is predicted while their memories are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'a> {
+    /// Its tokens, as the memory was written from them.
+    pub ids: &'a [u32],
+    /// Its embedding, a unit vector.
+    pub embedding: &'a [f32],
+}
+
+/// What a probe reads: the others nearest to it that do not repeat it, most similar first, with their similarities; as many as a chunk
+/// of the model reads.
+pub fn nearest_probes(memory: &MemoryConfig, probes: &[Probe<'_>], of: usize) -> Vec<(usize, f32)> {
+    let text = &probes[of];
+    let similarity = |other: &Probe<'_>| text.embedding.iter().zip(other.embedding).map(|(a, b)| a * b).sum::<f32>();
+    let others = probes.iter().enumerate().filter(|(at, other)| *at != of && !overlaps(text.ids, other.ids, DEFAULT_OVERLAP));
+    let mut nearest: Vec<(usize, f32)> = others.map(|(at, other)| (at, similarity(other))).collect();
+    nearest.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    nearest.truncate(memory.memories_per_chunk as usize);
+    nearest
+}
+
+/// The Kullback-Leibler divergence of the model's predictions of `text` while it reads `exact` from those while it reads `lossy`, in
+/// nats, summed over the tokens of the text. Two passes of the model.
+///
+/// # Errors
+/// As those of [`Reader::prompt`](crate::Reader::prompt).
+pub fn divergence(model: &Model, text: &[u32], exact: &[Slot<'_>], lossy: &[Slot<'_>]) -> Result<f64, ComputeError> {
+    let scores = |slots: &[Slot<'_>]| {
+        let mut reader = model.reader(&ReaderOptions { capacity: 1 + text.len(), prefix: true })?;
+        reader.prompt(text, &[slots.to_vec()], true)
+    };
+    let (p, q) = (scores(exact)?, scores(lossy)?);
+    let vocabulary = model.config().vocabulary.max(1) as usize;
+    // Row i is about token i; the last one is about what would follow the text.
+    let rows = p.chunks_exact(vocabulary).zip(q.chunks_exact(vocabulary)).take(text.len());
+    Ok(rows.map(|(p, q)| of_scores(p, q)).sum())
+}
+
+/// The divergence of one softmax from another; rounding can make it no less than 0.
+fn of_scores(p: &[f32], q: &[f32]) -> f64 {
+    let total = |row: &[f32]| {
+        let best = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        f64::from(best) + row.iter().map(|score| f64::from(score - best).exp()).sum::<f64>().ln()
+    };
+    let (of_p, of_q) = (total(p), total(q));
+    let terms = p.iter().zip(q).map(|(p, q)| {
+        let log = f64::from(*p) - of_p;
+        // A probability of 0 adds nothing, whatever the other one is.
+        let probability = log.exp();
+        if probability > 0.0 { probability * (log - (f64::from(*q) - of_q)) } else { 0.0 }
+    });
+    let sum: f64 = terms.sum();
+    // A score that is no number must not be told as no divergence.
+    if sum < 0.0 { 0.0 } else { sum }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_divergence_is_the_mean_of_the_logarithms_ratio() {
+        let scores = |row: [f32; 3]| row.map(|p| p.ln() + 7.0);
+        let found = of_scores(&scores([0.5, 0.25, 0.25]), &scores([0.25, 0.25, 0.5]));
+        let expected = 0.5 * 2f64.ln() - 0.25 * 2f64.ln();
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        assert_eq!(of_scores(&[1.0, 2.0], &[1.0, 2.0]), 0.0);
+        // Constants make no difference, far scores overflow nothing, and what is no number stays none.
+        assert!(of_scores(&[1000.0, -1000.0], &[0.0, -2000.0]) < 1e-9);
+        assert!(of_scores(&[f32::NAN, 0.0], &[0.0, 0.0]).is_nan());
+    }
+}

@@ -1,0 +1,73 @@
+//! `mempack quality`: whether a pack's codec loses no more than the pack says.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mempack_evaluation::{EvaluateError, Models, QualityOptions, measure_quality};
+use mempack_model::Precision;
+
+use crate::failure::{Failure, Kind};
+use crate::folders::ModelArgs;
+use crate::interrupt;
+use crate::progress::Progress;
+
+/// Memories of a sample of references are written anew from the pack's texts, and compared with its records: what is lost of keys and
+/// values, layer by layer, and how far the model's predictions move. The exit code is 1 if a figure is worse than the pack says by more
+/// than four standard errors and a hundredth of what it says, or if the memories are not those of the texts.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The pack
+    pack: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// References whose memories are written anew, at most
+    #[arg(long, default_value_t = QualityOptions::default().sample, value_name = "N")]
+    sample: usize,
+    /// Another seed chooses other references
+    #[arg(long, default_value_t = QualityOptions::default().seed, value_name = "N")]
+    seed: u64,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Threads for one operation of the model
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    threads: usize,
+}
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let interrupted = interrupt::flag();
+    mempack_model::set_threads(args.threads);
+    let pack = Arc::new(super::open(&args.pack)?);
+    // Memories of another precision would be others, through no fault of the codec.
+    let precision: Precision = pack.manifest().precision.parse()?;
+    let model = args.model.load(precision)?;
+    let embedder = args.model.embedder.load(Precision::F32)?;
+    let models = Models { model: &model, base: None, embedder: &embedder };
+    let progress = Progress::new();
+    progress.begin("measuring", "memories", Some(args.sample.min(pack.manifest().counts.references as usize) as u64));
+    let report = measure_quality(&models, &pack, &QualityOptions { sample: args.sample, seed: args.seed }, &mut |done, _| {
+        progress.set(done as u64);
+        if interrupted.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    progress.end();
+    let report = report.map_err(|error| {
+        let kind = match &error {
+            EvaluateError::Interrupted => Kind::Interrupted,
+            EvaluateError::Mismatch(_) => Kind::Mismatch,
+            EvaluateError::Option { .. } => Kind::Usage,
+            error if error.is_damage() => Kind::Damaged,
+            _ => Kind::Work,
+        };
+        Failure::new(kind, error)
+    })?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    // A figure that is worse than told is a finding, not a failure of the work: it is printed as the others are.
+    Ok(if report.worse { ExitCode::from(Kind::Work as u8) } else { ExitCode::SUCCESS })
+}
