@@ -112,7 +112,8 @@ fn measure(spec: &CodecSpec, sample: &SampleStore, held_out: &[Memory]) -> Resul
         ControlFlow::Continue(())
     })?;
     let train_s = keys_done.get_or_init(processor_s).clone()? - start;
-    let (parameters, codebook_bytes) = of_keys(&parameters)?;
+    let (parameters, codebook_bytes) =
+        of_keys(&parameters, if matches!(spec, CodecSpec::Tcq { .. }) { shape.head_dim as usize } else { 0 })?;
     let encoder = Encoder::new(spec, shape, &parameters)?;
 
     // The median of short runs: a machine that does other things too interrupts few of them.
@@ -151,13 +152,15 @@ fn processor_s() -> Result<f64, String> {
     Ok(nanoseconds.ok_or_else(|| format!("{STATISTICS}: {text:?}"))? as f64 / 1e9)
 }
 
-/// The parameters without the tables of the values, which have those of the keys (SPEC.md, section 9.1); and the bytes of those.
-fn of_keys(parameters: &[u8]) -> Result<(Vec<u8>, usize), String> {
+/// The parameters without the allotment, of so many bytes, and the tables of the values, which have those of the keys (SPEC.md, section
+/// 9.1); and the bytes of those.
+fn of_keys(parameters: &[u8], allotment: usize) -> Result<(Vec<u8>, usize), String> {
     match parameters {
         [0, 0, 0, 0] => Ok((parameters.into(), 0)),
-        [2, 0, 0, 0, 0, 0, 1, 0, tables @ ..] => {
-            let keys = &tables[..tables.len() / 2];
-            Ok(([&[1, 0, 0, 0, 0, 0, 0, 0], keys].concat(), keys.len()))
+        [2, 0, 0, 0, 0, 0, 1, 0, rest @ ..] => {
+            let (allotments, tables) = rest.split_at(2 * allotment);
+            let keys = [&allotments[..allotment], &tables[..tables.len() / 2]].concat();
+            Ok(([&[1, 0, 0, 0, 0, 0, 0, 0], keys.as_slice()].concat(), keys.len()))
         }
         _ => Err("keys and values have other groups than one each".into()),
     }

@@ -214,17 +214,17 @@ impl Codec {
     fn decode_vectors(&self, group: usize, codes: &[u8], out: &mut [f32]) -> Result<(), (usize, CodecError)> {
         let tables = self.tables(group).unwrap_or_default();
         let dim = self.shape.head_dim as usize;
-        let pairs = codes.chunks_exact(self.code_bytes).zip(out.chunks_exact_mut(dim)).enumerate();
+        let pairs = codes.chunks_exact(self.code_bytes).zip(out.chunks_exact_mut(dim));
         match &self.scheme {
             Scheme::F32 => {
-                for (index, (code, vector)) in pairs {
+                for (index, (code, vector)) in pairs.enumerate() {
                     let numbers = code.as_chunks::<4>().0;
                     vector.iter_mut().zip(numbers).for_each(|(x, bytes)| *x = f32::from_le_bytes(*bytes));
                     check_finite(vector).map_err(|error| (index, error))?;
                 }
             }
             Scheme::Bf16 => {
-                for (index, (code, vector)) in pairs {
+                for (index, (code, vector)) in pairs.enumerate() {
                     let numbers = code.as_chunks::<2>().0;
                     vector.iter_mut().zip(numbers).for_each(|(x, bytes)| *x = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16));
                     check_finite(vector).map_err(|error| (index, error))?;
@@ -232,7 +232,7 @@ impl Codec {
             }
             Scheme::Sq8 => {
                 let (least, step) = tables.split_at_checked(dim).unwrap_or_default();
-                for (_, (code, vector)) in pairs {
+                for (code, vector) in pairs {
                     let ranges = least.iter().zip(step);
                     vector.iter_mut().zip(code).zip(ranges).for_each(|((x, &level), (least, step))| *x = least + step * f32::from(level));
                 }
