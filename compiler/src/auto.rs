@@ -3,11 +3,18 @@
 use mempack_format::{CodecSpec, Distortion, MemoryShape, Parts};
 
 use crate::builder::loses;
-use crate::codec::Encoder;
 use crate::job::{Job, Sampled};
 use crate::progress::Stages;
 use crate::quality::Pairs;
 use crate::{BuildError, Stage};
+
+const fn product(m: u16) -> CodecSpec {
+    CodecSpec::Pq { m, bits: 8 }
+}
+
+const fn residual(m: u16) -> CodecSpec {
+    CodecSpec::Rq { m, bits: 8 }
+}
 
 /// A trellis code of so many bytes behind four stages of a residual code: on keys and values of the default model such a pair loses
 /// as little as a residual code of as many bytes, or up to 5% less, with a third of its tables.
@@ -20,26 +27,9 @@ const fn trellis(bytes: u16) -> CodecSpec {
 pub const CANDIDATES: [&[CodecSpec]; 5] = [
     &[CodecSpec::F32, CodecSpec::Bf16],
     &[CodecSpec::Sq8],
-    &[
-        CodecSpec::Rq { m: 32, bits: 8 },
-        CodecSpec::Rq { m: 24, bits: 8 },
-        CodecSpec::Rq { m: 16, bits: 8 },
-        CodecSpec::Rq { m: 12, bits: 8 },
-        CodecSpec::Rq { m: 8, bits: 8 },
-        CodecSpec::Rq { m: 4, bits: 8 },
-        CodecSpec::Rq { m: 2, bits: 8 },
-        CodecSpec::Rq { m: 1, bits: 8 },
-    ],
+    &[residual(32), residual(24), residual(16), residual(12), residual(8), residual(4), residual(2), residual(1)],
     &[trellis(28), trellis(20), trellis(12), trellis(8), trellis(4)],
-    &[
-        CodecSpec::Pq { m: 64, bits: 8 },
-        CodecSpec::Pq { m: 32, bits: 8 },
-        CodecSpec::Pq { m: 16, bits: 8 },
-        CodecSpec::Pq { m: 8, bits: 8 },
-        CodecSpec::Pq { m: 4, bits: 8 },
-        CodecSpec::Pq { m: 2, bits: 8 },
-        CodecSpec::Pq { m: 1, bits: 8 },
-    ],
+    &[product(64), product(32), product(16), product(8), product(4), product(2), product(1)],
 ];
 
 /// The candidates whose memory records have at most so many bytes, the best of each family. F32 is alone where it fits.
@@ -77,10 +67,7 @@ impl Job<'_> {
             let lost = match sampled {
                 Some(sampled) if candidates.len() > 1 => {
                     stages.begin(Stage::Measuring, Some(sampled.held.len() as u64));
-                    let shape = self.model.identity().shape;
-                    let encoder =
-                        Encoder::new(codec, shape, &parameters).map_err(|source| BuildError::Codec { spec: codec.to_string(), source })?;
-                    let pairs = Pairs { sampled, older: None, encoder: &encoder };
+                    let pairs = Pairs { sampled, older: None, encoder: &job.encoder(&parameters)? };
                     let distortion: Distortion = job.distortion(sampled.held.iter(), &pairs)?;
                     self.progress.advance(sampled.held.len() as u64, 0);
                     distortion.whole().keys + distortion.whole().values
@@ -110,9 +97,9 @@ mod tests {
             fitting(SHAPE, most).unwrap().iter().map(CodecSpec::to_string).collect()
         };
         assert_eq!(names(128), ["F32"]);
-        assert_eq!(names(64), ["BF16", "SQ8", "RQ32x8", "PQ32x8"]);
-        assert_eq!(names(63), ["SQ8", "RQ32x8", "PQ32x8"]);
-        assert_eq!(names(9), ["RQ8x8", "PQ8x8"]);
+        assert_eq!(names(64), ["BF16", "SQ8", "RQ32x8", "RQ4x8,TCQ28x8", "PQ32x8"]);
+        assert_eq!(names(63), ["SQ8", "RQ32x8", "RQ4x8,TCQ28x8", "PQ32x8"]);
+        assert_eq!(names(9), ["RQ8x8", "RQ4x8,TCQ4x8", "PQ8x8"]);
         assert_eq!(names(1), ["RQ1x8", "PQ1x8"]);
         let error = fitting(SHAPE, 47).unwrap_err();
         assert!(matches!(error, BuildError::NoCodec { most: 47, least: 48 }), "{error}");

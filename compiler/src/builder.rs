@@ -8,7 +8,6 @@ use mempack_model::{Embedder, Model};
 
 use crate::auto::fitting;
 use crate::choice::Choice;
-use crate::codec::Encoder;
 use crate::dedup::Deduplicator;
 use crate::graph::{GraphBuilder, MAX_M};
 use crate::job::Job;
@@ -138,8 +137,7 @@ fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str, codecs:
     let options = &BuildOptions { codec, ..options.clone() };
     let job = &Job { options, ..*job };
     writer.set_codec(&options.codec, &parameters)?;
-    let encoder = Encoder::new(&options.codec, model.identity().shape, &parameters)
-        .map_err(|source| BuildError::Codec { spec: options.codec.to_string(), source })?;
+    let encoder = job.encoder(&parameters)?;
     let measured = job.measure(&sampled, taken.map(|index| index.older), &encoder, &mut stages)?;
     check_divergence(options, measured.quality.as_ref())?;
     if let Some(quality) = &measured.quality {

@@ -11,7 +11,7 @@ use mempack_model::{Embedder, Model, reference_text};
 
 use crate::builder::{check, trains};
 use crate::choice::Chosen;
-use crate::codec::{self, SampleStore, TrainError, TrainOptions, memory_bytes};
+use crate::codec::{self, Encoder, SampleStore, TrainError, TrainOptions, memory_bytes};
 use crate::kept::Keeper;
 use crate::older::Index;
 use crate::pipeline::{Advance, Batch, BatchRule, Flow, Item, Task, in_order};
@@ -127,6 +127,12 @@ impl Job<'_> {
         })?;
         self.keeper.keep_parameters(&identity, &parameters)?;
         Ok(parameters)
+    }
+
+    /// What encodes with the codec's parameters.
+    pub fn encoder(&self, parameters: &[u8]) -> Result<Encoder, BuildError> {
+        let spec = &self.options.codec;
+        Encoder::new(spec, self.model.identity().shape, parameters).map_err(|source| BuildError::Codec { spec: spec.to_string(), source })
     }
 
     /// The identity of work that depends on the model and `parts`.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use mempack_format::{Digest, Distortion, Divergence, Memory, Quality};
-use mempack_model::{MOST_PREDICTED, Model, Probe, Slot, divergence, nearest_probes};
+use mempack_model::{Model, Probe, Slot, divergence, predicted_probes};
 
 use crate::builder::{check, loses, trains};
 use crate::choice::HELD_OUT;
@@ -119,8 +119,7 @@ impl Job<'_> {
         let embeddings = self.embedder.embed(&texts)?;
         let rows = embeddings.chunks_exact(self.embedder.dim());
         let probes: Vec<Probe<'_>> = held.iter().zip(rows).map(|(held, embedding)| Probe { ids: &held.ids, embedding }).collect();
-        let reads = (0..probes.len()).map(|at| (at, nearest_probes(self.model.memory(), &probes, at)));
-        let reads: Vec<_> = reads.filter(|(_, nearest)| !nearest.is_empty()).take(MOST_PREDICTED).collect();
+        let reads = predicted_probes(self.model.memory(), &probes);
         let predicted = Predicted { held, reads: &reads, pairs, cancel: self.cancel, next: AtomicUsize::new(0) };
         let mut sums = vec![0.0; reads.len()];
         thread::scope(|scope| {

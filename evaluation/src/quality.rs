@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mempack_format::{Distortion, Divergence, Loss, Memory, MemoryShape, Quality};
-use mempack_model::{MOST_PREDICTED, Probe, Slot, divergence, nearest_probes};
+use mempack_model::{MOST_PROBES, Probe, Slot, divergence, predicted_probes};
 use mempack_runtime::{Hit, MappedPack, MemoryCache, SplitMix};
 use serde::Serialize;
 
@@ -29,8 +29,6 @@ const LEAST_MATCHED: f64 = 0.95;
 const GROUPS: usize = 16;
 /// Memories that are written in one pass.
 const BATCH: usize = 16;
-/// Most memories that are compared as neighbours, as the compiler has them.
-const MOST_POOL: usize = 64;
 
 /// How a pack is measured.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +129,7 @@ pub fn measure_quality(
     let chosen = choose(count, options);
     let told = pack.quality();
     // Neighbours are as near as they were to the writer only among as many.
-    let pool = told.map_or(MOST_POOL, |told| (told.memories as usize).clamp(2, MOST_POOL));
+    let pool = told.map_or(MOST_PROBES, |told| (told.memories as usize).clamp(2, MOST_PROBES));
     let groups = GROUPS.min(chosen.len());
     let mut measured = Measured {
         models,
@@ -203,8 +201,7 @@ impl Measured<'_> {
         let embeddings = references.iter().map(|reference| self.library.embedding(*reference)).collect::<Result<Vec<_>, _>>()?;
         let probes: Vec<Probe<'_>> =
             passages.iter().zip(&embeddings).map(|(passage, embedding)| Probe { ids: &passage.ids, embedding }).collect();
-        let reads = (0..probes.len()).map(|at| (at, nearest_probes(model.memory(), &probes, at)));
-        for (at, nearest) in reads.filter(|(_, nearest)| !nearest.is_empty()).take(MOST_PREDICTED) {
+        for (at, nearest) in predicted_probes(model.memory(), &probes) {
             if done(0).is_break() {
                 return Err(EvaluateError::Interrupted);
             }

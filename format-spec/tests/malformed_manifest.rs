@@ -73,14 +73,18 @@ fn fields() -> Vec<Change> {
     ]
 }
 
-/// The golden pack with other fields in its manifest, and all digests right.
-fn with(changes: &[Change]) -> Parts {
-    let mut fields = fields();
+/// The bytes of fields, some of them with other values.
+fn changed(mut fields: Vec<Change>, changes: &[Change]) -> Vec<u8> {
     for (name, value) in changes {
         fields.iter_mut().find(|field| field.0 == *name).expect(name).1 = value.clone();
     }
+    fields.into_iter().flat_map(|field| field.1).collect()
+}
+
+/// The golden pack with other fields in its manifest, and all digests right.
+fn with(changes: &[Change]) -> Parts {
     let mut parts = Parts::of(GOLDEN);
-    *parts.edit("MANIFEST") = fields.into_iter().flat_map(|field| field.1).collect();
+    *parts.edit("MANIFEST") = changed(fields(), changes);
     parts
 }
 
@@ -269,12 +273,8 @@ fn quality() -> Vec<Change> {
 
 /// The golden pack of version 1.1 with other fields in its quality, and all digests right.
 fn with_quality(changes: &[Change]) -> Parts {
-    let mut fields = quality();
-    for (name, value) in changes {
-        fields.iter_mut().find(|field| field.0 == *name).expect(name).1 = value.clone();
-    }
     let mut parts = Parts::of(include_bytes!("golden/v1.1.mpk"));
-    *parts.edit("QUALITY") = fields.into_iter().flat_map(|field| field.1).collect();
+    *parts.edit("QUALITY") = changed(quality(), changes);
     parts
 }
 

@@ -4,8 +4,10 @@ use crate::memory_config::MemoryConfig;
 use crate::overlap::{DEFAULT_OVERLAP, overlaps};
 use crate::{ComputeError, Model, ReaderOptions, Slot};
 
+/// Most memories that are probes for each other: a writer of packs and who measures again have as many, so that their nearest are alike.
+pub const MOST_PROBES: usize = 64;
 /// Most of some probes that are predicted.
-pub const MOST_PREDICTED: usize = 32;
+const MOST_PREDICTED: usize = 32;
 
 /// A text that a memory was written from, among others of its kind: it is predicted while their memories are read.
 #[derive(Clone, Copy, Debug)]
@@ -16,9 +18,15 @@ pub struct Probe<'a> {
     pub embedding: &'a [f32],
 }
 
+/// The probes to predict, by their numbers: the first that find others to read, each with what it reads.
+pub fn predicted_probes(memory: &MemoryConfig, probes: &[Probe<'_>]) -> Vec<(usize, Vec<(usize, f32)>)> {
+    let reads = (0..probes.len()).map(|at| (at, nearest_probes(memory, probes, at)));
+    reads.filter(|(_, nearest)| !nearest.is_empty()).take(MOST_PREDICTED).collect()
+}
+
 /// What a probe reads: the others nearest to it that do not repeat it, most similar first, with their similarities; as many as a chunk
 /// of the model reads.
-pub fn nearest_probes(memory: &MemoryConfig, probes: &[Probe<'_>], of: usize) -> Vec<(usize, f32)> {
+fn nearest_probes(memory: &MemoryConfig, probes: &[Probe<'_>], of: usize) -> Vec<(usize, f32)> {
     let text = &probes[of];
     let similarity = |other: &Probe<'_>| text.embedding.iter().zip(other.embedding).map(|(a, b)| a * b).sum::<f32>();
     let others = probes.iter().enumerate().filter(|(at, other)| *at != of && !overlaps(text.ids, other.ids, DEFAULT_OVERLAP));

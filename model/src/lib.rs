@@ -46,7 +46,7 @@ mod write;
 pub use config::{Llama3Scaling, ModelConfig};
 pub use decoder::Decoder;
 pub use device::{DeviceChoice, LoadOptions, Precision, UnknownDevice, UnknownPrecision, cuda_available, set_threads};
-pub use divergence::{MOST_PREDICTED, Probe, divergence, nearest_probes};
+pub use divergence::{MOST_PROBES, Probe, divergence, predicted_probes};
 pub use embedder::{Embedder, Encoder, Pooling};
 pub use error::{ComputeError, LoadError};
 pub use gguf::{ImportError, ImportSummary, import_gguf};

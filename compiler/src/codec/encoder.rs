@@ -2,7 +2,7 @@
 
 use mempack_format::{Codec, CodecError, CodecSpec, EMPTY_SLOT, Kind, Memory, MemoryShape, Parts};
 
-use super::{EncodeError, MAX_VALUE, linear, matrix::Codebook, product, residual, scalar, trellis::Trellis};
+use super::{EncodeError, MAX_VALUE, linear, matrix::Codebook, packing::pack, product, residual, scalar, trellis::Trellis};
 
 /// Turns memories into records, with the parameters that [`train_codec`](super::train) made.
 ///
@@ -236,25 +236,4 @@ fn side_by_side(codes: &[Vec<u16>], count: usize) -> Vec<u16> {
         })
     };
     (0..count).flat_map(rows).copied().collect()
-}
-
-/// Packs codes `[n, parts]` of so many bits into bytes `[n, code]`, the lowest bit first.
-fn pack(codes: &[u16], bits: &[u32], code: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(codes.len() / bits.len().max(1) * code);
-    for rows in codes.chunks_exact(bits.len().max(1)) {
-        let (mut held, mut filled) = (0u32, 0);
-        for (&row, bits) in rows.iter().zip(bits) {
-            held |= u32::from(row) << filled;
-            filled += bits;
-            while filled >= 8 {
-                bytes.push(held as u8);
-                held >>= 8;
-                filled -= 8;
-            }
-        }
-        if filled > 0 {
-            bytes.push(held as u8);
-        }
-    }
-    bytes
 }

@@ -9,6 +9,7 @@ mod grouping;
 mod kmeans;
 mod linear;
 mod matrix;
+mod packing;
 mod product;
 mod random;
 mod residual;

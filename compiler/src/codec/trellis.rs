@@ -10,6 +10,7 @@ use pulp::{Arch, NullaryFnOnce};
 use super::{
     TrainError,
     allotment::{self, Run},
+    packing::pack,
     random::Random,
     threads,
 };
@@ -87,20 +88,13 @@ impl Trellis {
 
     /// The codes, `[n, bytes]`, of `vectors`, `[n, dim]`.
     pub(super) fn encode(&self, vectors: &[f32]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for states in self.states(vectors, 1).chunks_exact(self.runs.len()) {
-            let (mut held, mut filled) = (0u32, 0);
-            for (run, &state) in self.runs.iter().zip(states) {
-                held |= (u32::from(state) >> (self.window - u32::from(run.bits))) << filled;
-                filled += run.bits;
-                while filled >= 8 {
-                    bytes.push(held as u8);
-                    held >>= 8;
-                    filled -= 8;
-                }
-            }
+        let bits: Vec<u32> = self.runs.iter().map(|run| run.bits.into()).collect();
+        // What is new of a state stands above the rest of it; of a run without bits that is nothing.
+        let mut codes = self.states(vectors, 1);
+        for codes in codes.chunks_exact_mut(bits.len()) {
+            codes.iter_mut().zip(&bits).for_each(|(code, bits)| *code >>= self.window - bits);
         }
-        bytes
+        pack(&codes, &bits, bits.iter().sum::<u32>().div_ceil(8) as usize)
     }
 
     /// The states, `[n, runs]`, of the codes of `vectors`.
@@ -158,6 +152,8 @@ fn first_table(vectors: &[f32], dim: usize, run: &Run, window: u8, random: &mut 
 /// Room for a search of eight vectors, and the vectors.
 struct Search<'a> {
     trellis: &'a Trellis,
+    /// Runs before and behind the beginning of the circle that are searched to find the state there.
+    around: [usize; 2],
     /// The numbers of each dimension.
     inputs: Vec<Lanes>,
     /// The least cost of a path to each state, before and after a step.
@@ -181,7 +177,10 @@ impl<'a> Search<'a> {
     fn new(trellis: &'a Trellis) -> Self {
         let states = vec![[0.0; LANES]; 1 << trellis.window];
         let inputs = vec![[0.0; LANES]; trellis.dim];
-        Self { trellis, inputs, costs: states.clone(), next: states.clone(), leads: states, from: Vec::new() }
+        let runs = &trellis.runs;
+        let before = within_bits(runs.iter().rev()).min(runs.len().div_ceil(2));
+        let around = [before, within_bits(runs.iter()).min(runs.len() - before)];
+        Self { trellis, around, inputs, costs: states.clone(), next: states.clone(), leads: states, from: Vec::new() }
     }
 
     /// Takes vectors, at most [`LANES`]; the lanes that are left do not matter.
@@ -194,21 +193,19 @@ impl<'a> Search<'a> {
     /// Finds paths that end in the state they begin in: first the state, from the runs before and behind that place by themselves,
     /// then the path. Writes the states, `[vectors, runs]`.
     fn circle(&mut self, states: &mut [u16]) {
-        let runs = &self.trellis.runs;
-        let before = within_bits(runs.iter().rev()).min(runs.len().div_ceil(2));
-        let behind = within_bits(runs.iter()).min(runs.len() - before);
-        let around: Vec<usize> = (runs.len() - before..runs.len()).chain(0..behind).collect();
-        let paths = self.best(&around, Ends::Free);
-        let seam = paths[before - 1];
-        let all: Vec<usize> = (0..runs.len()).collect();
-        let paths = self.best(&all, Ends::Both(seam));
-        for (lane, states) in states.chunks_exact_mut(runs.len()).enumerate() {
+        let count = self.trellis.runs.len();
+        let [before, behind] = self.around;
+        let paths = self.best(count - before, before + behind, Ends::Free);
+        let paths = self.best(0, count, Ends::Both(paths[before - 1]));
+        for (lane, states) in states.chunks_exact_mut(count).enumerate() {
             states.iter_mut().zip(&paths).for_each(|(state, path)| *state = path[lane]);
         }
     }
 
-    /// The states of the best paths over these runs: `[runs]` of each lane.
-    fn best(&mut self, runs: &[usize], ends: Ends) -> Vec<[u16; LANES]> {
+    /// The states of the best paths over so many runs of the circle: `[runs]` of each lane.
+    fn best(&mut self, first: usize, count: usize, ends: Ends) -> Vec<[u16; LANES]> {
+        let all = self.trellis.runs.len();
+        let runs = (first..first + count).map(|run| run % all);
         match ends {
             Ends::Free => self.costs.fill([0.0; LANES]),
             Ends::Both(states) => {
@@ -217,8 +214,8 @@ impl<'a> Search<'a> {
             }
         }
         self.from.clear();
-        let (arch, mut starts) = (Arch::new(), Vec::with_capacity(runs.len()));
-        for &run in runs {
+        let (arch, mut starts) = (Arch::new(), Vec::with_capacity(count));
+        for run in runs.clone() {
             starts.push(self.from.len());
             let (run, table) = (&self.trellis.runs[run], &self.trellis.tables[run]);
             self.from.resize(self.from.len() + ((1usize << self.trellis.window) >> run.bits), [0; LANES]);
@@ -237,8 +234,8 @@ impl<'a> Search<'a> {
             Ends::Free => self.cheapest(),
             Ends::Both(states) => states,
         };
-        let mut paths = vec![[0; LANES]; runs.len()];
-        for ((path, &run), &start) in paths.iter_mut().zip(runs).zip(&starts).rev() {
+        let mut paths = vec![[0; LANES]; count];
+        for ((path, run), &start) in paths.iter_mut().zip(runs).zip(&starts).rev() {
             *path = states;
             let bits = self.trellis.runs[run].bits;
             let common = (1u32 << (self.trellis.window - u32::from(bits))) - 1;
