@@ -64,7 +64,7 @@ fn of_scores(p: &[f32], q: &[f32]) -> f64 {
         let log = f64::from(*p) - of_p;
         // A probability of 0 adds nothing, whatever the other one is.
         let probability = log.exp();
-        if probability > 0.0 { probability * (log - (f64::from(*q) - of_q)) } else { 0.0 }
+        if probability == 0.0 { 0.0 } else { probability * (log - (f64::from(*q) - of_q)) }
     });
     let sum: f64 = terms.sum();
     // A score that is no number must not be told as no divergence.
