@@ -5,10 +5,11 @@
 #
 # 14 references and 14 sequences a step over SmolLM2-135M-Instruct, LoRA of rank 16 on all linear layers, 8 tokens kept, bf16. Both
 # sides count tokens without prefixes and padding, and leave the first step out. Alternates three times, for machines that are not idle.
+# DEVICE=cuda runs both on a GPU, BATCH=64 takes as many references and sequences.
 # Needs `make build models`, and a Python with torch, safetensors and tokenizers (PYTHON, default python3).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-steps=${1:-8} threads=${2:-2} rounds=${ROUNDS:-3}
+steps=${1:-8} threads=${2:-2} rounds=${ROUNDS:-3} batch=${BATCH:-14} device=${DEVICE:-cpu}
 mempack=${MEMPACK:-target/release/mempack}
 base=$(realpath "${BASE:-models/SmolLM2-135M-Instruct}")
 embedder=$(realpath "${EMBEDDER:-models/all-MiniLM-L6-v2}")
@@ -30,10 +31,10 @@ alpha = 16.0
 rate = 6e-4
 [[stage]]
 steps = $steps
-batch = 14
+batch = $batch
 [stage.learn]
 kind = "questions"
-pool = 14
+pool = $batch
 reads = [1, 2, 3, 5, 5]
 questions = 3
 length = 110
@@ -44,14 +45,14 @@ questions = ["fiction/questions.jsonl"]
 END
 for _ in $(seq "$rounds"); do
     rm -rf "$scratch/run"
-    "$mempack" train "$scratch/train.toml" --device cpu 2>"$scratch/errors" >/dev/null || { cat "$scratch/errors" >&2; exit 1; }
-    "${PYTHON:-python3}" - "$scratch/run/log.jsonl" "$threads" <<'END'
+    "$mempack" train "$scratch/train.toml" --device $device 2>"$scratch/errors" >/dev/null || { cat "$scratch/errors" >&2; exit 1; }
+    "${PYTHON:-python3}" - "$scratch/run/log.jsonl" "$threads" "$device" <<'END'
 import json, statistics, sys
 lines = [json.loads(line) for line in open(sys.argv[1])]
 pace = statistics.median(line["tokens"] / line["seconds"] for line in lines[1:])
-print(f"mempack: {sys.argv[2]} threads, {statistics.mean(line['tokens'] for line in lines):.0f} tokens a step, "
+print(f"mempack: {sys.argv[3]}, {sys.argv[2]} threads, {statistics.mean(line['tokens'] for line in lines):.0f} tokens a step, "
       f"loss {lines[0]['loss']:.3f} to {lines[-1]['loss']:.3f}, {pace:.1f} tokens/s")
 END
-    "${PYTHON:-python3}" benches/peers/train_pytorch.py "$base" "$scratch/fiction" --steps "$steps" --threads "$threads"
+    "${PYTHON:-python3}" benches/peers/train_pytorch.py "$base" "$scratch/fiction" --steps "$steps" --threads "$threads" --references "$batch" --sequences "$batch" --device "$device"
 done | tee "$scratch/paces"
 awk '{ pace = $(NF - 1); if ($1 == "mempack:") ours += pace; else theirs += pace } END { printf "mempack / PyTorch: %.2f\n", ours / theirs }' "$scratch/paces"

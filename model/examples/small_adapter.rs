@@ -25,8 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for step in 0..30 {
         let written = trainee.write(&[&reference], &WriteOptions { keep: 8, selection_gradient: true, noise: [0.0; 2] })?;
         let loss = trainee.loss(std::slice::from_ref(&sequence), Some(&written))?;
-        loss.backward(1.0 / loss.tokens as f64)?;
-        println!("step {step}: loss {:.4}", loss.sum()? / loss.tokens as f64);
+        let tokens = loss.hits()?.tokens as f64;
+        loss.backward(1.0 / tokens)?;
+        println!("step {step}: loss {:.4}", loss.sum()? / tokens);
         optimizer.step(&mut trainee, 2e-2)?;
     }
     Ok(trainee.save(out.as_ref(), Precision::Bf16)?)

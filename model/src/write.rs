@@ -19,8 +19,17 @@ struct Batch {
     /// Tokens of the longest reference.
     longest: i64,
     turn: Turn,
-    /// The rows of each length: tokens, and numbers of rows; ascending.
-    lengths: Vec<(i64, Tensor)>,
+    groups: Vec<Group>,
+}
+
+/// Rows of a batch whose tokens are weighed together.
+struct Group {
+    /// Tokens of the longest.
+    tokens: i64,
+    /// Which rows they are.
+    rows: Tensor,
+    /// Where they are padding, `[rows, tokens]`; none if all have as many tokens.
+    padding: Option<Tensor>,
 }
 
 /// What one layer keeps: token indices `[rows, heads, kept]`, keys before RoPE and values `[rows, heads, kept, head_dim]` in f32.
@@ -37,6 +46,9 @@ pub(crate) struct Selection {
     pub keep: u32,
     /// Whether kept values are multiplied by their weight over itself: 1 in value, and a way for gradients into the selection.
     pub gradient: bool,
+    /// Whether references of unlike lengths are weighed together, with padding: fewer and larger operations, and sums that are
+    /// rounded otherwise than the definition's.
+    pub padded: bool,
 }
 
 impl Decoder {
@@ -53,7 +65,7 @@ impl Decoder {
             return Ok(Vec::new());
         }
         let _guard = tch::no_grad_guard();
-        let kept = self.write_layers(references, Selection { keep: self.memory.tokens_per_head, gradient: false })?;
+        let kept = self.write_layers(references, Selection { keep: self.memory.tokens_per_head, gradient: false, padded: false })?;
         Ok(self.collect(references, &kept)?)
     }
 
@@ -71,7 +83,7 @@ impl Decoder {
 
     /// What each memory layer keeps of the references, which are checked and at least one.
     pub(crate) fn write_layers(&self, references: &[&[u32]], selection: Selection) -> Result<Vec<Kept>, TchError> {
-        let batch = self.batch(references)?;
+        let batch = self.batch(references, selection.padded)?;
         let mut ids = Vec::with_capacity((batch.rows * batch.width) as usize);
         for reference in references {
             ids.extend(self.memory.reference_prefix_ids.iter().map(|id| i64::from(*id)));
@@ -95,18 +107,30 @@ impl Decoder {
         Ok(kept)
     }
 
-    fn batch(&self, references: &[&[u32]]) -> Result<Batch, TchError> {
+    fn batch(&self, references: &[&[u32]], padded: bool) -> Result<Batch, TchError> {
         let prefix = self.memory.reference_prefix_ids.len();
         let longest = references.iter().map(|r| r.len()).max().unwrap_or_default();
         let rows = references.len() as i64;
         let width = (prefix + longest) as i64;
         let turn = self.rope.turn(0..width as u32, self.kind(), self.device)?;
-        let mut by_length: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        let mut by_length: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
         for (row, reference) in references.iter().enumerate() {
-            by_length.entry(reference.len() as i64).or_default().push(row as i64);
+            by_length.entry(if padded { longest } else { reference.len() }).or_default().push(row as i64);
         }
-        let lengths = by_length.into_iter().map(|(tokens, rows)| Ok((tokens, Tensor::f_from_slice(&rows)?.f_to_device(self.device)?)));
-        Ok(Batch { rows, width, prefix: prefix as i64, longest: longest as i64, turn, lengths: lengths.collect::<Result<_, TchError>>()? })
+        let groups = by_length.into_iter().map(|(tokens, rows)| {
+            let uneven = rows.iter().any(|row| references[*row as usize].len() < tokens);
+            let padding = uneven.then(|| self.padding(references, &rows, tokens)).transpose()?;
+            Ok(Group { tokens: tokens as i64, rows: Tensor::f_from_slice(&rows)?.f_to_device(self.device)?, padding })
+        });
+        let groups = groups.collect::<Result<_, TchError>>()?;
+        Ok(Batch { rows, width, prefix: prefix as i64, longest: longest as i64, turn, groups })
+    }
+
+    /// Where `rows` of the references, as wide as `tokens`, are padding: `[rows, tokens]`.
+    fn padding(&self, references: &[&[u32]], rows: &[i64], tokens: usize) -> Result<Tensor, TchError> {
+        let padding = rows.iter().flat_map(|row| (0..tokens).map(move |token| token >= references[*row as usize].len()));
+        let padding: Vec<bool> = padding.collect();
+        Tensor::f_from_slice(&padding)?.f_view([rows.len() as i64, tokens as i64])?.f_to_device(self.device)
     }
 
     /// Causal attention over prefix and reference, `[rows * width, query_heads * head_dim]`. Padding comes last and is seen by padding only.
@@ -129,9 +153,9 @@ impl Decoder {
         };
         let (q, k, v) = (own(qk, 0, s.query_heads)?, own(qk, s.query_heads, s.heads)?, own(v, 0, s.heads)?);
         let weight = Tensor::f_full([n, s.heads, t], f64::NEG_INFINITY, (Kind::Float, self.device))?;
-        for (tokens, rows) in &batch.lengths {
-            let of_length = |x: &Tensor| x.f_narrow(2, 0, *tokens)?.f_index_select(0, rows);
-            let some = self.weights(&of_length(&q)?, &of_length(&k)?)?;
+        for Group { tokens, rows, padding } in &batch.groups {
+            let of_group = |x: &Tensor| x.f_narrow(2, 0, *tokens)?.f_index_select(0, rows);
+            let some = self.weights(&of_group(&q)?, &of_group(&k)?, padding.as_ref())?;
             let _ = weight.f_narrow(2, 0, *tokens)?.f_index_copy_(0, rows, &some)?;
         }
         let keep = t.min(selection.keep.into());
@@ -148,18 +172,22 @@ impl Decoder {
         Ok(Kept { keys, values, index })
     }
 
-    /// Importance `[rows, heads, tokens]` of the tokens of references of one length, from queries `[rows, query_heads, tokens,
-    /// head_dim]` and keys `[rows, heads, tokens, head_dim]` before RoPE.
+    /// Importance `[rows, heads, tokens]` of the tokens of references, from queries `[rows, query_heads, tokens, head_dim]` and keys
+    /// `[rows, heads, tokens, head_dim]` before RoPE. `padding`, `[rows, tokens]`, has no part in anything, and an importance of -inf.
     ///
-    /// In f32 whatever the precision, for it decides which tokens are kept; and unpadded and in the order of the definition's
+    /// In f32 whatever the precision, for it decides which tokens are kept; and without padding in the order of the definition's
     /// sums, for equal tokens of the first layer tie, and the rounding of their sums must not fall otherwise than there.
-    fn weights(&self, q: &Tensor, k: &Tensor) -> Result<Tensor, TchError> {
+    fn weights(&self, q: &Tensor, k: &Tensor, padding: Option<&Tensor>) -> Result<Tensor, TchError> {
         let s = self.sizes();
         let (n, _, t, d) = q.size4()?;
         let q = q.f_to_kind(Kind::Float)?.f_reshape([n, s.heads, s.group(), t, d])?;
         let k = k.f_to_kind(Kind::Float)?.f_unsqueeze(2)?.f_transpose(-1, -2)?;
         let scores = q.f_matmul(&k)?.f_div_scalar_((d as f64).sqrt())?;
-        scores.f_softmax(-1, None)?.f_sum_dim_intlist([2i64, 3].as_slice(), false, None)
+        let sum = |shares: Tensor| shares.f_sum_dim_intlist([2i64, 3].as_slice(), false, None);
+        let Some(padding) = padding else { return sum(scores.f_softmax(-1, None)?) };
+        let shares = scores.f_masked_fill(&padding.f_view([n, 1, 1, 1, t])?, f64::NEG_INFINITY)?.f_softmax(-1, None)?;
+        let sums = sum(shares.f_masked_fill(&padding.f_view([n, 1, 1, t, 1])?, 0.0)?)?;
+        sums.f_masked_fill(&padding.f_view([n, 1, t])?, f64::NEG_INFINITY)
     }
 
     /// Copies what the layers kept into one memory for each reference.

@@ -92,7 +92,8 @@ fn repeats(folder: &Path, [shortest, longest]: [usize; 2], length: usize) -> Res
             Sequence { tokens, learnt: (0..length).map(|place| place >= period).collect(), chunks: Vec::new() }
         });
         let loss = trainee.loss(&sequences.collect::<Vec<_>>(), None)?;
-        (right, all) = (right + loss.right, all + loss.tokens);
+        let hits = loss.hits()?;
+        (right, all) = (right + hits.right, all + hits.tokens);
     }
     Ok(right as f64 / all as f64)
 }

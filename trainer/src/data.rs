@@ -56,12 +56,13 @@ impl Data {
                     length: *length,
                     no_answer: no_answer.clone(),
                     withheld: *withheld,
+                    seed,
                 };
                 let embedder = needed(embedder, number)?;
                 let read = sources.iter().enumerate().map(|(place, source)| {
-                    let own = seed.rotate_left(place as u32 + 1);
+                    let form = Form { seed: seed.rotate_left(place as u32 + 1), ..form.clone() };
                     let references = References::read(model, embedder, &source.corpora, cache, progress)?;
-                    Ok((Questions::read(&source.questions, references, number, &form, own, progress)?, source.weight))
+                    Ok((Questions::read(&source.questions, references, embedder, number, form, cache, progress)?, source.weight))
                 });
                 Ok(Self::Questions { sources: read.collect::<Result<_, TrainError>>()?, seed })
             }
@@ -69,7 +70,7 @@ impl Data {
     }
 
     /// Part `part` of the stage, of `count` sequences; it depends on the seed and these numbers alone.
-    pub fn batch(&mut self, model: &Model, embedder: Option<&Embedder>, part: u64, count: usize) -> Result<Batch, TrainError> {
+    pub fn batch(&mut self, model: &Model, part: u64, count: usize) -> Result<Batch, TrainError> {
         let first = part * count as u64;
         match self {
             Self::Text(texts) => Ok(texts.batch(first, count)),
@@ -77,9 +78,9 @@ impl Data {
             Self::Continual(continual) => continual.batch(model, first, count),
             Self::Questions { sources, seed } => {
                 let chosen = choose(sources, &mut Rng::new(*seed, part));
-                match (sources.get_mut(chosen), embedder) {
-                    (Some((questions, _)), Some(embedder)) => questions.batch(model, embedder, first, count),
-                    _ => Ok(Batch::default()),
+                match sources.get_mut(chosen) {
+                    Some((questions, _)) => questions.batch(model, first, count),
+                    None => Ok(Batch::default()),
                 }
             }
         }

@@ -1,14 +1,14 @@
 //! Questions about references: what a sequence asks, which references it reads, and what is answered.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mempack_model::training::Sequence;
 use mempack_model::{Embedder, Model, prompt_tokens};
 use mempack_questions::{Question, Rng, read_questions};
 
 use crate::batch::{Batch, Order};
-use crate::references::References;
+use crate::references::{References, embeddings};
 use crate::{Progress, TrainError};
 
 /// How sequences are made.
@@ -24,17 +24,20 @@ pub(crate) struct Form {
     pub no_answer: String,
     /// Share of the sequences that do not read the reference that answers them.
     pub withheld: f64,
+    /// Where the order of questions and what is drawn for sequences begin.
+    pub seed: u64,
 }
 
 /// One source of a stage.
 pub(crate) struct Questions {
     references: References,
     items: Vec<Item>,
+    /// Unit vectors of the questions, one after the other.
+    queries: Vec<f32>,
     /// Questions of each reference.
     about: Vec<Vec<usize>>,
     order: Order,
     form: Form,
-    seed: u64,
 }
 
 /// A question that can be learnt from.
@@ -46,23 +49,27 @@ struct Item {
 }
 
 impl Questions {
-    /// The questions in files that the `references` of their documents answer.
+    /// The questions in files that the `references` of their documents answer. Their embeddings are kept in the folder `cache`.
     pub fn read(
         files: &[PathBuf],
         references: References,
+        embedder: &Embedder,
         stage: usize,
-        form: &Form,
-        seed: u64,
+        form: Form,
+        cache: &Path,
         progress: &dyn Progress,
     ) -> Result<Self, TrainError> {
-        let (mut items, mut left_out) = (Vec::new(), 0);
+        let (mut items, mut holding, mut left_out) = (Vec::new(), Vec::new(), 0);
         {
             let by_document = references.by_document();
             for path in files {
                 for question in read_questions(path)? {
                     let golds = question.gold_ids.iter().filter_map(|id| by_document.get(id.as_str())).flatten();
                     match item(&question, golds.copied(), &references, &form.no_answer) {
-                        Some(item) => items.push(item),
+                        Some((item, golds)) => {
+                            items.push(item);
+                            holding.push(golds);
+                        }
                         None => left_out += 1,
                     }
                 }
@@ -79,21 +86,27 @@ impl Questions {
                 remedy: "check gold_ids and answers of the questions against the corpora's ids",
             });
         }
+        let texts: Vec<_> = items.iter().map(|item| item.question.as_str()).collect();
+        let queries = embeddings("embedding questions", &texts, embedder, cache, progress)?;
         let mut about = vec![Vec::new(); references.items.len()];
-        for (number, item) in items.iter().enumerate() {
+        let each = queries.chunks_exact(embedder.dim()).zip(&holding);
+        for (number, (item, (query, golds))) in items.iter_mut().zip(each).enumerate() {
+            // The words of an answer stand in other parts of its document too: the one most like the question tells it.
+            let similarity = |gold: &usize| references.similarity(query, *gold);
+            item.gold = golds.iter().copied().max_by(|a, b| similarity(a).total_cmp(&similarity(b)).then(b.cmp(a)));
             if let Some(gold) = item.gold {
                 about[gold].push(number);
             }
         }
-        Ok(Self { order: Order::new(seed, items.len()), references, items, about, form: form.clone(), seed })
+        Ok(Self { order: Order::new(form.seed, items.len()), references, items, queries, about, form })
     }
 
     /// The part that begins with the sequence number `first`; it depends on that number alone.
     ///
     /// The first questions bring their references and those that retrieval confuses with them, until the pool is full; the
     /// others ask about what is there.
-    pub fn batch(&mut self, model: &Model, embedder: &Embedder, first: u64, count: usize) -> Result<Batch, TrainError> {
-        let mut rng = Rng::new(self.seed ^ 0x5EED, first);
+    pub fn batch(&mut self, model: &Model, first: u64, count: usize) -> Result<Batch, TrainError> {
+        let mut rng = Rng::new(self.form.seed ^ 0x5EED, first);
         let most = self.form.reads.iter().copied().max().unwrap_or(1);
         let mut pool: Vec<usize> = Vec::new();
         let mut asked = BTreeSet::new();
@@ -102,11 +115,12 @@ impl Questions {
             let fresh = self.order.at(number);
             let chosen = if pool.len() < self.form.pool { fresh } else { self.of_pool(&pool, &asked, &mut rng).unwrap_or(fresh) };
             asked.insert(chosen);
-            let query = embedder.embed(&[&self.items[chosen].question])?;
+            let dim = self.queries.len() / self.items.len();
+            let query = &self.queries[chosen * dim..(chosen + 1) * dim];
             let gold = self.items[chosen].gold;
             let new = gold.is_none_or(|gold| !pool.contains(&gold));
             if new {
-                let near = self.references.nearest(&query, most).into_iter().map(|(reference, _)| reference);
+                let near = self.references.nearest(query, most).into_iter().map(|(reference, _)| reference);
                 for reference in gold.into_iter().chain(near).take(most) {
                     if !pool.contains(&reference) {
                         pool.push(reference);
@@ -115,7 +129,7 @@ impl Questions {
             }
             let reads = rng.pick(&self.form.reads).copied().unwrap_or(most);
             let withheld = gold.filter(|_| self.form.withheld > 0.0 && rng.chance(self.form.withheld));
-            let chunk = self.reads(model, &query, gold, withheld, &pool, reads);
+            let chunk = self.reads(model, query, gold, withheld, &pool, reads);
             let turns = if withheld.is_some() { vec![chosen] } else { self.turns(chosen, gold, &mut rng) };
             batch.sequences.push(self.sequence(model, &turns, withheld.is_some(), chunk)?);
         }
@@ -181,15 +195,17 @@ impl Questions {
     }
 }
 
-/// What can be learnt from a question; nothing if no reference of its documents holds the answer.
-fn item(question: &Question, golds: impl Iterator<Item = usize>, references: &References, no_answer: &str) -> Option<Item> {
+/// What can be learnt from a question, and which references of its documents hold the answer; nothing if none does.
+fn item(question: &Question, golds: impl Iterator<Item = usize>, references: &References, no_answer: &str) -> Option<(Item, Vec<usize>)> {
+    let item = |answer: &str| Item { question: question.question.clone(), answer: answer.to_owned(), gold: None };
     if !question.answerable {
-        return Some(Item { question: question.question.clone(), answer: no_answer.to_owned(), gold: None });
+        return Some((item(no_answer), Vec::new()));
     }
     let golds: Vec<usize> = golds.collect();
     question.answers.iter().find_map(|answer| {
-        let gold = golds.iter().find(|gold| references.items[**gold].text.contains(answer.as_str()))?;
-        Some(Item { question: question.question.clone(), answer: answer.clone(), gold: Some(*gold) })
+        let holding = golds.iter().copied().filter(|gold| references.items[*gold].text.contains(answer.as_str()));
+        let holding: Vec<usize> = holding.collect();
+        (!holding.is_empty()).then(|| (item(answer), holding))
     })
 }
 
@@ -214,8 +230,6 @@ fn answer_tokens(model: &Model, answer: &str) -> Result<Vec<u32>, TrainError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
-
     use mempack_model::LoadOptions;
 
     use super::*;
@@ -238,13 +252,13 @@ mod tests {
         std::fs::write(path("corpus.jsonl"), corpus).unwrap();
         std::fs::write(path("questions.jsonl"), asked).unwrap();
         let references = References::read(model, embedder, &[path("corpus.jsonl")], folder.path(), &Silent).unwrap();
-        let form = Form { pool: 4, reads: vec![2], questions: 2, length: 80, no_answer: "Nothing tells.".into(), withheld };
-        Questions::read(&[path("questions.jsonl")], references, 0, &form, 7, &Silent).unwrap()
+        let form = Form { pool: 4, reads: vec![2], questions: 2, length: 80, no_answer: "Nothing tells.".into(), withheld, seed: 7 };
+        Questions::read(&[path("questions.jsonl")], references, embedder, 0, form, folder.path(), &Silent).unwrap()
     }
 
     /// Of some sequences: whether they read the reference that was asked about, and whether they answer that nothing tells.
-    fn read_and_told(questions: &mut Questions, model: &Model, embedder: &Embedder) -> Vec<(bool, bool)> {
-        let batch = questions.batch(model, embedder, 0, 40).unwrap();
+    fn read_and_told(questions: &mut Questions, model: &Model) -> Vec<(bool, bool)> {
+        let batch = questions.batch(model, 0, 40).unwrap();
         let text = |ids: &[u32]| model.tokenizer().decode(ids).unwrap();
         let of = |sequence: &Sequence| {
             let all = text(&sequence.tokens);
@@ -263,7 +277,7 @@ mod tests {
         let model = Model::load(&root.join("tests/fixtures/tiny"), &LoadOptions::default()).unwrap();
         let embedder = Embedder::load(&folder, &LoadOptions::default()).unwrap();
         for (share, least, most) in [(0.0, 0, 0), (0.3, 4, 22), (0.99, 37, 40)] {
-            let seen = read_and_told(&mut questions(&model, &embedder, share), &model, &embedder);
+            let seen = read_and_told(&mut questions(&model, &embedder, share), &model);
             assert_eq!(seen.len(), 40);
             // The reference is read exactly where there is an answer.
             assert!(seen.iter().all(|(read, told)| read != told), "{share}: {seen:?}");

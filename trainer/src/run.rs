@@ -7,6 +7,7 @@ use std::time::Instant;
 use mempack_model::training::{AdamW, Trainee, WriteOptions};
 use mempack_model::{DeviceChoice, Embedder, LoadOptions, Precision};
 
+use crate::batch::Batch;
 use crate::checkpoint::{self, State};
 use crate::config::{Learn, StageConfig};
 use crate::data::Data;
@@ -34,6 +35,8 @@ struct Run<'a> {
     trainee: Trainee,
     optimizer: AdamW,
     embedder: Option<Embedder>,
+    /// The batches of a step to come, and its number.
+    ahead: Option<(u64, Vec<Batch>)>,
     state: State,
     log: Log,
     progress: &'a dyn Progress,
@@ -67,7 +70,7 @@ pub fn train(config: &TrainConfig, device: DeviceChoice, progress: &dyn Progress
         None => State { run: identity, step: 0, optimizer_steps: 0, rate_share: 1.0, tries: 0, mean_loss: 0.0, mean_steps: 0 },
     };
     let log = Log::open(&config.output, state.step)?;
-    let mut run = Run { config, trainee, optimizer, embedder, state, log, progress };
+    let mut run = Run { config, trainee, optimizer, embedder, ahead: None, state, log, progress };
     if run.state.step == 0 {
         // There is a place to go back to from the first step on.
         run.save()?;
@@ -132,13 +135,13 @@ impl Run<'_> {
         }
         // Noise on memories: the same after a resume as without one.
         self.trainee.seed(self.config.seed.wrapping_add(self.state.step));
-        let parts = stage.accumulate as u64;
-        let size = stage.batch / stage.accumulate;
-        let batches = (0..parts).map(|part| data.batch(self.trainee.model(), self.embedder.as_ref(), step * parts + part, size));
-        let batches = batches.collect::<Result<Vec<_>, _>>()?;
+        let batches = match self.ahead.take() {
+            Some((ahead, batches)) if ahead == self.state.step => batches,
+            _ => self.batches(stage, step, data)?,
+        };
         let learnt: usize = batches.iter().flat_map(|b| &b.sequences).map(|s| s.learnt.iter().filter(|l| **l).count()).sum();
         let write = write_options(stage, step);
-        let (mut loss, mut right, mut exact, mut sequences) = (0.0, 0, 0, 0);
+        let mut losses = Vec::with_capacity(batches.len());
         for batch in &batches {
             let references: Vec<&[u32]> = batch.references.iter().map(Vec::as_slice).collect();
             let written = match &write {
@@ -148,10 +151,19 @@ impl Run<'_> {
             let part = self.trainee.loss(&batch.sequences, written.as_ref())?;
             // The mean over the whole step's tokens, however they fall into parts.
             part.backward(1.0 / learnt as f64)?;
+            losses.push(part);
+        }
+        if step + 1 < stage.steps {
+            // A GPU is still at this step: the next one's batches are made meanwhile.
+            self.ahead = Some((self.state.step + 1, self.batches(stage, step + 1, data)?));
+        }
+        let (mut loss, mut right, mut exact, mut sequences) = (0.0, 0, 0, 0);
+        for part in losses {
             loss += part.sum()? / learnt as f64;
-            right += part.right;
-            exact += part.exact.iter().filter(|exact| **exact).count();
-            sequences += part.exact.len();
+            let hits = part.hits()?;
+            right += hits.right;
+            exact += hits.exact.iter().filter(|exact| **exact).count();
+            sequences += hits.exact.len();
         }
         let rate = self.config.optimizer.rate * stage.schedule.share(step, stage.steps) * self.state.rate_share;
         if self.ran_away(loss) {
@@ -176,9 +188,16 @@ impl Run<'_> {
             gradient,
             rate,
             kept: write.map_or(0, |w| w.keep),
-            tokens: batches.iter().map(crate::batch::Batch::tokens).sum(),
+            tokens: batches.iter().map(Batch::tokens).sum(),
             seconds: started.elapsed().as_secs_f64(),
         }))
+    }
+
+    /// What step `step` of a stage learns from.
+    fn batches(&self, stage: &StageConfig, step: u64, data: &mut Data) -> Result<Vec<Batch>, TrainError> {
+        let parts = stage.accumulate as u64;
+        let size = stage.batch / stage.accumulate;
+        (0..parts).map(|part| data.batch(self.trainee.model(), step * parts + part, size)).collect()
     }
 
     fn ran_away(&self, loss: f64) -> bool {

@@ -22,7 +22,7 @@ pub(crate) use learning::drawing;
 pub use adamw::{AdamW, AdamWConfig};
 pub use create::{CreateError, NewTokenizer, ScratchOptions, create_model};
 pub use learning::{AdapterOptions, Learning, Trainee};
-pub use read::{Loss, Sequence};
+pub use read::{Hits, Loss, Sequence};
 pub use save::SaveError;
 pub use state::StateError;
 pub use written::{WriteOptions, Written};

@@ -23,6 +23,15 @@ pub struct Sequence {
 pub struct Loss {
     /// Sum over the learnt tokens of the negative log-likelihood.
     sum: Tensor,
+    /// For each learnt token, whether it was the most likely.
+    hits: Tensor,
+    /// Learnt tokens of each sequence.
+    learnt: Vec<usize>,
+}
+
+/// How much of what was to be learnt was the most likely already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hits {
     /// Learnt tokens.
     pub tokens: usize,
     /// Those that were the most likely.
@@ -31,6 +40,7 @@ pub struct Loss {
     pub exact: Vec<bool>,
 }
 
+// The device goes on computing until one of the numbers is asked for: `backward` first leaves it no gap.
 impl Loss {
     /// Sum over the learnt tokens of the negative log-likelihood, in nats.
     ///
@@ -46,6 +56,22 @@ impl Loss {
     /// A failure of libtorch.
     pub fn backward(&self, share: f64) -> Result<(), ComputeError> {
         Ok(self.sum.f_mul_scalar(share)?.f_backward()?)
+    }
+
+    /// What was right.
+    ///
+    /// # Errors
+    /// A failure of libtorch.
+    pub fn hits(&self) -> Result<Hits, ComputeError> {
+        let hits: Vec<u8> = crate::write::copy_out(&self.hits)?;
+        let mut rest = hits.as_slice();
+        let exact = self.learnt.iter().map(|count| {
+            let (own, others) = rest.split_at(*count);
+            rest = others;
+            own.iter().all(|hit| *hit == 1)
+        });
+        let exact = exact.collect();
+        Ok(Hits { tokens: hits.len(), right: hits.iter().filter(|hit| **hit == 1).count(), exact })
     }
 }
 
@@ -86,16 +112,9 @@ impl Trainee {
         let logits = decoder.logits(&x.f_index_select(0, &on_device(&rows)?)?)?.f_to_kind(Kind::Float)?;
         let targets = on_device(&targets)?;
         let sum = logits.f_cross_entropy_loss::<Tensor>(&targets, None, Reduction::Sum, -100, 0.0)?;
-        let right: Vec<u8> =
-            crate::write::copy_out(&logits.f_detach()?.f_argmax(-1, false)?.f_eq_tensor(&targets)?.f_to_kind(Kind::Uint8)?)?;
-        let mut rest = right.as_slice();
-        let exact = sequences.iter().map(|sequence| {
-            let (own, others) = rest.split_at(sequence.learnt.iter().filter(|learnt| **learnt).count());
-            rest = others;
-            own.iter().all(|right| *right == 1)
-        });
-        let exact = exact.collect();
-        Ok(Loss { sum, tokens: right.len(), right: right.iter().filter(|right| **right == 1).count(), exact })
+        let hits = logits.f_detach()?.f_argmax(-1, false)?.f_eq_tensor(&targets)?.f_to_kind(Kind::Uint8)?;
+        let learnt = sequences.iter().map(|sequence| sequence.learnt.iter().filter(|learnt| **learnt).count()).collect();
+        Ok(Loss { sum, hits, learnt })
     }
 }
 

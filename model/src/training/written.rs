@@ -40,7 +40,7 @@ impl Trainee {
         if references.is_empty() {
             return Err(ComputeError::EmptyReference { index: 0 });
         }
-        let selection = Selection { keep: options.keep.max(1), gradient: options.selection_gradient };
+        let selection = Selection { keep: options.keep.max(1), gradient: options.selection_gradient, padded: true };
         let kept = decoder.write_layers(references, selection)?;
         let prefix = decoder.memory.reference_prefix_ids.len() as i64;
         let kind = decoder.kind();

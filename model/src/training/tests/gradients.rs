@@ -29,7 +29,7 @@ fn moved(trainee: &mut Trainee, number: usize, direction: &Tensor, step: f64, of
 /// Which tokens each memory layer keeps of the case's references.
 fn selected(trainee: &Trainee, case: &Case, keep: u32) -> Vec<Vec<i64>> {
     let _guard = tch::no_grad_guard();
-    let kept = trainee.model().decoder().write_layers(&case.references(), Selection { keep, gradient: false }).unwrap();
+    let kept = trainee.model().decoder().write_layers(&case.references(), Selection { keep, gradient: false, padded: false }).unwrap();
     kept.iter().map(|layer| copy_out(&layer.index).unwrap()).collect()
 }
 

@@ -114,8 +114,8 @@ fn the_loss_goes_down() {
         let mut losses = Vec::new();
         for _ in 0..25 {
             let loss = lost(&trainee, &case, &keeping(8));
-            losses.push(loss.sum().unwrap() / loss.tokens as f64);
-            loss.backward(1.0 / loss.tokens as f64).unwrap();
+            losses.push(loss.sum().unwrap() / loss.hits().unwrap().tokens as f64);
+            loss.backward(1.0 / loss.hits().unwrap().tokens as f64).unwrap();
             optimizer.step(&mut trainee, 1e-2).unwrap();
         }
         println!("{:.3} to {:.3} in 25 steps, {} numbers learn", losses[0], losses[24], trainee.learnt());

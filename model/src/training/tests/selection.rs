@@ -97,7 +97,7 @@ fn the_gradient_is_that_of_values_times_weights() {
         let factors = values.detach().sin();
         (values * &factors).sum(Kind::Float).backward();
 
-        let kept = trainee.model().decoder().write_layers(&[reference], Selection { keep: KEEP, gradient: false }).unwrap();
+        let kept = trainee.model().decoder().write_layers(&[reference], Selection { keep: KEEP, gradient: false, padded: false }).unwrap();
         let index = kept[0].index.squeeze_dim(0);
         let factors = factors.squeeze_dim(0).to_kind(Kind::Double);
         let own = |what: &str| trainee.parameters.iter().find(|p| p.name.starts_with(&format!("model.layers.0.self_attn.q_proj.{what}")));
