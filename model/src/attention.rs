@@ -2,33 +2,65 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
+/// Which columns a token attends to.
+#[derive(Clone, Copy)]
+pub(crate) enum Mask<'a> {
+    /// All of them.
+    None,
+    /// As many tokens as columns, of which each sees those up to its own.
+    Causal,
+    /// `[rows or 1, 1, tokens, columns]`, added to the scaled scores.
+    Bias(&'a Tensor),
+}
+
+impl<'a> Mask<'a> {
+    /// Causal where there is no bias, which hides what comes later itself.
+    pub fn or_causal(bias: Option<&'a Tensor>) -> Self {
+        bias.map_or(Self::Causal, Self::Bias)
+    }
+
+    /// All columns where there is no bias.
+    pub fn or_none(bias: Option<&'a Tensor>) -> Self {
+        bias.map_or(Self::None, Self::Bias)
+    }
+}
+
 /// What queries `[rows, query_heads, tokens, head_dim]` take from keys and values `[rows, heads, columns, head_dim]`, of which each
-/// serves a group of query heads: `[rows * tokens, query_heads * head_dim]`.
-///
-/// `bias`, `[rows or 1, 1, tokens, columns]`, is added to the scaled scores; without it, attention is causal.
-pub(crate) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TchError> {
-    let (rows, query_heads, tokens, dim) = q.size4()?;
+/// serves a group of query heads: `[rows, query_heads, tokens, head_dim]`.
+pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
     let gradients = q.requires_grad() || k.requires_grad() || v.requires_grad();
-    // On the CPU, the fused backward pass in bf16 takes three to four times as long as the products it is made of.
-    let out = if gradients && q.device() == Device::Cpu && q.kind() == Kind::BFloat16 {
-        by_products(q, k, v, bias)?
-    } else {
-        Tensor::f_scaled_dot_product_attention(q, k, v, bias, 0.0, bias.is_none(), None, query_heads > k.size4()?.1)?
+    // On the CPU, the fused backward pass in bf16 takes three to four times as long as the products it is made of. On a GPU the fused
+    // operation is cuDNN's where it has one, which is planned anew for every shape, and here hardly two are the same.
+    if q.device() != Device::Cpu || gradients && q.kind() == Kind::BFloat16 {
+        return by_products(q, k, v, mask);
+    }
+    let grouped = q.size4()?.1 > k.size4()?.1;
+    let (bias, causal) = match mask {
+        Mask::None => (None, false),
+        Mask::Causal => (None, true),
+        Mask::Bias(bias) => (Some(bias), false),
     };
-    out.f_transpose(1, 2)?.f_reshape([rows * tokens, query_heads * dim])
+    Tensor::f_scaled_dot_product_attention(q, k, v, bias, 0.0, causal, None, grouped)
+}
+
+/// [`attention`] with the tokens of all rows one after the other: `[rows * tokens, query_heads * head_dim]`.
+pub(crate) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
+    let (rows, query_heads, tokens, dim) = q.size4()?;
+    attention(q, k, v, mask)?.f_transpose(1, 2)?.f_reshape([rows * tokens, query_heads * dim])
 }
 
 /// Attention as two products and a softmax. Scores are f32 whatever the precision, as they are inside the fused operation.
-fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TchError> {
+fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
     let (rows, query_heads, tokens, dim) = q.size4()?;
     let (_, heads, columns, _) = k.size4()?;
     let group = query_heads / heads;
     // Query heads of a group are rows of one product with their key-value head.
     let grouped = q.f_reshape([rows, heads, group * tokens, dim])?.f_to_kind(Kind::Float)?.f_mul_scalar((dim as f64).sqrt().recip())?;
     let scores = grouped.f_matmul(&k.f_to_kind(Kind::Float)?.f_transpose(-1, -2)?)?.f_view([rows, heads, group, tokens, columns])?;
-    let scores = match bias {
-        Some(bias) => scores.f_add(&bias.f_unsqueeze(2)?)?,
-        None => scores.f_add(&Tensor::f_full([tokens, columns], f64::NEG_INFINITY, (Kind::Float, q.device()))?.f_triu(1)?)?,
+    let scores = match mask {
+        Mask::None => scores,
+        Mask::Causal => scores.f_add(&Tensor::f_full([tokens, columns], f64::NEG_INFINITY, (Kind::Float, q.device()))?.f_triu(1)?)?,
+        Mask::Bias(bias) => scores.f_add(&bias.f_unsqueeze(2)?)?,
     };
     let shares = scores.f_softmax(-1, None)?.f_to_kind(v.kind())?.f_view([rows, heads, group * tokens, columns])?;
     shares.f_matmul(v)?.f_view([rows, query_heads, tokens, dim])
@@ -78,8 +110,8 @@ mod tests {
             let in_kind = |kind| biased.then(|| bias(columns, kind));
             let (exact, half) = (in_kind(Kind::Float), in_kind(Kind::BFloat16));
             let expected = through(&inputs(columns, Kind::Float), fused(exact.as_ref()));
-            let own = through(&inputs(columns, Kind::Float), |q, k, v| by_products(q, k, v, exact.as_ref()));
-            let own_half = through(&inputs(columns, Kind::BFloat16), |q, k, v| by_products(q, k, v, half.as_ref()));
+            let own = through(&inputs(columns, Kind::Float), |q, k, v| by_products(q, k, v, Mask::or_causal(exact.as_ref())));
+            let own_half = through(&inputs(columns, Kind::BFloat16), |q, k, v| by_products(q, k, v, Mask::or_causal(half.as_ref())));
             let fused_half = through(&inputs(columns, Kind::BFloat16), fused(half.as_ref()));
             let [own, own_half, fused_half] = [own, own_half, fused_half].map(|found| farthest(&found, &expected));
             println!(
@@ -93,8 +125,8 @@ mod tests {
     fn rows_are_tokens_and_columns_are_heads() {
         for kind in [Kind::Float, Kind::BFloat16] {
             let [q, k, v] = inputs(7, kind);
-            let heads_first = by_products(&q, &k, &v, None).unwrap();
-            let out = attend(&q, &k, &v, None).unwrap();
+            let heads_first = by_products(&q, &k, &v, Mask::Causal).unwrap();
+            let out = attend(&q, &k, &v, Mask::Causal).unwrap();
             assert_eq!(out.size(), [14, 96]);
             let off = (out.view([2, 7, 6, 16]).transpose(1, 2) - heads_first).abs().max().double_value(&[]);
             assert!(off < 1e-5, "{kind:?}: {off}");

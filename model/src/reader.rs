@@ -4,6 +4,7 @@ use mempack_format::Memory;
 use tch::{Kind, TchError, Tensor};
 
 use crate::ComputeError;
+use crate::attention::{Mask, attend, attention};
 use crate::decoder::Decoder;
 use crate::rope::Turn;
 use crate::slots::Loaded;
@@ -203,8 +204,7 @@ impl Reader {
                 k = with(k, |l| &l.keys)?;
                 v = with(v, |l| &l.values)?;
             }
-            let out = Tensor::f_scaled_dot_product_attention(&q, &k, &v, memories, 0.0, memories.is_none(), None, s.group() > 1)?;
-            x = layer.finish(&x, &out.f_transpose(1, 2)?.f_reshape([t, s.query_heads * s.head_dim])?)?;
+            x = layer.finish(&x, &attend(&q, &k, &v, Mask::or_causal(memories))?)?;
         }
         let from = if all { self.prefix } else { t - 1 };
         copy_out(&d.logits(&x.f_narrow(0, from, t - from)?)?.f_to_kind(Kind::Float)?)
@@ -257,7 +257,7 @@ impl Reader {
             let memories = (self.used > 0 && memory_layers.contains(&number)).then_some(&bias);
             let start = if memories.is_some() { self.slots - self.used } else { self.slots };
             let (k, v) = (keys.f_narrow(2, start, to_here - start)?, values.f_narrow(2, start, to_here - start)?);
-            let out = Tensor::f_scaled_dot_product_attention(&q, &k, &v, memories, 0.0, false, None, false)?;
+            let out = attention(&q, &k, &v, Mask::or_none(memories))?;
             x = layer.finish(&x, &out.f_reshape([1, s.query_heads * s.head_dim])?)?;
         }
         copy_out(&d.logits(&x)?.f_to_kind(Kind::Float)?)

@@ -6,7 +6,7 @@ use mempack_format::Memory;
 use tch::{Kind, TchError, Tensor};
 
 use crate::ComputeError;
-use crate::attention::attend;
+use crate::attention::{Mask, attend};
 use crate::decoder::Decoder;
 use crate::rope::Turn;
 
@@ -140,7 +140,7 @@ impl Decoder {
         let q = turned.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
         let k = turned.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
         let v = v.f_view([batch.rows, batch.width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
-        attend(&q, &k, &v, None)
+        attend(&q, &k, &v, Mask::Causal)
     }
 
     /// The tokens each head keeps: those that the reference's own tokens attend to most, before RoPE and without a causal mask.

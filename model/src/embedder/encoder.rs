@@ -8,11 +8,15 @@ use std::path::Path;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::config::{Activation, EncoderConfig, Pooling, load_pooling};
+use crate::attention::{Mask, attend};
 use crate::checkpoint::Checkpoint;
 use crate::{ComputeError, LoadError, LoadOptions};
 
 /// Most tokens that are computed together, unless one text alone has more: their states stay in the processor's cache.
 const TOGETHER: usize = 1024;
+
+/// The same on a GPU, which has to be given more at a time.
+const TOGETHER_ON_GPU: usize = 16 * 1024;
 
 /// A linear map, its weight `[out, in]`.
 struct Linear {
@@ -80,8 +84,7 @@ impl Layer {
             let part = part.f_permute([2, 0, 3, 1, 4])?;
             let [q, k, v] = [0, 1, 2].map(|i| part.f_select(0, i));
             // [texts, heads, tokens, head_dim]
-            let out = Tensor::f_scaled_dot_product_attention(&q?, &k?, &v?, None::<Tensor>, 0.0, false, None, false)?;
-            attended.push(out.f_transpose(1, 2)?.f_reshape([run.rows(), hidden])?);
+            attended.push(attend(&q?, &k?, &v?, Mask::None)?);
             at += run.rows();
         }
         let attended = match attended.as_slice() {
@@ -242,7 +245,8 @@ impl Encoder {
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|index| texts[*index].len());
         let mut out = vec![0.0; texts.len() * self.dim()];
-        for part in parts(&order, texts) {
+        let most = if self.device == Device::Cpu { TOGETHER } else { TOGETHER_ON_GPU };
+        for part in parts(&order, texts, most) {
             let rows = tch::no_grad(|| self.embed_part(part, texts))?;
             for (index, row) in part.iter().zip(rows.chunks_exact(self.dim())) {
                 out[index * self.dim()..][..self.dim()].copy_from_slice(row);
@@ -280,13 +284,13 @@ impl Encoder {
     }
 }
 
-/// Cuts `order` where a part would have more than [`TOGETHER`] tokens.
-fn parts<'a>(order: &'a [usize], texts: &[&[u32]]) -> Vec<&'a [usize]> {
+/// Cuts `order` where a part would have more than `most` tokens.
+fn parts<'a>(order: &'a [usize], texts: &[&[u32]], most: usize) -> Vec<&'a [usize]> {
     let mut parts = Vec::new();
     let (mut start, mut tokens) = (0, 0);
     for (at, index) in order.iter().enumerate() {
         let more = texts[*index].len();
-        if at > start && tokens + more > TOGETHER {
+        if at > start && tokens + more > most {
             parts.push(&order[start..at]);
             (start, tokens) = (at, 0);
         }
@@ -308,7 +312,7 @@ mod tests {
             let texts: Vec<Vec<u32>> = lengths.iter().map(|n| vec![0; *n]).collect();
             let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
             let order: Vec<usize> = (0..texts.len()).collect();
-            let parts = parts(&order, &texts);
+            let parts = parts(&order, &texts, TOGETHER);
             assert_eq!(parts.concat(), order);
             for part in parts {
                 let tokens: usize = part.iter().map(|i| texts[*i].len()).sum();

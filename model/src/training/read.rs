@@ -4,7 +4,7 @@ use tch::{Kind, Reduction, TchError, Tensor};
 
 use super::{Trainee, Written};
 use crate::ComputeError;
-use crate::attention::attend;
+use crate::attention::{Mask, attend};
 use crate::decoder::Decoder;
 
 /// One sequence to learn from.
@@ -138,14 +138,14 @@ fn read(decoder: &Decoder, batch: &Batch<'_>, written: Option<&Written>) -> Resu
         let q = turned.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
         let mut k = turned.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
         let mut v = v.f_view([rows, width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
-        let mut mask = None;
-        if let (Some((which, bias)), Some(written)) = (memories.as_ref().filter(|_| memory_layers.contains(&number)), written) {
+        let mut bias = None;
+        if let (Some((which, own)), Some(written)) = (memories.as_ref().filter(|_| memory_layers.contains(&number)), written) {
             let (keys, values) = &written.layers[number - memory_layers.start];
             k = Tensor::f_cat(&[gather(keys, which, rows)?, k], 2)?;
             v = Tensor::f_cat(&[gather(values, which, rows)?, v], 2)?;
-            mask = Some(bias);
+            bias = Some(own);
         }
-        x = layer.finish(&x, &attend(&q, &k, &v, mask)?)?;
+        x = layer.finish(&x, &attend(&q, &k, &v, Mask::or_causal(bias))?)?;
     }
     Ok(x)
 }
