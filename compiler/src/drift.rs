@@ -1,6 +1,6 @@
 //! How well codebooks that were kept fit memories that are new.
 
-use mempack_format::{Distortion, Loss};
+use mempack_format::{Loss, SampledDistortion, jackknife};
 
 /// What a codec loses of some memories.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -9,11 +9,17 @@ pub struct Fit {
     pub memories: u32,
     /// Of all their layers together.
     pub loss: Loss,
+    /// Its standard errors; none of fewer than two memories.
+    pub error: Option<Loss>,
 }
 
-impl From<&Distortion> for Fit {
-    fn from(distortion: &Distortion) -> Self {
-        Self { memories: distortion.memories(), loss: distortion.whole() }
+impl From<&SampledDistortion> for Fit {
+    fn from(sample: &SampledDistortion) -> Self {
+        let whole = sample.whole();
+        let without: Vec<Loss> = sample.without_one().iter().map(|part| part.whole()).collect();
+        let error = |of: fn(&Loss) -> f64| jackknife(without.iter().map(of));
+        let error = error(|loss| loss.keys).zip(error(|loss| loss.values)).map(|(keys, values)| Loss { keys, values });
+        Self { memories: whole.memories(), loss: whole.whole(), error }
     }
 }
 
@@ -33,9 +39,22 @@ impl Drift {
     /// From how much more is lost of new memories on the codebooks should be trained again: a quarter.
     const CLEARLY_WORSE: f64 = 1.25;
 
-    /// Whether the codebooks should be trained again.
+    /// How many standard errors it must be above that. What is lost varies by orders of magnitude from memory to memory: a few that are
+    /// unlike the others are most of either sum, and whether a small sample has one is chance.
+    const CERTAINTY: f64 = 3.0;
+
+    /// Groups of a sample that its standard error is told from.
+    pub(crate) const GROUPS: usize = 16;
+
+    /// Whether the codebooks should be trained again: clearly more is lost of new memories, and more than which memories they happen to
+    /// be explains.
     pub fn is_clear(&self) -> bool {
-        !self.trained_on && self.ratio().is_some_and(|ratio| ratio > Self::CLEARLY_WORSE)
+        let (Some(new), Some(taken)) = (self.new.error, self.taken.error) else { return false };
+        let worse = |of: fn(&Loss) -> f64| {
+            let above = of(&self.new.loss) - Self::CLEARLY_WORSE * of(&self.taken.loss);
+            above > Self::CERTAINTY * of(&new).hypot(Self::CLEARLY_WORSE * of(&taken))
+        };
+        !self.trained_on && self.ratio().is_some() && (worse(|loss| loss.keys) || worse(|loss| loss.values))
     }
 
     /// How much more is lost of the new memories, of keys or values, whichever are worse; 1 is no drift. None where one of the two is
@@ -52,16 +71,50 @@ impl Drift {
 
 #[cfg(test)]
 mod tests {
+    use mempack_format::{Memory, MemoryShape};
+
     use super::*;
 
     #[test]
     fn a_drift_is_the_worse_of_two_ratios() {
-        let fit = |memories, keys, values| Fit { memories, loss: Loss { keys, values } };
+        let fit = |memories, keys, values| Fit { memories, loss: Loss { keys, values }, error: None };
         let drift = Drift { new: fit(3, 0.2, 0.3), taken: fit(5, 0.1, 0.3), trained_on: false };
         assert_eq!(drift.ratio(), Some(2.0));
-        let swapped = Drift { new: drift.taken, taken: drift.new, ..drift };
-        assert!(drift.is_clear() && !swapped.is_clear() && !Drift { trained_on: true, ..drift }.is_clear());
         assert_eq!(Drift { new: Fit::default(), ..drift }.ratio(), None);
         assert_eq!(Drift { taken: Fit::default(), ..drift }.ratio(), None);
+        // Of one memory, nobody knows how far it is like the others.
+        assert!(!drift.is_clear());
+    }
+
+    const SHAPE: MemoryShape = MemoryShape { layers: 1, heads: 1, tokens: 2, head_dim: 1 };
+
+    /// Of memories with two keys and two values a distance of 2 apart, of which both keys are off by these.
+    fn fit(errors: impl IntoIterator<Item = f32>) -> Fit {
+        let memory = |error: f32| Memory {
+            shape: SHAPE,
+            positions: [0, 1].into(),
+            keys: [-1.0 + error, 1.0 + error].into(),
+            values: [-1.0, 1.0 + error].into(),
+        };
+        let mut sample = SampledDistortion::new(SHAPE, Drift::GROUPS);
+        errors.into_iter().for_each(|error| sample.add(&memory(0.0), &memory(error)));
+        (&sample).into()
+    }
+
+    #[test]
+    fn a_drift_is_clear_if_chance_does_not_explain_it() {
+        let drift = |new: Fit, taken: Fit| Drift { new, taken, trained_on: false };
+        let alike = |error: f32, count: usize| fit((0..count).map(|index| error * (1.0 + 0.01 * (index % 3) as f32)));
+        assert!(drift(alike(0.2, 10), alike(0.1, 60)).is_clear());
+        assert!(!drift(alike(0.1, 10), alike(0.2, 60)).is_clear() && !drift(alike(0.11, 10), alike(0.1, 60)).is_clear());
+        assert!(!Drift { trained_on: true, ..drift(alike(0.2, 10), alike(0.1, 60)) }.is_clear());
+        // One memory in forty loses ten thousand times as much as the others: a sample that has two of them tells no more than one that
+        // has one.
+        let rare = |count: usize, unlike: usize| fit((0..count).map(|index| if index < unlike { 1e-1 } else { 1e-3 }));
+        let chance = drift(rare(36, 2), rare(63, 1));
+        assert!(chance.ratio().unwrap() > 3.0 && !chance.is_clear(), "{chance:?}");
+        // But if all new ones are so, it is no chance.
+        assert!(drift(rare(30, 30), rare(63, 1)).is_clear());
+        assert!(!drift(rare(1, 1), rare(63, 1)).is_clear());
     }
 }

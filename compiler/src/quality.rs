@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use mempack_format::{Digest, Distortion, Divergence, Memory, Quality};
+use mempack_format::{Digest, Distortion, Divergence, Memory, Quality, SampledDistortion};
 use mempack_model::{Model, Probe, Slot, divergence, predicted_probes};
 
 use crate::builder::{check, loses, trains};
@@ -96,19 +96,23 @@ impl Job<'_> {
 
     /// What is lost of some of what is held out.
     pub fn distortion<'h>(&self, held: impl Iterator<Item = &'h Held>, pairs: &Pairs<'_>) -> Result<Distortion, BuildError> {
-        let mut distortion = Distortion::new(pairs.encoder.codec().shape());
+        Ok(self.sampled_distortion(held, pairs)?.whole())
+    }
+
+    fn sampled_distortion<'h>(&self, held: impl Iterator<Item = &'h Held>, pairs: &Pairs<'_>) -> Result<SampledDistortion, BuildError> {
+        let mut sample = SampledDistortion::new(pairs.encoder.codec().shape(), Drift::GROUPS);
         for held in held {
             check(self.cancel)?;
             let (memory, decoded) = pairs.of(held)?;
-            distortion.add(&memory, &decoded);
+            sample.add(&memory, &decoded);
         }
-        Ok(distortion)
+        Ok(sample)
     }
 
     fn drift(&self, pairs: &Pairs<'_>) -> Result<Drift, BuildError> {
         let held = &pairs.sampled.held;
-        let new = self.distortion(held.iter().filter(|held| held.taken.is_none()), pairs)?;
-        let taken = self.distortion(held.iter().filter(|held| held.taken.is_some()), pairs)?;
+        let new = self.sampled_distortion(held.iter().filter(|held| held.taken.is_none()), pairs)?;
+        let taken = self.sampled_distortion(held.iter().filter(|held| held.taken.is_some()), pairs)?;
         Ok(Drift { new: (&new).into(), taken: (&taken).into(), trained_on: held.iter().any(|held| held.trained_on) })
     }
 

@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use mempack_format::{Distortion, Divergence, Loss, Memory, MemoryShape, Quality};
+use mempack_format::{Divergence, Loss, Memory, Quality, SampledDistortion, jackknife};
 use mempack_model::{MOST_PROBES, Probe, Slot, divergence, predicted_probes};
 use mempack_runtime::{Hit, MappedPack, MemoryCache, SplitMix};
 use serde::Serialize;
@@ -130,14 +130,12 @@ pub fn measure_quality(
     let told = pack.quality();
     // Neighbours are as near as they were to the writer only among as many.
     let pool = told.map_or(MOST_PROBES, |told| (told.memories as usize).clamp(2, MOST_PROBES));
-    let groups = GROUPS.min(chosen.len());
     let mut measured = Measured {
         models,
         library: &library,
         cache: MemoryCache::new(64 << 20),
-        groups: vec![Distortion::new(pack.manifest().model.shape); groups],
+        sample: SampledDistortion::new(pack.manifest().model.shape, GROUPS),
         sums: Vec::new(),
-        seen: 0,
     };
     let mut done = 0;
     for pool in chosen.chunks(pool) {
@@ -172,10 +170,9 @@ struct Measured<'a> {
     models: &'a Models<'a>,
     library: &'a Library,
     cache: MemoryCache,
-    groups: Vec<Distortion>,
+    sample: SampledDistortion,
     /// Of each text predicted: nats, and tokens.
     sums: Vec<(f64, u64)>,
-    seen: usize,
 }
 
 impl Measured<'_> {
@@ -194,9 +191,7 @@ impl Measured<'_> {
         }
         let lossy = references.iter().map(|reference| self.cache.get(pack, *reference)).collect::<Result<Vec<_>, _>>()?;
         for (exact, lossy) in exact.iter().zip(&lossy) {
-            let group = self.seen % self.groups.len();
-            self.groups[group].add(exact, lossy);
-            self.seen += 1;
+            self.sample.add(exact, lossy);
         }
         let embeddings = references.iter().map(|reference| self.library.embedding(*reference)).collect::<Result<Vec<_>, _>>()?;
         let probes: Vec<Probe<'_>> =
@@ -214,9 +209,8 @@ impl Measured<'_> {
 
     fn report(self, pack: &MappedPack, told: Option<&Quality>) -> QualityReport {
         let manifest = pack.manifest();
-        let whole = merged(&manifest.model.shape, &self.groups, None);
-        let without: Vec<Vec<Loss>> =
-            (0..self.groups.len()).map(|group| merged(&manifest.model.shape, &self.groups, Some(group)).layers()).collect();
+        let whole = self.sample.whole();
+        let without: Vec<Vec<Loss>> = self.sample.without_one().iter().map(|part| part.layers()).collect();
         let sizes = (f64::from(whole.memories()), told.map_or(1.0, |told| f64::from(told.memories)));
         let layers = whole.layers().into_iter().enumerate().zip(manifest.model.first_memory_layer..).map(|((at, loss), layer)| {
             let told = told.and_then(|told| told.layers.get(at));
@@ -265,22 +259,6 @@ impl Measured<'_> {
 /// Memories as a reader takes them.
 fn read<'m>(nearest: &[(usize, f32)], memory: impl Fn(usize) -> &'m Memory) -> Vec<Slot<'m>> {
     nearest.iter().map(|(other, similarity)| Slot { memory: memory(*other), similarity: *similarity }).collect()
-}
-
-/// All groups together, or all but one.
-fn merged(shape: &MemoryShape, groups: &[Distortion], without: Option<usize>) -> Distortion {
-    let mut sum = Distortion::new(*shape);
-    groups.iter().enumerate().filter(|(group, _)| Some(*group) != without).for_each(|(_, group)| sum.merge(group));
-    sum
-}
-
-/// The standard error of a figure, from what it is without each group (Quenouille, Tukey); none of fewer than two groups.
-fn jackknife(without: impl Iterator<Item = f64>) -> Option<f64> {
-    let figures: Vec<f64> = without.collect();
-    let n = figures.len() as f64;
-    let mean = figures.iter().sum::<f64>() / n;
-    let spread: f64 = figures.iter().map(|figure| (figure - mean) * (figure - mean)).sum();
-    (figures.len() > 1).then(|| (spread * (n - 1.0) / n).sqrt())
 }
 
 impl fmt::Display for QualityReport {
@@ -332,16 +310,6 @@ mod tests {
             assert_eq!(chosen, choose(count, &QualityOptions { sample, seed: 7 }));
         }
         assert_ne!(choose(1000, &QualityOptions { sample: 9, seed: 1 }), choose(1000, &QualityOptions { sample: 9, seed: 2 }));
-    }
-
-    #[test]
-    fn the_jackknife_of_a_mean_is_its_standard_error() {
-        let values = [1.0, 4.0, 2.0, 7.0, 5.0];
-        let mean: f64 = values.iter().sum::<f64>() / 5.0;
-        let without = values.iter().map(|value| (5.0 * mean - value) / 4.0);
-        let variance: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / 4.0;
-        assert!((jackknife(without).unwrap() - (variance / 5.0).sqrt()).abs() < 1e-12);
-        assert_eq!(jackknife([1.0].into_iter()), None);
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub use leaves::LeafKind;
 pub use manifest::{Counts, GraphParameters, Manifest};
 pub use memory::{EMPTY_SLOT, Memory, MemoryShape};
 pub use pack::{Pack, PackId};
-pub use quality::{Distortion, Divergence, Loss, Quality};
+pub use quality::{Distortion, Divergence, Loss, Quality, SampledDistortion, jackknife};
 pub use records::{Document, Origin, ReferenceInfo};
 pub use repair::{Mended, Missing, Repair, RepairError};
 pub use signature::{

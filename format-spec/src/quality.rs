@@ -191,6 +191,56 @@ impl Distortion {
     }
 }
 
+/// What is lost of a sample of memories, which may have been another one: memories are dealt to groups, and how far a figure moves when a
+/// group is left out tells how much of it is chance.
+#[derive(Clone, Debug)]
+pub struct SampledDistortion {
+    shape: MemoryShape,
+    groups: Vec<Distortion>,
+    seen: usize,
+}
+
+impl SampledDistortion {
+    /// Of no memory yet, in so many groups, at least one.
+    pub fn new(shape: MemoryShape, groups: usize) -> Self {
+        Self { shape, groups: vec![Distortion::new(shape); groups.max(1)], seen: 0 }
+    }
+
+    /// Adds a memory as it was computed and as the codec gives it. Memories of another shape are none.
+    pub fn add(&mut self, memory: &Memory, decoded: &Memory) {
+        let group = self.seen % self.groups.len();
+        if let Some(group) = self.groups.get_mut(group) {
+            group.add(memory, decoded);
+        }
+        self.seen += 1;
+    }
+
+    /// All of it.
+    pub fn whole(&self) -> Distortion {
+        self.merged(None)
+    }
+
+    /// All but one group, for each that has a memory.
+    pub fn without_one(&self) -> Vec<Distortion> {
+        (0..self.groups.len().min(self.seen)).map(|group| self.merged(Some(group))).collect()
+    }
+
+    fn merged(&self, without: Option<usize>) -> Distortion {
+        let mut sum = Distortion::new(self.shape);
+        self.groups.iter().enumerate().filter(|(group, _)| Some(*group) != without).for_each(|(_, group)| sum.merge(group));
+        sum
+    }
+}
+
+/// The standard error of a figure, from what it is without each group of its sample (Quenouille, Tukey); none of fewer than two groups.
+pub fn jackknife(without: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let figures: Vec<f64> = without.into_iter().collect();
+    let n = figures.len() as f64;
+    let mean = figures.iter().sum::<f64>() / n;
+    let spread: f64 = figures.iter().map(|figure| (figure - mean) * (figure - mean)).sum();
+    (figures.len() > 1).then(|| (spread * (n - 1.0) / n).sqrt())
+}
+
 fn loss(heads: &[[Sums; 2]]) -> Loss {
     let relative = |kind: fn(&[Sums; 2]) -> &Sums| {
         let (lost, variance) = heads.iter().map(kind).fold((0.0, 0.0), |(lost, whole), sums| (lost + sums.lost, whole + sums.variance()));
@@ -228,6 +278,23 @@ mod tests {
         assert_eq!((quality.memories, quality.layers.len()), (2, 2));
         quality.check(SHAPE).unwrap();
         assert_eq!(Distortion::new(SHAPE).quality(None), None);
+    }
+
+    #[test]
+    fn the_error_of_a_sample_is_that_of_a_mean_where_every_memory_is_a_group() {
+        let exact = memory([0, 1, 0, 1], [1.0, 3.0, 5.0, 7.0], [1.0; 4]);
+        let lost = |error: f32| memory([0, 1, 0, 1], [1.0, 3.0 + error, 5.0, 7.0], [1.0; 4]);
+        let errors = [0.1f32, 0.5, 0.3, 0.2];
+        let mut sample = SampledDistortion::new(SHAPE, 4);
+        errors.iter().for_each(|error| sample.add(&exact, &lost(*error)));
+        assert_eq!((sample.whole().memories(), sample.without_one().len()), (4, 4));
+        // Every memory has the same variance: 2 of either layer, that a squared error is a share of.
+        let shares: Vec<f64> = errors.iter().map(|error| f64::from((3.0 + error) - 3.0).powi(2) / 4.0).collect();
+        let mean = shares.iter().sum::<f64>() / 4.0;
+        let variance = shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>() / 3.0 / 4.0;
+        let error = jackknife(sample.without_one().iter().map(|part| part.whole().keys)).unwrap();
+        assert!((sample.whole().whole().keys - mean).abs() < 1e-9 && (error - variance.sqrt()).abs() < 1e-9, "{error} {variance}");
+        assert_eq!(jackknife([1.0]), None);
     }
 
     #[test]

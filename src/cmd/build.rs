@@ -189,7 +189,7 @@ fn origin(report: &BuildReport) -> String {
 
 fn drift_json(drift: &Drift) -> serde_json::Value {
     let fit = |fit: &compiler::Fit| json!({ "memories": fit.memories, "keys": fit.loss.keys, "values": fit.loss.values });
-    json!({ "new": fit(&drift.new), "taken": fit(&drift.taken), "ratio": drift.ratio(), "trained_on": drift.trained_on })
+    json!({ "new": fit(&drift.new), "taken": fit(&drift.taken), "ratio": drift.ratio(), "trained_on": drift.trained_on, "clear": drift.is_clear() })
 }
 
 fn print_drift(drift: &Drift) {
