@@ -5,6 +5,8 @@ use mempack_model::training::Sequence;
 /// What one forward and backward pass is made of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Batch {
+    /// Which of the stage's sources it is of.
+    pub source: usize,
     /// Token ids of the references, shared by the sequences.
     pub references: Vec<Vec<u32>>,
     pub sequences: Vec<Sequence>,

@@ -7,6 +7,7 @@ use mempack_model::training::{AdamW, StateError, Trainee};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::divergence::Means;
 
 /// Names of checkpoints are this and the steps done.
 const NAME: &str = "step-";
@@ -27,9 +28,8 @@ pub(crate) struct State {
     pub rate_share: f64,
     /// Times that training went back.
     pub tries: u32,
-    /// Running mean of the loss, and the steps in it.
-    pub mean_loss: f64,
-    pub mean_steps: u64,
+    /// Running means of the loss.
+    pub means: Means,
 }
 
 /// Writes the state after a step to a folder of its own, and removes all but the latest `keep`.

@@ -86,9 +86,9 @@ impl Default for CheckpointConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DivergenceConfig {
-    /// The loss has run away when it is above the running mean by this factor, or is no number.
+    /// A loss has run away when it is above the running mean of its source by this factor, or is no number.
     pub factor: f64,
-    /// Steps before the running mean says anything.
+    /// Parts of steps of a source before its running mean says anything.
     pub patience: u64,
     /// Times that training goes back to the last checkpoint before it gives up.
     pub tries: u32,

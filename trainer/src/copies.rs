@@ -42,7 +42,7 @@ impl Copies {
                 chunks: Vec::new(),
             }
         });
-        Batch { references: Vec::new(), sequences: sequences.collect() }
+        Batch { sequences: sequences.collect(), ..Batch::default() }
     }
 }
 

@@ -79,7 +79,7 @@ impl Data {
             Self::Questions { sources, seed } => {
                 let chosen = choose(sources, &mut Rng::new(*seed, part));
                 match sources.get_mut(chosen) {
-                    Some((questions, _)) => questions.batch(model, first, count),
+                    Some((questions, _)) => Ok(Batch { source: chosen, ..questions.batch(model, first, count)? }),
                     None => Ok(Batch::default()),
                 }
             }

@@ -28,6 +28,7 @@ mod config;
 mod continual;
 mod copies;
 mod data;
+mod divergence;
 mod error;
 mod log;
 mod plot;

@@ -11,6 +11,7 @@ use crate::batch::Batch;
 use crate::checkpoint::{self, State};
 use crate::config::{Learn, StageConfig};
 use crate::data::Data;
+use crate::divergence::Means;
 use crate::log::Log;
 use crate::scratch;
 use crate::{LogLine, Progress, TrainConfig, TrainError};
@@ -25,9 +26,6 @@ pub struct TrainReport {
     /// The last step.
     pub last: Option<LogLine>,
 }
-
-/// Weight of a step in the running mean of the loss.
-pub(crate) const MEAN: f64 = 0.05;
 
 /// What changes as a run goes on.
 struct Run<'a> {
@@ -67,7 +65,7 @@ pub fn train(config: &TrainConfig, device: DeviceChoice, progress: &dyn Progress
             progress.note(&format!("going on after step {} of {}", state.step, config.steps()));
             state
         }
-        None => State { run: identity, step: 0, optimizer_steps: 0, rate_share: 1.0, tries: 0, mean_loss: 0.0, mean_steps: 0 },
+        None => State { run: identity, step: 0, optimizer_steps: 0, rate_share: 1.0, tries: 0, means: Means::default() },
     };
     let log = Log::open(&config.output, state.step)?;
     let mut run = Run { config, trainee, optimizer, embedder, ahead: None, state, log, progress };
@@ -131,7 +129,7 @@ impl Run<'_> {
         let step = self.state.step - first;
         if step == 0 {
             // What one stage loses says nothing about the next.
-            (self.state.mean_loss, self.state.mean_steps) = (0.0, 0);
+            self.state.means = Means::default();
         }
         // Noise on memories: the same after a resume as without one.
         self.trainee.seed(self.config.seed.wrapping_add(self.state.step));
@@ -158,15 +156,18 @@ impl Run<'_> {
             self.ahead = Some((self.state.step + 1, self.batches(stage, step + 1, data)?));
         }
         let (mut loss, mut right, mut exact, mut sequences) = (0.0, 0, 0, 0);
-        for part in losses {
-            loss += part.sum()? / learnt as f64;
-            let hits = part.hits()?;
+        let mut own = Vec::with_capacity(batches.len());
+        for (part, batch) in losses.iter().zip(&batches) {
+            let (sum, hits) = (part.sum()?, part.hits()?);
+            own.push((batch.source, sum / hits.tokens as f64));
+            loss += sum / learnt as f64;
             right += hits.right;
             exact += hits.exact.iter().filter(|exact| **exact).count();
             sequences += hits.exact.len();
         }
         let rate = self.config.optimizer.rate * stage.schedule.share(step, stage.steps) * self.state.rate_share;
-        if self.ran_away(loss) {
+        let rules = &self.config.divergence;
+        if own.iter().any(|(source, loss)| self.state.means.ran_away(rules, *source, *loss)) {
             self.trainee.clear_gradients()?;
             self.go_back(loss)?;
             return Ok(None);
@@ -177,8 +178,7 @@ impl Run<'_> {
             return Ok(None);
         }
         self.state.step += 1;
-        self.state.mean_loss = if self.state.mean_steps == 0 { loss } else { (1.0 - MEAN) * self.state.mean_loss + MEAN * loss };
-        self.state.mean_steps += 1;
+        own.into_iter().for_each(|(source, loss)| self.state.means.add(source, loss));
         Ok(Some(LogLine {
             step: self.state.step,
             stage: number,
@@ -198,11 +198,6 @@ impl Run<'_> {
         let parts = stage.accumulate as u64;
         let size = stage.batch / stage.accumulate;
         (0..parts).map(|part| data.batch(self.trainee.model(), step * parts + part, size)).collect()
-    }
-
-    fn ran_away(&self, loss: f64) -> bool {
-        let rules = &self.config.divergence;
-        !loss.is_finite() || (self.state.mean_steps >= rules.patience && loss > rules.factor * self.state.mean_loss)
     }
 
     /// Goes back to the last checkpoint, or to the beginning, with a lower rate.

@@ -48,7 +48,7 @@ impl Texts {
             let tokens = self.tokens[start..start + self.length].to_vec();
             Sequence { learnt: vec![true; tokens.len()], tokens, chunks: Vec::new() }
         });
-        Batch { references: Vec::new(), sequences: sequences.collect() }
+        Batch { sequences: sequences.collect(), ..Batch::default() }
     }
 }
 

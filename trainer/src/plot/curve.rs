@@ -3,7 +3,7 @@
 use mempack_figure::Point;
 
 use crate::LogLine;
-use crate::run::MEAN;
+use crate::divergence::MEAN;
 
 /// A value over the steps, in the order of the log.
 pub(super) struct Curve {
