@@ -54,7 +54,8 @@ impl Trellis {
         let mut tables: Vec<Vec<f32>> =
             runs.iter().map(|run| rest.split_off(..run.width << window).expect("tables of all runs").to_vec()).collect();
         while runs.last().is_some_and(|run| run.bits == 0) && tables.last().is_some_and(|table| table.iter().all(|x| *x == 0.0)) {
-            (runs.pop(), tables.pop());
+            runs.pop();
+            tables.pop();
         }
         Self { dim: allotment.len(), window: window.into(), runs, tables }
     }
