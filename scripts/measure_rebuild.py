@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How much of a full build it takes to rebuild a pack after a small change.
 
-    scripts/measure_rebuild.py MEMPACK CORPUS.jsonl [--articles N] [--percent 1] [--model DIR] [--codec RQ16x8] [--sample N]
+    scripts/measure_rebuild.py MEMPACK CORPUS.jsonl [--articles N] [--percent 1] [--model DIR] [--codec RQ2x8,TCQ14x8] [--sample N]
 
 Builds a pack of the first N articles (all without --articles), changes a percent of them (a sentence is added to each, chosen by seed) and
 builds again with --from over the same target. Prints, of both builds, the references encoded, the seconds that threads worked on
@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--most", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", default="1")
-    parser.add_argument("--codec", default="RQ16x8")
+    parser.add_argument("--codec", default="RQ2x8,TCQ14x8")
     parser.add_argument("--sample", default="1024")
     parser.add_argument("--model", default=str(ROOT / "tests/fixtures/tiny"))
     arguments = parser.parse_args()

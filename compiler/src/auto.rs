@@ -16,19 +16,24 @@ const fn residual(m: u16) -> CodecSpec {
     CodecSpec::Rq { m, bits: 8 }
 }
 
-/// A trellis code of so many bytes behind four stages of a residual code: on keys and values of the default model such a pair loses
-/// as little as a residual code of as many bytes, or up to 5% less, with a third of its tables.
+/// A trellis code of so many bytes, behind two stages of a residual code: these say which cluster a key or a value belongs to.
+const fn clustered(bytes: u16) -> CodecSpec {
+    CodecSpec::Tcq { stages: Some(Parts { m: 2, bits: 8 }), bytes, window: 8 }
+}
+
+/// A trellis code alone.
 const fn trellis(bytes: u16) -> CodecSpec {
-    CodecSpec::Tcq { stages: Some(Parts { m: 4, bits: 8 }), bytes, window: 8 }
+    CodecSpec::Tcq { stages: None, bytes, window: 8 }
 }
 
 /// What is chosen from: of each family from the most bytes to the fewest. Within a family more bytes never lose more, so that of each
 /// only the first that fits is tried.
-pub const CANDIDATES: [&[CodecSpec]; 5] = [
+pub const CANDIDATES: [&[CodecSpec]; 6] = [
     &[CodecSpec::F32, CodecSpec::Bf16],
     &[CodecSpec::Sq8],
     &[residual(32), residual(24), residual(16), residual(12), residual(8), residual(4), residual(2), residual(1)],
-    &[trellis(28), trellis(20), trellis(12), trellis(8), trellis(4)],
+    &[clustered(30), clustered(22), clustered(14), clustered(10), clustered(6), clustered(2)],
+    &[trellis(32), trellis(24), trellis(16), trellis(12), trellis(8), trellis(4), trellis(2), trellis(1)],
     &[product(64), product(32), product(16), product(8), product(4), product(2), product(1)],
 ];
 
@@ -97,10 +102,10 @@ mod tests {
             fitting(SHAPE, most).unwrap().iter().map(CodecSpec::to_string).collect()
         };
         assert_eq!(names(128), ["F32"]);
-        assert_eq!(names(64), ["BF16", "SQ8", "RQ32x8", "RQ4x8,TCQ28x8", "PQ32x8"]);
-        assert_eq!(names(63), ["SQ8", "RQ32x8", "RQ4x8,TCQ28x8", "PQ32x8"]);
-        assert_eq!(names(9), ["RQ8x8", "RQ4x8,TCQ4x8", "PQ8x8"]);
-        assert_eq!(names(1), ["RQ1x8", "PQ1x8"]);
+        assert_eq!(names(64), ["BF16", "SQ8", "RQ32x8", "RQ2x8,TCQ30x8", "TCQ32x8", "PQ32x8"]);
+        assert_eq!(names(63), ["SQ8", "RQ32x8", "RQ2x8,TCQ30x8", "TCQ32x8", "PQ32x8"]);
+        assert_eq!(names(9), ["RQ8x8", "RQ2x8,TCQ6x8", "TCQ8x8", "PQ8x8"]);
+        assert_eq!(names(1), ["RQ1x8", "TCQ1x8", "PQ1x8"]);
         let error = fitting(SHAPE, 47).unwrap_err();
         assert!(matches!(error, BuildError::NoCodec { most: 47, least: 48 }), "{error}");
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mempack_format::{CodecSpec, DiskStorage, Storage};
+use mempack_format::{CodecSpec, DiskStorage, Parts, Storage};
 
 use crate::Older;
 
@@ -65,8 +65,8 @@ impl Default for BuildOptions {
         Self {
             inputs: Vec::new(),
             output: PathBuf::new(),
-            // Half of it loses half of the default model's right answers; twice as much wins none.
-            codec: CodecSpec::Rq { m: 16, bits: 8 },
+            // Of 16 bytes: half of them lose half of the default model's right answers, twice as many win none. docs/codec.md has the others.
+            codec: CodecSpec::Tcq { stages: Some(Parts { m: 2, bits: 8 }), bytes: 14, window: 8 },
             choose_within: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             graph: GraphOptions::default(),

@@ -6,8 +6,10 @@ pub const MAGIC: [u8; 8] = *b"\x89MPK\r\n\x1a\n";
 pub const MAJOR_VERSION: u16 = 1;
 /// Minor version this crate writes; any minor version is read (SPEC 2).
 pub const MINOR_VERSION: u16 = 1;
-/// Required features this crate knows (SPEC 2); there are none yet.
-pub const KNOWN_REQUIRED_FEATURES: u64 = 0;
+/// Required feature: the codec is one that version 1.1 adds (SPEC 2).
+pub const FEATURE_CODECS: u64 = 1;
+/// Required features this crate knows (SPEC 2).
+pub const KNOWN_REQUIRED_FEATURES: u64 = FEATURE_CODECS;
 
 /// Size of the header page and alignment of every section (SPEC 3).
 pub const PAGE_BYTES: u64 = 4096;

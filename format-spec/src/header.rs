@@ -186,8 +186,8 @@ fn read_entry(entry: &RawEntry, at: u64, end: u64) -> Result<Section, OpenError>
     Ok(Section { tag, required, offset, length: entry.length.get(), digest: Digest(entry.digest) })
 }
 
-/// The header page of a pack with these sections, and its id.
-pub(crate) fn write(sections: &[Section], file_length: u64) -> ([u8; PAGE_BYTES as usize], Digest) {
+/// The header page of a pack with these sections and required features, and its id.
+pub(crate) fn write(sections: &[Section], file_length: u64, required_features: u64) -> ([u8; PAGE_BYTES as usize], Digest) {
     let empty = RawEntry { tag: [0; 8], flags: U64::ZERO, offset: U64::ZERO, length: U64::ZERO, digest: [0; 32] };
     let mut page = RawPage {
         header: RawHeader {
@@ -195,7 +195,7 @@ pub(crate) fn write(sections: &[Section], file_length: u64) -> ([u8; PAGE_BYTES 
             major: U16::new(MAJOR_VERSION),
             minor: U16::new(MINOR_VERSION),
             sections: U32::new(sections.len() as u32),
-            required_features: U64::ZERO,
+            required_features: U64::new(required_features),
             optional_features: U64::ZERO,
             file_length: U64::new(file_length),
             reserved: [0; 56],

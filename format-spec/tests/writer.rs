@@ -8,11 +8,13 @@ mod generate;
 use std::fs;
 use std::path::Path;
 
-use common::GOLDEN;
+use common::{GOLDEN, verify};
 use generate::{CODEC, DIM, GRAPH, SHAPE};
 use mempack_format::{
-    CodecSpec, Digest, Document, GraphParameters, GraphSource, ManifestError, MemoryShape, ModelIdentity, Origin, PackWriter, WriteError,
+    CodecSpec, Digest, Document, GraphParameters, GraphSource, ManifestError, MemoryShape, ModelIdentity, Origin, Pack, PackWriter,
+    WriteError,
 };
+use mempack_hostile::Plan;
 
 fn writer(folder: &Path) -> PackWriter {
     PackWriter::create(&folder.join("pack.mpk"), SHAPE, DIM).unwrap()
@@ -62,6 +64,15 @@ fn a_finished_writer_leaves_the_new_pack_and_nothing_else() {
     assert_eq!(names(folder.path()), ["pack.mpk"]);
     assert_eq!(fs::metadata(folder.path().join("pack.mpk")).unwrap().len(), summary.bytes);
     assert_eq!(summary.bytes, GOLDEN.len() as u64);
+}
+
+#[test]
+fn a_pack_with_a_codec_that_version_1_0_does_not_have_says_so() {
+    for (codec, expected) in [("PQ3x3", 0), ("RQ2x4", 0), ("PRQ2x2x3", 1), ("OPQ2_6,PQ3x3", 1), ("TCQ2x4", 1), ("RQ2x3,TCQ2x4", 1)] {
+        let bytes = Plan::small(codec.parse().unwrap()).bytes();
+        assert_eq!(bytes[16..24], u64::to_le_bytes(expected), "{codec}");
+        verify(&Pack::open(&bytes[..]).unwrap()).unwrap();
+    }
 }
 
 #[test]

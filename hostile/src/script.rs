@@ -6,7 +6,7 @@
 
 use std::sync::OnceLock;
 
-use mempack_format::CodecSpec;
+use mempack_format::{CodecSpec, Parts as CodeParts};
 
 use crate::{Parts, Plan, frame, put, seal, seal_root};
 
@@ -20,7 +20,9 @@ pub fn bases() -> &'static [Parts] {
     static BASES: OnceLock<Vec<Parts>> = OnceLock::new();
     BASES.get_or_init(|| {
         let codecs = [CodecSpec::Pq { m: 3, bits: 3 }, CodecSpec::F32, CodecSpec::Sq8];
-        let plans = codecs.into_iter().map(Plan::small).chain([Plan::wide()]);
+        let trellis = CodecSpec::Tcq { stages: Some(CodeParts { m: 2, bits: 3 }), bytes: 2, window: 4 };
+        let rotated = CodecSpec::Opq { blocks: 2, dim: 6, coarse: Some(CodeParts { m: 2, bits: 4 }), fine: CodeParts { m: 3, bits: 3 } };
+        let plans = codecs.into_iter().map(Plan::small).chain([Plan::wide()]).chain([trellis, rotated].map(Plan::small));
         std::iter::once(Parts::of(GOLDEN)).chain(plans.map(|plan| Parts::of(&plan.bytes()))).collect()
     })
 }

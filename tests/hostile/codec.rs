@@ -9,8 +9,9 @@ const TABLES: usize = 4 + 2 * 8;
 /// Bytes of a group's tables of PQ3x3 at 6 dimensions.
 const GROUP: usize = 4 * 8 * 6;
 
+const CODEC: &str = "CODEC/Codec";
+
 pub fn add(corpus: &mut Corpus) {
-    const CODEC: &str = "CODEC/Codec";
     let groups = |corpus: &Corpus, count: u32| corpus.with("CODEC", 0, &count.to_le_bytes());
     let parts = groups(corpus, 0);
     corpus.touch("no code books", Error(CODEC, "0 groups, expected 1 to 8"), &parts);
@@ -46,6 +47,28 @@ pub fn add(corpus: &mut Corpus) {
     }
     let parts = with(&small(CodecSpec::Sq8), "CODEC", TABLES + 4 * 6, &(-1.0f32).to_le_bytes());
     corpus.touch("a scalar step below zero", Error(CODEC, "the step of dimension 0 is -1"), &parts);
+    allotments(corpus);
     let parts = with(&small(CodecSpec::F32), "CODEC", 0, &[1]);
     corpus.touch("code books of a lossless codec", Error(CODEC, "1 groups, expected 0 to 0"), &parts);
+}
+
+/// Allotments stand behind the map: 4, 4, 4, 4, 0 bits to the runs of six dimensions.
+fn allotments(corpus: &mut Corpus) {
+    let whole = small(CodecSpec::Tcq { stages: None, bytes: 2, window: 4 });
+    for (name, at, new, text) in [
+        ("an allotment that begins with no run", 0, [255], "allotment of group 0"),
+        ("more new bits than a window has", 1, [5], "allotment of group 0"),
+        ("an allotment of 254 bits", 6, [254], "allotment of group 1"),
+        ("fewer bits than the code has", 3, [3], "15 bits"),
+        ("more bits than the code has", 4, [1], "17 bits"),
+        ("an allotment of no bits at all", 2, [0], "12 bits"),
+    ] {
+        let parts = with(&whole, "CODEC", TABLES + at, &new);
+        corpus.touch(name, Error(CODEC, text), &parts);
+    }
+    let parts = edited(&whole, "CODEC", |bytes| drop(bytes.drain(TABLES..TABLES + 6)));
+    corpus.touch("an allotment too few", Error(CODEC, "for 4 groups"), &parts);
+    let entries = TABLES + 4 * 6;
+    let parts = with(&whole, "CODEC", entries + 4 * 10, &1.2e15f32.to_le_bytes());
+    corpus.touch("an entry of a map above 2^50", Error(CODEC, "entry 10 is 12"), &parts);
 }

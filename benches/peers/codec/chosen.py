@@ -14,8 +14,8 @@ def paper(dim):
 def of_mempack(dim):
     """Names that `mempack build --codec` takes."""
     return {
-        14: ["TCQ14x8", paper(dim), "PRQ2x7x8", "RQ14x8"],
-        10: ["TCQ10x8", "RQ10x8", "PQ8x10"],
+        14: ["TCQ14x8", "TCQ14x10", "RQ2x8,TCQ12x8", "RQ14x8", "PRQ2x7x8", paper(dim)],
+        10: ["TCQ10x8", "RQ2x8,TCQ8x8", "RQ10x8", "PQ8x10"],
     }
 
 

@@ -29,9 +29,12 @@ const FAR: f32 = 1e30;
 type Lanes = [f32; LANES];
 
 /// What codes vectors in a basis in which their dimensions can be coded one after the other.
+///
+/// Dimensions behind the last run that has bits are a run without any, whose table is zero: no code says anything of them.
 pub(super) struct Trellis {
     dim: usize,
     window: u32,
+    /// Those before it.
     runs: Vec<Run>,
     /// `[2^window, width]` of each run.
     tables: Vec<Vec<f32>>,
@@ -48,7 +51,12 @@ impl Trellis {
             }
         }
         let mut rest = tables;
-        let tables = runs.iter().map(|run| rest.split_off(..run.width << window).expect("tables of all runs").to_vec()).collect();
+        let mut tables: Vec<Vec<f32>> =
+            runs.iter().map(|run| rest.split_off(..run.width << window).expect("tables of all runs").to_vec()).collect();
+        while runs.last().is_some_and(|run| run.bits == 0) && tables.last().is_some_and(|table| table.iter().all(|x| *x == 0.0)) {
+            runs.pop();
+            tables.pop();
+        }
         Self { dim: allotment.len(), window: window.into(), runs, tables }
     }
 
@@ -62,7 +70,8 @@ impl Trellis {
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Self, TrainError> {
         let dim = variances.len();
-        let runs = allotment::allot(variances, 8 * usize::from(bytes), window);
+        let mut runs = allotment::allot(variances, 8 * usize::from(bytes), window);
+        runs.truncate(runs.iter().rposition(|run| run.bits > 0).map_or(0, |last| last + 1));
         let tables = runs.iter().map(|run| first_table(vectors, dim, run, window, random)).collect();
         let mut trellis = Self { dim, window: window.into(), runs, tables };
         for _ in 0..ITERATIONS {
@@ -79,11 +88,18 @@ impl Trellis {
     pub(super) fn allotment(&self) -> Vec<u8> {
         let mut bytes = vec![mempack_format::CONTINUED; self.dim];
         self.runs.iter().for_each(|run| bytes[run.first] = run.bits);
+        bytes.iter_mut().skip(self.coded()).take(1).for_each(|bits| *bits = 0);
         bytes
     }
 
+    /// Dimensions of the runs.
+    fn coded(&self) -> usize {
+        self.runs.last().map_or(0, |run| run.first + run.width)
+    }
+
     pub(super) fn into_tables(self) -> impl Iterator<Item = f32> {
-        self.tables.into_iter().flatten()
+        let zeros = (self.dim - self.coded()) << self.window;
+        self.tables.into_iter().flatten().chain(std::iter::repeat_n(0.0, zeros))
     }
 
     /// The codes, `[n, bytes]`, of `vectors`, `[n, dim]`.
@@ -176,7 +192,7 @@ enum Ends {
 impl<'a> Search<'a> {
     fn new(trellis: &'a Trellis) -> Self {
         let states = vec![[0.0; LANES]; 1 << trellis.window];
-        let inputs = vec![[0.0; LANES]; trellis.dim];
+        let inputs = vec![[0.0; LANES]; trellis.coded()];
         let runs = &trellis.runs;
         let before = within_bits(runs.iter().rev()).min(runs.len().div_ceil(2));
         let around = [before, within_bits(runs.iter()).min(runs.len() - before)];
@@ -354,7 +370,7 @@ mod tests {
             let row = &table[state * run.width..(state + 1) * run.width];
             sum += vector[run.first..].iter().zip(row).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
         }
-        sum
+        sum + vector[trellis.coded()..].iter().map(|x| f64::from(*x).powi(2)).sum::<f64>()
     }
 
     fn bits(code: &[u8]) -> Vec<bool> {
@@ -382,6 +398,21 @@ mod tests {
         let (allotment, codes) = (trellis.allotment(), trellis.encode(&vectors));
         let tables: Vec<f32> = trellis.into_tables().collect();
         assert_eq!(Trellis::new(&allotment, 6, &tables).encode(&vectors), codes);
+    }
+
+    #[test]
+    fn dimensions_that_get_no_bits_have_zeros() {
+        let mut vectors = noise(10 * 2000, 5);
+        vectors.iter_mut().enumerate().for_each(|(i, x)| *x *= if i % 10 < 4 { 1.0 } else { 1e-3 });
+        let variances = super::super::linear::variances(&vectors, 10);
+        let trellis = Trellis::train(&vectors, &variances, (1, 4), 1, &mut Random::new(7, 3), &|| false).unwrap();
+        let (allotment, codes) = (trellis.allotment(), trellis.encode(&vectors));
+        let silent = allotment.iter().rposition(|bits| *bits != mempack_format::CONTINUED).unwrap();
+        assert!(silent >= 4 && allotment[silent] == 0, "{allotment:?}");
+        let tables: Vec<f32> = trellis.into_tables().collect();
+        assert_eq!(tables.len(), 10 << 4);
+        assert!(tables[silent << 4..].iter().all(|x| *x == 0.0) && tables[..silent << 4].iter().any(|x| *x != 0.0));
+        assert_eq!(Trellis::new(&allotment, 4, &tables).encode(&vectors), codes);
     }
 
     #[test]

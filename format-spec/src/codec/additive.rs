@@ -1,6 +1,16 @@
 //! Codes that are decoded by look-ups and sums: product, residual, trellis, and any chain of them.
 
-use super::map;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::{
+    map::{self, LANES},
+    trellis::{Steps, Trellis},
+};
+
+/// Dimensions of a vector at most, as a rule.
+const USUAL_DIM: usize = 128;
+/// Bytes of a trellis code at most, as a rule.
+const USUAL_CODE: usize = 32;
 
 /// One part of a code: a row of a table, added to a run of dimensions.
 ///
@@ -18,29 +28,6 @@ pub(super) struct LookUp {
     pub(super) table: usize,
 }
 
-/// A trellis code behind the look-ups: where it is, and how large its tables are.
-#[derive(Clone, Debug)]
-pub(super) struct Trellis {
-    /// Bytes of the code.
-    pub(super) bytes: usize,
-    /// Bits of a window.
-    pub(super) window: u8,
-    /// Where the tables begin in the group's tables.
-    pub(super) table: usize,
-}
-
-/// A run of dimensions of a trellis code: a group has its own.
-#[derive(Clone, Debug)]
-pub(super) struct Step {
-    first: usize,
-    width: usize,
-    /// The byte of the trellis code in which the window begins, and the bit of it.
-    byte: usize,
-    shift: u8,
-    /// Where the rows begin in the group's tables.
-    table: usize,
-}
-
 /// Look-ups, then a trellis, then a linear map: what a codec has of them.
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
@@ -52,81 +39,112 @@ pub(super) struct Chain {
     pub(super) trellis: Option<Trellis>,
 }
 
-impl Trellis {
-    /// The steps of an allotment, `[dim]`: at the first dimension of a run the bits that are new there, at the others
-    /// [`CONTINUED`](super::CONTINUED).
-    pub(super) fn steps(&self, allotment: &[u8]) -> Vec<Step> {
-        let (all, mut bits, mut table) = (8 * self.bytes, 0, self.table);
-        let mut steps: Vec<Step> = Vec::new();
-        for (first, &new) in allotment.iter().enumerate() {
-            match steps.last_mut() {
-                Some(step) if new == super::CONTINUED => step.width += 1,
-                _ => {
-                    bits += usize::from(new);
-                    // The window ends with the new bits; before the first bit of the code is its last.
-                    let start = (bits + all - usize::from(self.window)) % all;
-                    steps.push(Step { first, width: 1, byte: start / 8, shift: (start % 8) as u8, table: 0 });
-                }
-            }
-        }
-        for step in &mut steps {
-            step.table = table;
-            table += step.width << self.window;
-        }
-        steps
-    }
-}
-
 impl Chain {
-    /// Decodes `codes` into `out`, vectors of `dim` dimensions, one behind the other. `steps` are those of the group.
+    /// Decodes `codes` into `out`, vectors of `dim` dimensions, one behind the other. `steps` are those of the group's trellis.
     ///
     /// The error is the number of a code in which bits that fill up a byte are not zero. The caller has checked the lengths of all
     /// slices against the layout, so no look-up is out of range.
     pub(super) fn decode(
         &self,
         tables: &[f32],
-        steps: &[Step],
+        steps: Option<&Steps>,
         code_bytes: usize,
         dim: usize,
         codes: &[u8],
         out: &mut [f32],
     ) -> Result<(), usize> {
-        for (index, (code, vector)) in codes.chunks_exact(code_bytes).zip(out.chunks_exact_mut(dim)).enumerate() {
-            let (look_up_code, trellis_code) = code.split_at_checked(self.look_up_bytes).unwrap_or_default();
-            if !decode(&self.look_ups, tables, look_up_code, vector) {
-                return Err(index);
-            }
-            if let Some(trellis) = &self.trellis {
-                steps.iter().for_each(|step| step.add(tables, trellis.window, trellis_code, vector));
-            }
+        Arch::new().dispatch(Decoding { chain: self, tables, steps, code_bytes, dim, codes, out })
+    }
+
+    /// Rows of the map that can change anything.
+    ///
+    /// A dimension that nothing is added to is +0.0, and so are its products with the map, or -0.0. That changes no sum but one of -0.0, and
+    /// none is that unless the mean is.
+    fn rows(&self, mean: &[f32], steps: Option<&Steps>) -> usize {
+        match steps {
+            Some(steps) if self.look_ups.is_empty() && mean.iter().all(|x| x.to_bits() != (-0f32).to_bits()) => steps.reach,
+            _ => mean.len(),
         }
-        if self.mapped {
-            let (mean, tables) = tables.split_at_checked(dim).unwrap_or_default();
-            map::apply(mean, tables.get(..dim * dim).unwrap_or_default(), out);
+    }
+}
+
+/// Codes to be decoded, compiled for what the processor has; the operations and their order are the same everywhere.
+struct Decoding<'a> {
+    chain: &'a Chain,
+    tables: &'a [f32],
+    steps: Option<&'a Steps>,
+    code_bytes: usize,
+    dim: usize,
+    codes: &'a [u8],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Decoding<'_> {
+    type Output = Result<(), usize>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Result<(), usize> {
+        let Self { chain, tables, steps, code_bytes, dim, codes, out } = self;
+        if !chain.mapped {
+            return sums(chain, tables, code_bytes, dim, codes, out);
+        }
+        let (mean, map) = tables.split_at_checked(dim).unwrap_or_default();
+        let map = map.get(..chain.rows(mean, steps) * dim).unwrap_or_default();
+        let (mut usual, mut large) = ([[0.0; LANES]; USUAL_DIM], Vec::new());
+        let vectors = room(&mut usual, &mut large, dim);
+        let (mut usual, mut large) = ([[0; LANES]; USUAL_CODE], Vec::new());
+        let words = room(&mut usual, &mut large, chain.trellis.as_ref().map_or(0, |trellis| trellis.bytes));
+        for (batch, (codes, out)) in codes.chunks(LANES * code_bytes).zip(out.chunks_mut(LANES * dim)).enumerate() {
+            vectors.fill([0.0; LANES]);
+            if !chain.look_ups.is_empty() {
+                sums(chain, tables, code_bytes, dim, codes, out).map_err(|index| batch * LANES + index)?;
+                turn(out, dim, vectors);
+            }
+            if let (Some(steps), Some(trellis)) = (steps, &chain.trellis) {
+                trellis.words(codes, code_bytes, words);
+                steps.add(trellis.window, tables, words, vectors);
+            }
+            map::apply(simd, mean, map, vectors, out);
         }
         Ok(())
     }
 }
 
-impl Step {
-    #[inline]
-    fn add(&self, tables: &[f32], window: u8, code: &[u8], out: &mut [f32]) {
-        // A window has at most 14 bits, and begins within the first 8 of these.
-        let bytes = match code.get(self.byte..).and_then(|rest| rest.first_chunk::<4>()) {
-            Some(bytes) => *bytes,
-            None => [0, 1, 2, 3].map(|i| code.get((self.byte + i) % code.len().max(1)).copied().unwrap_or(0)),
-        };
-        let row = (u32::from_le_bytes(bytes) >> self.shift) as usize & ((1 << window) - 1);
-        let start = self.table + row * self.width;
-        let row = tables.get(start..start + self.width).unwrap_or_default();
-        let run = out.get_mut(self.first..self.first + self.width).unwrap_or_default();
-        run.iter_mut().zip(row).for_each(|(sum, term)| *sum += term);
+/// Writes number i of all vectors, `[at most LANES, dim]`, to place i.
+#[inline(always)]
+fn turn(vectors: &[f32], dim: usize, turned: &mut [[f32; LANES]]) {
+    for (lane, vector) in vectors.chunks_exact(dim).enumerate() {
+        for (numbers, x) in turned.iter_mut().zip(vector) {
+            numbers.iter_mut().skip(lane).take(1).for_each(|number| *number = *x);
+        }
     }
+}
+
+/// Room for so many numbers: the usual room, or where there are more of them some on the heap, once for many vectors.
+#[inline(always)]
+fn room<'a, T: Copy + Default>(usual: &'a mut [T], large: &'a mut Vec<T>, count: usize) -> &'a mut [T] {
+    if count > usual.len() {
+        large.resize(count, T::default());
+        return large;
+    }
+    usual.get_mut(..count).unwrap_or_default()
+}
+
+/// The sums of the rows that the look-ups choose.
+#[inline(always)]
+fn sums(chain: &Chain, tables: &[f32], code_bytes: usize, dim: usize, codes: &[u8], out: &mut [f32]) -> Result<(), usize> {
+    for (index, (code, vector)) in codes.chunks_exact(code_bytes).zip(out.chunks_exact_mut(dim)).enumerate() {
+        if !decode(&chain.look_ups, tables, code.get(..chain.look_up_bytes).unwrap_or_default(), vector) {
+            return Err(index);
+        }
+    }
+    Ok(())
 }
 
 /// Decodes `code` into `out`, whose length is the codec's dimension: from zero, the rows are added in their order.
 ///
 /// Returns false if the bits that fill up the code's last byte are not zero.
+#[inline(always)]
 fn decode(look_ups: &[LookUp], tables: &[f32], code: &[u8], out: &mut [f32]) -> bool {
     out.fill(0.0);
     if look_ups.iter().all(|look_up| look_up.bits == 8) {
@@ -143,7 +161,7 @@ fn decode(look_ups: &[LookUp], tables: &[f32], code: &[u8], out: &mut [f32]) -> 
 }
 
 impl LookUp {
-    #[inline]
+    #[inline(always)]
     fn add(&self, tables: &[f32], row: usize, out: &mut [f32]) {
         let start = self.table + row * self.width;
         // In range by the layout: the empty slices are never taken, and save the reading path a panic.
@@ -162,7 +180,7 @@ impl LookUp {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn add_exactly<const N: usize>(run: &mut [f32], row: &[f32]) {
     if let (Some(run), Some(row)) = (run.first_chunk_mut::<N>(), row.first_chunk::<N>()) {
         run.iter_mut().zip(row).for_each(|(sum, term)| *sum += term);
@@ -182,7 +200,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next `count` bits, at most 14; beyond the end there are zeros.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, count: u8) -> usize {
         while self.filled < count {
             self.held |= u32::from(self.bytes.next().copied().unwrap_or(0)) << self.filled;

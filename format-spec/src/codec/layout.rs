@@ -2,7 +2,8 @@
 
 use super::{
     CodecSpec, MAX_HEAD_DIM, Parts, SpecError,
-    additive::{Chain, LookUp, Trellis},
+    additive::{Chain, LookUp},
+    trellis::Trellis,
 };
 
 #[derive(Clone, Debug)]

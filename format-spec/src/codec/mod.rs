@@ -10,6 +10,7 @@ mod parameters;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod trellis;
 
 use std::fmt;
 
@@ -18,8 +19,8 @@ pub use parameters::{CONTINUED, MAX_MAPPED_VALUE, MAX_PARAMETER_BYTES, MAX_TABLE
 pub use spec::{CodecSpec, MAX_CODE_BITS, MAX_CODE_PARTS, MAX_HEAD_DIM, MAX_TRELLIS_BYTES, Parts, SpecError};
 
 use crate::{EMPTY_SLOT, Memory, MemoryShape};
-use additive::Step;
 use layout::{Layout, Scheme};
+use trellis::Steps;
 
 /// Most floats of the keys, and again of the values, of one memory: 64 MiB of each.
 pub const MAX_MEMORY_FLOATS: u64 = 1 << 24;
@@ -59,8 +60,8 @@ pub struct Codec {
     groups: usize,
     /// `[groups, head_dim]`, for codecs with a trellis.
     allotments: Vec<u8>,
-    /// Steps of each group's trellis; empty for codecs without one.
-    steps: Vec<Vec<Step>>,
+    /// What each group's trellis does; empty for codecs without one.
+    steps: Vec<Steps>,
     /// Floats of a group's tables.
     table_floats: usize,
     /// `[group, table_floats]`.
@@ -238,8 +239,9 @@ impl Codec {
                 }
             }
             Scheme::Additive(chain) => {
-                let steps = self.steps.get(group).map(Vec::as_slice).unwrap_or_default();
-                chain.decode(tables, steps, self.code_bytes, dim, codes, out).map_err(|index| (index, CodecError::Padding))?;
+                chain
+                    .decode(tables, self.steps.get(group), self.code_bytes, dim, codes, out)
+                    .map_err(|index| (index, CodecError::Padding))?;
             }
         }
         Ok(())

@@ -2,8 +2,9 @@
 
 use super::{
     CodecError,
-    additive::{Chain, Step, Trellis},
+    additive::Chain,
     layout::{Layout, Scheme},
+    trellis::{Steps, Trellis},
 };
 use crate::MemoryShape;
 
@@ -20,9 +21,9 @@ pub const CONTINUED: u8 = 255;
 pub(super) struct Parameters {
     pub(super) map: Vec<u16>,
     pub(super) groups: usize,
-    /// The allotment and the steps of each group's trellis; empty for codecs without one.
+    /// The allotment of each group's trellis, and what it does; empty for codecs without one.
     pub(super) allotments: Vec<u8>,
-    pub(super) steps: Vec<Vec<Step>>,
+    pub(super) steps: Vec<Steps>,
     pub(super) tables: Vec<f32>,
 }
 
@@ -52,17 +53,22 @@ pub(super) fn parse(layout: &Layout, shape: MemoryShape, bytes: &[u8]) -> Result
     let map: Vec<u16> = map.as_chunks::<2>().0.iter().map(|entry| u16::from_le_bytes(*entry)).collect();
     let tables: Vec<f32> = tables.as_chunks::<4>().0.iter().map(|entry| f32::from_le_bytes(*entry)).collect();
     check_map(&map, groups)?;
+    if let Some(trellis) = layout.scheme.trellis() {
+        check_allotments(trellis, allotments, shape.head_dim as usize)?;
+    }
+    check_tables(layout, &tables)?;
     let steps = match layout.scheme.trellis() {
-        Some(trellis) => steps(trellis, allotments, shape.head_dim as usize)?,
+        Some(trellis) => {
+            let groups = allotments.chunks_exact(shape.head_dim as usize).zip(tables.chunks_exact(layout.table_floats));
+            groups.map(|(allotment, tables)| trellis.steps(allotment, tables)).collect()
+        }
         None => Vec::new(),
     };
-    check_tables(layout, &tables)?;
     Ok(Parameters { map, groups: groups as usize, allotments: allotments.to_vec(), steps, tables })
 }
 
-/// The steps of each group: its allotment gives all bits of the code, to no run more than a window has.
-fn steps(trellis: &Trellis, allotments: &[u8], dim: usize) -> Result<Vec<Vec<Step>>, CodecError> {
-    let mut steps = Vec::new();
+/// The allotment of each group gives all bits of the code, to no run more than a window has.
+fn check_allotments(trellis: &Trellis, allotments: &[u8], dim: usize) -> Result<(), CodecError> {
     for (group, allotment) in allotments.chunks_exact(dim).enumerate() {
         let mut bits = 0;
         for (dimension, &found) in allotment.iter().enumerate() {
@@ -76,9 +82,8 @@ fn steps(trellis: &Trellis, allotments: &[u8], dim: usize) -> Result<Vec<Vec<Ste
         if bits != expected {
             return Err(CodecError::AllottedBits { group, expected, found: bits });
         }
-        steps.push(trellis.steps(allotment));
     }
-    Ok(steps)
+    Ok(())
 }
 
 /// Groups are numbered in the order in which they first appear, and all appear: one grouping has one map.

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use super::layout::Layout;
+use crate::FEATURE_CODECS;
 
 /// Most bits of one part of a code, and of a state of a trellis.
 pub const MAX_CODE_BITS: u8 = 14;
@@ -175,6 +176,14 @@ impl CodecSpec {
     /// If the codec is beyond a cap, or does not fit the dimension.
     pub fn table_floats(&self, head_dim: u32) -> Result<usize, SpecError> {
         Ok(Layout::new(self, head_dim)?.table_floats)
+    }
+
+    /// The required features of a pack with this codec: those of codecs that version 1.0 did not have (SPEC 2).
+    pub(crate) fn required_features(&self) -> u64 {
+        match self {
+            Self::F32 | Self::Bf16 | Self::Sq8 | Self::Pq { .. } | Self::Rq { .. } => 0,
+            Self::Prq { .. } | Self::Opq { .. } | Self::Tcq { .. } => FEATURE_CODECS,
+        }
     }
 
     /// The codec, if it is within all caps that do not depend on the dimension.

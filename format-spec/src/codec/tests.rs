@@ -174,7 +174,7 @@ fn cases() -> impl Strategy<Value = (CodecSpec, MemoryShape, u64)> {
             window
         }),
     ];
-    (spec, 1u32..=2, 1u32..=2, 1u32..=4, prop::sample::select(vec![12u32, 48, 96]), any::<u64>()).prop_map(
+    (spec, 1u32..=2, 1u32..=2, 1u32..=10, prop::sample::select(vec![12u32, 48, 96]), any::<u64>()).prop_map(
         |(mut spec, layers, heads, tokens, head_dim, seed)| {
             if let CodecSpec::Opq { dim, .. } = &mut spec {
                 *dim = head_dim as u16;
@@ -221,6 +221,14 @@ fn codec_of(spec: CodecSpec, shape: MemoryShape, seed: u64) -> Codec {
     let mut tables = numbers(groups as usize * floats, seed);
     if spec == CodecSpec::Sq8 {
         tables.iter_mut().for_each(|x| *x = x.abs());
+    }
+    if let CodecSpec::Tcq { window, .. } = spec {
+        // Nothing is added to the last dimensions of some, with zeros of both signs, and some means are zeros of either.
+        let (dim, zeros) = (shape.head_dim as usize, [0, 3, 8][seed as usize % 3]);
+        for tables in tables.chunks_exact_mut(floats) {
+            tables[floats - (zeros << window)..].iter_mut().for_each(|x| *x *= 0.0);
+            tables[..if seed & 4 == 0 { dim } else { 0 }].iter_mut().for_each(|x| *x *= 0.0);
+        }
     }
     let mut bytes = parameters(&map, &tables);
     let at = bytes.len() - 4 * tables.len();
@@ -284,6 +292,26 @@ proptest! {
             let mut memory = Memory::empty(shape);
             let _ = codec.decode_memory(&noise, &mut memory);
             let _ = codec.decode_memory(&noise[..cut.min(noise.len())], &mut memory);
+        }
+    }
+}
+
+#[test]
+fn codes_and_vectors_of_unusual_length_decode_as_the_definition_says() {
+    // Room for their numbers is made on the heap.
+    for (name, head_dim) in [("TCQ40x5", 152u32), ("RQ2x3,TCQ50x6", 131), ("OPQ2_130,PQ5x4", 130)] {
+        let (spec, shape) = (name.parse().unwrap(), MemoryShape { layers: 1, heads: 1, tokens: 11, head_dim });
+        let codec = codec_of(spec, shape, 5);
+        let mut memory = Memory::empty(shape);
+        let record = record(&codec, 13);
+        codec.decode_memory(&record.bytes(), &mut memory).unwrap();
+        let vectors = memory.keys.chunks_exact(head_dim as usize).chain(memory.values.chunks_exact(head_dim as usize));
+        for (at, (vector, code)) in vectors.zip(&record.codes).enumerate() {
+            let group = at / shape.slots();
+            if record.positions[at % shape.slots()] != EMPTY_SLOT {
+                let allotment = allotment_of(spec, shape, 5, group);
+                assert_eq!(vector, slow_mapped(spec, head_dim as usize, &allotment, codec.tables(group).unwrap(), code), "{name} {at}");
+            }
         }
     }
 }

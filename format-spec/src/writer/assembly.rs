@@ -35,8 +35,8 @@ impl Assembly {
     }
 
     /// Writes the header page and waits until everything is on the disk.
-    pub(super) fn seal(self, path: &Path) -> Result<PackSummary, WriteError> {
-        let (page, id) = header::write(&self.sections, self.end);
+    pub(super) fn seal(self, path: &Path, required_features: u64) -> Result<PackSummary, WriteError> {
+        let (page, id) = header::write(&self.sections, self.end, required_features);
         let cursor = self.pack.into_file()?;
         let file = cursor.file();
         file.write_all_at(&page, 0).and_then(|()| file.sync()).map_err(io_error(path, "write"))?;

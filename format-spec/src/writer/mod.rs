@@ -311,7 +311,7 @@ impl PackWriter {
         generator: &str,
     ) -> Result<PackSummary, WriteError> {
         let manifest = self.manifest(model, precision, embedder, generator)?;
-        manifest::check(&manifest)?;
+        let features = manifest::check(&manifest)?.required_features();
         let encoded = manifest::encode(&manifest)?;
         let [text_blocks, text_index, text_leaves] = self.text.finish()?;
         let Spools { pack, codec, documents, document_index, references, origins, embeddings, mut leaves, embedding_leaves } = self.spools;
@@ -343,7 +343,7 @@ impl PackWriter {
             assembly.append(tag, spool, &*self.files.storage)?;
         }
         let path = self.files.folder.join(PACK);
-        let summary = assembly.seal(&path)?;
+        let summary = assembly.seal(&path, features)?;
         publish(&*self.files.storage, &path, &self.files.target)?;
         Ok(summary)
     }
