@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Makes what the default reader is trained and measured on (kb-samples/reader/train.toml).
 
-    python3 scripts/reader_data.py MEMPACK DATA OUT
+    python3 scripts/reader_data.py MEMPACK SQUAD OUT
 
-MEMPACK is the program, OUT the folder to make. DATA has a folder `squad` with corpus.jsonl and qa_train_part.jsonl, whose rows bear
-`title` and `gold_ids`, and the folders named in CLOZE, each with a corpus.jsonl. A tenth of SQuAD's articles is held out: those whose
-titles' SHA-256 digests are the lowest. Fiction for training, choosing and testing comes of different seeds; no document of one is in
-another. Sentences with gaps are taken from SQuAD's other articles and from CLOZE. Parts that are there already are left as they are.
+MEMPACK is the program, SQUAD a folder with corpus.jsonl and qa_train_part.jsonl, whose rows bear `title` and `gold_ids`, OUT the folder
+to make. A tenth of SQuAD's articles is held out: those whose titles' SHA-256 digests are the lowest. Fiction for training, choosing and
+testing comes of different seeds; no document of one is in another. Parts that are there already are left as they are.
 """
 import hashlib
 import json
@@ -16,9 +15,7 @@ import sys
 
 HELD_OUT = 0.1
 # Documents and seed of each part.
-FICTION = {"fiction-train": (8000, 101), "fiction-dev": (200, 202), "fiction-test": (1000, 303)}
-# Of each corpus, every how manieth document is asked about, and how often at most.
-CLOZE = {"medical_openstax": (2, 3), "law_us": (6, 2), "medical_medquad": (8, 2)}
+FICTION = {"fiction-train": (3000, 101), "fiction-dev": (200, 202), "fiction-test": (1000, 303)}
 
 
 def rows(path):
@@ -50,26 +47,14 @@ def split_squad(squad, out):
         print(f"{name}: {len(about)} questions about {len(held) if test else len(titles) - len(held)} articles")
 
 
-def cloze(mempack, corpus, per_document, folder):
-    if not folder.exists():
-        options = ["--per-document", str(per_document), "--seed", "404", "-o", str(folder)]
-        subprocess.run([mempack, "make-questions", "cloze", str(corpus), *options], check=True)
-
-
 def main():
-    mempack, data, out = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+    mempack, squad, out = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
     out.mkdir(parents=True, exist_ok=True)
-    split_squad(data / "squad", out)
+    split_squad(squad, out)
     for name, (documents, seed) in FICTION.items():
         if not (out / name).exists():
             options = ["--documents", str(documents), "--seed", str(seed), "-o", str(out / name)]
             subprocess.run([mempack, "make-questions", "fiction", *options], check=True)
-    cloze(mempack, out / "squad-train" / "corpus.jsonl", 4, out / "cloze-squad")
-    for name, (share, per_document) in CLOZE.items():
-        part = out / (name + ".jsonl")
-        if not part.exists():
-            write(part, rows(data / name / "corpus.jsonl")[::share])
-        cloze(mempack, part, per_document, out / ("cloze-" + name))
 
 
 if __name__ == "__main__":
