@@ -2,25 +2,31 @@
 //!
 //! ```text
 //! mempack build docs/ -o whole.mpk --codec F32
-//! cargo run --release -p mempack-compiler --example codec_effect whole.mpk MODEL BASE REFERENCES CODEC...
+//! cargo run --release -p mempack-compiler --example codec_effect -- whole.mpk MODEL BASE REFERENCES CODEC...
+//! cargo run --release -p mempack-compiler --example codec_effect -- --layers 6,15 whole.mpk MODEL BASE REFERENCES CODEC...
 //! ```
 //!
 //! Codecs are trained on the pack's references but those held out, as for a pack of so many references. Prints a JSON object a line and
-//! codec: what is lost of keys and of values, and the divergence in nats a token with both coded, with keys alone and with values alone.
+//! codec: what is lost of keys, of values, of attention scores and of attention outputs, and the divergence in nats a token with both
+//! coded, with keys alone and with values alone. With `--layers`, codecs are trained for each of these layers of the model by itself, and a
+//! line is about one layer, without the divergence.
 
-use std::{error::Error, fs, ops::ControlFlow};
+use std::{error::Error, fs, ops::ControlFlow, ops::Range};
 
 use mempack_compiler::{Encoder, SampleStore, TrainOptions, train_codec};
-use mempack_format::{CodecSpec, Distortion, Memory, Pack};
-use mempack_model::{Composer, LoadOptions, MOST_PROBES, Model, Probe, Slot, divergence, predicted_probes};
+use mempack_format::{CodecSpec, Distortion, Memory, MemoryShape, Pack};
+use mempack_model::{
+    AttentionError, Composer, LoadOptions, MOST_PROBES, Model, Probe, Slot, attention_error, divergence, predicted_probes,
+};
 
 /// Memories that codecs are trained on at most, as many as a build takes.
 const SAMPLE: usize = 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let chosen = if args.first().is_some_and(|arg| arg == "--layers") { args.drain(..2.min(args.len())).nth(1) } else { None };
     let [path, model, base, references, names @ ..] = args.as_slice() else {
-        return Err("usage: codec_effect PACK.mpk MODEL BASE REFERENCES CODEC...".into());
+        return Err("usage: codec_effect [--layers N,...] PACK.mpk MODEL BASE REFERENCES CODEC...".into());
     };
     let specs = names.iter().map(|name| name.parse()).collect::<Result<Vec<CodecSpec>, _>>()?;
     let references: u64 = references.parse()?;
@@ -32,12 +38,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     mempack_model::set_threads(1);
     let model = Model::load(model.as_ref(), &LoadOptions { base: Some(base.into()), ..LoadOptions::default() })?;
     let shape = whole.shape();
+    // Memory layers that share a codec.
+    let runs: Vec<Range<u32>> = match &chosen {
+        None => vec![0..shape.layers],
+        Some(layers) => {
+            let first = model.memory().first_memory_layer;
+            let held = |layer: u32| layer.checked_sub(first).filter(|layer| *layer < shape.layers);
+            let run = |layer: &str| {
+                let layer = held(layer.parse()?).ok_or_else(|| format!("--layers: layer {layer} holds no memories"))?;
+                Ok::<_, Box<dyn Error>>(layer..layer + 1)
+            };
+            layers.split(',').map(run).collect::<Result<_, _>>()?
+        }
+    };
 
     // Held out are references at equal distances, so that few have a neighbour among them.
     let count = pack.manifest().counts.references;
     let distance = (count / MOST_PROBES as u32).max(1);
-    let (mut sample, mut held, mut texts, mut embeddings) =
-        (SampleStore::create_in(&std::env::temp_dir(), shape)?, Vec::new(), Vec::new(), Vec::new());
+    let (mut held, mut texts, mut embeddings) = (Vec::new(), Vec::new(), Vec::new());
+    let store = |run: &Range<u32>| SampleStore::create_in(&std::env::temp_dir(), MemoryShape { layers: run.len() as u32, ..shape });
+    let mut samples = runs.iter().map(store).collect::<Result<Vec<_>, _>>()?;
     for reference in 0..count {
         let mut memory = Memory::empty(shape);
         if reference % distance == distance / 2 && held.len() < MOST_PROBES {
@@ -48,60 +68,100 @@ fn main() -> Result<(), Box<dyn Error>> {
             let composer = Composer::new(&model)?;
             texts.push(composer.compose(&composer.lead(&title)?, &pack.text(reference)?)?.ids);
             embeddings.push(pack.embedding(reference)?.iter().map(|x| x.get()).collect::<Vec<f32>>());
-        } else if (sample.len() as usize) < SAMPLE && u64::from(reference) * 7 % 10 < 7 {
+        } else if (samples[0].len() as usize) < SAMPLE && u64::from(reference) * 7 % 10 < 7 {
             whole.decode_memory(pack.record(reference)?, &mut memory)?;
-            sample.push(&memory)?;
+            for (run, sample) in runs.iter().zip(&mut samples) {
+                sample.push(&layers_of(&memory, run))?;
+            }
         }
     }
     let probes: Vec<Probe<'_>> = texts.iter().zip(&embeddings).map(|(ids, embedding)| Probe { ids, embedding }).collect();
     let predicted = predicted_probes(model.memory(), &probes);
     let tokens: usize = predicted.iter().map(|(at, _)| texts[*at].len()).sum();
 
-    for spec in &specs {
+    for (spec, (run, sample)) in specs.iter().flat_map(|spec| runs.iter().zip(&samples).map(move |run| (spec, run))) {
         let options = TrainOptions { seed: 1, threads: 1, references };
-        let parameters = train_codec(spec, &sample, &options, &|_, _| ControlFlow::Continue(()))?;
-        let encoder = Encoder::new(spec, shape, &parameters)?;
-        let (mut distortion, mut decoded) = (Distortion::new(shape), Vec::new());
+        let parameters = train_codec(spec, sample, &options, &|_, _| ControlFlow::Continue(()))?;
+        let encoder = Encoder::new(spec, sample.shape(), &parameters)?;
+        let (mut distortion, mut decoded) = (Distortion::new(sample.shape()), Vec::new());
         for memory in &held {
+            let exact = layers_of(memory, run);
             let mut record = Vec::new();
-            encoder.encode(memory, &mut record)?;
-            let mut out = Memory::empty(shape);
+            encoder.encode(&exact, &mut record)?;
+            let mut out = Memory::empty(sample.shape());
             encoder.codec().decode_memory(&record, &mut out)?;
-            distortion.add(memory, &out);
-            decoded.push(out);
+            distortion.add(&exact, &out);
+            decoded.push(with_layers(memory, run, &out));
         }
-        // Both coded, keys alone, values alone.
-        let mut nats = [0.0; 3];
-        for (nats, [keys, values]) in nats.iter_mut().zip([[true, true], [true, false], [false, true]]) {
-            let lossy: Vec<Memory> = held
-                .iter()
-                .zip(&decoded)
-                .map(|(exact, decoded)| Memory {
-                    keys: if keys { decoded } else { exact }.keys.clone(),
-                    values: if values { decoded } else { exact }.values.clone(),
-                    ..exact.clone()
-                })
-                .collect();
-            for (at, reads) in &predicted {
-                *nats += divergence(&model, &texts[*at], &read(&held, reads), &read(&lossy, reads))? / tokens as f64;
-            }
+        let mut attention = AttentionError::default();
+        for (at, reads) in &predicted {
+            let errors = attention_error(&model, &texts[*at], &read(&held, reads), &read(&decoded, reads))?;
+            errors[run.start as usize..run.end as usize].iter().for_each(|error| attention.merge(error));
         }
         let loss = distortion.whole();
-        let line = serde_json::json!({
+        let mut line = serde_json::json!({
             "codec": spec.to_string(),
             "bytes": encoder.codec().code_bytes(),
             "groups": encoder.codec().groups(),
             "table_bytes": parameters.len(),
             "relative_mse_keys": loss.keys,
             "relative_mse_values": loss.values,
-            "nats": nats[0],
-            "nats_keys": nats[1],
-            "nats_values": nats[2],
+            "scores": attention.scores.value(),
+            "outputs": attention.outputs.value(),
+            "outputs_keys": attention.outputs_keys.value(),
+            "outputs_values": attention.outputs_values.value(),
+            "outputs_whole": attention.whole.value(),
             "tokens": tokens,
         });
+        if chosen.is_some() {
+            line["layer"] = (model.memory().first_memory_layer + run.start).into();
+        } else {
+            // Both coded, keys alone, values alone.
+            for (name, [keys, values]) in [("nats", [true, true]), ("nats_keys", [true, false]), ("nats_values", [false, true])] {
+                let coded = |(exact, decoded): (&Memory, &Memory)| Memory {
+                    keys: if keys { decoded } else { exact }.keys.clone(),
+                    values: if values { decoded } else { exact }.values.clone(),
+                    ..exact.clone()
+                };
+                let lossy: Vec<Memory> = held.iter().zip(&decoded).map(coded).collect();
+                let mut nats = 0.0;
+                for (at, reads) in &predicted {
+                    nats += divergence(&model, &texts[*at], &read(&held, reads), &read(&lossy, reads))? / tokens as f64;
+                }
+                line[name] = nats.into();
+            }
+        }
         println!("{line}");
     }
     Ok(())
+}
+
+/// The slots of some layers, and their floats.
+fn within(shape: MemoryShape, layers: &Range<u32>) -> [Range<usize>; 2] {
+    let slots = (shape.heads * shape.tokens) as usize;
+    let dim = shape.head_dim as usize;
+    [1, dim].map(|width| layers.start as usize * slots * width..layers.end as usize * slots * width)
+}
+
+/// Some layers of a memory.
+fn layers_of(memory: &Memory, layers: &Range<u32>) -> Memory {
+    let [slots, floats] = within(memory.shape, layers);
+    Memory {
+        shape: MemoryShape { layers: layers.len() as u32, ..memory.shape },
+        positions: memory.positions[slots].to_vec(),
+        keys: memory.keys[floats.clone()].to_vec(),
+        values: memory.values[floats].to_vec(),
+    }
+}
+
+/// A memory with some layers taken from another one.
+fn with_layers(memory: &Memory, layers: &Range<u32>, other: &Memory) -> Memory {
+    let [slots, floats] = within(memory.shape, layers);
+    let mut memory = memory.clone();
+    memory.positions[slots].copy_from_slice(&other.positions);
+    memory.keys[floats.clone()].copy_from_slice(&other.keys);
+    memory.values[floats].copy_from_slice(&other.values);
+    memory
 }
 
 fn read<'a>(memories: &'a [Memory], reads: &[(usize, f32)]) -> Vec<Slot<'a>> {

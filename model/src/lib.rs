@@ -17,6 +17,7 @@
 
 mod adapter;
 mod attention;
+mod attention_error;
 mod base;
 mod checkpoint;
 mod config;
@@ -43,6 +44,7 @@ mod tokenizer;
 pub mod training;
 mod write;
 
+pub use attention_error::{AttentionError, RelativeError, attention_error};
 pub use config::{Llama3Scaling, ModelConfig};
 pub use decoder::Decoder;
 pub use device::{DeviceChoice, LoadOptions, Precision, UnknownDevice, UnknownPrecision, cuda_available, set_threads};

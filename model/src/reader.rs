@@ -52,6 +52,23 @@ pub struct Reader {
     length: usize,
 }
 
+/// What the attention of a memory layer takes in at the tokens of a prompt.
+pub(crate) struct Attended<'a> {
+    /// Number among the memory layers.
+    pub layer: usize,
+    /// `[1, query_heads, tokens, head_dim]`, rotated, of the tokens after the prefix.
+    pub queries: Tensor,
+    /// `[1, heads, memory tokens + prefix + tokens, head_dim]`, rotated.
+    pub keys: &'a Tensor,
+    /// As the keys.
+    pub values: &'a Tensor,
+    /// `[1, 1, tokens, memory tokens + prefix + tokens]`, added to the scaled scores.
+    pub bias: Tensor,
+}
+
+/// Sees what memory layers attend to.
+type Watch<'a> = dyn FnMut(Attended<'_>) -> Result<(), TchError> + 'a;
+
 impl Decoder {
     /// A reader with an empty context.
     ///
@@ -86,6 +103,17 @@ impl Reader {
     /// A context that is not empty, one too small, ids outside the vocabulary, more memories than slots, memories of another
     /// shape, or a failure of libtorch.
     pub fn prompt(&mut self, text: &[u32], chunks: &[Vec<Slot<'_>>], all: bool) -> Result<Vec<f32>, ComputeError> {
+        self.watched_prompt(text, chunks, all, &mut |_| Ok(()))
+    }
+
+    /// [`prompt`](Self::prompt), and `watch` sees what each layer that reads memories attends to.
+    pub(crate) fn watched_prompt(
+        &mut self,
+        text: &[u32],
+        chunks: &[Vec<Slot<'_>>],
+        all: bool,
+        watch: &mut Watch<'_>,
+    ) -> Result<Vec<f32>, ComputeError> {
         if self.length != 0 {
             return Err(ComputeError::Order { operation: "prompt", needs: "whose context is empty" });
         }
@@ -95,7 +123,7 @@ impl Reader {
         let _guard = tch::no_grad_guard();
         let prefix = if self.options.prefix { self.decoder.memory.reference_prefix_ids.as_slice() } else { &[] };
         let ids: Vec<i64> = prefix.iter().chain([&self.decoder.config.bos]).chain(text).map(|id| i64::from(*id)).collect();
-        let logits = self.pass(&ids, &loaded, all)?;
+        let logits = self.pass(&ids, &loaded, all, watch)?;
         if let Some(last) = loaded.get(self.chunk_of(text.len(), loaded.len())) {
             self.place(last)?;
         }
@@ -153,7 +181,7 @@ impl Reader {
         (place.saturating_sub(1) / self.decoder.memory.retrieval_interval as usize).min(chunks.saturating_sub(1))
     }
 
-    fn load(&self, slots: &[Slot<'_>]) -> Result<Loaded, ComputeError> {
+    pub(crate) fn load(&self, slots: &[Slot<'_>]) -> Result<Loaded, ComputeError> {
         if !self.options.prefix && !slots.is_empty() {
             return Err(ComputeError::NoSlots);
         }
@@ -176,7 +204,7 @@ impl Reader {
     }
 
     /// One pass over prefix and prompt, whose `ids` end with the text; fills the cache.
-    fn pass(&self, ids: &[i64], loaded: &[Loaded], all: bool) -> Result<Vec<f32>, TchError> {
+    fn pass(&self, ids: &[i64], loaded: &[Loaded], all: bool, watch: &mut Watch<'_>) -> Result<Vec<f32>, TchError> {
         let d = &self.decoder;
         let s = d.sizes();
         let t = ids.len() as i64;
@@ -194,8 +222,9 @@ impl Reader {
             keys.f_narrow(2, self.slots, t)?.f_copy_(&k)?;
             values.f_narrow(2, self.slots, t)?.f_copy_(&v)?;
             let memories = mask.as_ref().filter(|_| memory_layers.contains(&number));
-            if memories.is_some() {
-                let of_layer = |x: &Tensor| x.f_narrow(0, (number - memory_layers.start) as i64, 1);
+            if let Some(mask) = memories {
+                let layer = number - memory_layers.start;
+                let of_layer = |x: &Tensor| x.f_narrow(0, layer as i64, 1);
                 let with = |own: Tensor, part: fn(&Loaded) -> &Tensor| {
                     let mut parts = loaded.iter().map(|l| of_layer(part(l))).collect::<Result<Vec<_>, _>>()?;
                     parts.push(own);
@@ -203,6 +232,8 @@ impl Reader {
                 };
                 k = with(k, |l| &l.keys)?;
                 v = with(v, |l| &l.values)?;
+                let text = |x: &Tensor| x.f_narrow(2, self.prefix, t - self.prefix);
+                watch(Attended { layer, queries: text(&q)?, keys: &k, values: &v, bias: text(mask)? })?;
             }
             x = layer.finish(&x, &attend(&q, &k, &v, Mask::or_causal(memories))?)?;
         }
