@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let shape = whole.shape();
     // Memory layers that share a codec.
     let runs: Vec<Range<u32>> = match &chosen {
-        None => vec![0..shape.layers],
+        None => std::iter::once(0..shape.layers).collect(),
         Some(layers) => {
             let first = model.memory().first_memory_layer;
             let held = |layer: u32| layer.checked_sub(first).filter(|layer| *layer < shape.layers);

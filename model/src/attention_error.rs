@@ -147,7 +147,7 @@ mod tests {
         let (heads, group, queries) = (2, 2, 3);
         let q = numbers(heads * group * queries * DIM, 0.3);
         let [k, v] = [1.1, 2.2].map(|seed| numbers(heads * COLUMNS * DIM, seed));
-        let noise = |x: &[f32]| x.iter().enumerate().map(|(i, x)| x + 0.2 * (3.1 * i as f32).cos()).collect::<Vec<f32>>();
+        let noise = |x: &[f32]| x.iter().enumerate().map(|(i, x)| x + 0.4 * (2.3 * i as f32).cos()).collect::<Vec<f32>>();
         let in_memory = |x: &[f32]| x.chunks(COLUMNS * DIM).flat_map(|head| &head[..MEMORY_TOKENS * DIM]).copied().collect::<Vec<f32>>();
         let [noisy_k, noisy_v] = [noise(&k), noise(&v)];
         // Prefix and context stay exact.
