@@ -45,7 +45,7 @@ questions = ["fiction/questions.jsonl"]
 END
 for _ in $(seq "$rounds"); do
     rm -rf "$scratch/run"
-    "$mempack" train "$scratch/train.toml" --device $device 2>"$scratch/errors" >/dev/null || { cat "$scratch/errors" >&2; exit 1; }
+    "$mempack" train "$scratch/train.toml" --device "$device" 2>"$scratch/errors" >/dev/null || { cat "$scratch/errors" >&2; exit 1; }
     "${PYTHON:-python3}" - "$scratch/run/log.jsonl" "$threads" "$device" <<'END'
 import json, statistics, sys
 lines = [json.loads(line) for line in open(sys.argv[1])]
@@ -53,6 +53,7 @@ pace = statistics.median(line["tokens"] / line["seconds"] for line in lines[1:])
 print(f"mempack: {sys.argv[3]}, {sys.argv[2]} threads, {statistics.mean(line['tokens'] for line in lines):.0f} tokens a step, "
       f"loss {lines[0]['loss']:.3f} to {lines[-1]['loss']:.3f}, {pace:.1f} tokens/s")
 END
-    "${PYTHON:-python3}" benches/peers/train_pytorch.py "$base" "$scratch/fiction" --steps "$steps" --threads "$threads" --references "$batch" --sequences "$batch" --device "$device"
+    "${PYTHON:-python3}" benches/peers/train_pytorch.py "$base" "$scratch/fiction" --steps "$steps" --threads "$threads" \
+        --references "$batch" --sequences "$batch" --device "$device"
 done | tee "$scratch/paces"
 awk '{ pace = $(NF - 1); if ($1 == "mempack:") ours += pace; else theirs += pace } END { printf "mempack / PyTorch: %.2f\n", ours / theirs }' "$scratch/paces"

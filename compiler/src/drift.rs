@@ -43,9 +43,6 @@ impl Drift {
     /// unlike the others are most of either sum, and whether a small sample has one is chance.
     const CERTAINTY: f64 = 3.0;
 
-    /// Groups of a sample that its standard error is told from.
-    pub(crate) const GROUPS: usize = 16;
-
     /// Whether the codebooks should be trained again: clearly more is lost of new memories, and more than which memories they happen to
     /// be explains.
     pub fn is_clear(&self) -> bool {
@@ -96,7 +93,7 @@ mod tests {
             keys: [-1.0 + error, 1.0 + error].into(),
             values: [-1.0, 1.0 + error].into(),
         };
-        let mut sample = SampledDistortion::new(SHAPE, Drift::GROUPS);
+        let mut sample = SampledDistortion::new(SHAPE);
         errors.into_iter().for_each(|error| sample.add(&memory(0.0), &memory(error)));
         (&sample).into()
     }

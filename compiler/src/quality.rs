@@ -100,7 +100,7 @@ impl Job<'_> {
     }
 
     fn sampled_distortion<'h>(&self, held: impl Iterator<Item = &'h Held>, pairs: &Pairs<'_>) -> Result<SampledDistortion, BuildError> {
-        let mut sample = SampledDistortion::new(pairs.encoder.codec().shape(), Drift::GROUPS);
+        let mut sample = SampledDistortion::new(pairs.encoder.codec().shape());
         for held in held {
             check(self.cancel)?;
             let (memory, decoded) = pairs.of(held)?;

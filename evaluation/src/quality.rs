@@ -26,7 +26,7 @@ const ROUNDING: f64 = 0.01;
 /// Share of the tokens of memories written anew that the records must have: ties may fall otherwise on another machine.
 const LEAST_MATCHED: f64 = 0.95;
 /// Groups of the jackknife, at most.
-const GROUPS: usize = 16;
+const GROUPS: usize = SampledDistortion::GROUPS;
 /// Memories that are written in one pass.
 const BATCH: usize = 16;
 
@@ -134,7 +134,7 @@ pub fn measure_quality(
         models,
         library: &library,
         cache: MemoryCache::new(64 << 20),
-        sample: SampledDistortion::new(pack.manifest().model.shape, GROUPS),
+        sample: SampledDistortion::new(pack.manifest().model.shape),
         sums: Vec::new(),
     };
     let mut done = 0;

@@ -201,9 +201,12 @@ pub struct SampledDistortion {
 }
 
 impl SampledDistortion {
-    /// Of no memory yet, in so many groups, at least one.
-    pub fn new(shape: MemoryShape, groups: usize) -> Self {
-        Self { shape, groups: vec![Distortion::new(shape); groups.max(1)], seen: 0 }
+    /// Groups that memories are dealt to.
+    pub const GROUPS: usize = 16;
+
+    /// Of no memory yet.
+    pub fn new(shape: MemoryShape) -> Self {
+        Self { shape, groups: vec![Distortion::new(shape); Self::GROUPS], seen: 0 }
     }
 
     /// Adds a memory as it was computed and as the codec gives it. Memories of another shape are none.
@@ -285,7 +288,7 @@ mod tests {
         let exact = memory([0, 1, 0, 1], [1.0, 3.0, 5.0, 7.0], [1.0; 4]);
         let lost = |error: f32| memory([0, 1, 0, 1], [1.0, 3.0 + error, 5.0, 7.0], [1.0; 4]);
         let errors = [0.1f32, 0.5, 0.3, 0.2];
-        let mut sample = SampledDistortion::new(SHAPE, 4);
+        let mut sample = SampledDistortion::new(SHAPE);
         errors.iter().for_each(|error| sample.add(&exact, &lost(*error)));
         assert_eq!((sample.whole().memories(), sample.without_one().len()), (4, 4));
         // Every memory has the same variance: 2 of either layer, that a squared error is a share of.
@@ -294,6 +297,15 @@ mod tests {
         let variance = shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>() / 3.0 / 4.0;
         let error = jackknife(sample.without_one().iter().map(|part| part.whole().keys)).unwrap();
         assert!((sample.whole().whole().keys - mean).abs() < 1e-9 && (error - variance.sqrt()).abs() < 1e-9, "{error} {variance}");
+    }
+
+    #[test]
+    fn the_jackknife_of_a_mean_is_its_standard_error() {
+        let values = [1.0, 4.0, 2.0, 7.0, 5.0];
+        let mean: f64 = values.iter().sum::<f64>() / 5.0;
+        let without = values.iter().map(|value| (5.0 * mean - value) / 4.0);
+        let variance: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / 4.0;
+        assert!((jackknife(without).unwrap() - (variance / 5.0).sqrt()).abs() < 1e-12);
         assert_eq!(jackknife([1.0]), None);
     }
 

@@ -103,10 +103,11 @@ pub fn attention_error(model: &Model, text: &[u32], exact: &[Slot<'_>], lossy: &
     let mut reader = model.reader(&ReaderOptions { capacity: 1 + text.len(), prefix: true })?;
     let loaded = reader.load(lossy)?;
     let mut errors = vec![AttentionError::default(); model.memory().num_memory_layers as usize];
-    reader.watched_prompt(text, &[exact.to_vec()], false, &mut |attended| {
+    let mut watch = |attended: Attended<'_>| {
         let layer = |x: &Tensor| x.f_narrow(0, attended.layer as i64, 1);
         errors[attended.layer].add(&attended, &layer(&loaded.keys)?, &layer(&loaded.values)?)
-    })?;
+    };
+    reader.watched_prompt(text, &[exact.to_vec()], false, Some(&mut watch))?;
     Ok(errors)
 }
 

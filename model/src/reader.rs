@@ -103,7 +103,7 @@ impl Reader {
     /// A context that is not empty, one too small, ids outside the vocabulary, more memories than slots, memories of another
     /// shape, or a failure of libtorch.
     pub fn prompt(&mut self, text: &[u32], chunks: &[Vec<Slot<'_>>], all: bool) -> Result<Vec<f32>, ComputeError> {
-        self.watched_prompt(text, chunks, all, &mut |_| Ok(()))
+        self.watched_prompt(text, chunks, all, None)
     }
 
     /// [`prompt`](Self::prompt), and `watch` sees what each layer that reads memories attends to.
@@ -112,7 +112,7 @@ impl Reader {
         text: &[u32],
         chunks: &[Vec<Slot<'_>>],
         all: bool,
-        watch: &mut Watch<'_>,
+        watch: Option<&mut Watch<'_>>,
     ) -> Result<Vec<f32>, ComputeError> {
         if self.length != 0 {
             return Err(ComputeError::Order { operation: "prompt", needs: "whose context is empty" });
@@ -204,7 +204,7 @@ impl Reader {
     }
 
     /// One pass over prefix and prompt, whose `ids` end with the text; fills the cache.
-    fn pass(&self, ids: &[i64], loaded: &[Loaded], all: bool, watch: &mut Watch<'_>) -> Result<Vec<f32>, TchError> {
+    fn pass(&self, ids: &[i64], loaded: &[Loaded], all: bool, mut watch: Option<&mut Watch<'_>>) -> Result<Vec<f32>, TchError> {
         let d = &self.decoder;
         let s = d.sizes();
         let t = ids.len() as i64;
@@ -232,8 +232,10 @@ impl Reader {
                 };
                 k = with(k, |l| &l.keys)?;
                 v = with(v, |l| &l.values)?;
-                let text = |x: &Tensor| x.f_narrow(2, self.prefix, t - self.prefix);
-                watch(Attended { layer, queries: text(&q)?, keys: &k, values: &v, bias: text(mask)? })?;
+                if let Some(watch) = watch.as_deref_mut() {
+                    let text = |x: &Tensor| x.f_narrow(2, self.prefix, t - self.prefix);
+                    watch(Attended { layer, queries: text(&q)?, keys: &k, values: &v, bias: text(mask)? })?;
+                }
             }
             x = layer.finish(&x, &attend(&q, &k, &v, Mask::or_causal(memories))?)?;
         }
