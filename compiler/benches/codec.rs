@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (memory, shape) = (&memories[0], memories[0].shape);
     let mut sample = SampleStore::create_in(&std::env::temp_dir(), shape)?;
     memories.iter().try_for_each(|memory| sample.push(memory))?;
-    let options = TrainOptions { seed: 1, threads: 1, references: 1 << 20 };
+    let options = TrainOptions { seed: 1, threads: 1, references: 1 << 20, sensitivity: None };
     let mut criterion = Criterion::default().configure_from_args().sample_size(20);
     for name in SPECS {
         let spec: CodecSpec = name.parse()?;

@@ -4,29 +4,35 @@
 //! mempack build docs/ -o whole.mpk --codec F32
 //! cargo run --release -p mempack-compiler --example codec_effect -- whole.mpk MODEL BASE REFERENCES CODEC...
 //! cargo run --release -p mempack-compiler --example codec_effect -- --layers 6,15 whole.mpk MODEL BASE REFERENCES CODEC...
+//! cargo run --release -p mempack-compiler --example codec_effect -- --plain whole.mpk MODEL BASE REFERENCES CODEC...
 //! ```
 //!
 //! Codecs are trained on the pack's references but those held out, as for a pack of so many references. Prints a JSON object a line and
 //! codec: what is lost of keys, of values, of attention scores and of attention outputs, and the divergence in nats a token with both
 //! coded, with keys alone and with values alone. With `--layers`, codecs are trained for each of these layers of the model by itself, and a
-//! line is about one layer, without the divergence.
+//! line is about one layer, without the divergence. With `--plain`, trellis codes are not told where errors matter (`Sensitivity`).
 
-use std::{error::Error, fs, ops::ControlFlow, ops::Range};
+use std::{error::Error, fs, ops::ControlFlow, ops::Range, time::Instant};
 
 use mempack_compiler::{Encoder, SampleStore, TrainOptions, train_codec};
 use mempack_format::{CodecSpec, Distortion, Memory, MemoryShape, Pack};
 use mempack_model::{
-    AttentionError, Composer, LoadOptions, MOST_PROBES, Model, Probe, Slot, attention_error, divergence, predicted_probes,
+    AttentionError, Composer, LoadOptions, MOST_PROBES, Model, Probe, Sensitivity, Slot, attention_error, divergence, gradients,
+    predicted_probes,
 };
 
 /// Memories that codecs are trained on at most, as many as a build takes.
 const SAMPLE: usize = 1024;
+/// Of those, references whose texts are predicted or read for sensitivity, as many as in a build.
+const SENSED: usize = 2 * MOST_PROBES;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let plain = args.first().is_some_and(|arg| arg == "--plain");
+    args.drain(..usize::from(plain));
     let chosen = if args.first().is_some_and(|arg| arg == "--layers") { args.drain(..2.min(args.len())).nth(1) } else { None };
     let [path, model, base, references, names @ ..] = args.as_slice() else {
-        return Err("usage: codec_effect [--layers N,...] PACK.mpk MODEL BASE REFERENCES CODEC...".into());
+        return Err("usage: codec_effect [--plain] [--layers N,...] PACK.mpk MODEL BASE REFERENCES CODEC...".into());
     };
     let specs = names.iter().map(|name| name.parse()).collect::<Result<Vec<CodecSpec>, _>>()?;
     let references: u64 = references.parse()?;
@@ -55,36 +61,43 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Held out are references at equal distances, so that few have a neighbour among them.
     let count = pack.manifest().counts.references;
     let distance = (count / MOST_PROBES as u32).max(1);
-    let (mut held, mut texts, mut embeddings) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut held, mut sensed) = (Texts::default(), Texts::default());
     let store = |run: &Range<u32>| SampleStore::create_in(&std::env::temp_dir(), MemoryShape { layers: run.len() as u32, ..shape });
     let mut samples = runs.iter().map(store).collect::<Result<Vec<_>, _>>()?;
     for reference in 0..count {
         let mut memory = Memory::empty(shape);
-        if reference % distance == distance / 2 && held.len() < MOST_PROBES {
+        if reference % distance == distance / 2 && held.memories.len() < MOST_PROBES {
             whole.decode_memory(pack.record(reference)?, &mut memory)?;
-            held.push(memory);
-            let origin = pack.origins(reference)?.next().ok_or("a reference without an origin")?;
-            let title = pack.document(origin.document)?.title;
-            let composer = Composer::new(&model)?;
-            texts.push(composer.compose(&composer.lead(&title)?, &pack.text(reference)?)?.ids);
-            embeddings.push(pack.embedding(reference)?.iter().map(|x| x.get()).collect::<Vec<f32>>());
+            held.push(&model, &pack, reference, memory)?;
         } else if (samples[0].len() as usize) < SAMPLE && u64::from(reference) * 7 % 10 < 7 {
             whole.decode_memory(pack.record(reference)?, &mut memory)?;
             for (run, sample) in runs.iter().zip(&mut samples) {
                 sample.push(&layers_of(&memory, run))?;
             }
+            // Spread evenly over those that are trained on, as in a build.
+            if !plain && samples[0].len() as usize * SENSED % SAMPLE < SENSED {
+                sensed.push(&model, &pack, reference, memory)?;
+            }
         }
     }
-    let probes: Vec<Probe<'_>> = texts.iter().zip(&embeddings).map(|(ids, embedding)| Probe { ids, embedding }).collect();
-    let predicted = predicted_probes(model.memory(), &probes);
-    let tokens: usize = predicted.iter().map(|(at, _)| texts[*at].len()).sum();
+    let predicted = held.predicted(&model, 0..held.memories.len());
+    let tokens: usize = predicted.iter().map(|(at, _)| held.ids[*at].len()).sum();
+    let mut sensitivity = Sensitivity::new(shape);
+    let start = Instant::now();
+    for pool in (0..sensed.memories.len()).step_by(MOST_PROBES) {
+        for (at, reads) in sensed.predicted(&model, pool..sensed.memories.len().min(pool + MOST_PROBES)) {
+            sensitivity.add(&gradients(&model, &sensed.ids[at], &read(&sensed.memories, &reads))?);
+        }
+    }
+    eprintln!("{} vectors of each head read for sensitivity in {:.0?}", sensitivity.vectors(), start.elapsed());
 
     for (spec, (run, sample)) in specs.iter().flat_map(|spec| runs.iter().zip(&samples).map(move |run| (spec, run))) {
-        let options = TrainOptions { seed: 1, threads: 1, references };
+        let sensitivity = (sensitivity.vectors() > 0).then(|| sensitivity.of_layers(run.clone()));
+        let options = TrainOptions { seed: 1, threads: 1, references, sensitivity: sensitivity.as_ref() };
         let parameters = train_codec(spec, sample, &options, &|_, _| ControlFlow::Continue(()))?;
         let encoder = Encoder::new(spec, sample.shape(), &parameters)?;
         let (mut distortion, mut decoded) = (Distortion::new(sample.shape()), Vec::new());
-        for memory in &held {
+        for memory in &held.memories {
             let exact = layers_of(memory, run);
             let mut record = Vec::new();
             encoder.encode(&exact, &mut record)?;
@@ -95,12 +108,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let mut attention = AttentionError::default();
         for (at, reads) in &predicted {
-            let errors = attention_error(&model, &texts[*at], &read(&held, reads), &read(&decoded, reads))?;
+            let errors = attention_error(&model, &held.ids[*at], &read(&held.memories, reads), &read(&decoded, reads))?;
             errors[run.start as usize..run.end as usize].iter().for_each(|error| attention.merge(error));
         }
         let loss = distortion.whole();
         let mut line = serde_json::json!({
             "codec": spec.to_string(),
+            "weighed": sensitivity.is_some(),
             "bytes": encoder.codec().code_bytes(),
             "groups": encoder.codec().groups(),
             "table_bytes": parameters.len(),
@@ -123,10 +137,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                     values: if values { decoded } else { exact }.values.clone(),
                     ..exact.clone()
                 };
-                let lossy: Vec<Memory> = held.iter().zip(&decoded).map(coded).collect();
+                let lossy: Vec<Memory> = held.memories.iter().zip(&decoded).map(coded).collect();
                 let mut nats = 0.0;
                 for (at, reads) in &predicted {
-                    nats += divergence(&model, &texts[*at], &read(&held, reads), &read(&lossy, reads))? / tokens as f64;
+                    nats += divergence(&model, &held.ids[*at], &read(&held.memories, reads), &read(&lossy, reads))? / tokens as f64;
                 }
                 line[name] = nats.into();
             }
@@ -134,6 +148,34 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{line}");
     }
     Ok(())
+}
+
+/// Some references, to predict and to read.
+#[derive(Default)]
+struct Texts {
+    memories: Vec<Memory>,
+    ids: Vec<Vec<u32>>,
+    embeddings: Vec<Vec<f32>>,
+}
+
+impl Texts {
+    fn push(&mut self, model: &Model, pack: &Pack<Vec<u8>>, reference: u32, memory: Memory) -> Result<(), Box<dyn Error>> {
+        let origin = pack.origins(reference)?.next().ok_or("a reference without an origin")?;
+        let title = pack.document(origin.document)?.title;
+        let composer = Composer::new(model)?;
+        self.memories.push(memory);
+        self.ids.push(composer.compose(&composer.lead(&title)?, &pack.text(reference)?)?.ids);
+        self.embeddings.push(pack.embedding(reference)?.iter().map(|x| x.get()).collect());
+        Ok(())
+    }
+
+    /// Those of `pool` that are predicted while others of it are read.
+    fn predicted(&self, model: &Model, pool: Range<usize>) -> Vec<(usize, Vec<(usize, f32)>)> {
+        let probe = |at: usize| Probe { ids: &self.ids[at], embedding: &self.embeddings[at] };
+        let probes: Vec<Probe<'_>> = pool.clone().map(probe).collect();
+        let numbered = |reads: Vec<(usize, f32)>| reads.into_iter().map(|(other, similarity)| (pool.start + other, similarity)).collect();
+        predicted_probes(model.memory(), &probes).into_iter().map(|(at, reads)| (pool.start + at, numbered(reads))).collect()
+    }
 }
 
 /// The slots of some layers, and their floats.

@@ -1,8 +1,9 @@
 //! Which codec fits so many bytes and loses least.
 
-use mempack_format::{CodecSpec, Distortion, MemoryShape, Parts};
+use mempack_format::{CodecSpec, MemoryShape, Parts};
+use mempack_model::Sensitivity;
 
-use crate::builder::loses;
+use crate::builder::{check, loses};
 use crate::job::{Job, Sampled};
 use crate::progress::Stages;
 use crate::quality::Pairs;
@@ -56,11 +57,13 @@ pub(crate) fn fitting(shape: MemoryShape, most: u64) -> Result<Vec<CodecSpec>, B
 }
 
 impl Job<'_> {
-    /// The candidate that loses least of what is held out, keys and values alike, with its parameters.
+    /// The candidate that loses least of what is held out, with its parameters: least of the model's predictions, as far as sensitivity
+    /// tells, else least of keys and values alike.
     pub fn choose(
         &self,
         candidates: &[CodecSpec],
         sampled: &Option<Sampled>,
+        sensitivity: Option<&Sensitivity>,
         references: u64,
         stages: &mut Stages<'_>,
     ) -> Result<(CodecSpec, Vec<u8>), BuildError> {
@@ -68,24 +71,41 @@ impl Job<'_> {
         for codec in candidates {
             let options = crate::BuildOptions { codec: *codec, ..self.options.clone() };
             let job = Job { options: &options, ..*self };
-            let parameters = job.train(sampled, references, stages)?;
+            let parameters = job.train(sampled, sensitivity, references, stages)?;
             let lost = match sampled {
                 Some(sampled) if candidates.len() > 1 => {
                     stages.begin(Stage::Measuring, Some(sampled.held.len() as u64));
                     let pairs = Pairs { sampled, older: None, encoder: &job.encoder(&parameters)? };
-                    let distortion: Distortion = job.distortion(sampled.held.iter(), &pairs)?;
+                    let lost = job.lost(sampled, sensitivity, &pairs)?;
                     self.progress.advance(sampled.held.len() as u64, 0);
-                    distortion.whole().keys + distortion.whole().values
+                    lost
                 }
                 _ => 0.0,
             };
-            self.progress.note(&format!("codec {codec}: {:.6} lost of keys and values, the mean of both", lost / 2.0));
+            let of =
+                if sensitivity.is_some() { "nats lost of a memory's predictions" } else { "lost of keys and values, the mean of both" };
+            self.progress.note(&format!("codec {codec}: {lost:.6} {of}"));
             // The earlier one of equals.
             if best.as_ref().is_none_or(|(least, ..)| lost < *least) {
                 best = Some((lost, *codec, parameters));
             }
         }
         best.map(|(_, codec, parameters)| (codec, parameters)).ok_or(BuildError::NoCodec { most: 0, least: 1 })
+    }
+
+    /// What a codec loses of what is held out: nats for each memory, or without sensitivity the relative error of keys and values.
+    fn lost(&self, sampled: &Sampled, sensitivity: Option<&Sensitivity>, pairs: &Pairs<'_>) -> Result<f64, BuildError> {
+        let Some(sensitivity) = sensitivity else {
+            let whole = self.distortion(sampled.held.iter(), pairs)?.whole();
+            return Ok((whole.keys + whole.values) / 2.0);
+        };
+        let mut nats = 0.0;
+        for held in &sampled.held {
+            check(self.cancel)?;
+            let (memory, decoded) = pairs.of(held)?;
+            nats += sensitivity.nats(&memory, &decoded);
+        }
+        Ok(nats / sampled.held.len().max(1) as f64)
     }
 }
 

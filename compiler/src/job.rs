@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use mempack_format::Digest;
-use mempack_model::{Embedder, Model, reference_text};
+use mempack_model::{Embedder, Model, Sensitivity, reference_text};
 
 use crate::builder::{check, trains};
 use crate::choice::Chosen;
@@ -15,9 +15,11 @@ use crate::codec::{self, Encoder, SampleStore, TrainError, TrainOptions, memory_
 use crate::kept::Keeper;
 use crate::older::Index;
 use crate::pipeline::{Advance, Batch, BatchRule, Flow, Item, Task, in_order};
+use crate::probes::SampledText;
 use crate::progress::Stages;
 use crate::quality::Held;
 use crate::scratch::{Candidate, CandidateReader};
+use crate::sense::SENSED;
 use crate::slots::Slots;
 use crate::work::SampleWork;
 use crate::{BuildError, BuildOptions, Progress, Stage};
@@ -51,6 +53,8 @@ pub(crate) struct Sampled {
     pub training: SampleStore,
     /// Their numbers in the store, by the names of the references.
     pub numbers: HashMap<u64, u64>,
+    /// Texts of some of those, [`SENSED`] at most.
+    pub sensed: Vec<SampledText>,
     /// The others, to measure on.
     pub held: Vec<Held>,
     /// Of their keys, in order.
@@ -86,6 +90,7 @@ impl Job<'_> {
             candidates,
             slots: &slots,
             hasher: blake3::Hasher::new(),
+            sensed: Vec::new(),
             held: Vec::new(),
             time: Duration::ZERO,
             buffer: Vec::new(),
@@ -93,20 +98,27 @@ impl Job<'_> {
         let workers = (0..self.options.threads).map(|_| SampleWork { model: self.model.share(), slots: &slots }).collect();
         // A memory held here has four bytes a float, whatever the codec makes of it later.
         in_order(workers, self.rule(8 * shape.floats()), self.cancel, &mut flow)?;
-        let SampleFlow { hasher, held, time, .. } = flow;
+        let SampleFlow { hasher, sensed, held, time, .. } = flow;
         let over = |memories| SampleStore::over(&slots, shape, memories);
-        Ok(Some(Sampled { store: over(total), training: over(training), numbers, held, digest: hasher.finalize().into(), time }))
+        Ok(Some(Sampled { store: over(total), training: over(training), numbers, sensed, held, digest: hasher.finalize().into(), time }))
     }
 
     /// The codec's parameters.
-    pub fn train(&self, sampled: &Option<Sampled>, references: u64, stages: &mut Stages<'_>) -> Result<Vec<u8>, BuildError> {
+    pub fn train(
+        &self,
+        sampled: &Option<Sampled>,
+        sensitivity: Option<&Sensitivity>,
+        references: u64,
+        stages: &mut Stages<'_>,
+    ) -> Result<Vec<u8>, BuildError> {
         let Some(Sampled { training: store, digest, .. }) = sampled.as_ref().filter(|_| trains(&self.options.codec)) else {
             // The parameters of a codec without tables: no groups (SPEC 9).
             return Ok(0u32.to_le_bytes().to_vec());
         };
         let spec = &self.options.codec;
         stages.begin(Stage::Training, Some(store.len()));
-        let numbers = [TRAINING_SEED, references].map(u64::to_le_bytes).concat();
+        let sensed = sensitivity.map_or(0, Sensitivity::vectors);
+        let numbers = [TRAINING_SEED, references, sensed].map(u64::to_le_bytes).concat();
         let identity = self.named("codec", &[&digest.0, spec.to_string().as_bytes(), &numbers]);
         if let Some(parameters) = self.keeper.parameters(&identity)? {
             self.progress.advance(store.len(), 0);
@@ -120,7 +132,7 @@ impl Job<'_> {
             *told = now.max(*told);
             if check(self.cancel).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let options = TrainOptions { seed: TRAINING_SEED, threads: self.options.threads, references };
+        let options = TrainOptions { seed: TRAINING_SEED, threads: self.options.threads, references, sensitivity };
         let parameters = codec::train(spec, store, &options, &tell).map_err(|source| match source {
             TrainError::Interrupted => BuildError::Interrupted,
             source => BuildError::Train { spec: spec.to_string(), source },
@@ -161,6 +173,7 @@ struct SampleFlow<'a> {
     candidates: &'a mut CandidateReader,
     slots: &'a Slots,
     hasher: blake3::Hasher,
+    sensed: Vec<SampledText>,
     held: Vec<Held>,
     time: Duration,
     buffer: Vec<u8>,
@@ -175,11 +188,17 @@ impl Flow for SampleFlow<'_> {
         let Some((number, name)) = self.names.next() else { return Ok(None) };
         let Candidate { key, ids, lead, text } = self.candidates.read(name)?;
         self.hasher.update(&key.0);
-        if number >= self.training {
-            let text = reference_text(&lead, &text).into_owned();
+        let text = || SampledText { number, ids: ids.clone(), text: reference_text(&lead, &text).into_owned() };
+        if number < self.training {
+            // Spread evenly over the corpus.
+            if number * SENSED as u64 % self.training < SENSED as u64 {
+                self.sensed.push(text());
+            }
+        } else {
+            let text = text();
             let taken = self.index.and_then(|index| index.find(&key));
             let trained_on = taken.is_some() && self.index.is_some_and(|index| index.trained_on(&key, self.job.options.sample));
-            self.held.push(Held { number, key, ids: ids.clone(), text, taken, trained_on });
+            self.held.push(Held { text, key, taken, trained_on });
         }
         Ok(Some(Item::Task(Task { number, key, ids, text: String::new(), sampled: None, embedded: None }, ())))
     }

@@ -7,7 +7,8 @@ use mempack_format::{CodecSpec, PackId, Quality};
 
 use crate::Drift;
 
-/// The stages of a build, in order; a codec that loses nothing has no `Sampling` and no `Measuring`, one without tables no `Training`.
+/// The stages of a build, in order; a codec that loses nothing has no `Sampling` and no `Measuring`, one without tables no `Training`, and
+/// only one with a map has `Sensing`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The corpus is read and cut into references.
@@ -16,6 +17,8 @@ pub enum Stage {
     Deduplicating,
     /// Memories are written that the codec is trained on, and others that it is measured on.
     Sampling,
+    /// The model shows in which directions errors of memories matter.
+    Sensing,
     /// The codec's tables are trained.
     Training,
     /// What the codec loses is measured.
@@ -34,6 +37,7 @@ impl fmt::Display for Stage {
             Self::Reading => "reading",
             Self::Deduplicating => "deduplicating",
             Self::Sampling => "sampling",
+            Self::Sensing => "sensing",
             Self::Training => "training",
             Self::Measuring => "measuring",
             Self::Writing => "writing memories",

@@ -1,11 +1,7 @@
 //! What the codec of a build loses of memories that it was not trained on, and how much of that the model notices (SPEC 5.1).
 
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-
 use mempack_format::{Digest, Distortion, Divergence, Memory, Quality, SampledDistortion};
-use mempack_model::{Model, Probe, Slot, divergence, predicted_probes};
+use mempack_model::{Slot, divergence};
 
 use crate::builder::{check, loses, trains};
 use crate::choice::HELD_OUT;
@@ -13,18 +9,14 @@ use crate::codec::Encoder;
 use crate::drift::Drift;
 use crate::job::{Job, Sampled};
 use crate::older::Older;
+use crate::probes::SampledText;
 use crate::progress::Stages;
 use crate::{BuildError, Stage};
 
 /// A reference of the sample that is held out.
 pub(crate) struct Held {
-    /// Its number in the sample.
-    pub number: u64,
+    pub text: SampledText,
     pub key: Digest,
-    /// What the model reads of it.
-    pub ids: Vec<u32>,
-    /// What the embedder reads of it.
-    pub text: String,
     /// Its number in the older pack, if its record is taken from there.
     pub taken: Option<u32>,
     /// Whether the codec may have been trained on it.
@@ -47,9 +39,9 @@ pub(crate) struct Pairs<'a> {
 }
 
 impl Pairs<'_> {
-    fn of(&self, held: &Held) -> Result<(Memory, Memory), BuildError> {
+    pub fn of(&self, held: &Held) -> Result<(Memory, Memory), BuildError> {
         let codec = self.encoder.codec();
-        let memory = self.sampled.store.memory(held.number)?;
+        let memory = self.sampled.store.memory(held.text.number)?;
         let mut record = Vec::with_capacity(codec.stride());
         let record = match held.taken.zip(self.older) {
             Some((reference, older)) => older.record(reference)?,
@@ -118,57 +110,16 @@ impl Job<'_> {
 
     /// How far predictions move; none where no text finds a memory to read.
     fn divergence(&self, held: &[&Held], pairs: &Pairs<'_>) -> Result<Option<Divergence>, BuildError> {
-        mempack_model::set_threads(1);
-        let texts: Vec<&str> = held.iter().map(|held| held.text.as_str()).collect();
-        let embeddings = self.embedder.embed(&texts)?;
-        let rows = embeddings.chunks_exact(self.embedder.dim());
-        let probes: Vec<Probe<'_>> = held.iter().zip(rows).map(|(held, embedding)| Probe { ids: &held.ids, embedding }).collect();
-        let reads = predicted_probes(self.model.memory(), &probes);
-        let predicted = Predicted { held, reads: &reads, pairs, cancel: self.cancel, next: AtomicUsize::new(0) };
-        let mut sums = vec![0.0; reads.len()];
-        thread::scope(|scope| {
-            // Models are shared out here, as they cannot be looked at from several threads.
-            let models: Vec<Model> = (0..self.options.threads.min(reads.len())).map(|_| self.model.share()).collect();
-            let threads: Vec<_> = models.into_iter().map(|model| scope.spawn(|| predicted.run(model))).collect();
-            let mut first = Ok(());
-            for thread in threads {
-                match thread.join().unwrap_or_else(|panic| resume_unwind(panic)) {
-                    Ok(found) => found.into_iter().for_each(|(at, sum)| sums[at] = sum),
-                    Err(error) => first = first.and(Err(error)),
-                }
-            }
-            first
-        })?;
-        let tokens: u64 = reads.iter().map(|(at, _)| held[*at].ids.len() as u64).sum();
-        // Summed in the order of the references, whichever thread was the first.
-        Ok((tokens > 0).then(|| Divergence { nats: sums.iter().sum::<f64>() / tokens as f64, tokens }))
-    }
-}
-
-/// Texts that threads predict, each those that no other has begun.
-struct Predicted<'a> {
-    held: &'a [&'a Held],
-    /// Numbers of texts, each with what it reads.
-    reads: &'a [(usize, Vec<(usize, f32)>)],
-    pairs: &'a Pairs<'a>,
-    cancel: &'a AtomicBool,
-    next: AtomicUsize,
-}
-
-impl Predicted<'_> {
-    /// The sums of texts, by their place in the list.
-    fn run(&self, model: Model) -> Result<Vec<(usize, f64)>, BuildError> {
-        mempack_model::set_threads(1);
-        let mut found = Vec::new();
-        loop {
-            let at = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some((text, reads)) = self.reads.get(at) else { return Ok(found) };
-            check(self.cancel)?;
-            let pairs = reads.iter().map(|(other, _)| self.pairs.of(self.held[*other])).collect::<Result<Vec<_>, _>>()?;
-            let similar = || pairs.iter().zip(reads.iter().map(|(_, similarity)| *similarity));
+        let texts: Vec<&SampledText> = held.iter().map(|held| &held.text).collect();
+        let found = self.predict(&texts, |model, predicted| {
+            let reads = &predicted.reads;
+            let memories = reads.iter().map(|(other, _)| pairs.of(held[*other])).collect::<Result<Vec<_>, _>>()?;
+            let similar = || memories.iter().zip(reads.iter().map(|(_, similarity)| *similarity));
             let exact: Vec<Slot<'_>> = similar().map(|((memory, _), similarity)| Slot { memory, similarity }).collect();
             let lossy: Vec<Slot<'_>> = similar().map(|((_, memory), similarity)| Slot { memory, similarity }).collect();
-            found.push((at, divergence(&model, &self.held[*text].ids, &exact, &lossy)?));
-        }
+            Ok((divergence(model, predicted.ids, &exact, &lossy)?, predicted.ids.len() as u64))
+        })?;
+        let tokens: u64 = found.iter().map(|(_, tokens)| tokens).sum();
+        Ok((tokens > 0).then(|| Divergence { nats: found.iter().map(|(nats, _)| nats).sum::<f64>() / tokens as f64, tokens }))
     }
 }

@@ -1,13 +1,13 @@
 //! Reading: decoding with memories (arXiv 2407.01178, sections 3.1 and 3.2).
 
 use mempack_format::Memory;
-use tch::{Kind, TchError, Tensor};
+use tch::{Kind, Reduction, TchError, Tensor};
 
 use crate::ComputeError;
 use crate::attention::{Mask, attend, attention};
 use crate::decoder::Decoder;
 use crate::rope::Turn;
-use crate::slots::Loaded;
+use crate::slots::{Loaded, stored};
 use crate::write::copy_out;
 
 /// What a [`Reader`] is made for.
@@ -117,18 +117,42 @@ impl Reader {
         if self.length != 0 {
             return Err(ComputeError::Order { operation: "prompt", needs: "whose context is empty" });
         }
-        self.check_room(1 + text.len())?;
-        self.decoder.check_ids(text)?;
+        let ids = self.ids(text)?;
         let loaded = chunks.iter().map(|chunk| self.load(chunk)).collect::<Result<Vec<_>, _>>()?;
         let _guard = tch::no_grad_guard();
-        let prefix = if self.options.prefix { self.decoder.memory.reference_prefix_ids.as_slice() } else { &[] };
-        let ids: Vec<i64> = prefix.iter().chain([&self.decoder.config.bos]).chain(text).map(|id| i64::from(*id)).collect();
-        let logits = self.pass(&ids, &loaded, all, watch)?;
+        let logits = copy_out(&self.pass(&ids, &loaded, all, watch)?)?;
         if let Some(last) = loaded.get(self.chunk_of(text.len(), loaded.len())) {
             self.place(last)?;
         }
         self.length = 1 + text.len();
         Ok(logits)
+    }
+
+    /// Gradients of the log-likelihood of tokens, with respect to the keys before RoPE and the values of the memories read while `text` is
+    /// predicted: `[memory layers, heads, tokens, head_dim]`. `choose` names the tokens, `[text.len()]`, given logits in f32,
+    /// `[text.len(), vocabulary]`.
+    pub(crate) fn gradients(
+        &self,
+        text: &[u32],
+        slots: &[Slot<'_>],
+        choose: impl Fn(&Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<(Tensor, Tensor), ComputeError> {
+        let ids = self.ids(text)?;
+        let (keys, values) = stored(&self.decoder, slots)?;
+        let (keys, values) = (keys.f_set_requires_grad(true)?, values.f_set_requires_grad(true)?);
+        let loaded = [Loaded::of(&self.decoder, slots, &keys, &values)?];
+        let logits = self.pass(&ids, &loaded, true, None)?.f_narrow(0, 0, text.len() as i64)?;
+        let tokens = choose(&logits)?.f_view([-1])?;
+        logits.f_cross_entropy_loss::<Tensor>(&tokens, None, Reduction::Sum, -100, 0.0)?.f_backward()?;
+        Ok((keys.f_grad()?, values.f_grad()?))
+    }
+
+    /// The ids of prefix, the token that begins a text, and `text`.
+    fn ids(&self, text: &[u32]) -> Result<Vec<i64>, ComputeError> {
+        self.check_room(1 + text.len())?;
+        self.decoder.check_ids(text)?;
+        let prefix = if self.options.prefix { self.decoder.memory.reference_prefix_ids.as_slice() } else { &[] };
+        Ok(prefix.iter().chain([&self.decoder.config.bos]).chain(text).map(|id| i64::from(*id)).collect())
     }
 
     /// Exchanges the memories that the following tokens read; at most `memories_per_chunk`.
@@ -204,7 +228,7 @@ impl Reader {
     }
 
     /// One pass over prefix and prompt, whose `ids` end with the text; fills the cache.
-    fn pass(&self, ids: &[i64], loaded: &[Loaded], all: bool, mut watch: Option<&mut Watch<'_>>) -> Result<Vec<f32>, TchError> {
+    fn pass(&self, ids: &[i64], loaded: &[Loaded], all: bool, mut watch: Option<&mut Watch<'_>>) -> Result<Tensor, TchError> {
         let d = &self.decoder;
         let s = d.sizes();
         let t = ids.len() as i64;
@@ -219,8 +243,8 @@ impl Reader {
             let q = heads_first(&turned, 0, s.query_heads)?;
             let mut k = heads_first(&turned, s.query_heads, s.heads)?;
             let mut v = heads_first(&v, 0, s.heads)?;
-            keys.f_narrow(2, self.slots, t)?.f_copy_(&k)?;
-            values.f_narrow(2, self.slots, t)?.f_copy_(&v)?;
+            keys.f_narrow(2, self.slots, t)?.f_copy_(&k.f_detach()?)?;
+            values.f_narrow(2, self.slots, t)?.f_copy_(&v.f_detach()?)?;
             let memories = mask.as_ref().filter(|_| memory_layers.contains(&number));
             if let Some(mask) = memories {
                 let layer = number - memory_layers.start;
@@ -240,7 +264,7 @@ impl Reader {
             x = layer.finish(&x, &attend(&q, &k, &v, Mask::or_causal(memories))?)?;
         }
         let from = if all { self.prefix } else { t - 1 };
-        copy_out(&d.logits(&x.f_narrow(0, from, t - from)?)?.f_to_kind(Kind::Float)?)
+        d.logits(&x.f_narrow(0, from, t - from)?)?.f_to_kind(Kind::Float)
     }
 
     /// What is added to the scores of a prompt of `t` tokens, prefix included, at memory layers: `[t, memory tokens + t]`.

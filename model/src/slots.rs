@@ -1,7 +1,9 @@
 //! Memories on their way into a reader's cache.
 
+use std::ops::Range;
+
 use mempack_format::{EMPTY_SLOT, Memory};
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 use crate::ComputeError;
 use crate::decoder::Decoder;
@@ -21,52 +23,67 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     pub(crate) fn new(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<Self, ComputeError> {
-        let most = decoder.memory.memories_per_chunk as usize;
-        if slots.len() > most {
-            return Err(ComputeError::TooManyMemories { given: slots.len(), slots: most });
-        }
-        for slot in slots {
-            check(decoder, slot.memory)?;
-        }
+        let (keys, values) = stored(decoder, slots)?;
+        Self::of(decoder, slots, &keys, &values)
+    }
+
+    /// The memories of `slots` with the keys and values of [`stored`] in place of their own.
+    pub(crate) fn of(decoder: &Decoder, slots: &[Slot<'_>], keys: &Tensor, values: &Tensor) -> Result<Self, ComputeError> {
         let best = slots.iter().map(|s| s.similarity).fold(f32::NEG_INFINITY, f32::max);
         let beta = decoder.memory.similarity_bias;
         let per_head = decoder.memory.tokens_per_head as usize;
-        let mut bias = Vec::with_capacity(slots.len() * per_head);
+        let prefix = decoder.memory.reference_prefix_ids.len() as i64;
+        let (mut bias, mut positions) = (Vec::with_capacity(slots.len() * per_head), Vec::new());
         for slot in slots {
             let lag = if beta == 0.0 { 0.0 } else { beta * (slot.similarity - best) };
             // All heads hold the same number of tokens (checked), so the first one speaks for all.
             let held = slot.memory.positions.iter().take(per_head);
             bias.extend(held.map(|p| if *p == EMPTY_SLOT { f32::NEG_INFINITY } else { lag }));
         }
-        Ok(Self::tensors(decoder, slots, bias)?)
-    }
-
-    fn tensors(decoder: &Decoder, slots: &[Slot<'_>], bias: Vec<f32>) -> Result<Self, TchError> {
-        let shape = decoder.shape();
-        let (per_head, dim) = (shape.tokens as usize, shape.head_dim as usize);
-        let heads = shape.layers as usize * shape.heads as usize;
-        let prefix = decoder.memory.reference_prefix_ids.len() as i64;
-        let (mut keys, mut values, mut positions) = (Vec::new(), Vec::new(), Vec::new());
-        for head in 0..heads {
+        for tokens in heads(decoder) {
             for Slot { memory, .. } in slots {
-                let tokens = head * per_head..(head + 1) * per_head;
-                let floats = tokens.start * dim..tokens.end * dim;
-                keys.extend_from_slice(&memory.keys[floats.clone()]);
-                values.extend_from_slice(&memory.values[floats]);
                 // An empty slot's key is zero and is masked: any position will do.
-                positions.extend(memory.positions[tokens].iter().map(|p| if *p == EMPTY_SLOT { 0 } else { prefix + i64::from(*p) }));
+                let position = |p: &u8| if *p == EMPTY_SLOT { 0 } else { prefix + i64::from(*p) };
+                positions.extend(memory.positions[tokens.clone()].iter().map(position));
             }
         }
-        let tokens = bias.len() as i64;
-        let size = [shape.layers.into(), shape.heads.into(), tokens, dim as i64];
-        let on_device = |x: Tensor| x.f_to_device(decoder.device);
-        let keys = on_device(Tensor::f_from_slice(&keys)?.f_view(size)?)?;
         // Rotated in f32 whatever the precision: keys are stored exactly, and this is their only rounding.
-        let keys = decoder.memory_turn().apply_at(&keys, &on_device(Tensor::f_from_slice(&positions)?)?)?;
-        let values = on_device(Tensor::f_from_slice(&values)?.f_view(size)?)?;
-        let kind = decoder.kind();
+        let positions = Tensor::f_from_slice(&positions)?.f_to_device(decoder.device)?;
+        let keys = decoder.memory_turn().apply_at(keys, &positions)?;
+        let (kind, tokens) = (decoder.kind(), bias.len() as i64);
         Ok(Self { keys: keys.f_to_kind(kind)?, values: values.f_to_kind(kind)?, bias, tokens })
     }
+}
+
+/// The keys, before RoPE, and values of memories, `[memory layers, heads, tokens, head_dim]` in f32.
+pub(crate) fn stored(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<(Tensor, Tensor), ComputeError> {
+    let most = decoder.memory.memories_per_chunk as usize;
+    if slots.len() > most {
+        return Err(ComputeError::TooManyMemories { given: slots.len(), slots: most });
+    }
+    for slot in slots {
+        check(decoder, slot.memory)?;
+    }
+    let dim = decoder.shape().head_dim as usize;
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    for tokens in heads(decoder) {
+        let floats = tokens.start * dim..tokens.end * dim;
+        for Slot { memory, .. } in slots {
+            keys.extend_from_slice(&memory.keys[floats.clone()]);
+            values.extend_from_slice(&memory.values[floats.clone()]);
+        }
+    }
+    let shape = decoder.shape();
+    let size = [shape.layers.into(), shape.heads.into(), slots.len() as i64 * i64::from(shape.tokens), dim as i64];
+    let tensor = |x: &[f32]| Tensor::f_from_slice(x)?.f_view(size)?.f_to_device(decoder.device);
+    Ok((tensor(&keys)?, tensor(&values)?))
+}
+
+/// The slots of each head of a memory, layer after layer.
+fn heads(decoder: &Decoder) -> impl Iterator<Item = Range<usize>> {
+    let shape = decoder.shape();
+    let per_head = shape.tokens as usize;
+    (0..(shape.layers * shape.heads) as usize).map(move |head| head * per_head..(head + 1) * per_head)
 }
 
 /// Refuses a memory whose parts could lead out of a table.

@@ -104,7 +104,7 @@ fn memory(shape: MemoryShape, keys: &[f32], values: &[f32]) -> Memory {
 
 fn measure(spec: &CodecSpec, sample: &SampleStore, held_out: &[Memory]) -> Result<Figures, Box<dyn Error>> {
     let shape = sample.shape();
-    let options = TrainOptions { seed: 1, threads: 1, references: sample.len() };
+    let options = TrainOptions { seed: 1, threads: 1, references: sample.len(), sensitivity: None };
     // Keys come first; the time of the values, which a memory has to have, is not counted.
     let (start, keys_done) = (processor_s()?, OnceLock::new());
     let parameters = train_codec(spec, sample, &options, &|_, _| {

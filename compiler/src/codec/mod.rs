@@ -19,6 +19,7 @@ mod scalar;
 mod tests;
 mod threads;
 mod trellis;
+mod weighing;
 
 use std::{
     ops::ControlFlow,
@@ -29,15 +30,18 @@ use std::{
 };
 
 use mempack_format::{CodecSpec, MAX_MAPPED_VALUE, MAX_TABLE_VALUE, Parts};
+use mempack_model::Sensitivity;
 
 pub use encoder::Encoder;
 pub use error::{EncodeError, SampleError, TrainError};
 pub use sample::SampleStore;
 pub(crate) use sample::{memory_bytes, put_memory};
+pub(crate) use weighing::weighs;
 
 use grouping::{Group, Supply};
 use random::Random;
 use trellis::Trellis;
+use weighing::Weighing;
 
 /// Largest magnitude of a number that is encoded, 2^50: the square of a vector's length cannot overflow.
 const MAX_VALUE: f32 = (1u64 << 50) as f32;
@@ -53,13 +57,15 @@ const GROUP_BYTES: usize = 256 << 20;
 
 /// How a codec is trained.
 #[derive(Clone, Debug)]
-pub struct TrainOptions {
+pub struct TrainOptions<'a> {
     /// Random numbers follow from it alone: the same sample and seed give the same bytes.
     pub seed: u64,
     /// Threads at most; they do not change a bit of the result.
     pub threads: usize,
     /// Memories that the codec will encode: few of them are given fewer tables.
     pub references: u64,
+    /// What the model's predictions make of errors: trellis codes then lose where it matters least. Without, all directions count alike.
+    pub sensitivity: Option<&'a Sensitivity>,
 }
 
 /// Trains a codec on a sample and returns its parameters, the contents of the section "codec parameters".
@@ -73,7 +79,7 @@ pub struct TrainOptions {
 pub fn train(
     spec: &CodecSpec,
     sample: &SampleStore,
-    options: &TrainOptions,
+    options: &TrainOptions<'_>,
     progress: &(dyn Fn(usize, usize) -> ControlFlow<()> + Sync),
 ) -> Result<Vec<u8>, TrainError> {
     let shape = sample.shape();
@@ -106,7 +112,7 @@ struct Trained {
 fn train_groups(
     spec: &CodecSpec,
     sample: &SampleStore,
-    options: &TrainOptions,
+    options: &TrainOptions<'_>,
     progress: &(dyn Fn(usize, usize) -> ControlFlow<()> + Sync),
     groups: &[Group],
 ) -> Result<Vec<Trained>, TrainError> {
@@ -121,7 +127,8 @@ fn train_groups(
         if stop() {
             return;
         }
-        *result = train_group(spec, sample, group, &mut Random::new(options.seed, index as u64), inner, &stop);
+        let random = &mut Random::new(options.seed, index as u64);
+        *result = train_group(spec, sample, group, options.sensitivity, random, inner, &stop);
         let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *done += 1;
         if result.is_err() || progress(*done, groups.len()).is_break() {
@@ -140,6 +147,7 @@ fn train_group(
     spec: &CodecSpec,
     sample: &SampleStore,
     group: &Group,
+    sensitivity: Option<&Sensitivity>,
     random: &mut Random,
     threads: usize,
     stop: &(dyn Fn() -> bool + Sync),
@@ -183,6 +191,8 @@ fn train_group(
         CodecSpec::Tcq { stages, bytes, window } => {
             let mut tables = linear::mean(&vectors, dim);
             linear::center(&mut vectors, &tables);
+            let weighing = Weighing::of(sensitivity, group, dim);
+            vectors = linear::multiply(&vectors, &linear::rows(&weighing.there), dim);
             let codebooks = match stages {
                 Some(Parts { m, bits }) => residual::train(vectors.clone(), dim, m.into(), 1 << bits, threads, random, stop)?,
                 None => Vec::new(),
@@ -192,7 +202,7 @@ fn train_group(
             let axes = linear::principal_axes(&vectors, dim);
             let turned = linear::multiply(&vectors, &linear::rows(&axes), dim);
             let trellis = Trellis::train(&turned, &linear::variances(&turned, dim), (bytes, window), threads, random, stop)?;
-            tables.extend(linear::rows(&axes.transpose()));
+            tables.extend(linear::rows(&(axes.transpose() * weighing.back)));
             tables.extend(linear::multiply(&centroids_of(codebooks).collect::<Vec<f32>>(), &linear::rows(&axes), dim));
             allotment = trellis.allotment();
             tables.extend(trellis.into_tables());

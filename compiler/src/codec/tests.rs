@@ -3,6 +3,7 @@
 use std::{ops::ControlFlow, path::PathBuf};
 
 use mempack_format::{Codec, CodecSpec, EMPTY_SLOT, Kind, Memory, MemoryShape};
+use mempack_model::{Gradients, Sensitivity};
 use proptest::prelude::*;
 
 use super::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOptions, random::Random, train};
@@ -40,7 +41,7 @@ fn store(memories: &[Memory]) -> SampleStore {
 }
 
 fn trained(spec: CodecSpec, memories: &[Memory], threads: usize, seed: u64) -> Vec<u8> {
-    let options = TrainOptions { seed, threads, references: 100_000 };
+    let options = TrainOptions { seed, threads, references: 100_000, sensitivity: None };
     train(&spec, &store(memories), &options, &|_, _| ControlFlow::Continue(())).unwrap()
 }
 
@@ -249,7 +250,7 @@ fn samples_are_of_filled_slots_and_no_more_than_asked() {
 #[test]
 fn a_sample_that_is_of_no_use_is_refused() {
     let run = |memory: &Memory| {
-        let options = TrainOptions { seed: 1, threads: 2, references: 1 };
+        let options = TrainOptions { seed: 1, threads: 2, references: 1, sensitivity: None };
         train(&CodecSpec::Pq { m: 2, bits: 4 }, &store(std::slice::from_ref(memory)), &options, &|_, _| ControlFlow::Continue(()))
     };
     assert!(matches!(run(&Memory::empty(SHAPE)), Err(TrainError::Empty { .. })));
@@ -261,8 +262,33 @@ fn a_sample_that_is_of_no_use_is_refused() {
 }
 
 #[test]
+fn a_trellis_loses_where_it_does_not_matter() {
+    // Predictions hang on the direction (1, -1, 0, ..) of keys and on the last number of values, whose errors have neither of themselves.
+    let (all, dim) = (memories(SHAPE, 400, 20), SHAPE.head_dim as usize);
+    let heads = (SHAPE.layers * SHAPE.heads) as usize;
+    let row = |of: &dyn Fn(usize) -> f32| (0..heads * dim).map(|i| of(i % dim)).collect::<Vec<f32>>();
+    let mut sensitivity = Sensitivity::new(SHAPE);
+    for direction in 0..dim {
+        let small = |i: usize| if i == direction { 0.2 } else { 0.0 };
+        let keys = row(&|i| small(i) + [1.0, -1.0].get(i).copied().unwrap_or(0.0));
+        sensitivity.add(&Gradients { shape: SHAPE, keys, values: row(&|i| small(i) + if i == dim - 1 { 1.0 } else { 0.0 }) });
+    }
+    let spec = "TCQ3x6".parse().unwrap();
+    let lost = |sensitivity_told: Option<&Sensitivity>| {
+        let options = TrainOptions { seed: 3, threads: 1, references: 100_000, sensitivity: sensitivity_told };
+        let parameters = train(&spec, &store(&all[..300]), &options, &|_, _| ControlFlow::Continue(())).unwrap();
+        let encoder = Encoder::new(&spec, SHAPE, &parameters).unwrap();
+        let nats = all[300..].iter().map(|memory| sensitivity.nats(memory, &decoded(&encoder, memory))).sum::<f64>();
+        (nats, error(&encoder, &all[300..]))
+    };
+    let ((plain, plain_error), (told, told_error)) = (lost(None), lost(Some(&sensitivity)));
+    println!("nats {told:.3} told and {plain:.3} not told, squared error {told_error:.4} and {plain_error:.4}");
+    assert!(told < 0.5 * plain && told_error > plain_error, "{told} {plain} {told_error} {plain_error}");
+}
+
+#[test]
 fn training_stops_when_it_is_asked_to() {
-    let options = TrainOptions { seed: 1, threads: 2, references: 100_000 };
+    let options = TrainOptions { seed: 1, threads: 2, references: 100_000, sensitivity: None };
     let spec = CodecSpec::Rq { m: 2, bits: 4 };
     let refused = train(&spec, &store(&memories(SHAPE, 50, 11)), &options, &|_, _| ControlFlow::Break(()));
     assert!(matches!(refused, Err(TrainError::Interrupted)));

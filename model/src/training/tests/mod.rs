@@ -6,4 +6,5 @@ mod optimizer;
 mod reading;
 mod saving;
 mod selection;
+mod sensitivity;
 mod support;

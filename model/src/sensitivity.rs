@@ -1,0 +1,138 @@
+//! How much a model's predictions depend on each direction of the keys and values that it reads.
+
+use std::ops::Range;
+
+use mempack_format::{Kind as Part, Memory, MemoryShape};
+use tch::{Kind, TchError, Tensor};
+
+use crate::write::copy_out;
+use crate::{ComputeError, Model, ReaderOptions, Slot};
+
+/// Gradients of a text's log-likelihood with respect to the memories that are read with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradients {
+    /// The shape of each memory.
+    pub shape: MemoryShape,
+    /// Of keys, as they are stored, before RoPE: `[layers * heads, tokens of all memories, head_dim]`.
+    pub keys: Vec<f32>,
+    /// Of values, as of keys.
+    pub values: Vec<f32>,
+}
+
+/// The gradients at `text` while the model reads `slots`. Tokens to predict are drawn from the model's own predictions, which makes the
+/// second moments of the gradients those of the Kullback-Leibler divergence (the Fisher information). One pass of the model, there and back.
+///
+/// # Errors
+/// As those of [`Reader::prompt`](crate::Reader::prompt).
+pub fn gradients(model: &Model, text: &[u32], slots: &[Slot<'_>]) -> Result<Gradients, ComputeError> {
+    let reader = model.reader(&ReaderOptions { capacity: 1 + text.len(), prefix: true })?;
+    let (keys, values) = reader.gradients(text, slots, drawn)?;
+    Ok(Gradients { shape: model.decoder().shape(), keys: copy_out(&keys)?, values: copy_out(&values)? })
+}
+
+/// A token for each row of logits, `[rows, vocabulary]`: drawn with their probabilities, by numbers that are spread evenly over 0 to 1.
+fn drawn(logits: &Tensor) -> Result<Tensor, TchError> {
+    // Multiples of the golden ratio, of which any stretch of rows has about equally many everywhere.
+    let golden = (5f64.sqrt() - 1.0) / 2.0;
+    let numbers: Vec<f64> = (0..logits.size()[0]).map(|row| (golden * (row as f64 + 0.5)).fract()).collect();
+    let sums = logits.f_detach()?.f_softmax(-1, Kind::Double)?.f_cumsum(-1, None)?;
+    let numbers = Tensor::f_from_slice(&numbers)?.f_to_device(logits.device())?.f_unsqueeze(-1)?;
+    numbers.f_searchsorted(&sums, false, true, "right", None::<&Tensor>)?.f_clamp_max(logits.size()[1] - 1)
+}
+
+/// Second moments of the gradients at some texts: for keys and values of each head a symmetric matrix `[head_dim, head_dim]`.
+///
+/// An error `e` of a stored vector moves the predictions of a text that reads it by about half of `e^T M e` in nats, summed over its tokens, M
+/// being the mean moments of that head: to second order, and if errors of several vectors have nothing to do with each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sensitivity {
+    shape: MemoryShape,
+    /// `[keys and values, layers * heads, head_dim, head_dim]`, the lower triangles.
+    sums: Vec<f64>,
+    /// Vectors that were read of each head.
+    vectors: u64,
+}
+
+impl Sensitivity {
+    /// That of memories of this shape to no text yet.
+    pub fn new(shape: MemoryShape) -> Self {
+        let (heads, dim) = ((shape.layers * shape.heads) as usize, shape.head_dim as usize);
+        Self { shape, sums: vec![0.0; Part::ALL.len() * heads * dim * dim], vectors: 0 }
+    }
+
+    /// The shape of the memories.
+    pub fn shape(&self) -> MemoryShape {
+        self.shape
+    }
+
+    /// That of some layers' memories by themselves.
+    ///
+    /// # Panics
+    /// If there are no such layers.
+    pub fn of_layers(&self, layers: Range<u32>) -> Self {
+        let shape = MemoryShape { layers: layers.len() as u32, ..self.shape };
+        let layer = (self.shape.heads * self.shape.head_dim * self.shape.head_dim) as usize;
+        let of_part = |part: &[f64]| part[layers.start as usize * layer..layers.end as usize * layer].to_vec();
+        let sums = self.sums.chunks_exact(self.shape.layers as usize * layer).flat_map(of_part).collect();
+        Self { shape, sums, vectors: self.vectors }
+    }
+
+    /// Adds what a text gives.
+    ///
+    /// # Panics
+    /// If its memories have another shape.
+    pub fn add(&mut self, gradients: &Gradients) {
+        assert_eq!(self.shape, gradients.shape, "gradients of memories of another shape");
+        let (heads, dim) = ((self.shape.layers * self.shape.heads) as usize, self.shape.head_dim as usize);
+        let vectors = gradients.keys.len() / (heads * dim);
+        let of_heads = gradients.keys.chunks_exact(vectors.max(1) * dim).chain(gradients.values.chunks_exact(vectors.max(1) * dim));
+        for (sums, rows) in self.sums.chunks_exact_mut(dim * dim).zip(of_heads) {
+            for row in rows.chunks_exact(dim) {
+                for (i, &x) in row.iter().enumerate() {
+                    let line = &mut sums[i * dim..=i * dim + i];
+                    line.iter_mut().zip(row).for_each(|(sum, y)| *sum += f64::from(x) * f64::from(*y));
+                }
+            }
+        }
+        self.vectors += vectors as u64;
+    }
+
+    /// What errors of a memory move the predictions of a text that reads it, in nats, to second order: of `other` instead of `memory`.
+    ///
+    /// # Panics
+    /// If a memory has another shape.
+    pub fn nats(&self, memory: &Memory, other: &Memory) -> f64 {
+        assert_eq!([memory.shape, other.shape], [self.shape; 2], "memories of another shape");
+        let dim = self.shape.head_dim as usize;
+        let width = self.shape.tokens as usize * dim;
+        let parts = [(&memory.keys, &other.keys), (&memory.values, &other.values)];
+        let of_heads = parts.iter().flat_map(|(exact, lossy)| exact.chunks_exact(width).zip(lossy.chunks_exact(width)));
+        let mut nats = 0.0;
+        for ((exact, lossy), lower) in of_heads.zip(self.sums.chunks_exact(dim * dim)) {
+            for (exact, lossy) in exact.chunks_exact(dim).zip(lossy.chunks_exact(dim)) {
+                let error: Vec<f64> = exact.iter().zip(lossy).map(|(x, y)| f64::from(x - y)).collect();
+                for (i, x) in error.iter().enumerate() {
+                    let row = &lower[i * dim..=i * dim + i];
+                    let below: f64 = row[..i].iter().zip(&error).map(|(m, y)| m * y).sum();
+                    nats += x * (below + 0.5 * row[i] * x);
+                }
+            }
+        }
+        nats / self.vectors.max(1) as f64
+    }
+
+    /// Vectors of each head that texts have read.
+    pub fn vectors(&self) -> u64 {
+        self.vectors
+    }
+
+    /// The mean moments of a head `[layers * heads]`: the numbers of a symmetric matrix `[head_dim, head_dim]`, row after row.
+    pub fn moments(&self, part: Part, head: usize) -> Vec<f64> {
+        let (heads, dim) = ((self.shape.layers * self.shape.heads) as usize, self.shape.head_dim as usize);
+        let kind = usize::from(part != Part::Key);
+        let lower = &self.sums[(kind * heads + head) * dim * dim..][..dim * dim];
+        let count = self.vectors.max(1) as f64;
+        let at = |i: usize, j: usize| lower[i.max(j) * dim + i.min(j)] / count;
+        (0..dim * dim).map(|n| at(n / dim, n % dim)).collect()
+    }
+}
