@@ -15,7 +15,7 @@ import sys
 
 HELD_OUT = 0.1
 # Documents and seed of each part.
-FICTION = {"fiction-train": (3000, 101), "fiction-dev": (200, 202), "fiction-test": (1000, 303)}
+FICTION = {"fiction-train": (8000, 101), "fiction-dev": (200, 202), "fiction-test": (1000, 303)}
 
 
 def rows(path):

@@ -86,8 +86,10 @@ impl Default for CheckpointConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DivergenceConfig {
-    /// A loss has run away when it is above the running mean of its source by this factor, or is no number.
+    /// A loss has run away when it is above the running mean of its source by this factor, so many `times`, or is no number.
     pub factor: f64,
+    /// Parts of steps of a source, one after the other, that must be so far above: a hard batch is no divergence.
+    pub times: u64,
     /// Parts of steps of a source before its running mean says anything.
     pub patience: u64,
     /// Times that training goes back to the last checkpoint before it gives up.
@@ -98,7 +100,7 @@ pub struct DivergenceConfig {
 
 impl Default for DivergenceConfig {
     fn default() -> Self {
-        Self { factor: 3.0, patience: 20, tries: 3, cut: 0.5 }
+        Self { factor: 3.0, times: 3, patience: 20, tries: 3, cut: 0.5 }
     }
 }
 

@@ -111,7 +111,9 @@ impl Run<'_> {
                 self.progress.step(&line, self.config.steps());
                 let every = self.config.checkpoints.every;
                 let ends = self.state.step == first + stage.steps;
-                if self.state.step.is_multiple_of(every) || ends || cancel.load(Ordering::Relaxed) {
+                // Training does not go back to weights that may be ruined.
+                let due = self.state.step.is_multiple_of(every) && self.state.means.calm();
+                if due || ends || cancel.load(Ordering::Relaxed) {
                     self.save()?;
                 }
                 last = Some(line);
@@ -166,8 +168,9 @@ impl Run<'_> {
             sequences += hits.exact.len();
         }
         let rate = self.config.optimizer.rate * stage.schedule.share(step, stage.steps) * self.state.rate_share;
-        let rules = &self.config.divergence;
-        if own.iter().any(|(source, loss)| self.state.means.ran_away(rules, *source, *loss)) {
+        let rules = self.config.divergence;
+        let ran_away = own.iter().fold(false, |any, (source, loss)| any | self.state.means.add(&rules, *source, *loss));
+        if ran_away {
             self.trainee.clear_gradients()?;
             self.go_back(loss)?;
             return Ok(None);
@@ -178,7 +181,6 @@ impl Run<'_> {
             return Ok(None);
         }
         self.state.step += 1;
-        own.into_iter().for_each(|(source, loss)| self.state.means.add(source, loss));
         Ok(Some(LogLine {
             step: self.state.step,
             stage: number,

@@ -59,7 +59,7 @@ fn parts_add_up_to_the_step() {
 /// A run whose first step at this rate throws the weights away.
 fn absurd(bench: &Bench, name: &str, every: u64, tries: u32, cut: f64) -> mempack_trainer::TrainConfig {
     let config = format!(
-        "MODEL\n[optimizer]\nrate = 100.0\n[checkpoints]\nevery = {every}\n[divergence]\nfactor = 2.0\npatience = 1\n\
+        "MODEL\n[optimizer]\nrate = 100.0\n[checkpoints]\nevery = {every}\n[divergence]\nfactor = 2.0\ntimes = 1\npatience = 1\n\
          tries = {tries}\ncut = {cut}\n[[stage]]\nsteps = 4\nbatch = 2\nschedule = {{ warmup = 0, decay = 0.0 }}\n{ALONE}"
     );
     bench.config(name, &config)
@@ -110,7 +110,7 @@ fn a_new_stage_is_not_measured_by_the_one_before() {
     let bench = Bench::new();
     let config = bench.config(
         "stages",
-        "MODEL\n[optimizer]\nrate = 1e-7\n[divergence]\nfactor = 1.3\npatience = 1\n\
+        "MODEL\n[optimizer]\nrate = 1e-7\n[divergence]\nfactor = 1.3\ntimes = 1\npatience = 1\n\
          [[stage]]\nsteps = 3\nbatch = 8\nlearn = { kind = \"text\", corpora = [\"fiction/corpus.jsonl\"], length = 64 }\n\
          [[stage]]\nsteps = 2\nbatch = 8\nlearn = { kind = \"copy\", length = 24, period = [12, 16] }\n",
     );

@@ -4,7 +4,7 @@
 //! squared length of `e W`; a codec that loses least of `x W` loses least of the predictions, and its map undoes W. To see
 //! the code decoded nothing else is needed.
 
-use mempack_format::CodecSpec;
+use mempack_format::{CodecSpec, Kind};
 use mempack_model::Sensitivity;
 use nalgebra::{DMatrix, SymmetricEigen};
 
@@ -26,9 +26,10 @@ pub(super) struct Weighing {
 }
 
 impl Weighing {
-    /// That of a group of heads; all directions alike if nothing is known of them.
+    /// That of a group of heads; all directions alike if nothing is known of them, and those of values: their moments are so nearly round that
+    /// weighing them, on SmolLM2-135M, took nothing off the divergence (0.0081 nats for 0.0082) and added a tenth to the squared error.
     pub(super) fn of(sensitivity: Option<&Sensitivity>, group: &Group, dim: usize) -> Self {
-        let moments = sensitivity.map(|sensitivity| {
+        let moments = sensitivity.filter(|_| group.kind == Kind::Key).map(|sensitivity| {
             let heads = group.heads.clone().map(|head| DMatrix::from_vec(dim, dim, sensitivity.moments(group.kind, head)));
             heads.fold(DMatrix::zeros(dim, dim), |sum, moments| sum + moments)
         });
