@@ -4,6 +4,7 @@ use mempack_format::{CodecSpec, MemoryShape, Parts};
 use mempack_model::Sensitivity;
 
 use crate::builder::{check, loses};
+use crate::codec::weighs;
 use crate::job::{Job, Sampled};
 use crate::progress::Stages;
 use crate::quality::Pairs;
@@ -63,15 +64,18 @@ impl Job<'_> {
         &self,
         candidates: &[CodecSpec],
         sampled: &Option<Sampled>,
-        sensitivity: Option<&Sensitivity>,
         references: u64,
         stages: &mut Stages<'_>,
     ) -> Result<(CodecSpec, Vec<u8>), BuildError> {
+        let sensitivity = match sampled {
+            Some(sampled) if candidates.len() > 1 && candidates.iter().any(weighs) => self.sensitivity(sampled, stages)?,
+            _ => None,
+        };
         let mut best: Option<(f64, CodecSpec, Vec<u8>)> = None;
         for codec in candidates {
             let options = crate::BuildOptions { codec: *codec, ..self.options.clone() };
             let job = Job { options: &options, ..*self };
-            let parameters = job.train(sampled, sensitivity, references, stages)?;
+            let parameters = job.train(sampled, references, stages)?;
             let lost = match sampled {
                 Some(sampled) if candidates.len() > 1 => {
                     stages.begin(Stage::Measuring, Some(sampled.held.len() as u64));

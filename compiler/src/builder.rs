@@ -129,15 +129,10 @@ fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str, codecs:
 
     let mut candidates = candidates.into_reader()?;
     let sampled = job.sample(std::mem::take(&mut references.sample), taken, &mut candidates, &mut stages)?;
-    let (codec, parameters) = match taken {
-        Some(index) => (options.codec, index.older.parameters()?),
-        None => {
-            let sensitivity = job.sense(possible, &sampled, &mut stages)?;
-            match codecs {
-                Some(codecs) => job.choose(codecs, &sampled, sensitivity.as_ref(), count, &mut stages)?,
-                None => (options.codec, job.train(&sampled, sensitivity.as_ref(), count, &mut stages)?),
-            }
-        }
+    let (codec, parameters) = match (taken, codecs) {
+        (Some(index), _) => (options.codec, index.older.parameters()?),
+        (None, Some(codecs)) => job.choose(codecs, &sampled, count, &mut stages)?,
+        (None, None) => (options.codec, job.train(&sampled, count, &mut stages)?),
     };
     let options = &BuildOptions { codec, ..options.clone() };
     let job = &Job { options, ..*job };

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use mempack_format::Digest;
@@ -55,6 +55,8 @@ pub(crate) struct Sampled {
     pub numbers: HashMap<u64, u64>,
     /// Texts of some of those, [`SENSED`] at most.
     pub sensed: Vec<SampledText>,
+    /// What [`Job::sensitivity`] made of these.
+    pub sensitivity: OnceLock<Option<Sensitivity>>,
     /// The others, to measure on.
     pub held: Vec<Held>,
     /// Of their keys, in order.
@@ -100,30 +102,35 @@ impl Job<'_> {
         in_order(workers, self.rule(8 * shape.floats()), self.cancel, &mut flow)?;
         let SampleFlow { hasher, sensed, held, time, .. } = flow;
         let over = |memories| SampleStore::over(&slots, shape, memories);
-        Ok(Some(Sampled { store: over(total), training: over(training), numbers, sensed, held, digest: hasher.finalize().into(), time }))
+        Ok(Some(Sampled {
+            store: over(total),
+            training: over(training),
+            numbers,
+            sensed,
+            sensitivity: OnceLock::new(),
+            held,
+            digest: hasher.finalize().into(),
+            time,
+        }))
     }
 
     /// The codec's parameters.
-    pub fn train(
-        &self,
-        sampled: &Option<Sampled>,
-        sensitivity: Option<&Sensitivity>,
-        references: u64,
-        stages: &mut Stages<'_>,
-    ) -> Result<Vec<u8>, BuildError> {
-        let Some(Sampled { training: store, digest, .. }) = sampled.as_ref().filter(|_| trains(&self.options.codec)) else {
+    pub fn train(&self, sampled: &Option<Sampled>, references: u64, stages: &mut Stages<'_>) -> Result<Vec<u8>, BuildError> {
+        let spec = &self.options.codec;
+        let Some(sampled) = sampled.as_ref().filter(|_| trains(spec)) else {
             // The parameters of a codec without tables: no groups (SPEC 9).
             return Ok(0u32.to_le_bytes().to_vec());
         };
-        let spec = &self.options.codec;
-        stages.begin(Stage::Training, Some(store.len()));
-        let sensed = sensitivity.map_or(0, Sensitivity::vectors);
-        let numbers = [TRAINING_SEED, references, sensed].map(u64::to_le_bytes).concat();
-        let identity = self.named("codec", &[&digest.0, spec.to_string().as_bytes(), &numbers]);
+        let store = &sampled.training;
+        let numbers = [TRAINING_SEED, references].map(u64::to_le_bytes).concat();
+        let identity = self.named("codec", &[&sampled.digest.0, spec.to_string().as_bytes(), &numbers]);
         if let Some(parameters) = self.keeper.parameters(&identity)? {
+            stages.begin(Stage::Training, Some(store.len()));
             self.progress.advance(store.len(), 0);
             return Ok(parameters);
         }
+        let sensitivity = if codec::weighs(spec) { self.sensitivity(sampled, stages)? } else { None };
+        stages.begin(Stage::Training, Some(store.len()));
         let told = Mutex::new(0);
         let tell = |done: usize, all: usize| {
             let now = store.len() * done as u64 / all.max(1) as u64;

@@ -1,9 +1,7 @@
 //! What a model's predictions make of errors of its memories, for codecs that can lose where it matters least.
 
-use mempack_format::CodecSpec;
 use mempack_model::{MOST_PROBES, Sensitivity, Slot, gradients};
 
-use crate::codec;
 use crate::job::{Job, Sampled};
 use crate::probes::SampledText;
 use crate::progress::Stages;
@@ -13,14 +11,17 @@ use crate::{BuildError, Stage};
 pub(crate) const SENSED: usize = 2 * MOST_PROBES;
 
 impl Job<'_> {
-    /// What the model makes of errors of memories that codecs are trained on; none if no codec asks, or no text finds another to read.
-    pub fn sense(
-        &self,
-        codecs: &[CodecSpec],
-        sampled: &Option<Sampled>,
-        stages: &mut Stages<'_>,
-    ) -> Result<Option<Sensitivity>, BuildError> {
-        let Some(sampled) = sampled.as_ref().filter(|_| codecs.iter().any(codec::weighs)) else { return Ok(None) };
+    /// What the model makes of errors of memories that codecs are trained on, computed when it is first asked for; none if no text finds
+    /// another to read.
+    pub fn sensitivity<'s>(&self, sampled: &'s Sampled, stages: &mut Stages<'_>) -> Result<Option<&'s Sensitivity>, BuildError> {
+        if sampled.sensitivity.get().is_none() {
+            let sensed = self.sense(sampled, stages)?;
+            let _ = sampled.sensitivity.set(sensed);
+        }
+        Ok(sampled.sensitivity.get().and_then(Option::as_ref))
+    }
+
+    fn sense(&self, sampled: &Sampled, stages: &mut Stages<'_>) -> Result<Option<Sensitivity>, BuildError> {
         stages.begin(Stage::Sensing, Some(sampled.sensed.len() as u64));
         let mut sensitivity = Sensitivity::new(self.model.identity().shape);
         for pool in sampled.sensed.chunks(MOST_PROBES) {
