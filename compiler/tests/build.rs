@@ -153,12 +153,15 @@ fn threads_change_no_byte() {
         (3, CodecSpec::F32, 10),
         (1, CodecSpec::Rq { m: 2, bits: 4 }, 20),
         (2, CodecSpec::Rq { m: 2, bits: 4 }, 20),
+        // Weighed by gradients of the model.
+        (1, "TCQ4x6".parse().unwrap(), 20),
+        (3, "TCQ4x6".parse().unwrap(), 20),
     ] {
         let output = folder.path().join(format!("{threads}-{codec}.mpk"));
         run(&BuildOptions { threads, codec, sample, ..options(input.clone(), output.clone()) }).unwrap();
         packs.push(fs::read(output).unwrap());
     }
-    assert!(packs[0] == packs[1] && packs[0] == packs[2] && packs[3] == packs[4]);
+    assert!(packs[0] == packs[1] && packs[0] == packs[2] && packs[3] == packs[4] && packs[5] == packs[6]);
 }
 
 #[test]
@@ -379,5 +382,27 @@ fn a_cancelled_build_keeps_what_is_done_and_goes_on_from_there() {
         assert_eq!(report.encoded + report.resumed, report.references);
         assert_eq!(report.resumed, if matches!(stage, Graph | Sealing) { report.references } else { 0 }, "{stage}");
         assert_eq!(names(folder.path()), ["corpus.jsonl", "undisturbed.mpk", "x.mpk"]);
+    }
+}
+
+#[test]
+fn a_cancelled_choice_of_a_codec_comes_to_the_same_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write_corpus(folder.path());
+    let options = options(input.clone(), folder.path().join("undisturbed.mpk"));
+    let (model, embedder) = loaded();
+    // Six bytes for a vector: residual, clustered, trellis and product codes are tried.
+    let most = model.identity().shape.slots() as u64 * (1 + 2 * 6);
+    let options = BuildOptions { choose_within: Some(most), sample: 20, ..options };
+    let undisturbed = run(&options).unwrap();
+    let options = BuildOptions { output: folder.path().join("x.mpk"), ..options };
+    for stage in [Stage::Sensing, Stage::Training, Stage::Measuring, Stage::Writing] {
+        let cancel = AtomicBool::new(false);
+        let error = build(&model, &embedder, &options, &CancelAt(stage, &cancel), &cancel).unwrap_err();
+        assert!(matches!(error.reason(), BuildError::Interrupted), "{stage}: {error:?}");
+        let BuildError::Stopped { kept, .. } = &error else { panic!("{stage}: nothing was kept: {error}") };
+        assert!(names(&kept.folder).contains(&"sample".to_owned()), "{stage}");
+        let report = run(&options).unwrap();
+        assert_eq!((report.id, report.codec), (undisturbed.id, undisturbed.codec), "{stage}");
     }
 }
