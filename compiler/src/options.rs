@@ -66,7 +66,7 @@ impl Default for BuildOptions {
             inputs: Vec::new(),
             output: PathBuf::new(),
             // Of 16 bytes: half of them lose half of the default model's right answers, twice as many win none. docs/codec.md has the others.
-            codec: CodecSpec::Tcq { stages: Some(Parts { m: 2, bits: 8 }), bytes: 14, window: 8 },
+            codec: CodecSpec::Tcq { stages: Some(Parts { m: 2, bits: 8 }), bytes: 22, window: 8 },
             choose_within: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             graph: GraphOptions::default(),
