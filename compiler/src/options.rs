@@ -65,7 +65,7 @@ impl Default for BuildOptions {
         Self {
             inputs: Vec::new(),
             output: PathBuf::new(),
-            // Of 16 bytes: half of them lose half of the default model's right answers, twice as many win none. docs/codec.md has the others.
+            // Of 24 bytes, the fewest tried at which the default model answers as well as without a codec. docs/codec.md has the others.
             codec: CodecSpec::Tcq { stages: Some(Parts { m: 2, bits: 8 }), bytes: 22, window: 8 },
             choose_within: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
