@@ -42,7 +42,7 @@ fn diff_tells_what_a_new_corpus_changed() {
 
     let text = run(["diff", &old, &new]).ok();
     assert!(text.contains("1 added, 1 removed, 2 changed, 1 kept"), "{text}");
-    assert!(text.contains("codec: RQ2x8,TCQ22x8 in the old pack, SQ8 in the new"), "{text}");
+    assert!(text.contains("codec: RQ2x8,TCQ30x8 in the old pack, SQ8 in the new"), "{text}");
     let lines = json_lines(&run(["diff", &old, &new, "--json"]).ok());
     let summary = &lines.last().expect("a summary")["summary"];
     assert_eq!(summary["documents"], json!({"added": 1, "removed": 1, "changed": 2, "kept": 1}));

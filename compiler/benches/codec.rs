@@ -8,7 +8,7 @@ use mempack_compiler::{Encoder, SampleStore, TrainOptions, train_codec};
 use mempack_format::{CodecSpec, Memory, MemoryShape};
 
 /// Codes of 4 to 64 bytes for 64 dimensions.
-const SPECS: [&str; 7] = ["SQ8", "PQ8x8", "PQ16x8", "RQ8x8", "RQ16x8", "TCQ16x8", "RQ2x8,TCQ22x8"];
+const SPECS: [&str; 7] = ["SQ8", "PQ8x8", "PQ16x8", "RQ8x8", "RQ16x8", "TCQ16x8", "RQ2x8,TCQ30x8"];
 const DIM: usize = 64;
 /// Synthetic memories of eight tokens: enough that each centroid is one of many vectors.
 const MEMORIES: usize = 1024;
