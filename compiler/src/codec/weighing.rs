@@ -1,8 +1,8 @@
 //! Directions that matter more than others: a space in which errors that matter alike are equally long.
 //!
 //! Half of `e^T M e` is what an error `e` moves the model's predictions by, M the [`Sensitivity`] of its head. With `W W = M`, that is the
-//! squared length of `e W`; a codec that loses least of `x W` loses least of the predictions, and its map undoes W. To see
-//! the code decoded nothing else is needed.
+//! squared length of `e W`; a codec that loses least of `x W` loses least of the predictions, and its map undoes W. Neither
+//! decoding nor an encoder made from the parameters needs to know W.
 
 use mempack_format::{CodecSpec, Kind};
 use mempack_model::Sensitivity;
@@ -26,8 +26,8 @@ pub(super) struct Weighing {
 }
 
 impl Weighing {
-    /// That of a group of heads; all directions alike if nothing is known of them, and those of values: their moments are so nearly round that
-    /// weighing them, on SmolLM2-135M, took nothing off the divergence (0.0081 nats for 0.0082) and added a tenth to the squared error.
+    /// That of a group of heads; all directions alike if nothing is known of them, and those of values: weighing these, on SmolLM2-135M,
+    /// took nothing off the divergence (0.0081 nats for 0.0082) and added a tenth to the squared error.
     pub(super) fn of(sensitivity: Option<&Sensitivity>, group: &Group, dim: usize) -> Self {
         let moments = sensitivity.filter(|_| group.kind == Kind::Key).map(|sensitivity| {
             let heads = group.heads.clone().map(|head| DMatrix::from_vec(dim, dim, sensitivity.moments(group.kind, head)));
