@@ -60,11 +60,6 @@ impl Sensitivity {
         Self { shape, sums: vec![0.0; Part::ALL.len() * heads * dim * dim], vectors: 0 }
     }
 
-    /// The shape of the memories.
-    pub fn shape(&self) -> MemoryShape {
-        self.shape
-    }
-
     /// That of some layers' memories by themselves.
     ///
     /// # Panics
