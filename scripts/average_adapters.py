@@ -23,10 +23,7 @@ def read(path):
     kinds = {entry["dtype"] for name, entry in json.loads(header).items() if name != "__metadata__"}
     if kinds != {"BF16"}:
         sys.exit(f"{path}: tensors of {', '.join(sorted(kinds))}, expected BF16")
-    numbers = array.array("H", data[8 + length :])
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return header, numbers
+    return header, array.array("H", data[8 + length :])
 
 
 def floats(patterns):
@@ -45,8 +42,6 @@ def main():
     if json.loads(header) != json.loads(other):
         sys.exit(f"{before} and {after} have tensors of other names, shapes or places")
     mean = rounded([(x + y) / 2 for x, y in zip(floats(ours), floats(theirs))])
-    if sys.byteorder == "big":
-        mean.byteswap()
     shutil.copytree(after, out)
     (out / WEIGHTS).write_bytes(struct.pack("<Q", len(header)) + header + mean.tobytes())
 

@@ -67,8 +67,10 @@ impl Job<'_> {
         references: u64,
         stages: &mut Stages<'_>,
     ) -> Result<(CodecSpec, Vec<u8>), BuildError> {
-        let sensitivity = match sampled {
-            Some(sampled) if candidates.len() > 1 && candidates.iter().any(weighs) => self.sensitivity(sampled, stages)?,
+        // One by itself is compared with nothing.
+        let compared = sampled.as_ref().filter(|_| candidates.len() > 1);
+        let sensitivity = match compared {
+            Some(sampled) if candidates.iter().any(weighs) => self.sensitivity(sampled, stages)?,
             _ => None,
         };
         let mut best: Option<(f64, CodecSpec, Vec<u8>)> = None;
@@ -76,15 +78,15 @@ impl Job<'_> {
             let options = crate::BuildOptions { codec: *codec, ..self.options.clone() };
             let job = Job { options: &options, ..*self };
             let parameters = job.train(sampled, references, stages)?;
-            let lost = match sampled {
-                Some(sampled) if candidates.len() > 1 => {
+            let lost = match compared {
+                Some(sampled) => {
                     stages.begin(Stage::Measuring, Some(sampled.held.len() as u64));
                     let pairs = Pairs { sampled, older: None, encoder: &job.encoder(&parameters)? };
                     let lost = job.lost(sampled, sensitivity, &pairs)?;
                     self.progress.advance(sampled.held.len() as u64, 0);
                     lost
                 }
-                _ => 0.0,
+                None => 0.0,
             };
             let of =
                 if sensitivity.is_some() { "nats lost of a memory's predictions" } else { "lost of keys and values, the mean of both" };

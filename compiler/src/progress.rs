@@ -8,7 +8,7 @@ use mempack_format::{CodecSpec, PackId, Quality};
 use crate::Drift;
 
 /// The stages of a build, in order; a codec that loses nothing has no `Sampling` and no `Measuring`, one without tables no `Training`, and
-/// only one with a map has `Sensing`.
+/// only a trellis code has `Sensing`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The corpus is read and cut into references.

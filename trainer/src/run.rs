@@ -169,8 +169,8 @@ impl Run<'_> {
         }
         let rate = self.config.optimizer.rate * stage.schedule.share(step, stage.steps) * self.state.rate_share;
         let rules = self.config.divergence;
-        let ran_away = own.iter().fold(false, |any, (source, loss)| any | self.state.means.add(&rules, *source, *loss));
-        if ran_away {
+        // What a step that ran away has added is thrown away with it.
+        if own.iter().any(|(source, loss)| self.state.means.add(&rules, *source, *loss)) {
             self.trainee.clear_gradients()?;
             self.go_back(loss)?;
             return Ok(None);

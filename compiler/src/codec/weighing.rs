@@ -38,7 +38,7 @@ impl Weighing {
         let mean = moments.trace() / dim as f64;
         let eigen = SymmetricEigen::new(moments / mean + DMatrix::identity(dim, dim) * FLOOR);
         let scaled = |power: f64| {
-            let scales = eigen.eigenvalues.map(|value| value.max(FLOOR).powf(power));
+            let scales = eigen.eigenvalues.map(|value| value.powf(power));
             &eigen.eigenvectors * DMatrix::from_diagonal(&scales) * eigen.eigenvectors.transpose()
         };
         Self { there: scaled(0.5), back: scaled(-0.5) }

@@ -103,6 +103,19 @@ fn moments_foretell_the_divergence() {
         println!("{name}: {told:.5} nats foretold, {found:.5} found");
         assert!((0.6..1.6).contains(&(found / told)), "{name}: {found} {told}");
         // Of layers by themselves, as of all.
+        let of_layer = |memory: &Memory, layer: u32| {
+            let part = |x: &[f32]| x.chunks(x.len() / shape.layers as usize).nth(layer as usize).unwrap().to_vec();
+            Memory {
+                shape: crate::MemoryShape { layers: 1, ..shape },
+                positions: Vec::new(),
+                keys: part(&memory.keys),
+                values: part(&memory.values),
+            }
+        };
+        let (memory, other) = (&reads[0].memories[0], &reads[0].memories[1]);
+        let nats = |layer| sensitivity.of_layers(layer..layer + 1).nats(&of_layer(memory, layer), &of_layer(other, layer));
+        let (sum, whole) = ((0..shape.layers).map(nats).sum::<f64>(), sensitivity.nats(memory, other));
+        assert!(whole > 0.0 && (sum / whole - 1.0).abs() < 1e-9, "{name}: {sum} {whole}");
         let error: f64 = (0..shape.layers).map(|layer| sensitivity.of_layers(layer..layer + 1).vectors() as f64).sum();
         assert_eq!(error, f64::from(shape.layers) * sensitivity.vectors() as f64);
     }
