@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mempack_format::{EMPTY_SLOT, MemoryShape};
+use mempack_retrieval::Chunks;
 use serde_json::{Map, Value, json};
 
 use crate::fields::Fields;
@@ -113,6 +114,11 @@ impl MemoryConfig {
             (Some(best), Some(margin)) => 1 + similarities.take_while(|similarity| best - similarity <= margin).count(),
             (Some(_), None) => 1 + similarities.count(),
         }
+    }
+
+    /// How texts are cut into chunks.
+    pub fn chunks(&self) -> Chunks {
+        Chunks::new(self.retrieval_interval as usize)
     }
 
     /// The shape of a memory of this model.

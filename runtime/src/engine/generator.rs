@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use mempack_format::Memory;
 use mempack_model::{Model, PromptTokens, ReaderOptions, TextStream};
+use mempack_retrieval::Transcript;
 
 use super::error::{AskError, SessionError};
-use super::query::Transcript;
 use super::reading::{Memories, Read};
 use super::sampling::{Sampler, Sampling};
 use super::text::{AnswerText, Piece};
@@ -172,7 +172,7 @@ impl Generator {
         feed: &mut dyn Feed,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, AskError> {
-        let mut transcript = Transcript::new(prompt.ids, prompt.question, self.model.memory().retrieval_interval as usize);
+        let mut transcript = Transcript::new(prompt.ids, prompt.question, self.model.memory().chunks());
         let room = self.room(transcript.len(), prefix)?;
         let mut reader = self.model.reader(&ReaderOptions { capacity: 1 + transcript.len() + room, prefix })?;
         let mut chunks = Vec::new();

@@ -2,7 +2,6 @@
 
 mod error;
 mod generator;
-mod query;
 mod reading;
 mod retriever;
 mod sampling;

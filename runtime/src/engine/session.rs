@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use mempack_format::PublicKey;
 use mempack_model::{Embedder, Model, prompt_tokens};
+use mempack_retrieval::Transcript;
 
 use super::error::{AskError, IdentityMismatch, SessionError};
 use super::generator::{Answer, Feed, Generator};
-use super::query::Transcript;
 use super::reading::{Memories, Pending, Prefetcher, Scope, Source};
 use super::retriever::Retriever;
 use super::sampling::Sampling;
@@ -147,7 +147,7 @@ impl Feed for Retrieved<'_> {
     fn grown(&mut self, text: &Transcript) -> Result<(), AskError> {
         // The next token begins a chunk: what it reads is known by now, and is fetched while this token is computed.
         self.pending = self.begin_chunk(text)?;
-        if !self.warmed && self.pending.is_none() && text.until_next_chunk() <= (text.interval() / 4).max(1) {
+        if !self.warmed && self.pending.is_none() && text.until_next_chunk() <= (text.chunks().interval() / 4).max(1) {
             self.warm(text)?;
             self.warmed = true;
         }

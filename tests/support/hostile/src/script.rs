@@ -11,7 +11,7 @@ use mempack_format::{CodecSpec, Parts as CodeParts};
 use crate::{Parts, Plan, frame, put, seal, seal_root};
 
 /// The golden pack of version 1.0.
-pub const GOLDEN: &[u8] = include_bytes!("../../format-spec/tests/golden/v1.0.mpk");
+pub const GOLDEN: &[u8] = include_bytes!("../../../../format-spec/tests/golden/v1.0.mpk");
 /// Changes of an input that are made; what follows is ignored.
 const MOST_CHANGES: usize = 12;
 

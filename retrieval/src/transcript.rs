@@ -1,85 +1,91 @@
-//! Which tokens' text queries for which chunk.
+//! Which tokens' text queries for which chunk of a conversation.
 //!
-//! The rule is that of the reference semantics: a chunk of the prompt retrieves with its own tokens, an unfinished last one
+//! The rule is that of the reference semantics: a chunk of the prompt queries with its own tokens, an unfinished last one
 //! with the last `interval` tokens of the prompt, a chunk that decoding begins with the `interval` tokens before it.
 //!
-//! One choice is ours. Of the tokens in such a window, those of the prompt's template (chat markup and phrases around the
-//! question) are scaffolding: the same for every question, they only pull its embedding towards one point. The query is made
-//! of the window's other tokens, the words of the question and of the answer so far; where there are none, of all of them.
+//! One choice is ours. The tokens of the prompt's template (chat markup and phrases around the question) are the same for every
+//! question, and only pull the query's embedding towards one point. So the query is made of the window's other tokens, the
+//! words of the question and of the answer so far; where there are none, of all tokens of the window.
 
 use std::ops::Range;
 
+use crate::Chunks;
+
 /// The text of a conversation so far: prompt, then answer. The BOS is not counted.
 #[derive(Clone, Debug)]
-pub(crate) struct Transcript {
+pub struct Transcript {
     ids: Vec<u32>,
     question: Range<usize>,
     prompt: usize,
-    interval: usize,
+    chunks: Chunks,
 }
 
 impl Transcript {
-    /// `question` says which of the prompt's `ids` are the user's words, `interval` how many tokens make a chunk (above 0).
-    pub(crate) fn new(ids: Vec<u32>, question: Range<usize>, interval: usize) -> Self {
-        Self { prompt: ids.len(), ids, question, interval: interval.max(1) }
+    /// A prompt of `ids`, without the BOS; `question` says which of them are the user's words.
+    pub fn new(ids: Vec<u32>, question: Range<usize>, chunks: Chunks) -> Self {
+        Self { prompt: ids.len(), ids, question, chunks }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Tokens of prompt and answer.
+    pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Tokens of a chunk, above 0.
-    pub(crate) fn interval(&self) -> usize {
-        self.interval
+    /// Whether there is no token yet.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
     }
 
-    pub(crate) fn prompt(&self) -> &[u32] {
+    /// How the text is cut into chunks.
+    pub fn chunks(&self) -> Chunks {
+        self.chunks
+    }
+
+    /// Tokens of the prompt.
+    pub fn prompt(&self) -> &[u32] {
         self.ids.get(..self.prompt).unwrap_or_default()
     }
 
-    pub(crate) fn answer(&self) -> &[u32] {
+    /// Tokens of the answer so far.
+    pub fn answer(&self) -> &[u32] {
         self.ids.get(self.prompt..).unwrap_or_default()
     }
 
-    pub(crate) fn push(&mut self, token: u32) {
+    /// Appends a token of the answer.
+    pub fn push(&mut self, token: u32) {
         self.ids.push(token);
     }
 
-    /// Chunks the prompt takes part in; 1 even for an empty prompt, whose BOS lies in chunk 0.
-    pub(crate) fn prompt_chunks(&self) -> usize {
-        self.prompt.div_ceil(self.interval).max(1)
+    /// Chunks of the prompt.
+    pub fn prompt_chunks(&self) -> usize {
+        self.chunks.count(self.prompt)
     }
 
-    /// The window of token indices that a chunk of the prompt retrieves with.
-    pub(crate) fn prompt_window(&self, chunk: usize) -> Range<usize> {
-        let start = chunk * self.interval;
-        if start + self.interval <= self.prompt {
-            start..start + self.interval
-        } else {
-            self.prompt.saturating_sub(self.interval)..self.prompt
-        }
+    /// The window of token indices that a chunk of the prompt queries with.
+    pub fn prompt_window(&self, chunk: usize) -> Range<usize> {
+        self.chunks.own_window(chunk, self.prompt)
     }
 
-    /// The chunk that the token at the end of the transcript begins, if it is one that decoding begins and that retrieves anew.
+    /// The chunk that begins at the end of the transcript, if decoding begins it and it queries for its own memories.
     ///
-    /// The first chunk after a prompt of whole chunks would retrieve with the window of the prompt's last chunk: it keeps that
+    /// The first chunk after a prompt of whole chunks would query with the window of the prompt's last chunk: it keeps that
     /// one's memories, so `None`.
-    pub(crate) fn chunk_begun(&self) -> Option<usize> {
-        (self.len() > self.prompt && self.len().is_multiple_of(self.interval)).then_some(self.len() / self.interval)
+    pub fn chunk_begun(&self) -> Option<usize> {
+        self.chunks.begun_at(self.len()).filter(|_| self.len() > self.prompt)
     }
 
     /// Tokens still to come before the next chunk begins: 1 to `interval`.
-    pub(crate) fn until_next_chunk(&self) -> usize {
-        self.interval - self.len() % self.interval
+    pub fn until_next_chunk(&self) -> usize {
+        self.chunks.until_next(self.len())
     }
 
     /// The last `interval` tokens.
-    pub(crate) fn last_window(&self) -> Range<usize> {
-        self.len().saturating_sub(self.interval)..self.len()
+    pub fn last_window(&self) -> Range<usize> {
+        self.chunks.window_before(self.len())
     }
 
     /// The tokens of `window` that make the query (see the module's text).
-    pub(crate) fn query_ids(&self, window: Range<usize>) -> Vec<u32> {
+    pub fn query_ids(&self, window: Range<usize>) -> Vec<u32> {
         query_ids(&self.ids, &self.question, self.prompt, window)
     }
 }
@@ -96,7 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn transcript(prompt: u32, question: Range<usize>) -> Transcript {
-        Transcript::new((0..prompt).collect(), question, 64)
+        Transcript::new((0..prompt).collect(), question, Chunks::new(64))
     }
 
     #[test]
@@ -134,7 +140,7 @@ mod tests {
     #[test]
     fn the_template_is_left_out_of_the_query() {
         // 3 tokens of template, 4 of question, 3 of template, then an answer.
-        let mut text = Transcript::new((0..10).collect(), 3..7, 4);
+        let mut text = Transcript::new((0..10).collect(), 3..7, Chunks::new(4));
         assert_eq!(text.query_ids(0..4), [3]);
         assert_eq!(text.query_ids(4..8), [4, 5, 6]);
         assert_eq!(text.query_ids(7..10), [7, 8, 9], "only template: all of it");
@@ -146,7 +152,7 @@ mod tests {
         #[test]
         fn a_query_is_never_empty_and_stays_in_its_window(prompt in 1usize..300, answer in 0usize..300, a in 0usize..300, b in 0usize..300, interval in 1usize..80) {
             let question = a.min(b).min(prompt)..a.max(b).min(prompt);
-            let mut text = Transcript::new((0..prompt as u32).collect(), question.clone(), interval);
+            let mut text = Transcript::new((0..prompt as u32).collect(), question.clone(), Chunks::new(interval));
             (0..answer).for_each(|i| text.push((prompt + i) as u32));
             let windows = (0..text.prompt_chunks()).map(|c| text.prompt_window(c)).chain([text.last_window()]);
             for window in windows {
@@ -161,7 +167,7 @@ mod tests {
 
         #[test]
         fn decoding_begins_a_chunk_every_interval(prompt in 0usize..200, interval in 1usize..70) {
-            let mut text = Transcript::new((0..prompt as u32).collect(), 0..prompt, interval);
+            let mut text = Transcript::new((0..prompt as u32).collect(), 0..prompt, Chunks::new(interval));
             for _ in 0..200 {
                 let left = text.until_next_chunk();
                 text.push(0);
