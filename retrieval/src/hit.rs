@@ -11,6 +11,13 @@ pub struct Hit<R = u32> {
     pub similarity: f32,
 }
 
+impl<R> Hit<R> {
+    /// The same similarity of a reference under another name.
+    pub fn map<S>(self, name: impl FnOnce(R) -> S) -> Hit<S> {
+        Hit { reference: name(self.reference), similarity: self.similarity }
+    }
+}
+
 /// What one query recalled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recalled<R> {

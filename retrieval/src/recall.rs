@@ -87,6 +87,43 @@ pub trait Rerank<R> {
     fn rerank(&self, query: &Query<'_>, hits: Vec<Hit<R>>) -> Result<Vec<Hit<R>>, Self::Error>;
 }
 
+impl<E: Embed + ?Sized> Embed for &E {
+    type Error = E::Error;
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, E::Error> {
+        (**self).embed(texts)
+    }
+}
+
+/// A filter that may be left out.
+impl<R, F: Filter<R>> Filter<R> for Option<F> {
+    type Error = F::Error;
+
+    fn admits(&self, query: &Query<'_>, hit: &Hit<R>) -> Result<bool, F::Error> {
+        self.as_ref().map_or(Ok(true), |filter| filter.admits(query, hit))
+    }
+
+    fn spare(&self) -> usize {
+        self.as_ref().map_or(0, F::spare)
+    }
+}
+
+/// Two filters: a hit must pass both, and is not shown to the second if the first refuses it.
+impl<R, F: Filter<R>, G: Filter<R>> Filter<R> for (F, G)
+where
+    F::Error: From<G::Error>,
+{
+    type Error = F::Error;
+
+    fn admits(&self, query: &Query<'_>, hit: &Hit<R>) -> Result<bool, F::Error> {
+        Ok(self.0.admits(query, hit)? && self.1.admits(query, hit)?)
+    }
+
+    fn spare(&self) -> usize {
+        self.0.spare() + self.1.spare()
+    }
+}
+
 /// The filter that admits every hit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AdmitAll;
@@ -307,6 +344,10 @@ mod tests {
         // Without spare hits the search is repeated, for twice as many.
         let found = Retrieval::new(Length, &line).filtered(NotInContext(0)).recall(&[query], 2).unwrap();
         assert_eq!((references(&found[0]), line.asked.borrow().clone()), (vec![2, 1], vec![4, 2, 4]));
+        // Filters combine, and one that is left out refuses nothing.
+        let both = (NotInContext(0), Some(NotInContext(2)));
+        let found = Retrieval::new(Length, &line).filtered((both, None::<NotInContext>)).recall(&[query], 2).unwrap();
+        assert_eq!((references(&found[0]), found[0].filtered), (vec![2, 1], 2));
         // A filter that refuses everything ends with nothing.
         let all: Vec<u32> = (0..10).collect();
         let nothing = Retrieval::new(Length, &line).filtered(NotInContext(0)).recall(&[Query { text: "", context: &all }], 4).unwrap();
