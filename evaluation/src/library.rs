@@ -136,7 +136,7 @@ impl Library {
     pub fn gold(&self, query: &[f32], references: &[u32], accepted: &[Words]) -> Result<Option<Passage>, EvaluateError> {
         let mut passages = Vec::new();
         for &reference in references {
-            let score = query.iter().zip(self.embedding(reference)?).map(|(a, b)| a * b).sum();
+            let score = mempack_numeric::dot(query, &self.embedding(reference)?);
             passages.push(self.passage(Hit { reference, score })?);
         }
         if passages.iter().any(|passage| holds(passage, accepted)) {

@@ -69,7 +69,7 @@ pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
     Answer, AskError, ChunkReads, Generator, Given, IdentityMismatch, MAX_ANSWER_TOKENS, Read, Reading, RetrieveError, Retriever, Sampling,
-    Session, SessionError, SessionOptions, SplitMix, Stop,
+    Session, SessionError, SessionOptions, Stop,
 };
 pub use mapped::{MapError, MappedPack};
 pub use mounts::{MountError, Mounts};

@@ -16,7 +16,8 @@ use std::sync::atomic::AtomicBool;
 
 use mempack_model::training::{Learning, Sequence, Trainee};
 use mempack_model::{DeviceChoice, LoadOptions};
-use mempack_questions::{Fiction, FictionOptions, Folder, Rng};
+use mempack_numeric::Rng;
+use mempack_questions::{Fiction, FictionOptions, Folder};
 use mempack_trainer::{LogLine, Progress, TrainConfig, train};
 
 /// Tokens of a sequence of text, and of one that is copied in the end and measured; and its shortest and longest period.
@@ -84,7 +85,7 @@ fn repeats(folder: &Path, [shortest, longest]: [usize; 2], length: usize) -> Res
     let ids = trainee.model().tokenizer().plain_ids();
     let (mut right, mut all) = (0, 0);
     for number in 0..16 {
-        let mut rng = Rng::new(0xF2E5, number);
+        let mut rng = Rng::for_stream(0xF2E5, number);
         let sequences = (0..16).map(|_| {
             let period = rng.between(shortest, longest);
             let once: Vec<u32> = (0..period).filter_map(|_| rng.pick(&ids).copied()).collect();

@@ -12,5 +12,5 @@ pub use error::{AskError, IdentityMismatch, RetrieveError, SessionError};
 pub use generator::{Answer, ChunkReads, Generator, Given, MAX_ANSWER_TOKENS, Reading, Stop};
 pub use reading::Read;
 pub use retriever::Retriever;
-pub use sampling::{Sampling, SplitMix};
+pub use sampling::Sampling;
 pub use session::{Session, SessionOptions};
