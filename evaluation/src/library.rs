@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mempack_format::ReadError;
 use mempack_model::{Embedder, Model};
+use mempack_numeric::dot;
 use mempack_retrieval::{Embed, Hit, Query, Recall, Recalled};
 use mempack_runtime::{
     IdentityMismatch, MappedPack, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, Read, ReferenceText, RetrieveError,
@@ -131,7 +132,7 @@ impl Library {
         let query = Embed::embed(&self.embedder, &[question]).map_err(RetrieveError::Embed)?.pop().unwrap_or_default();
         let mut passages = Vec::new();
         for &number in references {
-            let similarity = query.iter().zip(self.embedding(number)?).map(|(a, b)| a * b).sum();
+            let similarity = dot(&query, &self.embedding(number)?);
             passages.push(self.passage_of(number, similarity)?);
         }
         if passages.iter().any(|passage| holds(passage, accepted)) {

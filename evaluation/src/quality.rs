@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use mempack_format::{Divergence, Loss, Memory, Quality, SampledDistortion, jackknife};
 use mempack_model::{MOST_PROBES, Probe, Slot, divergence, predicted_probes};
-use mempack_runtime::{MappedPack, MemoryCache, SplitMix};
+use mempack_numeric::Rng;
+use mempack_runtime::{MappedPack, MemoryCache};
 use serde::Serialize;
 
 use crate::library::{Library, Passage};
@@ -149,7 +150,7 @@ pub fn measure_quality(
 
 /// References in a random order that the seed decides.
 fn choose(count: u32, options: &QualityOptions) -> Vec<u32> {
-    let mut random = SplitMix::new(options.seed);
+    let mut random = Rng::from_seed(options.seed);
     let wanted = options.sample.min(count as usize);
     // Robert Floyd's sampling: no list of all references is needed.
     let mut chosen: Vec<u32> = Vec::with_capacity(wanted);

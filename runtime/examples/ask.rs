@@ -12,9 +12,9 @@ use std::sync::Arc;
 use mempack_model::{Embedder, LoadOptions, Model};
 use mempack_runtime::{MappedPack, OnDamage, Session, SessionOptions};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [pack, model, embedder, question] = args.as_slice() else { return Err("usage: ask PACK MODEL EMBEDDER QUESTION".into()) };
+/// Answers a question: the arguments are PACK, MODEL, EMBEDDER and QUESTION.
+pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
+    let [pack, model, embedder, question] = args else { return Err("usage: ask PACK MODEL EMBEDDER QUESTION".into()) };
 
     // Shown in the README from here
     let pack = Arc::new(MappedPack::open(pack)?);
@@ -34,4 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     // to here
     Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    run(&std::env::args().skip(1).collect::<Vec<_>>())
 }

@@ -69,7 +69,7 @@ pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
     Answer, AskError, ChunkMemories, ChunkReads, IdentityMismatch, MAX_ANSWER_TOKENS, NotRepeating, PackIndex, PreparedPrompt, Read,
-    ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions, SplitMix, Stop,
+    ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
     read_reference,
 };
 pub use mapped::{MapError, MappedPack};

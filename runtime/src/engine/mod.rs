@@ -16,6 +16,6 @@ pub use error::{AskError, IdentityMismatch, RetrieveError, SessionError};
 pub use generator::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
 pub use recall::{NotRepeating, PackIndex, Retriever};
 pub use reference::{ReferenceError, ReferenceText, read_reference};
-pub use sampling::{Sampling, SplitMix};
+pub use sampling::Sampling;
 pub use session::{Session, SessionOptions};
 pub use source::ReadFrom;

@@ -1,4 +1,4 @@
-//! Decoding with the small model: what memories cost a token, and what a question costs with and without its second thread.
+//! Decoding with the tiny model: the cost of memories for one token, and of a whole answer with and without the prefetching thread.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use mempack_model::{ReaderOptions, Slot, prompt_tokens};
 use mempack_runtime::{Method, ReadFrom, Retriever, Session, SessionOptions};
 
-#[path = "../tests/engine/mod.rs"]
+#[path = "../runtime/tests/engine/mod.rs"]
 mod engine;
 use engine::{STOP, embedder, tiny_with, write_pack};
 

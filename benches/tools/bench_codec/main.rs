@@ -1,11 +1,11 @@
-//! Codecs on given vectors: what they lose, how fast they are, how large their tables are. One thread.
+//! Codecs on given vectors: their error, their speed and the size of their tables, on one thread.
 //!
 //! ```text
-//! cargo run --release -p mempack-compiler --example bench_codec TRAIN.npy HELD_OUT.npy CODEC...
+//! cargo run --release -p mempack-benches --bin bench_codec TRAIN.npy HELD_OUT.npy CODEC...
 //! ```
 //!
-//! The files are float32 matrices, `[n, head_dim]`. Prints a JSON object a line and codec; docs/codec.md says what its
-//! figures mean, and `make bench-codec` puts them beside those of faiss.
+//! The files are float32 matrices, `[n, head_dim]`. Prints one JSON object for each codec. docs/codec.md explains the figures, and
+//! `make bench-codec` compares them with those of faiss.
 
 mod npy;
 
@@ -14,18 +14,18 @@ use std::{error::Error, ops::ControlFlow, process::ExitCode, sync::OnceLock, tim
 use mempack_compiler::{Encoder, SampleStore, TrainOptions, train_codec};
 use mempack_format::{CodecSpec, Memory, MemoryShape};
 
-/// Slots of a memory, which has one layer and one head: as many vectors are encoded at once as a pack's heads have.
+/// Slots of a memory, which has one layer and one head: a pack encodes that many vectors of a head at once.
 const TOKENS: usize = 8;
-/// Times that everything is decoded.
+/// How often everything is decoded.
 const RUNS: usize = 21;
-/// Memories decoded between two looks at the clock: well below what the system lets a program run before it runs another.
+/// Memories decoded between two readings of the clock: much less work than one time slice of the scheduler.
 const BLOCK: usize = 64;
 
-/// What one codec does.
+/// The figures of one codec.
 struct Figures {
     code_bytes: usize,
     relative_mse: f64,
-    /// Of processor time.
+    /// Processor time.
     train_s: f64,
     /// Vectors a second.
     encode: f64,
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [train, held_out, names @ ..] = args.as_slice() else { return Err("usage: bench_codec TRAIN.npy HELD_OUT.npy CODEC...".into()) };
-    // All names before any work: training takes minutes.
+    // Parse all names before any work: training takes minutes.
     let specs = names.iter().map(|name| name.parse()).collect::<Result<Vec<CodecSpec>, _>>()?;
     let (train, held_out) = (npy::read(train.into())?, npy::read(held_out.into())?);
     if train.dim != held_out.dim {
@@ -62,7 +62,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         sample.push(&memory(shape, keys, keys))?;
     }
     drop(train);
-    // Keys and values alike are of the held-out vectors, and are coded with the same tables.
+    // Both keys and values are held-out vectors, and are coded with the same tables.
     let held_out: Vec<Memory> =
         whole(&held_out.floats, 2 * floats)?.map(|vectors| memory(shape, &vectors[..floats], &vectors[floats..])).collect();
     if sample.is_empty() || held_out.is_empty() {
@@ -85,7 +85,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs of `size` floats, which leave none over: what is left out would be left out of one system only.
+/// Runs of `size` floats without a remainder: the other system would not leave the remainder out.
 fn whole(floats: &[f32], size: usize) -> Result<std::slice::ChunksExact<'_, f32>, String> {
     let runs = floats.chunks_exact(size);
     if runs.remainder().is_empty() {
@@ -105,7 +105,7 @@ fn memory(shape: MemoryShape, keys: &[f32], values: &[f32]) -> Memory {
 fn measure(spec: &CodecSpec, sample: &SampleStore, held_out: &[Memory]) -> Result<Figures, Box<dyn Error>> {
     let shape = sample.shape();
     let options = TrainOptions { seed: 1, threads: 1, references: sample.len(), sensitivity: None };
-    // Keys come first; the time of the values, which a memory has to have, is not counted.
+    // Keys are trained first. A memory must have values too, but their time is not counted.
     let (start, keys_done) = (processor_s()?, OnceLock::new());
     let parameters = train_codec(spec, sample, &options, &|_, _| {
         keys_done.get_or_init(processor_s);
@@ -116,7 +116,7 @@ fn measure(spec: &CodecSpec, sample: &SampleStore, held_out: &[Memory]) -> Resul
         of_keys(&parameters, if matches!(spec, CodecSpec::Tcq { .. }) { shape.head_dim as usize } else { 0 })?;
     let encoder = Encoder::new(spec, shape, &parameters)?;
 
-    // The median of short runs: a machine that does other things too interrupts few of them.
+    // The median of short runs: a busy machine interrupts few of them.
     let vectors = 2 * shape.slots();
     let (mut records, mut encode_s) = (Vec::new(), Vec::new());
     for memory in held_out {
@@ -144,7 +144,7 @@ fn measure(spec: &CodecSpec, sample: &SampleStore, held_out: &[Memory]) -> Resul
     })
 }
 
-/// Seconds that this program, which has one thread, has spent on a processor.
+/// Processor time of this single-threaded program so far, in seconds.
 fn processor_s() -> Result<f64, String> {
     const STATISTICS: &str = "/proc/self/schedstat";
     let text = std::fs::read_to_string(STATISTICS).map_err(|error| format!("{STATISTICS}: {error}"))?;
@@ -152,8 +152,8 @@ fn processor_s() -> Result<f64, String> {
     Ok(nanoseconds.ok_or_else(|| format!("{STATISTICS}: {text:?}"))? as f64 / 1e9)
 }
 
-/// The parameters without the allotment, of so many bytes, and the tables of the values, which have those of the keys (SPEC.md, section
-/// 9.1); and the bytes of those.
+/// The parameters without the values' allotment (`allotment` bytes) and tables, so that values use those of the keys (SPEC.md, section
+/// 9.1); and the number of bytes of the keys' own.
 fn of_keys(parameters: &[u8], allotment: usize) -> Result<(Vec<u8>, usize), String> {
     match parameters {
         [0, 0, 0, 0] => Ok((parameters.into(), 0)),

@@ -1,11 +1,11 @@
 //! The write path: references/s from a corpus to a pack, on one thread, in f32 and bf16.
 //!
 //! ```text
-//! cargo bench -p mempack-compiler --bench encode                      the tiny model of the tests
+//! cargo bench -p mempack-benches --bench encode                       the tiny model of the tests
 //! MEMPACK_MODEL=DIR [MEMPACK_BASE=DIR] cargo bench ...                another one, such as kb-samples/reader
 //! ```
 //!
-//! Before criterion's figures, what each stage takes of a build.
+//! Prints the seconds of each stage of a build before criterion's figures.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! The keys or the values of one head of a pack of whole floats, as a matrix that `make bench-codec VECTORS=` takes.
+//! The keys or values of one head of an F32 pack, as a matrix for `make bench-codec VECTORS=`.
 //!
 //! ```text
 //! mempack build docs/ -o whole.mpk --codec F32
-//! cargo run --release -p mempack-compiler --example head_vectors whole.mpk keys OUT.npy
+//! cargo run --release -p mempack-benches --bin head_vectors whole.mpk keys OUT.npy
 //! ```
 
 use std::{error::Error, fs};
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {dim}), }}", numbers.len() / (4 * dim));
-    // numpy begins the numbers at a multiple of 64 bytes: 10 before the header, and a line's end behind it.
+    // numpy aligns the numbers to 64 bytes: 10 bytes come before the header, and a newline ends it.
     let file = [b"\x93NUMPY\x01\x00\x76\x00", format!("{header:117}\n").as_bytes(), &numbers].concat();
     Ok(fs::write(out, file)?)
 }

@@ -1,9 +1,9 @@
-//! Logits of some token ids without memories, written to a file: what other programs' logits are compared with.
+//! The logits of a model for given token ids, without memories, written to a file that other programs' logits are compared with.
 //!
-//!     cargo run --release -p mempack-model --example logits -- FOLDER OUT.safetensors [ID...]
+//!     cargo run --release -p mempack-benches --bin logits -- FOLDER OUT.safetensors [ID...]
 //!
-//! FOLDER is a Hugging Face folder or an adapter, whose base is found as ever or named by MEMPACK_BASE. The file holds `ids` (the
-//! token that begins a text, then those given) and `logits`, `[ids, vocabulary]`, computed in f32.
+//! FOLDER is a Hugging Face folder or an adapter, whose base is named by MEMPACK_BASE or its adapter_config.json. The file holds `ids`
+//! (the token that begins a text, then the ids given) and `logits`, `[ids, vocabulary]`, computed in f32.
 
 use std::error::Error;
 use std::path::PathBuf;

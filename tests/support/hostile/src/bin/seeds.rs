@@ -1,11 +1,11 @@
-//! Writes what the fuzzers begin with: `cargo run -p mempack-hostile --example seeds -- fuzz/corpus`, one folder for each target.
+//! Writes the seeds of the fuzzers, one folder for each target: `cargo run -p mempack-hostile --bin seeds -- tests/fuzz/corpus`.
 
 use std::path::PathBuf;
 
 use mempack_hostile::seeds;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("name the folder to write into, fuzz/corpus")?);
+    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: seeds FOLDER (tests/fuzz/corpus)")?);
     for (target, seeds) in ["open", "verify", "fetch", "search"]
         .map(|target| (target, seeds::of_packs()))
         .into_iter()

@@ -1,11 +1,12 @@
-//! Encoding and decoding a memory of one head, on one thread. What codecs lose, and how they stand beside faiss, is
-//! measured by `make bench-codec` (docs/codec.md).
+//! Encoding and decoding a memory of one head, on one thread. `make bench-codec` measures the loss of codecs and compares them with
+//! faiss (docs/codec.md).
 
 use std::{error::Error, ops::ControlFlow};
 
 use criterion::{Criterion, Throughput};
 use mempack_compiler::{Encoder, SampleStore, TrainOptions, train_codec};
 use mempack_format::{CodecSpec, Memory, MemoryShape};
+use mempack_numeric::Rng;
 
 /// Codes of 4 to 64 bytes for 64 dimensions.
 const SPECS: [&str; 7] = ["SQ8", "PQ8x8", "PQ16x8", "RQ8x8", "RQ16x8", "TCQ16x8", "RQ2x8,TCQ30x8"];
@@ -42,15 +43,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Correlated Gaussians: a random mix of independent ones whose deviations fall off as those of real keys do.
+/// Correlated Gaussians: a random mix of independent ones, whose deviations fall off as those of real keys do.
 fn synthetic() -> Vec<Memory> {
-    let mut state = 1u64;
-    let mut uniform = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as f32 / (1u64 << 31) as f32
-    };
-    // The sum of twelve uniform numbers is near enough to a Gaussian one.
-    let mut gaussian = move || (0..12).map(|_| uniform()).sum::<f32>() - 6.0;
+    let mut rng = Rng::from_seed(1);
+    // The sum of twelve uniform numbers is near enough to a Gaussian.
+    let mut gaussian = move || (0..12).map(|_| rng.uniform() as f32).sum::<f32>() - 6.0;
     let mix: Vec<f32> = (0..DIM * DIM).map(|i| gaussian() * (-((i / DIM) as f32) / 16.0).exp()).collect();
     let mut vectors = |count: usize| -> Vec<f32> {
         (0..count)

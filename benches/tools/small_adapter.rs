@@ -1,8 +1,8 @@
-//! The adapter of `tests/golden/tiny-adapter`: a few steps over `tests/fixtures/tiny`, saved as `mempack train` saves.
+//! Writes the golden adapter of `model/tests/golden/tiny-adapter`: a few training steps over `tests/fixtures/tiny`, saved as `mempack train` saves it.
 //!
-//!     cargo run -p mempack-model --example small_adapter -- tests/fixtures/tiny OUT
+//!     cargo run -p mempack-benches --bin small_adapter -- tests/fixtures/tiny OUT
 //!
-//! `scripts/check_peft.py` says how its logits were made.
+//! `scripts/check_peft.py` says how its golden logits were made.
 
 use std::error::Error;
 

@@ -1,30 +1,26 @@
-//! What codecs do to a model: how far its predictions move when the memories that it reads have gone through them.
+//! How far codecs move a model's predictions and attention, when the memories it reads have gone through them.
 //!
 //! ```text
 //! mempack build docs/ -o whole.mpk --codec F32
-//! cargo run --release -p mempack-compiler --example codec_effect -- whole.mpk MODEL BASE REFERENCES CODEC...
-//! cargo run --release -p mempack-compiler --example codec_effect -- --layers 6,15 whole.mpk MODEL BASE REFERENCES CODEC...
-//! cargo run --release -p mempack-compiler --example codec_effect -- --plain whole.mpk MODEL BASE REFERENCES CODEC...
+//! cargo run --release -p mempack-benches --bin codec_effect -- whole.mpk MODEL BASE REFERENCES CODEC...
+//! cargo run --release -p mempack-benches --bin codec_effect -- --layers 6,15 whole.mpk MODEL BASE REFERENCES CODEC...
+//! cargo run --release -p mempack-benches --bin codec_effect -- --plain whole.mpk MODEL BASE REFERENCES CODEC...
 //! ```
 //!
-//! Codecs are trained on the pack's references but those held out, as for a pack of so many references. Prints a JSON object a line and
-//! codec: what is lost of keys, of values, of attention scores and of attention outputs, and the divergence in nats a token with both
-//! coded, with keys alone and with values alone. With `--layers`, codecs are trained for each of these layers of the model by itself, and a
-//! line is about one layer, without the divergence. With `--plain`, trellis codes are not told where errors matter (`Sensitivity`).
+//! Codecs are trained on the pack's references except those held out, as for a pack of REFERENCES references. Prints one JSON object for
+//! each codec: the error of keys, values, attention scores and attention outputs, and the divergence in nats per token with both coded,
+//! with keys alone and with values alone. With `--layers`, a codec is trained for each of these layers of the model separately, and a line
+//! is about one layer, without the divergence. With `--plain`, trellis codes minimize the squared error instead of weighing it by
+//! [`Sensitivity`].
 
 use std::{error::Error, fs, ops::ControlFlow, ops::Range, time::Instant};
 
-use mempack_compiler::{Encoder, SampleStore, TrainOptions, train_codec};
+use mempack_compiler::{BuildOptions, Encoder, SENSITIVITY_TEXTS, SampleStore, TrainOptions, train_codec};
 use mempack_format::{CodecSpec, Distortion, Memory, MemoryShape, Pack};
 use mempack_model::{
     AttentionError, Composer, LoadOptions, MOST_PROBES, Model, Probe, Sensitivity, Slot, attention_error, divergence, gradients,
     predicted_probes,
 };
-
-/// Memories that codecs are trained on at most, as many as a build takes.
-const SAMPLE: usize = 1024;
-/// Of those, references whose texts are predicted or read for sensitivity, as many as in a build.
-const SENSED: usize = 2 * MOST_PROBES;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
@@ -58,10 +54,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     };
 
-    // Held out are references at equal distances, so that few have a neighbour among them.
+    // As many memories and texts as a build takes. References at equal distances are held out, so that few have a neighbour among them.
+    let (trained_on, texts) = (BuildOptions::default().sample, SENSITIVITY_TEXTS);
     let count = pack.manifest().counts.references;
     let distance = (count / MOST_PROBES as u32).max(1);
-    let (mut held, mut sensed) = (Texts::default(), Texts::default());
+    let (mut held, mut probed) = (Texts::default(), Texts::default());
     let store = |run: &Range<u32>| SampleStore::create_in(&std::env::temp_dir(), MemoryShape { layers: run.len() as u32, ..shape });
     let mut samples = runs.iter().map(store).collect::<Result<Vec<_>, _>>()?;
     for reference in 0..count {
@@ -69,14 +66,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         if reference % distance == distance / 2 && held.memories.len() < MOST_PROBES {
             whole.decode_memory(pack.record(reference)?, &mut memory)?;
             held.push(&model, &pack, reference, memory)?;
-        } else if (samples[0].len() as usize) < SAMPLE && u64::from(reference) * 7 % 10 < 7 {
+        } else if (samples[0].len() as usize) < trained_on && u64::from(reference) * 7 % 10 < 7 {
             whole.decode_memory(pack.record(reference)?, &mut memory)?;
             for (run, sample) in runs.iter().zip(&mut samples) {
                 sample.push(&layers_of(&memory, run))?;
             }
-            // Spread evenly over those that are trained on, as in a build.
-            if !plain && samples[0].len() as usize * SENSED % SAMPLE < SENSED {
-                sensed.push(&model, &pack, reference, memory)?;
+            // Spread evenly over those that codecs are trained on, as in a build.
+            if !plain && samples[0].len() as usize * texts % trained_on < texts {
+                probed.push(&model, &pack, reference, memory)?;
             }
         }
     }
@@ -84,9 +81,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tokens: usize = predicted.iter().map(|(at, _)| held.ids[*at].len()).sum();
     let mut sensitivity = Sensitivity::new(shape);
     let start = Instant::now();
-    for pool in (0..sensed.memories.len()).step_by(MOST_PROBES) {
-        for (at, reads) in sensed.predicted(&model, pool..sensed.memories.len().min(pool + MOST_PROBES)) {
-            sensitivity.add(&gradients(&model, &sensed.ids[at], &read(&sensed.memories, &reads))?);
+    for pool in (0..probed.memories.len()).step_by(MOST_PROBES) {
+        for (at, reads) in probed.predicted(&model, pool..probed.memories.len().min(pool + MOST_PROBES)) {
+            sensitivity.add(&gradients(&model, &probed.ids[at], &read(&probed.memories, &reads))?);
         }
     }
     eprintln!("{} vectors of each head read for sensitivity in {:.0?}", sensitivity.vectors(), start.elapsed());
