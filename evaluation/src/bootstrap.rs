@@ -73,10 +73,10 @@ mod tests {
         #[test]
         fn an_interval_lies_among_the_values(values in proptest::collection::vec(-1.0f64..1.0, 1..40)) {
             let Interval { mean, low, high, n } = interval(&values).unwrap();
-            let (least, most) = values.iter().fold((f64::MAX, f64::MIN), |(l, m), v| (l.min(*v), m.max(*v)));
+            let (min, max) = values.iter().fold((f64::MAX, f64::MIN), |(l, m), v| (l.min(*v), m.max(*v)));
             prop_assert!(n == values.len() && low <= high);
             for x in [mean, low, high] {
-                prop_assert!(x >= least - 1e-9 && x <= most + 1e-9);
+                prop_assert!(x >= min - 1e-9 && x <= max + 1e-9);
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::bootstrap::interval;
 use crate::contender::Contender;
 use crate::library::Library;
 use crate::likelihood::log_probabilities;
-use crate::report::Difference;
+use crate::report::PairedDifference;
 use crate::rows::{RowsError, read_rows};
 use crate::tally::mean;
 use crate::{EvaluateError, Mode, Models, Retrieved};
@@ -58,17 +58,17 @@ struct Row {
     mc2: Option<BTreeMap<String, u8>>,
     #[serde(default)]
     choices: Vec<String>,
-    answer: Option<Answer>,
+    answer: Option<RightAnswer>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Answer {
+enum RightAnswer {
     Place(usize),
     Letter(String),
 }
 
-impl Answer {
+impl RightAnswer {
     /// Its place among the choices, from 0.
     fn place(&self) -> Option<usize> {
         match self {
@@ -193,7 +193,7 @@ pub struct ChoiceReport {
     /// Each mode's figures.
     pub modes: BTreeMap<Mode, ChoiceScores>,
     /// Paired differences of each other mode and the first.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<PairedDifference>,
 }
 
 /// A score's name, and how it is read off.
@@ -311,7 +311,7 @@ fn report(
         for (metric, value) in METRICS {
             let pairs = scores.iter().zip(&all[0]).filter_map(|(a, b)| Some(value(a)? - value(b)?));
             let interval = interval(&pairs.collect::<Vec<_>>());
-            differences.extend(interval.map(|interval| Difference { left: *left, right: modes[0], metric, interval }));
+            differences.extend(interval.map(|interval| PairedDifference { left: *left, right: modes[0], metric, interval }));
         }
     }
     ChoiceReport {

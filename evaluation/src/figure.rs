@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
     use crate::contender::Thousandths;
-    use crate::report::{Point, Sweeps};
+    use crate::report::{SweepPoint, Sweeps};
     use crate::{Mode, Setting};
 
     fn figures(exact: f64) -> ModeReport {
@@ -152,7 +152,7 @@ mod tests {
             differences: Vec::new(),
             gain: None,
             sweep: Sweeps {
-                k: k.iter().map(|&k| Point { setting: setting(k), figures: figures(0.1 * k as f64) }).collect(),
+                k: k.iter().map(|&k| SweepPoint { setting: setting(k), figures: figures(0.1 * k as f64) }).collect(),
                 ..Sweeps::default()
             },
         }

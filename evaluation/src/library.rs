@@ -8,7 +8,7 @@ use mempack_model::{Embedder, Model};
 use mempack_numeric::dot;
 use mempack_retrieval::{Embed, Hit, Query, Recall, Recalled};
 use mempack_runtime::{
-    IdentityMismatch, MappedPack, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, Read, ReferenceText, RetrieveError,
+    IdentityMismatch, MappedPack, MemoryRead, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, ReferenceText, RetrieveError,
     Retriever, read_reference,
 };
 
@@ -143,7 +143,7 @@ impl Library {
     }
 
     /// The passages that were read, each once, in the order in which they were first read.
-    pub fn passages<'r>(&self, reads: impl Iterator<Item = &'r Read>) -> Result<Vec<Passage>, EvaluateError> {
+    pub fn passages<'r>(&self, reads: impl Iterator<Item = &'r MemoryRead>) -> Result<Vec<Passage>, EvaluateError> {
         let mut passages: Vec<Passage> = Vec::new();
         for read in reads {
             if passages.iter().all(|passage| passage.number() != read.hit.reference.number) {

@@ -18,7 +18,7 @@ use crate::bootstrap::interval;
 use crate::contender::Contender;
 use crate::library::Library;
 use crate::likelihood::log_probabilities;
-use crate::report::Difference;
+use crate::report::PairedDifference;
 use crate::rows::{RowsError, evenly, read_rows};
 use crate::{EvaluateError, Mode, Models};
 
@@ -109,7 +109,7 @@ pub struct PerplexityReport {
     /// Each mode's figures.
     pub modes: BTreeMap<Mode, Prediction>,
     /// Paired differences, window by window, of each other mode and the first, in nats a token: negative is better.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<PairedDifference>,
 }
 
 /// A text as tokens, with the byte where each ends.
@@ -180,11 +180,11 @@ fn check_modes(modes: &[Mode], pack: bool) -> Result<(), EvaluateError> {
     Ok(())
 }
 
-/// Windows of at most `most` tokens, none of two texts.
-fn cut(texts: &[Tokens], most: usize) -> Vec<(usize, Range<usize>)> {
+/// Windows of at most `max` tokens, each within one text.
+fn cut(texts: &[Tokens], max: usize) -> Vec<(usize, Range<usize>)> {
     let one = |(text, tokens): (usize, &Tokens)| {
         let all = tokens.ids.len();
-        (0..all).step_by(most).map(move |start| (text, start..all.min(start + most)))
+        (0..all).step_by(max).map(move |start| (text, start..all.min(start + max)))
     };
     texts.iter().enumerate().flat_map(one).collect()
 }
@@ -251,7 +251,7 @@ fn report(
     for left in modes.iter().skip(1) {
         let values: Vec<f64> = scores.iter().map(|score| of(score, *left) - of(score, modes[0])).collect();
         let interval = interval(&values);
-        differences.extend(interval.map(|interval| Difference { left: *left, right: modes[0], metric: "nats_per_token", interval }));
+        differences.extend(interval.map(|interval| PairedDifference { left: *left, right: modes[0], metric: "nats_per_token", interval }));
     }
     PerplexityReport {
         texts,

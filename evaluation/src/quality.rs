@@ -25,7 +25,7 @@ pub const DEVIATIONS: f64 = 4.0;
 /// Share of what was told that rounding may add: another machine, other batches.
 const ROUNDING: f64 = 0.01;
 /// Share of the tokens of memories written anew that the records must have: ties may fall otherwise on another machine.
-const LEAST_MATCHED: f64 = 0.95;
+const MIN_MATCHED: f64 = 0.95;
 /// Groups of the jackknife, at most.
 const GROUPS: usize = SampledDistortion::GROUPS;
 /// Memories that are written in one pass.
@@ -225,7 +225,7 @@ impl Measured<'_> {
         let (divergence, tokens) = self.divergence(told.and_then(|told| told.divergence));
         let matched = whole.matched();
         let worse = layers.iter().any(|layer| layer.keys.is_worse() || layer.values.is_worse());
-        let worse = worse || divergence.is_some_and(|divergence| divergence.is_worse()) || matched < LEAST_MATCHED;
+        let worse = worse || divergence.is_some_and(|divergence| divergence.is_worse()) || matched < MIN_MATCHED;
         QualityReport {
             pack: pack.id().to_string(),
             codec: manifest.codec.clone(),
@@ -283,7 +283,7 @@ impl fmt::Display for QualityReport {
             row("KL, nats".to_owned(), divergence)?;
             writeln!(f, "KL divergence a token, over {tokens} tokens")?;
         }
-        if *matched < LEAST_MATCHED {
+        if *matched < MIN_MATCHED {
             writeln!(f, "the memories are not those of these texts: too few tokens are the same")?;
         }
         let verdict = match (self.worse, self.told_memories) {

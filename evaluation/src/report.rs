@@ -33,7 +33,7 @@ pub struct QuestionReport {
     /// Questions with gold documents.
     pub hit_n: usize,
     /// Paired differences of modes, each question its own pair, where both were measured.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<PairedDifference>,
     /// What a user gains with the pack's memories over the texts in the prompt, where both were measured.
     pub gain: Option<Gain>,
     /// What was varied.
@@ -93,7 +93,7 @@ pub struct Unanswerable {
 
 /// How much better one mode is than another on the same questions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Difference {
+pub struct PairedDifference {
     /// The mode.
     pub left: Mode,
     /// The mode that is subtracted.
@@ -109,13 +109,13 @@ pub struct Difference {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sweeps {
     /// Over the references given.
-    pub k: Vec<Point>,
+    pub k: Vec<SweepPoint>,
     /// Over the tokens kept at each key-value head.
-    pub tokens: Vec<Point>,
+    pub tokens: Vec<SweepPoint>,
     /// Over the similarity bias.
-    pub bias: Vec<Point>,
+    pub bias: Vec<SweepPoint>,
     /// Over the similarity margin.
-    pub margin: Vec<Point>,
+    pub margin: Vec<SweepPoint>,
 }
 
 impl Sweeps {
@@ -132,11 +132,11 @@ impl Sweeps {
 }
 
 /// A series of figures.
-pub(crate) type Series<'a> = (&'static str, &'a [Point], fn(&Setting) -> String);
+pub(crate) type Series<'a> = (&'static str, &'a [SweepPoint], fn(&Setting) -> String);
 
 /// One setting's figures.
 #[derive(Clone, Debug, Serialize)]
-pub struct Point {
+pub struct SweepPoint {
     /// The setting.
     #[serde(flatten)]
     pub setting: Setting,

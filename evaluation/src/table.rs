@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::choices::ChoiceReport;
 use crate::perplexity::PerplexityReport;
-use crate::report::{Difference, ModeReport, QuestionReport};
+use crate::report::{ModeReport, PairedDifference, QuestionReport};
 
 /// Width of the column of names.
 const NAMES: usize = 24;
@@ -45,12 +45,12 @@ fn cells(figures: &ModeReport) -> Vec<String> {
 
 const COLUMNS: [&str; 9] = ["exact", "F1", "n", "in refs", "integr.", "novel", "prompt", "q/s", "first ms"];
 
-fn differences(f: &mut Formatter<'_>, all: &[Difference]) -> fmt::Result {
+fn differences(f: &mut Formatter<'_>, all: &[PairedDifference]) -> fmt::Result {
     if all.is_empty() {
         return Ok(());
     }
     writeln!(f, "\npaired differences, with 95% bootstrap intervals:")?;
-    for Difference { left, right, metric, interval } in all {
+    for PairedDifference { left, right, metric, interval } in all {
         let name = format!("{left} - {right}");
         writeln!(f, "{name:<36} {metric:<20} {:+.3} [{:+.3}, {:+.3}]", interval.mean, interval.low, interval.high)?;
     }

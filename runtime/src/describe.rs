@@ -22,7 +22,7 @@ pub struct ResolvedHit {
     /// The byte behind the last.
     pub end: u64,
     /// Inner product with the query.
-    pub score: f32,
+    pub similarity: f32,
     /// The reference's text.
     pub text: String,
     /// Where else the same text stands: the first [`MAX_FURTHER_PLACES`] of [`origins`](Self::origins) less one.
@@ -50,7 +50,7 @@ impl MappedPack {
     /// # Errors
     /// If the pack has no such reference, or what it says of it is damaged.
     pub fn describe(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
-        self.steadily(|checks| {
+        self.read_consistent(|checks| {
             checks.tables(self)?;
             Ok(ResolvedHit { text: self.text(hit.reference)?, ..self.places(hit)? })
         })
@@ -58,7 +58,7 @@ impl MappedPack {
 
     /// The same, and whether the text is damaged and was left out: it is empty then.
     pub(crate) fn describe_or_skip(&self, hit: &Hit, on_damage: OnDamage<'_>) -> Result<(ResolvedHit, bool), ReadError> {
-        self.steadily(|checks| {
+        self.read_consistent(|checks| {
             checks.tables(self)?;
             let text = self.tolerance(on_damage).admit(self.text(hit.reference))?;
             let found = self.places(hit)?;
@@ -82,7 +82,7 @@ impl MappedPack {
         let Place { document, title, start, end } = self.place(first)?;
         let further = origins.take(MAX_FURTHER_PLACES).map(|origin| self.place(origin)).collect::<Result<_, _>>()?;
         let origins = u32::try_from(count).unwrap_or(u32::MAX);
-        Ok(ResolvedHit { document, title, reference, start, end, score: hit.similarity, text: String::new(), further, origins })
+        Ok(ResolvedHit { document, title, reference, start, end, similarity: hit.similarity, text: String::new(), further, origins })
     }
 
     fn place(&self, origin: Origin) -> Result<Place, ReadError> {

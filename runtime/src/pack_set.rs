@@ -113,7 +113,7 @@ impl NotSigned {
             return Ok(());
         }
         let signed = pack.signed_by(trusted);
-        signed.map(drop).map_err(|source| Self { path: pack.path().to_owned(), source })
+        signed.map(|_| ()).map_err(|source| Self { path: pack.path().to_owned(), source })
     }
 
     /// Whether a signature is wrong, rather than missing.

@@ -7,31 +7,13 @@ use mempack_model::{Model, Slot};
 use mempack_retrieval::{Hit, Margin, Query, Recalled};
 
 use super::error::{AskError, RetrieveError};
+use super::memory_read::MemoryRead;
 use super::recall::{NotRepeating, Readable, Retriever};
 use super::source::{Loaded, MemorySource};
-use crate::{Citation, CiteError, Method, OnDamage, PackReference, PackSet, Skipped, cite};
+use crate::{Method, OnDamage, PackReference, PackSet, Skipped};
 
 /// Damaged references that a chunk passes over, at most, to read others in their place.
 const MAX_REPLACED: usize = 64;
-
-/// A reference that a chunk read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Read {
-    /// The reference, whose pack stays mapped for as long as this is kept, and its similarity to the chunk's query.
-    pub hit: Hit<PackReference>,
-    /// Whether its memory was in the cache when the chunk asked for it.
-    pub cached: bool,
-}
-
-impl Read {
-    /// Text, document and span of the reference, from the very pack that it was read from.
-    ///
-    /// # Errors
-    /// If what the pack says of the reference is damaged.
-    pub fn cite(&self, on_damage: OnDamage<'_>) -> Result<Citation, CiteError> {
-        cite(&self.hit, on_damage)
-    }
-}
 
 /// The memories of one chunk.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +21,7 @@ pub struct ChunkMemories {
     /// The text that retrieved them; empty where the caller named the references.
     pub query: String,
     /// The references, most similar first.
-    pub reads: Vec<Read>,
+    pub reads: Vec<MemoryRead>,
     /// Their memories.
     memories: Vec<Arc<Memory>>,
 }
@@ -47,7 +29,7 @@ pub struct ChunkMemories {
 impl ChunkMemories {
     /// The memories as attention takes them.
     pub fn slots(&self) -> Vec<Slot<'_>> {
-        let slot = |(memory, read): (_, &Read)| Slot { memory, similarity: read.hit.similarity };
+        let slot = |(memory, read): (_, &MemoryRead)| Slot { memory, similarity: read.hit.similarity };
         self.memories.iter().map(AsRef::as_ref).zip(&self.reads).map(slot).collect()
     }
 }

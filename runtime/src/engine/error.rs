@@ -81,12 +81,12 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// Refuses an option outside 1 to `most`.
-    pub(crate) fn check_range(option: &'static str, found: usize, most: usize) -> Result<(), Self> {
-        if (1..=most).contains(&found) {
+    /// Refuses an option outside 1 to `max`.
+    pub(crate) fn check_range(option: &'static str, found: usize, max: usize) -> Result<(), Self> {
+        if (1..=max).contains(&found) {
             return Ok(());
         }
-        Err(Self::Option { option, found: found.to_string(), expected: format!("1 to {most}") })
+        Err(Self::Option { option, found: found.to_string(), expected: format!("1 to {max}") })
     }
 }
 
@@ -130,12 +130,12 @@ pub enum AskError {
     #[error("the question is empty; ask something")]
     EmptyQuestion,
     /// The prompt leaves no room in the model's context.
-    #[error("the prompt has {tokens} tokens, and the model has room for {most}; ask a shorter question")]
+    #[error("the prompt has {tokens} tokens, and the model has room for {max}; ask a shorter question")]
     TooLong {
         /// Tokens of the prompt.
         tokens: usize,
         /// Most tokens that leave room for one token of an answer.
-        most: usize,
+        max: usize,
     },
     /// The model computed something that is no distribution.
     #[error("the model's scores for token {token} of the answer hold no finite maximum; the model's weights may be damaged")]

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use mempack_model::{Model, PromptTokens, ReaderOptions, TextStream};
 use mempack_retrieval::Transcript;
 
-use super::chunk::{ChunkMemories, Read};
+use super::chunk::ChunkMemories;
 use super::error::{AskError, SessionError};
+use super::memory_read::MemoryRead;
 use super::sampling::{Sampler, Sampling};
 use super::text::{AnswerText, Piece};
 use crate::Skipped;
@@ -24,7 +25,7 @@ pub struct ChunkReads {
     /// The text that it retrieved with; empty where the caller named the references.
     pub query: String,
     /// The references read, most similar first.
-    pub reads: Vec<Read>,
+    pub reads: Vec<MemoryRead>,
 }
 
 /// Why an answer ended.
@@ -69,7 +70,7 @@ pub struct PreparedPrompt {
     /// What each chunk of the prompt reads; empty without memories, and where texts stand in the prompt.
     pub chunks: Vec<ChunkMemories>,
     /// The references whose texts stand in the prompt, most similar first.
-    pub texts: Vec<Read>,
+    pub texts: Vec<MemoryRead>,
 }
 
 /// What the chunks of an answer read while it is decoded.
@@ -160,9 +161,9 @@ impl Generator {
         let memory = self.model.memory();
         let before = if prefix { memory.reference_prefix_ids.len() + memory.reference_length as usize } else { 0 };
         // The first token comes before the prompt, too.
-        let most = (positions as usize).saturating_sub(before + 1);
-        match most.saturating_sub(prompt) {
-            0 => Err(AskError::TooLong { tokens: prompt, most: most.saturating_sub(1) }),
+        let max = (positions as usize).saturating_sub(before + 1);
+        match max.saturating_sub(prompt) {
+            0 => Err(AskError::TooLong { tokens: prompt, max: max.saturating_sub(1) }),
             left => Ok(left.min(self.max_tokens)),
         }
     }

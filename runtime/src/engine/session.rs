@@ -8,9 +8,10 @@ use mempack_format::PublicKey;
 use mempack_model::{Embedder, Model, PromptTokens, context_tokens, prompt_tokens};
 use mempack_retrieval::{Hit, Query, Transcript};
 
-use super::chunk::{ChunkMemories, ChunkReader, Read, Scope};
+use super::chunk::{ChunkMemories, ChunkReader, Scope};
 use super::error::{AskError, IdentityMismatch, SessionError};
 use super::generator::{Answer, Feed, Generator, PreparedPrompt};
+use super::memory_read::MemoryRead;
 use super::prefetch::{Pending, Prefetcher};
 use super::recall::Retriever;
 use super::reference::read_reference;
@@ -186,7 +187,7 @@ impl Session {
 
     fn answer(&self, question: &str, scope: Scope, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<Answer, AskError> {
         let prompt = self.prompt(question, &scope)?;
-        self.generator.decode(prompt, &mut Retrieved { session: self, scope, pending: None, warmed: false }, on_text)
+        self.generator.decode(prompt, &mut RetrievalFeed { session: self, scope, pending: None, warmed: false }, on_text)
     }
 
     fn scope(&self, question: &str, named: Option<Vec<Hit<PackReference>>>) -> Result<Scope, AskError> {
@@ -232,7 +233,7 @@ impl Session {
         let filled = context_tokens(self.model(), &texts.join(BETWEEN_TEXTS), question)?;
         // The template is there, as `over` has checked.
         let tokens = filled.map_or_else(|| prompt_tokens(self.model(), question), Ok::<PromptTokens, _>)?;
-        let texts = hits.into_iter().map(|hit| Read { hit, cached: false }).collect();
+        let texts = hits.into_iter().map(|hit| MemoryRead { hit, cached: false }).collect();
         Ok(PreparedPrompt { tokens, prefix: false, chunks: Vec::new(), texts })
     }
 
@@ -243,14 +244,14 @@ impl Session {
 }
 
 /// Each chunk of an answer reads what it retrieves.
-struct Retrieved<'a> {
+struct RetrievalFeed<'a> {
     session: &'a Session,
     scope: Scope,
     pending: Option<(usize, Pending)>,
     warmed: bool,
 }
 
-impl Feed for Retrieved<'_> {
+impl Feed for RetrievalFeed<'_> {
     fn due(&mut self) -> Result<Option<(usize, ChunkMemories)>, AskError> {
         let Some((chunk, coming)) = self.pending.take() else { return Ok(None) };
         let memories = coming.wait(&self.session.reader, &self.scope)?;
@@ -276,7 +277,7 @@ impl Feed for Retrieved<'_> {
     }
 }
 
-impl Retrieved<'_> {
+impl RetrievalFeed<'_> {
     /// Begins to retrieve for the chunk that the next token begins, if it does.
     fn begin_chunk(&self, text: &Transcript) -> Result<Option<(usize, Pending)>, AskError> {
         let Some(chunk) = text.chunk_begun() else { return Ok(None) };

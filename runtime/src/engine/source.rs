@@ -8,8 +8,8 @@ use mempack_format::{Digest, Memory};
 use mempack_model::Model;
 use mempack_retrieval::Hit;
 
-use super::chunk::Read;
 use super::error::AskError;
+use super::memory_read::MemoryRead;
 use super::reference::read_reference;
 use crate::{MemoryCache, OnDamage, PackReference, PackSet};
 
@@ -58,7 +58,7 @@ struct Writer {
 
 /// What was loaded of some hits.
 pub(crate) struct Loaded {
-    pub(crate) reads: Vec<Read>,
+    pub(crate) reads: Vec<MemoryRead>,
     pub(crate) memories: Vec<Arc<Memory>>,
     /// Those whose memories are damaged and left out.
     pub(crate) damaged: Vec<PackReference>,
@@ -95,7 +95,7 @@ impl MemorySource {
         for (hit, fetched) in hits.into_iter().zip(fetched) {
             match fetched {
                 Some((memory, cached)) => {
-                    loaded.reads.push(Read { hit, cached });
+                    loaded.reads.push(MemoryRead { hit, cached });
                     loaded.memories.push(memory);
                 }
                 None => loaded.damaged.push(hit.reference),
