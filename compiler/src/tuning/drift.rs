@@ -1,4 +1,4 @@
-//! How well codebooks that were kept fit memories that are new.
+//! How well kept codebooks fit new memories.
 
 use mempack_format::{Loss, SampledDistortion, jackknife};
 
@@ -9,7 +9,7 @@ pub struct Fit {
     pub memories: u32,
     /// Of all their layers together.
     pub loss: Loss,
-    /// Its standard errors; none of fewer than two memories.
+    /// Its standard errors; `None` for fewer than two memories.
     pub error: Option<Loss>,
 }
 
@@ -23,28 +23,28 @@ impl From<&SampledDistortion> for Fit {
     }
 }
 
-/// What kept codebooks lose of memories that are new, beside what they lose of those that were taken over.
+/// What kept codebooks lose of new memories, compared with what they lose of memories taken from the previous pack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drift {
-    /// Of the new references those with the largest keys.
+    /// Loss of the new references with the largest keys.
     pub new: Fit,
-    /// Of those taken over those with the largest keys, computed again for this.
+    /// Loss of the taken references with the largest keys, whose memories are computed again for this.
     pub taken: Fit,
-    /// Whether the codebooks may have been trained on some of those taken over, as in packs with few more references than
-    /// [`BuildOptions::sample`](crate::BuildOptions::sample). They lose less of those, and a large ratio then tells nothing.
+    /// Whether the codebooks may have been trained on some of the taken references, as in packs with few more references than
+    /// [`BuildOptions::sample`](crate::BuildOptions::sample). They lose less of those, so a large ratio then means nothing.
     pub trained_on: bool,
 }
 
 impl Drift {
-    /// From how much more is lost of new memories on the codebooks should be trained again: a quarter.
+    /// How many times as much must be lost of new memories for codebooks to be trained again.
     const CLEARLY_WORSE: f64 = 1.25;
 
-    /// How many standard errors it must be above that. What is lost varies by orders of magnitude from memory to memory: a few that are
-    /// unlike the others are most of either sum, and whether a small sample has one is chance.
+    /// How many standard errors it must be above that. Loss varies by orders of magnitude between memories: a few outliers are most of
+    /// either sum, and it is random whether a small sample has one.
     const CERTAINTY: f64 = 3.0;
 
-    /// Whether the codebooks should be trained again: clearly more is lost of new memories, and more than which memories they happen to
-    /// be explains.
+    /// Whether the codebooks should be trained again: the loss of new memories is clearly larger, by more than the choice of the samples
+    /// explains.
     pub fn is_clear(&self) -> bool {
         let (Some(new), Some(taken)) = (self.new.error, self.taken.error) else { return false };
         let worse = |of: fn(&Loss) -> f64| {
@@ -54,8 +54,8 @@ impl Drift {
         !self.trained_on && self.ratio().is_some() && (worse(|loss| loss.keys) || worse(|loss| loss.values))
     }
 
-    /// How much more is lost of the new memories, of keys or values, whichever are worse; 1 is no drift. None where one of the two is
-    /// not known.
+    /// The ratio of the losses of new and taken memories, of keys or values, whichever is larger; 1 means no drift. `None` if one of the
+    /// two is not known.
     pub fn ratio(&self) -> Option<f64> {
         let ratio = |new: f64, taken: f64| (taken > 0.0).then_some(new / taken);
         if self.new.memories == 0 {
@@ -79,13 +79,13 @@ mod tests {
         assert_eq!(drift.ratio(), Some(2.0));
         assert_eq!(Drift { new: Fit::default(), ..drift }.ratio(), None);
         assert_eq!(Drift { taken: Fit::default(), ..drift }.ratio(), None);
-        // Of one memory, nobody knows how far it is like the others.
+        // One memory has no standard error.
         assert!(!drift.is_clear());
     }
 
     const SHAPE: MemoryShape = MemoryShape { layers: 1, heads: 1, tokens: 2, head_dim: 1 };
 
-    /// Of memories with two keys and two values a distance of 2 apart, of which both keys are off by these.
+    /// The fit of memories with two keys and two values a distance of 2 apart, with these errors of both keys.
     fn fit(errors: impl IntoIterator<Item = f32>) -> Fit {
         let memory = |error: f32| Memory {
             shape: SHAPE,
@@ -105,12 +105,12 @@ mod tests {
         assert!(drift(alike(0.2, 10), alike(0.1, 60)).is_clear());
         assert!(!drift(alike(0.1, 10), alike(0.2, 60)).is_clear() && !drift(alike(0.11, 10), alike(0.1, 60)).is_clear());
         assert!(!Drift { trained_on: true, ..drift(alike(0.2, 10), alike(0.1, 60)) }.is_clear());
-        // One memory in forty loses ten thousand times as much as the others: a sample that has two of them tells no more than one that
-        // has one.
+        // One memory in forty loses ten thousand times as much as the others: a sample with two of them says no more than a sample with
+        // one.
         let rare = |count: usize, unlike: usize| fit((0..count).map(|index| if index < unlike { 1e-1 } else { 1e-3 }));
         let chance = drift(rare(36, 2), rare(63, 1));
         assert!(chance.ratio().unwrap() > 3.0 && !chance.is_clear(), "{chance:?}");
-        // But if all new ones are so, it is no chance.
+        // If all new ones are like that, the drift is clear.
         assert!(drift(rare(30, 30), rare(63, 1)).is_clear());
         assert!(!drift(rare(1, 1), rare(63, 1)).is_clear());
     }

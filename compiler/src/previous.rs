@@ -1,4 +1,4 @@
-//! The older pack that a build takes references from.
+//! The previous pack that a build takes references from.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,31 +7,31 @@ use std::path::{Path, PathBuf};
 use mempack_format::{CodecSpec, Difference, Digest, EmbedderIdentity, Manifest, ModelIdentity, Pack, PackId, Quality, ReadError, Tag};
 
 use crate::BuildError;
-use crate::choice::split;
+use crate::tuning::selection::split;
 
-/// An open pack that was built before, from the same model.
-pub struct Older {
+/// An open pack of the same model that was built earlier.
+pub struct PreviousPack {
     path: PathBuf,
-    pack: Box<dyn Source>,
+    pack: Box<dyn PackSource>,
 }
 
-/// What is read of a pack, over whatever bytes it lies on. All of it is checked before it is given out.
-trait Source: Send + Sync {
+/// What is read from a pack, whatever holds its bytes. All of it is checked against digests before it is returned.
+trait PackSource: Send + Sync {
     fn id(&self) -> PackId;
     fn manifest(&self) -> &Manifest;
     fn codec(&self) -> CodecSpec;
     fn quality(&self) -> Option<&Quality>;
-    /// The section of codec parameters.
+    /// The section with the codec's parameters.
     fn parameters(&self) -> Result<Vec<u8>, ReadError>;
-    /// The keys of all references, in order. Checks the leaf digests too, which records and embeddings are compared with.
+    /// The keys of all references, in order. Also checks the leaf digests, which records and embeddings are compared with.
     fn keys(&self) -> Result<Vec<Digest>, ReadError>;
     fn record(&self, reference: u32) -> Result<&[u8], ReadError>;
     fn embedding(&self, reference: u32) -> Result<Vec<f32>, ReadError>;
 }
 
-struct Over<P>(P);
+struct OpenPack<P>(P);
 
-impl<P: Deref<Target = Pack<D>> + Send + Sync, D: AsRef<[u8]> + 'static> Source for Over<P> {
+impl<P: Deref<Target = Pack<D>> + Send + Sync, D: AsRef<[u8]> + 'static> PackSource for OpenPack<P> {
     fn id(&self) -> PackId {
         self.0.id()
     }
@@ -69,28 +69,28 @@ impl<P: Deref<Target = Pack<D>> + Send + Sync, D: AsRef<[u8]> + 'static> Source 
     }
 }
 
-impl fmt::Debug for Older {
+impl fmt::Debug for PreviousPack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Older").field("path", &self.path).field("id", &self.pack.id()).finish_non_exhaustive()
+        f.debug_struct("PreviousPack").field("path", &self.path).field("id", &self.pack.id()).finish_non_exhaustive()
     }
 }
 
-impl Older {
-    /// An open pack, with the file it lies in, which errors name.
+impl PreviousPack {
+    /// An open pack. Errors name its file, `path`.
     pub fn new<D, P>(path: &Path, pack: P) -> Self
     where
         D: AsRef<[u8]> + 'static,
         P: Deref<Target = Pack<D>> + Send + Sync + 'static,
     {
-        Self { path: path.to_owned(), pack: Box::new(Over(pack)) }
+        Self { path: path.to_owned(), pack: Box::new(OpenPack(pack)) }
     }
 
-    /// How its memories are coded.
+    /// The codec of its memories.
     pub fn codec(&self) -> CodecSpec {
         self.pack.codec()
     }
 
-    /// What it says that its codec loses.
+    /// The codec loss that it states.
     pub(crate) fn quality(&self) -> Option<&Quality> {
         self.pack.quality()
     }
@@ -99,7 +99,7 @@ impl Older {
         self.pack.id()
     }
 
-    /// Compares what its memories and embeddings depend on with what would write new ones beside them.
+    /// Refuses a model, precision or embedder that would not write the same memories and embeddings.
     pub(crate) fn check(&self, model: &ModelIdentity, precision: &str, embedder: &EmbedderIdentity) -> Result<(), BuildError> {
         let manifest = self.pack.manifest();
         let mut differences = manifest.model.differences(model);
@@ -108,29 +108,29 @@ impl Older {
             differences.push(Difference { field: "precision", pack, model });
         }
         differences.extend(manifest.embedder.differences(embedder));
-        if differences.is_empty() { Ok(()) } else { Err(BuildError::OlderIdentity { path: self.path.clone(), differences }) }
+        if differences.is_empty() { Ok(()) } else { Err(BuildError::PreviousIdentity { path: self.path.clone(), differences }) }
     }
 
-    /// Reads its keys, so that references can be found.
+    /// Reads its keys, to look references up.
     ///
-    /// Memory: 48 bytes a reference, which is little beside what the search graph takes.
-    pub(crate) fn index(&self) -> Result<Index<'_>, BuildError> {
+    /// Memory: 48 bytes a reference, much less than the search graph takes.
+    pub(crate) fn index(&self) -> Result<PreviousIndex<'_>, BuildError> {
         let keys = self.pack.keys().map_err(|source| self.failed(source))?;
         let mut by_key: Vec<(u64, u32)> = keys.iter().map(prefix).zip(0..).collect();
         by_key.sort_unstable();
-        Ok(Index { older: self, keys, by_key })
+        Ok(PreviousIndex { previous: self, keys, by_key })
     }
 
     pub(crate) fn parameters(&self) -> Result<Vec<u8>, BuildError> {
         self.pack.parameters().map_err(|source| self.failed(source))
     }
 
-    /// The memory record of a reference, as its leaf digest says.
+    /// The memory record of a reference, checked against its leaf digest.
     pub(crate) fn record(&self, reference: u32) -> Result<&[u8], BuildError> {
         self.pack.record(reference).map_err(|source| self.failed(source))
     }
 
-    /// The embedding of a reference, as its leaf digest says.
+    /// The embedding of a reference, checked against its leaf digest.
     pub(crate) fn embedding(&self, reference: u32) -> Result<Vec<f32>, BuildError> {
         self.pack.embedding(reference).map_err(|source| self.failed(source))
     }
@@ -140,25 +140,25 @@ impl Older {
     }
 
     fn failed(&self, source: ReadError) -> BuildError {
-        BuildError::Older { path: self.path.clone(), source: Box::new(source) }
+        BuildError::PreviousPack { path: self.path.clone(), source: Box::new(source) }
     }
 }
 
-/// An older pack whose references can be found by their keys.
-pub(crate) struct Index<'a> {
-    pub older: &'a Older,
+/// A previous pack whose references are looked up by their keys.
+pub(crate) struct PreviousIndex<'a> {
+    pub previous: &'a PreviousPack,
     keys: Vec<Digest>,
     by_key: Vec<(u64, u32)>,
 }
 
-impl Index<'_> {
-    /// Whether the pack's codec may have been trained on the reference with this key, if at most `sample` were allowed: a pack does
-    /// not say on which ones it was.
+impl PreviousIndex<'_> {
+    /// Whether the pack's codec may have been trained on the reference with this key, if training used `sample` references at most. A
+    /// pack does not record which ones were used.
     pub fn trained_on(&self, key: &Digest, sample: usize) -> bool {
         self.rank(key) < split(self.keys.len() as u64, sample).0
     }
 
-    /// How many keys of the pack are smaller, but for some that begin alike.
+    /// Number of keys of the pack that are smaller; keys that begin with the same 8 bytes count as equal.
     fn rank(&self, key: &Digest) -> usize {
         let wanted = prefix(key);
         self.by_key.partition_point(|(prefix, _)| *prefix < wanted)
