@@ -15,7 +15,7 @@
 
 use std::{error::Error, fs, ops::ControlFlow, ops::Range, time::Instant};
 
-use mempack_compiler::{BuildOptions, Encoder, SENSITIVITY_TEXTS, SampleStore, TrainOptions, train_codec};
+use mempack_compiler::{BuildOptions, Encoder, MAX_SENSITIVITY_TEXTS, SampleStore, TrainOptions, train_codec};
 use mempack_format::{CodecSpec, Distortion, Memory, MemoryShape, Pack};
 use mempack_model::{
     AttentionError, Composer, LoadOptions, MOST_PROBES, Model, Probe, Sensitivity, Slot, attention_error, divergence, gradients,
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     // As many memories and texts as a build takes. References at equal distances are held out, so that few have a neighbour among them.
-    let (trained_on, texts) = (BuildOptions::default().sample, SENSITIVITY_TEXTS);
+    let (trained_on, texts) = (BuildOptions::default().sample, MAX_SENSITIVITY_TEXTS);
     let count = pack.manifest().counts.references;
     let distance = (count / MOST_PROBES as u32).max(1);
     let (mut held, mut probed) = (Texts::default(), Texts::default());
