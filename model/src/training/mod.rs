@@ -7,6 +7,7 @@
 mod adamw;
 mod create;
 mod learning;
+mod loss;
 mod new_tokenizer;
 mod read;
 mod save;
@@ -22,7 +23,8 @@ pub(crate) use learning::drawing;
 pub use adamw::{AdamW, AdamWConfig};
 pub use create::{CreateError, NewTokenizer, ScratchOptions, create_model};
 pub use learning::{AdapterOptions, Learning, Trainee};
-pub use read::{Hits, Loss, Sequence};
+pub use loss::{Hits, Loss};
+pub use read::Sequence;
 pub use save::SaveError;
 pub use state::StateError;
 pub use written::{WriteOptions, Written};
