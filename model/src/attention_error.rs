@@ -3,7 +3,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use crate::attention::{Mask, attention};
-use crate::reader::Attended;
+use crate::reader::AttentionInputs;
 use crate::{ComputeError, Model, ReaderOptions, Slot};
 
 /// A sum of squared errors, and the sum of squares that it is measured by.
@@ -61,7 +61,7 @@ impl AttentionError {
 
     /// Adds the error of a layer's memories whose rotated keys and values, `[1, heads, memory tokens, head_dim]`, are those given
     /// instead of the ones attended to.
-    fn add(&mut self, attended: &Attended<'_>, lossy_keys: &Tensor, lossy_values: &Tensor) -> Result<(), TchError> {
+    fn add(&mut self, attended: &AttentionInputs<'_>, lossy_keys: &Tensor, lossy_values: &Tensor) -> Result<(), TchError> {
         let float = |x: &Tensor| x.f_to_kind(Kind::Float);
         let (q, k, v, bias) = (float(&attended.queries)?, float(attended.keys)?, float(attended.values)?, float(&attended.bias)?);
         let (lossy_k, lossy_v) = (float(lossy_keys)?, float(lossy_values)?);
@@ -103,11 +103,11 @@ pub fn attention_error(model: &Model, text: &[u32], exact: &[Slot<'_>], lossy: &
     let mut reader = model.reader(&ReaderOptions { capacity: 1 + text.len(), prefix: true })?;
     let loaded = reader.load(lossy)?;
     let mut errors = vec![AttentionError::default(); model.memory().num_memory_layers as usize];
-    let mut watch = |attended: Attended<'_>| {
+    let mut observer = |attended: AttentionInputs<'_>| {
         let layer = |x: &Tensor| x.f_narrow(0, attended.layer as i64, 1);
         errors[attended.layer].add(&attended, &layer(&loaded.keys)?, &layer(&loaded.values)?)
     };
-    reader.watched_prompt(text, &[exact.to_vec()], false, Some(&mut watch))?;
+    reader.observed_prompt(text, &[exact.to_vec()], false, Some(&mut observer))?;
     Ok(errors)
 }
 
@@ -177,7 +177,7 @@ mod tests {
         }
 
         let (keys, values) = (tensor(&k, heads as i64), tensor(&v, heads as i64));
-        let attended = Attended {
+        let attended = AttentionInputs {
             layer: 0,
             queries: tensor(&q, (heads * group) as i64),
             keys: &keys,

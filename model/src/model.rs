@@ -5,8 +5,8 @@ use std::path::Path;
 use mempack_format::{Memory, ModelIdentity};
 
 use crate::decoder::Decoder;
+use crate::model_folder::ModelFolder;
 use crate::reader::{Reader, ReaderOptions};
-use crate::source::Source;
 use crate::{ComputeError, LoadError, LoadOptions, MemoryConfig, ModelConfig, TextTokenizer};
 
 /// A Memory3 model: writes references to memories and decodes with memories.
@@ -22,7 +22,7 @@ impl Model {
     /// Loads a Hugging Face folder (config.json with an optional `memory` block, safetensors, tokenizer.json), or a PEFT
     /// LoRA folder (adapter_config.json, adapter_model.safetensors, an optional memory.json) merged into its base.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
-        Self::from_source(&Source::open(folder, options)?, options)
+        Self::from_folder(&ModelFolder::open(folder, options)?, options)
     }
 
     /// Loads the base of the adapter in `folder` alone, with the adapter's `memory` block, templates and tokenizer: what the adapter
@@ -31,14 +31,14 @@ impl Model {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_base(folder: &Path, options: &LoadOptions) -> Result<Option<Self>, LoadError> {
-        Source::open(folder, options)?.without_adapter().map(|source| Self::from_source(&source, options)).transpose()
+        ModelFolder::open(folder, options)?.without_adapter().map(|base| Self::from_folder(&base, options)).transpose()
     }
 
-    fn from_source(source: &Source, options: &LoadOptions) -> Result<Self, LoadError> {
-        let decoder = Decoder::from_source(source, options)?;
-        let tokenizer = TextTokenizer::load(&source.tokenizer)?;
+    fn from_folder(folder: &ModelFolder, options: &LoadOptions) -> Result<Self, LoadError> {
+        let decoder = Decoder::from_folder(folder, options)?;
+        let tokenizer = TextTokenizer::load(&folder.tokenizer)?;
         tokenizer.check_vocabulary(decoder.config().vocabulary as usize)?;
-        let identity = source.identity(&decoder, &tokenizer);
+        let identity = folder.identity(&tokenizer);
         Ok(Self { decoder, tokenizer, identity })
     }
 

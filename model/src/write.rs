@@ -8,7 +8,7 @@ use tch::{Kind, TchError, Tensor};
 use crate::ComputeError;
 use crate::attention::{Mask, attend};
 use crate::decoder::Decoder;
-use crate::rope::Turn;
+use crate::rope::Rotation;
 
 /// What is the same for all layers of one batch.
 struct Batch {
@@ -18,7 +18,7 @@ struct Batch {
     prefix: i64,
     /// Tokens of the longest reference.
     longest: i64,
-    turn: Turn,
+    rotation: Rotation,
     groups: Vec<Group>,
 }
 
@@ -112,7 +112,7 @@ impl Decoder {
         let longest = references.iter().map(|r| r.len()).max().unwrap_or_default();
         let rows = references.len() as i64;
         let width = (prefix + longest) as i64;
-        let turn = self.rope.turn(0..width as u32, self.kind(), self.device)?;
+        let rotation = self.rope.rotation(0..width as u32, self.kind(), self.device)?;
         let mut by_length: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
         for (row, reference) in references.iter().enumerate() {
             by_length.entry(if padded { longest } else { reference.len() }).or_default().push(row as i64);
@@ -123,7 +123,7 @@ impl Decoder {
             Ok(Group { tokens: tokens as i64, rows: Tensor::f_from_slice(&rows)?.f_to_device(self.device)?, padding })
         });
         let groups = groups.collect::<Result<_, TchError>>()?;
-        Ok(Batch { rows, width, prefix: prefix as i64, longest: longest as i64, turn, groups })
+        Ok(Batch { rows, width, prefix: prefix as i64, longest: longest as i64, rotation, groups })
     }
 
     /// Where `rows` of the references, as wide as `tokens`, are padding: `[rows, tokens]`.
@@ -136,9 +136,9 @@ impl Decoder {
     /// Causal attention over prefix and reference, `[rows * width, query_heads * head_dim]`. Padding comes last and is seen by padding only.
     fn attend_causally(&self, batch: &Batch, qk: &Tensor, v: &Tensor) -> Result<Tensor, TchError> {
         let s = self.sizes();
-        let turned = batch.turn.apply(&qk.f_view([batch.rows, batch.width, s.query_heads + s.heads, s.head_dim])?)?;
-        let q = turned.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
-        let k = turned.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
+        let rotated = batch.rotation.apply(&qk.f_view([batch.rows, batch.width, s.query_heads + s.heads, s.head_dim])?)?;
+        let q = rotated.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
+        let k = rotated.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
         let v = v.f_view([batch.rows, batch.width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
         attend(&q, &k, &v, Mask::Causal)
     }

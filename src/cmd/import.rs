@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::failure::Failure;
+use mempack_model::ImportError;
+
+use crate::failure::{Failure, Kind};
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The GGUF file: a Llama-shaped model
+    /// The GGUF file: a model of the Llama, Mistral or Qwen2 family
     file: PathBuf,
     /// The folder to write; must not exist yet
     #[arg(short, long, value_name = "DIR")]
@@ -26,8 +28,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
             progress.begin("importing", "parameters", Some(total));
         }
         progress.set(done);
+    });
+    let summary = summary.map_err(|error| match error {
+        ImportError::Vocabulary { .. } => Failure::new(Kind::Work, format!("{error}; pass it with --tokenizer FILE")),
+        error => error.into(),
     })?;
     progress.end();
+    if let Some(tied) = &summary.tied {
+        println!("{tied}");
+    }
     println!(
         "{}: {}, {} parameters in {} tensors, {}",
         args.output.display(),

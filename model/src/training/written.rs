@@ -47,7 +47,7 @@ impl Trainee {
         let _drawing = (options.noise != [0.0; 2]).then(|| self.drawing());
         let layers = kept.iter().map(|layer| {
             let positions = layer.index.f_add_scalar(prefix)?.f_reshape([-1])?;
-            let keys = decoder.memory_turn().apply_at(&noisy(&layer.keys, options.noise[0])?, &positions)?;
+            let keys = decoder.memory_rotation().apply_at(&noisy(&layer.keys, options.noise[0])?, &positions)?;
             Ok((keys.f_to_kind(kind)?, noisy(&layer.values, options.noise[1])?.f_to_kind(kind)?))
         });
         let layers = layers.collect::<Result<Vec<_>, TchError>>()?;
