@@ -17,14 +17,14 @@ use std::{error::Error, fs, ops::ControlFlow, ops::Range, time::Instant};
 use mempack_compiler::{Encoder, SampleStore, TrainOptions, train_codec};
 use mempack_format::{CodecSpec, Distortion, Memory, MemoryShape, Pack};
 use mempack_model::{
-    AttentionError, Composer, LoadOptions, MOST_PROBES, Model, Probe, Sensitivity, Slot, attention_error, divergence, gradients,
+    AttentionError, Composer, LoadOptions, MAX_PROBES, Model, Probe, Sensitivity, Slot, attention_error, divergence, gradients,
     predicted_probes,
 };
 
 /// Memories that codecs are trained on at most, as many as a build takes.
 const SAMPLE: usize = 1024;
 /// Of those, references whose texts are predicted or read for sensitivity, as many as in a build.
-const SENSED: usize = 2 * MOST_PROBES;
+const SENSED: usize = 2 * MAX_PROBES;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
@@ -60,13 +60,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Held out are references at equal distances, so that few have a neighbour among them.
     let count = pack.manifest().counts.references;
-    let distance = (count / MOST_PROBES as u32).max(1);
+    let distance = (count / MAX_PROBES as u32).max(1);
     let (mut held, mut sensed) = (Texts::default(), Texts::default());
     let store = |run: &Range<u32>| SampleStore::create_in(&std::env::temp_dir(), MemoryShape { layers: run.len() as u32, ..shape });
     let mut samples = runs.iter().map(store).collect::<Result<Vec<_>, _>>()?;
     for reference in 0..count {
         let mut memory = Memory::empty(shape);
-        if reference % distance == distance / 2 && held.memories.len() < MOST_PROBES {
+        if reference % distance == distance / 2 && held.memories.len() < MAX_PROBES {
             whole.decode_memory(pack.record(reference)?, &mut memory)?;
             held.push(&model, &pack, reference, memory)?;
         } else if (samples[0].len() as usize) < SAMPLE && u64::from(reference) * 7 % 10 < 7 {
@@ -84,8 +84,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tokens: usize = predicted.iter().map(|(at, _)| held.ids[*at].len()).sum();
     let mut sensitivity = Sensitivity::new(shape);
     let start = Instant::now();
-    for pool in (0..sensed.memories.len()).step_by(MOST_PROBES) {
-        for (at, reads) in sensed.predicted(&model, pool..sensed.memories.len().min(pool + MOST_PROBES)) {
+    for pool in (0..sensed.memories.len()).step_by(MAX_PROBES) {
+        for (at, reads) in sensed.predicted(&model, pool..sensed.memories.len().min(pool + MAX_PROBES)) {
             sensitivity.add(&gradients(&model, &sensed.ids[at], &read(&sensed.memories, &reads))?);
         }
     }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use mempack_format::Digest;
 
 /// Most references held out.
-pub(crate) const HELD_OUT: usize = mempack_model::MOST_PROBES;
+pub(crate) const HELD_OUT: usize = mempack_model::MAX_PROBES;
 /// Of so many references one is held out, until there are enough.
 const ONE_IN: u64 = 8;
 

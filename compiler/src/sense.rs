@@ -1,6 +1,6 @@
 //! What a model's predictions make of errors of its memories, for codecs that can lose where it matters least.
 
-use mempack_model::{MOST_PROBES, Sensitivity, Slot, gradients};
+use mempack_model::{MAX_PROBES, Sensitivity, Slot, gradients};
 
 use crate::job::{Job, Sampled};
 use crate::probes::SampledText;
@@ -8,7 +8,7 @@ use crate::progress::Stages;
 use crate::{BuildError, Stage};
 
 /// Most texts of those that a codec is trained on that are predicted or read for it.
-pub(crate) const SENSED: usize = 2 * MOST_PROBES;
+pub(crate) const SENSED: usize = 2 * MAX_PROBES;
 
 impl Job<'_> {
     /// What the model makes of errors of memories that codecs are trained on, computed when it is first asked for; none if no text finds
@@ -24,7 +24,7 @@ impl Job<'_> {
     fn sense(&self, sampled: &Sampled, stages: &mut Stages<'_>) -> Result<Option<Sensitivity>, BuildError> {
         stages.begin(Stage::Sensing, Some(sampled.sensed.len() as u64));
         let mut sensitivity = Sensitivity::new(self.model.identity().shape);
-        for pool in sampled.sensed.chunks(MOST_PROBES) {
+        for pool in sampled.sensed.chunks(MAX_PROBES) {
             let texts: Vec<&SampledText> = pool.iter().collect();
             let found = self.predict(&texts, |model, predicted| {
                 let memory = |other: usize| sampled.training.memory(pool[other].number);

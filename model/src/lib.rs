@@ -52,7 +52,7 @@ pub use attention_error::{AttentionError, RelativeError, attention_error};
 pub use config::{Llama3Scaling, ModelConfig};
 pub use decoder::Decoder;
 pub use device::{DeviceChoice, LoadOptions, Precision, UnknownDevice, UnknownPrecision, cuda_available, set_threads};
-pub use divergence::{MOST_PROBES, Probe, divergence, predicted_probes};
+pub use divergence::{MAX_PROBES, Probe, divergence, predicted_probes};
 pub use embedder::{Embedder, Encoder, Pooling};
 pub use error::{ComputeError, LoadError};
 pub use family::Family;
