@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use mempack_model::ImportError;
-
 use crate::failure::{Failure, Kind};
+use crate::hints;
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
 
@@ -12,10 +11,10 @@ use crate::progress::Progress;
 pub struct Args {
     /// The GGUF file: a model of the Llama, Mistral or Qwen2 family
     file: PathBuf,
-    /// The folder to write; must not exist yet
+    /// The folder to write; it must not exist yet
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// A tokenizer.json to use instead of the vocabulary in the file
+    /// A tokenizer.json to use instead of the vocabulary of the file
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
 }
@@ -28,10 +27,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
             progress.begin("importing", "parameters", Some(total));
         }
         progress.set(done);
-    });
-    let summary = summary.map_err(|error| match error {
-        ImportError::Vocabulary { .. } => Failure::new(Kind::Work, format!("{error}; pass it with --tokenizer FILE")),
-        error => error.into(),
+    })
+    .map_err(|error| {
+        let hint = hints::import(&error);
+        Failure::new(Kind::Work, error).with_hint(hint)
     })?;
     progress.end();
     if let Some(tied) = &summary.tied {

@@ -51,7 +51,7 @@ impl Order {
     fn deal(&mut self, round: u64) {
         self.round = round;
         self.order = (0..self.count).collect();
-        mempack_questions::Rng::new(self.seed, round).shuffle(&mut self.order);
+        mempack_numeric::Rng::for_stream(self.seed, round).shuffle(&mut self.order);
     }
 }
 

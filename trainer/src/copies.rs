@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use mempack_model::Model;
 use mempack_model::training::Sequence;
-use mempack_questions::Rng;
+use mempack_numeric::Rng;
 
 use crate::TrainError;
 use crate::batch::Batch;
@@ -32,7 +32,7 @@ impl Copies {
     /// The part that begins with the sequence number `first`; it depends on that number alone.
     pub fn batch(&self, first: u64, count: usize) -> Batch {
         let sequences = (first..first + count as u64).map(|number| {
-            let mut rng = Rng::new(self.seed ^ 0xC0B1, number);
+            let mut rng = Rng::for_stream(self.seed ^ 0xC0B1, number);
             let period = rng.between(*self.period.start(), *self.period.end());
             let once: Vec<u32> = (0..period).map(|_| self.ids[rng.below(self.ids.len())]).collect();
             Sequence {

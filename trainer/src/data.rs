@@ -12,7 +12,7 @@ use crate::questions::{Form, Questions};
 use crate::references::References;
 use crate::text::Texts;
 use crate::{Progress, TrainError};
-use mempack_questions::Rng;
+use mempack_numeric::Rng;
 
 pub(crate) enum Data {
     Text(Texts),
@@ -77,7 +77,7 @@ impl Data {
             Self::Copy(copies) => Ok(copies.batch(first, count)),
             Self::Continual(continual) => continual.batch(model, first, count),
             Self::Questions { sources, seed } => {
-                let chosen = choose(sources, &mut Rng::new(*seed, part));
+                let chosen = choose(sources, &mut Rng::for_stream(*seed, part));
                 match sources.get_mut(chosen) {
                     Some((questions, _)) => Ok(Batch { source: chosen, ..questions.batch(model, first, count)? }),
                     None => Ok(Batch::default()),
@@ -98,7 +98,7 @@ fn needed(embedder: Option<&Embedder>, stage: usize) -> Result<&Embedder, TrainE
 /// A source, as often as its weight says.
 fn choose(sources: &[(Questions, f64)], rng: &mut Rng) -> usize {
     let total: f64 = sources.iter().map(|(_, weight)| weight).sum();
-    let mut left = rng.share() * total;
+    let mut left = rng.uniform() * total;
     for (place, (_, weight)) in sources.iter().enumerate() {
         left -= weight;
         if left < 0.0 {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use mempack_model::training::Sequence;
 use mempack_model::{Embedder, Model, prompt_tokens};
-use mempack_questions::{Question, Rng, read_questions};
+use mempack_numeric::Rng;
+use mempack_questions::{Question, read_questions};
 
 use crate::batch::{Batch, Order};
 use crate::references::{References, embeddings};
@@ -106,7 +107,7 @@ impl Questions {
     /// The first questions bring their references and those that retrieval confuses with them, until the pool is full; the
     /// others ask about what is there.
     pub fn batch(&mut self, model: &Model, first: u64, count: usize) -> Result<Batch, TrainError> {
-        let mut rng = Rng::new(self.form.seed ^ 0x5EED, first);
+        let mut rng = Rng::for_stream(self.form.seed ^ 0x5EED, first);
         let most = self.form.reads.iter().copied().max().unwrap_or(1);
         let mut pool: Vec<usize> = Vec::new();
         let mut asked = BTreeSet::new();

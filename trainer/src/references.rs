@@ -59,12 +59,7 @@ impl References {
     /// The similarity of a reference to a query's unit vector.
     pub fn similarity(&self, query: &[f32], reference: usize) -> f32 {
         let own = &self.embeddings[reference * self.dim..(reference + 1) * self.dim];
-        // Sixteen sums that the compiler can keep in one register; a single one would be added up one product after the other.
-        let mut sums = [0.0f32; 16];
-        for (own, query) in own.chunks(sums.len()).zip(query.chunks(sums.len())) {
-            sums.iter_mut().zip(own.iter().zip(query)).for_each(|(sum, (a, b))| *sum += a * b);
-        }
-        sums.iter().sum()
+        mempack_numeric::lane_sums(own, query).iter().sum()
     }
 
     /// The `count` references nearest to a query, nearest first; of equally near ones the first.

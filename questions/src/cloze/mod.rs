@@ -6,8 +6,8 @@ mod sentences;
 
 use sentences::{Sentence, sentences};
 
-use crate::rng::Rng;
 use crate::{Document, Question};
+use mempack_numeric::Rng;
 
 /// The gap in a sentence.
 const BLANK: &str = "____";
@@ -65,7 +65,7 @@ impl Cloze {
 
     /// Questions about the next document; none if nothing in it can be asked without doubt.
     pub fn questions(&mut self, document: &Document) -> Vec<Question> {
-        let mut rng = Rng::new(self.options.seed, self.documents);
+        let mut rng = Rng::for_stream(self.options.seed, self.documents);
         self.documents += 1;
         let mut places = sentences(&document.text);
         rng.shuffle(&mut places);

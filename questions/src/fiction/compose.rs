@@ -7,8 +7,8 @@ use super::kind::{Fact, Kind};
 use super::page::{Page, SUBJECT};
 use super::words::Scene;
 use super::{FictionOptions, Made};
-use crate::rng::Rng;
 use crate::{Document, Question};
+use mempack_numeric::Rng;
 
 /// Tries to find something that is not there yet.
 const TRIES: usize = 40;

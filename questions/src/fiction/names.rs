@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use super::english::capital;
-use crate::rng::Rng;
+use mempack_numeric::Rng;
 
 /// Syllables of one manner of speech.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use super::Domain;
 use super::compose::{Sentence, Subject, points_back};
 use super::english::{articles, capital};
 use super::kind::Kind;
-use crate::rng::Rng;
+use mempack_numeric::Rng;
 
 /// Stands where a sentence names the subject.
 pub(super) const SUBJECT: char = '\u{1}';

@@ -6,7 +6,7 @@ use super::english::{ARTICLE, in_words};
 use super::kind::KindError;
 use super::names::{NameKind, Names};
 use super::template::Template;
-use crate::rng::Rng;
+use mempack_numeric::Rng;
 
 /// The word lists, which are templates themselves.
 #[derive(Debug)]
