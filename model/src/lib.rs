@@ -1,12 +1,13 @@
-//! The model side of mempack: the only crate that knows libtorch and tokenizers, and one that knows nothing of packs.
+//! The models of mempack: decoder, embedder, tokenizer, checkpoints. Of the workspace, only this crate uses libtorch and tokenizers. It does
+//! not know packs.
 //!
-//! A Memory3 model (arXiv 2407.01178) is an ordinary decoder of which some layers read *explicit memories*: keys and values
-//! of the most attended tokens of a reference, written once. [`Model`] loads a Hugging Face folder or a LoRA adapter over one,
-//! [writes](Model::write) references to [`Memory`]s and makes [`Reader`]s, which decode with them. [`Embedder`] maps texts to
-//! unit vectors for retrieval, and [`import_gguf`] turns a GGUF file into a Hugging Face folder.
+//! A Memory3 model (arXiv 2407.01178) is a decoder in which some layers read *explicit memories*: keys and values of the most attended
+//! tokens of a reference, computed once. [`Model`] loads a Hugging Face folder or a LoRA adapter over one,
+//! [writes](Model::write) references to [`Memory`]s and creates [`Reader`]s, which decode with them. [`Embedder`] maps texts to
+//! unit vectors for retrieval, and [`import_gguf`] converts a GGUF file to a Hugging Face folder.
 //!
-//! Everything computes on the CPU in f32 or bf16, and on CUDA where the libtorch found at run time has it. Models and readers
-//! are `Send` and not `Sync`; [`Model::share`] gives another thread its own handle on the same weights.
+//! Everything runs on the CPU in f32 or bf16, and on CUDA if the libtorch that is loaded supports it. Models and readers are `Send` and not
+//! `Sync`; [`Model::share`] makes another handle on the same weights for another thread.
 //!
 //! # From a reference to an answer
 //!

@@ -1,19 +1,19 @@
-//! What is read of a reference: the title of its document, then its text.
+//! The text that is encoded for a reference: the title of its document, then its own text.
 //!
-//! A passage alone often does not say what it is about, so the title stands before it, unless the passage begins with it. The
-//! compiler cuts documents by this rule, and whoever has a reference's text and title gets the same ids from it.
+//! A passage alone often does not name its subject, so the title is put before it, unless the passage begins with the title. Documents
+//! are cut by this rule, and a reference's text and title always give the same ids.
 
 use std::borrow::Cow;
 
 use crate::{ComputeError, Model};
 
-/// Part of a reference's tokens that its title may take.
+/// A title may take one part in this number of a reference's tokens.
 const TITLE_SHARE: usize = 4;
-/// A text of no more tokens does without its title rather than be cut. More than what the compiler never cuts, which may take some
-/// tokens more by itself than between others.
+/// A text of at most this number of tokens is left without its title rather than cut. It is larger than the length that is never cut,
+/// because a text may have more tokens alone than between others.
 const SHORT_TEXT: usize = 16;
 
-/// What composing references needs of a model.
+/// The tokenization that [`Composer`] needs.
 pub trait ReferenceTokens {
     /// The byte of `text` where each of its tokens begins.
     ///
@@ -25,7 +25,7 @@ pub trait ReferenceTokens {
     /// # Errors
     /// If the tokenizer fails.
     fn reference(&self, text: &str) -> Result<Vec<u32>, ComputeError>;
-    /// Most ids of a reference.
+    /// Max ids of a reference.
     fn limit(&self) -> usize;
 }
 
@@ -52,14 +52,14 @@ pub struct Composer<'a, T: ReferenceTokens + ?Sized> {
 /// A reference as model and embedder read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Composed {
-    /// What stands before the text: the title with its punctuation, or nothing.
+    /// The title with its punctuation, or nothing.
     pub lead: String,
-    /// What the model reads.
+    /// The ids that the model reads.
     pub ids: Vec<u32>,
 }
 
 impl<'a, T: ReferenceTokens + ?Sized> Composer<'a, T> {
-    /// A composer for the model, or whatever encodes as one.
+    /// A composer for a model's tokenization.
     ///
     /// # Errors
     /// If the tokenizer fails.
@@ -67,40 +67,40 @@ impl<'a, T: ReferenceTokens + ?Sized> Composer<'a, T> {
         Ok(Self { template: tokens.reference("")?.len(), tokens })
     }
 
-    /// Ids of an empty reference: the template's own.
+    /// Number of ids of an empty reference, which are the template's.
     pub fn template(&self) -> usize {
         self.template
     }
 
-    /// What stands before the references of a document with this title: at most a quarter of their tokens.
+    /// The title as it is put before the references of a document. It takes at most a quarter of their tokens.
     ///
     /// # Errors
     /// If the tokenizer fails.
     pub fn lead(&self, title: &str) -> Result<Lead, ComputeError> {
         let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
-        // A longer title than this would be cut anyway; the tokenizer need not see more.
+        // A longer title is cut anyway, and need not be tokenized whole.
         let head = &title[..title.floor_char_boundary(4096)];
-        let most = self.tokens.limit() / TITLE_SHARE;
+        let max = self.tokens.limit() / TITLE_SHARE;
         let mut kept = head;
-        let mut allowed = most;
+        let mut allowed = max;
         loop {
             let starts = self.tokens.starts(kept)?;
             if let Some(&at) = starts.get(allowed) {
                 kept = shorten(kept, at);
             }
             let text = punctuate(kept);
-            // The blank behind the title is part of the next word's token.
+            // The space after the title is part of the next word's token.
             let used = self.tokens.reference(text.trim_end())?.len();
             // Punctuation and template may join tokens or add some.
-            if kept.is_empty() || used <= self.template + most || allowed == 0 {
-                let text = if used <= self.template + most { text } else { String::new() };
+            if kept.is_empty() || used <= self.template + max || allowed == 0 {
+                let text = if used <= self.template + max { text } else { String::new() };
                 return Ok(Lead { used: used.max(self.template), text, title });
             }
-            allowed = starts.len().min(allowed).saturating_sub(used - self.template - most);
+            allowed = starts.len().min(allowed).saturating_sub(used - self.template - max);
         }
     }
 
-    /// One reference; without its title if it begins with that, or has no room for it.
+    /// Composes a reference. The title is left out if the text begins with it, or if both do not fit.
     ///
     /// # Errors
     /// If the tokenizer fails.
@@ -115,7 +115,7 @@ impl<'a, T: ReferenceTokens + ?Sized> Composer<'a, T> {
     }
 }
 
-/// The title of a document as it stands before its references.
+/// The title of a document as it is put before its references.
 #[derive(Clone, Debug)]
 pub struct Lead {
     text: String,
@@ -124,25 +124,25 @@ pub struct Lead {
 }
 
 impl Lead {
-    /// Its tokens, with those of the template.
+    /// Tokens of the title and the template.
     pub fn tokens(&self) -> usize {
         self.used
     }
 
-    /// Whether a text begins with the title itself, as a heading or in its first sentence.
+    /// Whether a text begins with the title, as a heading or in its first sentence.
     fn opens(&self, text: &str) -> bool {
         let text = text.trim_start_matches(|c: char| c == '#' || c.is_whitespace());
         text.strip_prefix(self.title.as_str()).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() && !is_cjk(c)))
     }
 }
 
-/// The words that model and embedder read of a reference. Lines end in a line feed for them, however the document ends them.
+/// The text of a reference that model and embedder read. CRLF line ends become LF.
 pub fn reference_text<'t>(lead: &str, text: &'t str) -> Cow<'t, str> {
     let text = if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) };
     if lead.is_empty() { text } else { Cow::Owned(format!("{lead}{text}")) }
 }
 
-/// Han, kana and fullwidth forms: scripts that put no blanks between words.
+/// Whether a character is Han, kana or a fullwidth form: scripts without spaces between words.
 pub fn is_cjk(c: char) -> bool {
     matches!(u32::from(c), 0x3040..=0x30FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0xFF00..=0xFFEF | 0x20000..=0x3FFFF)
 }
@@ -157,7 +157,7 @@ fn punctuate(title: &str) -> String {
     }
 }
 
-/// `text` before byte `at`, back to the end of a word if there is one.
+/// `text` before byte `at`, without a last word that is cut.
 fn shorten(text: &str, at: usize) -> &str {
     let text = &text[..text.floor_char_boundary(at)];
     match text.rfind(char::is_whitespace) {

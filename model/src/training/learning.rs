@@ -272,7 +272,7 @@ fn adapt(
         }
     }
     if let Some(adapter) = from {
-        adapter.check_learnt(|weight| weights.contains(weight))?;
+        adapter.check_trained(|weight| weights.contains(weight))?;
     }
     Ok(AdapterShape {
         base: from.map_or_else(|| base.to_owned(), |adapter| adapter.base.clone()),
