@@ -67,6 +67,7 @@ pub fn build(error: &BuildError) -> Option<&'static str> {
 #[cfg(feature = "engine")]
 pub fn import(error: &ImportError) -> Option<&'static str> {
     match error {
+        ImportError::Vocabulary { .. } => Some("--tokenizer FILE gives the model's own tokenizer.json"),
         ImportError::Key { key, .. } if key.starts_with("tokenizer.") => Some("--tokenizer FILE gives the model's own tokenizer.json"),
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! What a model is loaded from: a Hugging Face folder, or an adapter folder and the folder of its base.
+//! The folder that a model is loaded from: a Hugging Face folder, or an adapter folder with the folder of its base model.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,31 +11,35 @@ use tch::{Device, Kind, Tensor};
 use crate::adapter::Adapter;
 use crate::base::find_base;
 use crate::checkpoint::Checkpoint;
-use crate::decoder::Decoder;
+use crate::family::Module;
 use crate::fields::{Fields, read_object};
+use crate::norm::RmsNorm;
 use crate::{LoadError, LoadOptions, MemoryConfig, ModelConfig, TextTokenizer};
 
-/// The rule that selects the tokens kept: attention summed over queries, before RoPE (arXiv 2407.01178, section 3.3).
+/// Name of the rule that selects a reference's tokens: attention summed over queries, before RoPE (arXiv 2407.01178, section 3.3).
 const SELECTION: &str = "attention-sum-pre-rope-v1";
 const FOLDER: &str = "a model folder has config.json, model.safetensors (or an index and its shards) and tokenizer.json";
 
-/// Configuration and weights, adapter merged on the way out.
-pub(crate) struct Source {
+/// Configuration and weights of a model. An adapter is merged into each tensor as it is read.
+pub(crate) struct ModelFolder {
     pub config: ModelConfig,
     pub memory: MemoryConfig,
-    /// Where tokenizer.json should be.
+    /// Path of tokenizer.json, which may not exist.
     pub tokenizer: PathBuf,
-    /// config.json as it is.
+    /// The whole object of config.json.
     pub config_json: Map<String, Value>,
-    /// Name of the base's folder: the name without the adapter's.
+    /// Name of the base model's folder.
     pub base: String,
+    /// Name of the model: the base's name, and the adapter's after a `+`.
     name: String,
     weights: Checkpoint,
     adapter: Option<Adapter>,
+    /// Names of the tensors that have been read.
     used: RefCell<BTreeSet<String>>,
 }
 
-impl Source {
+impl ModelFolder {
+    /// Opens `folder` and reads its configuration; no tensor is read yet.
     pub(crate) fn open(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
         if !folder.is_dir() {
             return Err(LoadError::Missing { path: folder.to_owned(), what: "folder", remedy: FOLDER.into() });
@@ -48,10 +52,10 @@ impl Source {
         let config_path = base.join("config.json");
         let object = read_object(&config_path, FOLDER)?;
         let config = ModelConfig::parse(&config_path, &object)?;
-        // An adapter's memory.json stands for the whole block; it is what the adapter was trained with.
-        let beside = folder.join("memory.json");
-        let own = (adapter.is_some() && beside.exists()).then_some(beside);
-        let memory = match options.memory.clone().or(own) {
+        // An adapter's memory.json replaces the whole `memory` block: the adapter was trained with it.
+        let memory_json = folder.join("memory.json");
+        let of_adapter = (adapter.is_some() && memory_json.exists()).then_some(memory_json);
+        let memory = match options.memory.clone().or(of_adapter) {
             Some(path) => MemoryConfig::parse(&Fields::new(&path, &read_object(&path, FOLDER)?), &config)?,
             None => MemoryConfig::of_model(&config_path, &object, &config)?,
         };
@@ -72,7 +76,7 @@ impl Source {
         })
     }
 
-    /// The tensor `name` of shape `shape`, adapter merged in f32, then as `kind` on `device`.
+    /// Reads the tensor `name` of shape `shape`, merges the adapter in f32, and converts the result to `kind` on `device`.
     pub(crate) fn tensor(&self, name: &str, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor, LoadError> {
         self.used.borrow_mut().insert(name.to_owned());
         let Some(change) = self.adapter.as_ref().map(|a| a.change(name, shape, device)).transpose()?.flatten() else {
@@ -81,32 +85,40 @@ impl Source {
         Ok(self.weights.tensor(name, shape, Kind::Float, device)?.f_add_(&change)?.f_to_kind(kind)?)
     }
 
-    /// Takes the adapter out: from now on, tensors are the base's own.
+    /// Reads the norm `module`.
+    pub(crate) fn norm(&self, module: Module, kind: Kind, device: Device) -> Result<RmsNorm, LoadError> {
+        let family = self.config.family;
+        let weight = self.tensor(&family.names.weight(module), &[self.config.hidden.into()], kind, device)?;
+        Ok(RmsNorm::new(weight, family.norm_offset, self.config.norm_eps))
+    }
+
+    /// Removes the adapter: tensors that are read later are those of the base model.
     pub(crate) fn take_adapter(&mut self) -> Option<Adapter> {
         self.adapter.take()
     }
 
-    /// The base of an adapter alone, with the adapter's `memory` block and tokenizer; `None` without an adapter.
+    /// The base model alone, with the adapter's `memory` block and tokenizer; `None` without an adapter.
     pub(crate) fn without_adapter(mut self) -> Option<Self> {
         self.take_adapter()?;
         self.name.clone_from(&self.base);
         Some(self)
     }
 
+    /// Whether the checkpoint holds a tensor of this name.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.weights.contains(name)
     }
 
-    /// Refuses tensors that no part of the decoder asked for: they belong to an architecture that computes something else.
+    /// Refuses a checkpoint with tensors that the decoder has not read: they belong to another architecture.
     pub(crate) fn check_all_used(&self) -> Result<(), LoadError> {
         let used = self.used.borrow();
-        let spare = |name: &&str| !used.contains(*name) && !name.ends_with("rotary_emb.inv_freq");
-        if let Some(name) = self.weights.names().find(spare) {
+        let unused = |name: &&str| !used.contains(*name) && !name.ends_with("rotary_emb.inv_freq");
+        if let Some(name) = self.weights.names().find(unused) {
             return Err(self.weights.wrong(
                 name,
-                "the tensors of a Llama, Mistral or Qwen2 decoder",
+                &format!("the tensors of a `{}` model", self.config.family.model_type),
                 "another one",
-                "use a model of one of these shapes",
+                "use a model of this family",
             ));
         }
         match &self.adapter {
@@ -115,7 +127,8 @@ impl Source {
         }
     }
 
-    pub(crate) fn identity(&self, decoder: &Decoder, tokenizer: &TextTokenizer) -> ModelIdentity {
+    /// The identity that packs written with this model record.
+    pub(crate) fn identity(&self, tokenizer: &TextTokenizer) -> ModelIdentity {
         let (config, memory) = (&self.config, &self.memory);
         ModelIdentity {
             name: self.name.clone(),
@@ -126,7 +139,7 @@ impl Source {
             layers: config.layers,
             first_memory_layer: memory.first_memory_layer,
             query_heads: config.query_heads,
-            shape: decoder.shape(),
+            shape: memory.shape(config),
             rope_base: config.rope_base,
             prefix_ids: memory.reference_prefix_ids.clone(),
             reference_length: memory.reference_length,
@@ -136,7 +149,7 @@ impl Source {
     }
 }
 
-/// The last part of a path, also of one that ends in `..`.
+/// The last component of a path, resolved first if it ends in `..`.
 fn file_name(path: &Path) -> String {
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     whole.file_name().map_or_else(|| whole.display().to_string(), |name| name.to_string_lossy().into_owned())
