@@ -1,4 +1,4 @@
-//! Decoding with memories: what needs the model.
+//! Decoding with memories: the parts of the runtime that need the model.
 
 mod chunk;
 mod error;
