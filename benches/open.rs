@@ -46,7 +46,7 @@ fn fetch(c: &mut Criterion) {
     let mut group = c.benchmark_group("fetch");
     let open = || MappedPack::open(&path).expect("a pack");
     let uncached = MemoryCache::new(0);
-    // A mapping of its own for each: it has compared no leaf digest and parsed no codec yet.
+    // Each run opens a new mapping, which has checked no leaf digest and parsed no codec yet.
     group.bench_function("first touch", |b| {
         b.iter_batched_ref(open, |pack| uncached.get(pack, black_box(7)).expect("a memory"), BatchSize::SmallInput);
     });

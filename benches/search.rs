@@ -51,7 +51,7 @@ fn first_search(c: &mut Criterion) {
     let query = random.unit(384, None, 1.0);
     let search = |pack: &MappedPack| pack.search_exact(&query, 5).expect("hits");
     let mut group = c.benchmark_group("scan");
-    // A mapping of its own for each: it has compared nothing yet.
+    // Each run opens a new mapping, which has checked nothing yet.
     let open = || MappedPack::open(&path).expect("a pack");
     group.bench_function("first", |b| b.iter_batched_ref(open, |pack| search(pack), BatchSize::PerIteration));
     let pack = open();

@@ -56,7 +56,7 @@ tar -C "$work/elsewhere" -xzf "$work/$name.tar.gz"
 program=$work/elsewhere/$name/bin/mempack
 cp format-spec/tests/golden/v1.0.mpk "$work/elsewhere/golden.mpk"
 run() { (cd "$work/elsewhere" && env -i PATH=/usr/bin:/bin "$@"); }
-run ldd "$program" | awk -v lib="$(dirname "$program")/../lib/" '$1 ~ /^lib(torch|c10|cud|cupti)/ && index($3, lib) != 1 { print "outside of the tarball: " $0; bad = 1 } END { exit bad }' >&2
+run ldd "$program" | awk -v lib="$(dirname "$program")/../lib/" '$1 ~ /^lib(torch|c10|gomp|cud|cupti)/ && index($3, lib) != 1 { print "outside of the tarball: " $0; bad = 1 } END { exit bad }' >&2
 [ "$(run "$program" --version)" = "mempack $version" ]
 run "$program" verify golden.mpk
 

@@ -15,8 +15,8 @@ use mempack_runtime::{IdentityMismatch, ReferenceError, SessionError};
 #[cfg(feature = "engine")]
 pub fn mismatch(error: &IdentityMismatch) -> &'static str {
     match error.party {
-        "embedder" => "--embedder DIR names the embedder",
-        _ => "--model DIR names the model",
+        "embedder" => "use --embedder DIR to name the embedder that the pack was built with",
+        _ => "use --model DIR to name the model that the pack was built with",
     }
 }
 
@@ -25,7 +25,7 @@ pub fn mismatch(error: &IdentityMismatch) -> &'static str {
 pub fn session(error: &SessionError) -> Option<&'static str> {
     match error {
         SessionError::Mismatch(error) => Some(mismatch(error)),
-        SessionError::NotSigned(_) => Some("--trusted KEY names a key that may have signed"),
+        SessionError::NotSigned(_) => Some("use --trusted KEY to name another key that you trust"),
         _ => None,
     }
 }
@@ -36,8 +36,8 @@ pub fn evaluation(error: &EvaluateError) -> Option<&'static str> {
     match error {
         EvaluateError::Mismatch(error) => Some(mismatch(error)),
         EvaluateError::Session(error) => session(error),
-        EvaluateError::Mode { .. } => Some("--modes LIST chooses other modes, --pack PACK names a pack"),
-        EvaluateError::Reference(ReferenceError::Composed { .. }) => Some("--modes LIST chooses the modes"),
+        EvaluateError::Mode { .. } => Some("use --modes LIST to choose other modes, or --pack PACK to name a pack"),
+        EvaluateError::Reference(ReferenceError::Composed { .. }) => Some("use --modes LIST to choose the modes"),
         _ => None,
     }
 }
@@ -47,17 +47,19 @@ pub fn evaluation(error: &EvaluateError) -> Option<&'static str> {
 pub fn build(error: &BuildError) -> Option<&'static str> {
     match error.reason() {
         BuildError::Corpus(error) => corpus(error),
-        BuildError::Codec { .. } => Some("--codec NAME chooses another codec"),
+        BuildError::Codec { .. } => Some("use --codec NAME to choose another codec"),
         BuildError::PreviousIdentity { .. } => {
-            Some("--model DIR, --precision and --embedder DIR choose those of the pack; or leave --from out")
+            Some("use --model DIR, --precision and --embedder DIR to name those of the pack, or leave --from out")
         }
-        BuildError::PreviousCodec { .. } => Some("leave --codec out to keep the pack's codec, or train a new one with --retrain-codec"),
+        BuildError::PreviousCodec { .. } => Some("leave --codec out to keep the pack's codec, or use --retrain-codec to train a new one"),
         BuildError::PreviousTables { .. } => {
-            Some("leave --codec auto out to keep the pack's codec, or have a new one chosen with --retrain-codec")
+            Some("leave --codec auto out to keep the pack's codec, or use --retrain-codec to choose a new one")
         }
         BuildError::PreviousPack { .. } => Some("leave --from out to build without it"),
-        BuildError::NoCodec { .. } => Some("--bytes-per-memory N allows more"),
-        BuildError::Divergence { .. } => Some("--codec NAME chooses a codec with more bytes, a higher --max-kl NATS allows this one"),
+        BuildError::NoCodec { .. } => Some("use --bytes-per-memory N to allow more"),
+        BuildError::Divergence { .. } => {
+            Some("use --codec NAME to choose a codec with more bytes, or a higher --max-kl NATS to allow this one")
+        }
         BuildError::DivergenceUnknown { .. } => Some("leave --max-kl out to build without a bound"),
         _ => None,
     }
@@ -67,8 +69,10 @@ pub fn build(error: &BuildError) -> Option<&'static str> {
 #[cfg(feature = "engine")]
 pub fn import(error: &ImportError) -> Option<&'static str> {
     match error {
-        ImportError::Vocabulary { .. } => Some("--tokenizer FILE gives the model's own tokenizer.json"),
-        ImportError::Key { key, .. } if key.starts_with("tokenizer.") => Some("--tokenizer FILE gives the model's own tokenizer.json"),
+        ImportError::Vocabulary { .. } => Some("use --tokenizer FILE to give the model's own tokenizer.json"),
+        ImportError::Key { key, .. } if key.starts_with("tokenizer.") => {
+            Some("use --tokenizer FILE to give the model's own tokenizer.json")
+        }
         _ => None,
     }
 }

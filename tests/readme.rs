@@ -1,11 +1,25 @@
-//! The README's program is the one that is compiled.
+//! The README shows a program that compiles, and its map names every crate.
 
 use std::fs;
 use std::path::Path;
 
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect("readable")
+}
+
+#[test]
+fn the_map_names_the_folder_of_every_crate() {
+    let (readme, manifest) = (read("README.md"), read("Cargo.toml"));
+    let map = readme.split("## Map of the repository").nth(1).expect("a map");
+    let members = manifest.split("members = [").nth(1).and_then(|rest| rest.split(']').next()).expect("members");
+    for member in members.split(',').map(|member| member.trim().trim_matches('"')).filter(|member| !matches!(*member, "." | "")) {
+        let folder = member.split('/').next().unwrap_or(member);
+        assert!(map.contains(&format!("| `{folder}/` |")), "the README's map does not name {folder}/");
+    }
+}
+
 #[test]
 fn the_readme_shows_the_example() {
-    let read = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect("readable");
     let (readme, example) = (read("README.md"), read("runtime/examples/ask.rs"));
     let shown =
         example.split("// Shown in the README from here\n").nth(1).and_then(|rest| rest.split("    // to here").next()).expect("marked");

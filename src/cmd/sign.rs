@@ -40,7 +40,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Failure::new(kind, error)
     })?;
     progress.end();
-    let done = if report.replaced { "signed anew" } else { "signed" };
+    let done = if report.replaced { "signed again" } else { "signed" };
     let all = if report.signatures == 1 { "its only signature".into() } else { format!("one of {} signatures", report.signatures) };
     println!("{}: {done} by key {}, {all}, id {}", target.display(), key.public().id(), report.id);
     Ok(())

@@ -1,4 +1,4 @@
-//! Matrices of floats in numpy's own file format, `.npy` of version 1.
+//! Matrices of floats in numpy's file format, `.npy` version 1.
 
 use std::{io, path::PathBuf};
 
@@ -11,7 +11,7 @@ pub struct Matrix {
     pub floats: Vec<f32>,
 }
 
-/// Why a file is no such matrix.
+/// Why a file cannot be read as a matrix.
 #[derive(Debug, thiserror::Error)]
 pub enum NpyError {
     #[error("{path}: {source}")]
