@@ -147,7 +147,7 @@ mod cloze {
     use std::sync::atomic::AtomicBool;
 
     use mempack_compiler::{Documents, Input, read_corpus};
-    use mempack_questions::{Cloze, ClozeOptions, Document, Folder};
+    use mempack_questions::{Cloze, ClozeOptions, CorpusDocument, Folder};
     use serde_json::json;
 
     use super::{OutputArgs, how, print, unless_interrupted};
@@ -177,7 +177,7 @@ mod cloze {
     }
 
     impl Asking {
-        fn ask(&mut self, document: &Document) -> Result<(), Failure> {
+        fn ask(&mut self, document: &CorpusDocument) -> Result<(), Failure> {
             unless_interrupted(self.cancel)?;
             let questions = self.cloze.questions(document);
             self.folder.write(document, &questions)?;
@@ -189,7 +189,7 @@ mod cloze {
     impl Documents for Asking {
         fn document(&mut self, document: mempack_format::Document, text: String) -> bool {
             let mempack_format::Document { id, title, source, license, .. } = document;
-            self.failure = self.ask(&Document { id, title, text, source, license }).err();
+            self.failure = self.ask(&CorpusDocument { id, title, text, source, license }).err();
             self.failure.is_none()
         }
 
