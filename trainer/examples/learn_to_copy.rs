@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 use mempack_model::training::{Learning, Sequence, Trainee};
 use mempack_model::{DeviceChoice, LoadOptions};
 use mempack_questions::{Fiction, FictionOptions, Folder, Rng};
-use mempack_trainer::{LogLine, Progress, TrainConfig, train};
+use mempack_trainer::{LogLine, TrainConfig, TrainProgress, train};
 
 /// Tokens of a sequence of text, and of one that is copied in the end and measured; and its shortest and longest period.
 const LENGTH: usize = 96;
@@ -101,7 +101,7 @@ fn repeats(folder: &Path, [shortest, longest]: [usize; 2], length: usize) -> Res
 /// Prints the mean of every 50 steps.
 struct Lines(Mutex<Vec<LogLine>>);
 
-impl Progress for Lines {
+impl TrainProgress for Lines {
     fn begin(&self, _: &str, _: Option<u64>) {}
 
     fn advance(&self, _: u64) {}

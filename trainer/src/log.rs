@@ -14,47 +14,47 @@ pub const LOG: &str = "log.jsonl";
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Its number over all stages, from 1.
+    /// The number of the step over all stages, from 1.
     pub step: u64,
-    /// Its stage, from 0.
+    /// The number of its stage, from 0.
     pub stage: usize,
-    /// Mean negative log-likelihood of the learnt tokens, in nats.
+    /// The mean loss: unless the objective says otherwise, the negative log-likelihood of a learnt token, in nats.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
-    /// Share of the learnt tokens that were the most likely.
+    /// The share of learnt tokens that were the model's most likely token.
     #[serde(deserialize_with = "number")]
     pub right: f64,
-    /// Share of the sequences of which all learnt tokens were.
+    /// The share of sequences of which all learnt tokens were.
     #[serde(deserialize_with = "number")]
     pub exact: f64,
-    /// Norm of the gradients before it was cut.
+    /// The norm of the gradients before clipping.
     #[serde(deserialize_with = "number")]
     pub gradient: f64,
-    /// Rate of the step.
+    /// The learning rate.
     #[serde(deserialize_with = "number")]
     pub rate: f64,
-    /// Tokens that a head kept of a reference; 0 where nothing was read.
+    /// Tokens that a head kept of a reference; 0 if the stage reads none.
     pub kept: u32,
-    /// Tokens computed on, references' and sequences'.
+    /// Tokens of references and sequences that the model computed on.
     pub tokens: u64,
-    /// Seconds the step took.
+    /// The duration of the step in seconds.
     #[serde(deserialize_with = "number")]
     pub seconds: f64,
 }
 
-/// JSON has no word for what is not a finite number; it is written as `null`.
+/// Reads a number. JSON has no literal for one that is not finite, so it is written as `null`.
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
-/// A log being written.
+/// A log that is being written.
 pub(crate) struct Log {
     path: PathBuf,
     file: File,
 }
 
 impl Log {
-    /// Opens the log of a run that goes on after `step`: lines of later steps, which will be done again, are taken away.
+    /// Opens the log of a run that resumes after `step`. Lines of later steps are removed, as those steps are done again.
     pub fn open(output: &Path, step: u64) -> Result<Self, TrainError> {
         let path = output.join(LOG);
         let kept: String = match read_log(&path) {
@@ -74,11 +74,11 @@ impl Log {
 }
 
 fn text(line: &LogLine) -> String {
-    // A line of numbers has no part that JSON could not hold.
+    // Serialising plain numbers cannot fail.
     serde_json::to_string(line).map(|text| text + "\n").unwrap_or_default()
 }
 
-/// The steps of a log. A last line that was cut short is left out.
+/// Reads the steps of a log. A last line that is cut short is left out.
 pub fn read_log(path: &Path) -> Result<Vec<LogLine>, TrainError> {
     let file = BufReader::new(File::open(path).map_err(TrainError::io(path))?);
     let lines = file.lines().collect::<Result<Vec<_>, _>>().map_err(TrainError::io(path))?;
