@@ -19,7 +19,7 @@ use crate::probes::SampledText;
 use crate::progress::Stages;
 use crate::quality::Held;
 use crate::scratch::{Candidate, CandidateReader};
-use crate::sense::SENSED;
+use crate::sense::SENSITIVITY_TEXTS;
 use crate::slots::Slots;
 use crate::work::SampleWork;
 use crate::{BuildError, BuildOptions, Progress, Stage};
@@ -53,7 +53,7 @@ pub(crate) struct Sampled {
     pub training: SampleStore,
     /// Their numbers in the store, by the names of the references.
     pub numbers: HashMap<u64, u64>,
-    /// Texts of some of those, [`SENSED`] at most.
+    /// Texts of some of those, [`SENSITIVITY_TEXTS`] at most.
     pub sensed: Vec<SampledText>,
     /// What [`Job::sensitivity`] made of these.
     pub sensitivity: OnceLock<Option<Sensitivity>>,
@@ -198,7 +198,7 @@ impl Flow for SampleFlow<'_> {
         let text = || SampledText { number, ids: ids.clone(), text: reference_text(&lead, &text).into_owned() };
         if number < self.training {
             // Spread evenly over the corpus.
-            if number * SENSED as u64 % self.training < SENSED as u64 {
+            if number * SENSITIVITY_TEXTS as u64 % self.training < SENSITIVITY_TEXTS as u64 {
                 self.sensed.push(text());
             }
         } else {

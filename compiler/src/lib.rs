@@ -59,3 +59,4 @@ pub use options::{BuildOptions, GraphOptions, Input};
 pub use pieces::for_each_reference;
 pub use progress::{BuildReport, Progress, Silent, Stage};
 pub use revoke::{Revocation, RevokeError, RevokeReport, RevokeStage};
+pub use sense::SENSITIVITY_TEXTS;

@@ -8,7 +8,7 @@ use crate::progress::Stages;
 use crate::{BuildError, Stage};
 
 /// Most texts of those that a codec is trained on that are predicted or read for it.
-pub(crate) const SENSED: usize = 2 * MOST_PROBES;
+pub const SENSITIVITY_TEXTS: usize = 2 * MOST_PROBES;
 
 impl Job<'_> {
     /// What the model makes of errors of memories that codecs are trained on, computed when it is first asked for; none if no text finds

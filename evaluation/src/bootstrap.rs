@@ -1,6 +1,6 @@
 //! How sure a mean is: bootstrap intervals.
 
-use mempack_runtime::SplitMix;
+use mempack_numeric::Rng;
 use serde::Serialize;
 
 /// Resamples of an interval.
@@ -29,7 +29,7 @@ pub fn interval(values: &[f64]) -> Option<Interval> {
     }
     let n = values.len();
     let mean = |sum: f64| sum / n as f64;
-    let mut random = SplitMix::new(SEED);
+    let mut random = Rng::from_seed(SEED);
     let mut means: Vec<f64> = (0..RESAMPLES).map(|_| mean((0..n).map(|_| values[random.below(n)]).sum())).collect();
     means.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| means[((RESAMPLES - 1) as f64 * share).round() as usize];

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mempack_format::{EMPTY_SLOT, MemoryShape};
-use mempack_retrieval::Chunks;
+use mempack_retrieval::{Chunks, Margin};
 use serde_json::{Map, Value, json};
 
 use crate::fields::Fields;
@@ -106,14 +106,15 @@ impl MemoryConfig {
         block
     }
 
+    /// How far below the best hit's similarity a memory may be and still be read.
+    pub fn margin(&self) -> Margin {
+        Margin::new(self.similarity_margin)
+    }
+
     /// How many memories a chunk reads of those retrieved, whose similarities are given, the highest first: at least one, and no
     /// more than the [margin](Self::similarity_margin) allows.
-    pub fn justified(&self, mut similarities: impl Iterator<Item = f32>) -> usize {
-        match (similarities.next(), self.similarity_margin) {
-            (None, _) => 0,
-            (Some(best), Some(margin)) => 1 + similarities.take_while(|similarity| best - similarity <= margin).count(),
-            (Some(_), None) => 1 + similarities.count(),
-        }
+    pub fn justified(&self, similarities: impl Iterator<Item = f32>) -> usize {
+        self.margin().count(similarities)
     }
 
     /// How texts are cut into chunks.

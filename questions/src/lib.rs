@@ -25,11 +25,9 @@ mod document;
 mod fiction;
 mod folder;
 mod question;
-mod rng;
 
 pub use cloze::{Cloze, ClozeOptions};
 pub use document::CorpusDocument;
 pub use fiction::{Domain, Fiction, FictionError, FictionOptions, KindError, MadeDocument};
 pub use folder::{Folder, FolderError, Summary};
 pub use question::{MAX_QUESTION_BYTES, Question, QuestionError, QuestionReader, read_questions};
-pub use rng::Rng;

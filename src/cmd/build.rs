@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
+use crate::hints;
 use crate::interrupt;
 use crate::output::{bytes, quality_json, quality_lines, thousands};
 use crate::progress::Progress;
@@ -111,7 +112,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         storage: Arc::new(DiskStorage),
     };
     let bars = Bars(Progress::new());
-    let report = compiler::build(&model, &embedder, &options, &bars, cancel).map_err(|error| Failure::new(kind(&error), error))?;
+    let report = compiler::build(&model, &embedder, &options, &bars, cancel).map_err(|error| {
+        let hint = hints::build(&error);
+        Failure::new(kind(&error), error).with_hint(hint)
+    })?;
     bars.0.end();
     print(&options, &report, model.identity().first_memory_layer, args.json);
     Ok(())

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
+use crate::hints;
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
 
@@ -10,10 +11,10 @@ use crate::progress::Progress;
 pub struct Args {
     /// The GGUF file: a Llama-shaped model
     file: PathBuf,
-    /// The folder to write; must not exist yet
+    /// The folder to write; it must not exist yet
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// A tokenizer.json to use instead of the vocabulary in the file
+    /// A tokenizer.json to use instead of the vocabulary of the file
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
 }
@@ -26,6 +27,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
             progress.begin("importing", "parameters", Some(total));
         }
         progress.set(done);
+    })
+    .map_err(|error| {
+        let hint = hints::import(&error);
+        Failure::new(Kind::Work, error).with_hint(hint)
     })?;
     progress.end();
     println!(

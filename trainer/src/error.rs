@@ -1,5 +1,6 @@
 //! Errors of training: where it failed, what was expected, what was found, and a remedy.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -118,6 +119,13 @@ pub enum TrainError {
         /// Steps done.
         step: u64,
     },
+}
+
+/// For stages of retrieval that cannot fail.
+impl From<Infallible> for TrainError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 impl From<CorpusError> for TrainError {

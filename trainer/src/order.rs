@@ -1,6 +1,6 @@
 //! A shuffled order of the items that a stage learns from.
 
-use mempack_questions::Rng;
+use mempack_numeric::Rng;
 
 /// The indices `0..count` in random order, shuffled again for each round. The index at a place depends on the seed and the place alone, so a
 /// resumed run sees the same items.
@@ -32,7 +32,7 @@ impl ShuffledOrder {
     fn shuffle(&mut self, round: u64) {
         self.round = round;
         self.order = (0..self.count).collect();
-        Rng::new(self.seed, round).shuffle(&mut self.order);
+        Rng::for_stream(self.seed, round).shuffle(&mut self.order);
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mempack_model::{Embedder, Model};
+use mempack_model::{ComputeError, Embedder, Model, overlaps};
+use mempack_retrieval::{Filter, Hit, Index, Query};
 
 use crate::corpora::{CorpusReference, read_references};
 use crate::{TrainError, TrainProgress};
@@ -46,24 +47,52 @@ impl References {
     /// The cosine similarity of a reference to a query, which is a unit vector.
     pub fn similarity(&self, query: &[f32], reference: usize) -> f32 {
         let own = &self.embeddings[reference * self.dim..(reference + 1) * self.dim];
-        // Sixteen sums fit in one vector register; a single one would add the products one after the other.
-        let mut sums = [0.0f32; 16];
-        for (own, query) in own.chunks(sums.len()).zip(query.chunks(sums.len())) {
-            sums.iter_mut().zip(own.iter().zip(query)).for_each(|(sum, (a, b))| *sum += a * b);
-        }
-        sums.iter().sum()
+        mempack_numeric::lane_sums(own, query).iter().sum()
     }
 
-    /// The `count` references nearest to a query with their similarities, nearest first; of equally near ones, the first in the corpus.
-    pub fn nearest(&self, query: &[f32], count: usize) -> Vec<(usize, f32)> {
-        let mut all: Vec<_> = (0..self.items.len()).map(|r| (r, self.similarity(query, r))).collect();
-        let order = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        if count < all.len() {
-            all.select_nth_unstable_by(count, order);
-            all.truncate(count);
+    /// The `max` references nearest to a query, most similar first; of equally similar ones, the first in the corpus. An exact scan.
+    pub fn nearest(&self, query: &[f32], max: usize) -> Vec<Hit<usize>> {
+        let hits = (0..self.items.len()).map(|reference| Hit { reference, similarity: self.similarity(query, reference) });
+        let mut hits: Vec<_> = hits.collect();
+        let order = |a: &Hit<usize>, b: &Hit<usize>| b.similarity.total_cmp(&a.similarity).then(a.reference.cmp(&b.reference));
+        if max < hits.len() {
+            hits.select_nth_unstable_by(max, order);
+            hits.truncate(max);
         }
-        all.sort_by(order);
-        all
+        hits.sort_by(order);
+        hits
+    }
+}
+
+/// References are named by their index in [`items`](References::items).
+impl Index for &References {
+    type Reference = usize;
+    type Error = TrainError;
+
+    fn nearest(&self, vector: &[f32], max: usize) -> Result<Vec<Hit<usize>>, TrainError> {
+        Ok(References::nearest(self, vector, max))
+    }
+}
+
+/// Refuses references that repeat the query's context (arXiv 2407.01178, equation 6): they would give its text away.
+pub(crate) struct RepeatFilter<'a> {
+    pub model: &'a Model,
+    pub references: &'a References,
+    /// The maximum [overlap](mempack_model::overlap) with the context, a share.
+    pub max_overlap: f64,
+}
+
+impl Filter<usize> for RepeatFilter<'_> {
+    type Error = ComputeError;
+
+    fn admits(&self, query: &Query<'_>, hit: &Hit<usize>) -> Result<bool, ComputeError> {
+        let ids = self.model.tokenizer().encode_plain(&self.references.items[hit.reference].text)?;
+        Ok(!overlaps(query.context, &ids, self.max_overlap))
+    }
+
+    fn spare(&self) -> usize {
+        // For most chunks, one of the four nearest references is admitted.
+        3
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mempack_format::{Digest, EmbedderIdentity};
+use mempack_retrieval::Embed;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::config::load_max_tokens;
@@ -106,5 +107,14 @@ impl Embedder {
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<f32>, ComputeError> {
         let ids: Vec<Vec<u32>> = texts.iter().map(|text| self.tokens(text)).collect::<Result<_, _>>()?;
         self.encoder.embed_ids(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+}
+
+impl Embed for Embedder {
+    type Error = ComputeError;
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, ComputeError> {
+        let rows = Self::embed(self, texts)?;
+        Ok(rows.chunks_exact(self.dim().max(1)).map(<[f32]>::to_vec).collect())
     }
 }

@@ -4,9 +4,10 @@ mod chinese;
 mod english;
 mod sentences;
 
+use mempack_numeric::Rng;
+
 use sentences::{Sentence, sentences};
 
-use crate::rng::Rng;
 use crate::{CorpusDocument, Question};
 
 /// What stands in the gap of a sentence.
@@ -65,7 +66,7 @@ impl Cloze {
 
     /// Questions about the next document; empty if no sentence gives a question with one answer.
     pub fn questions(&mut self, document: &CorpusDocument) -> Vec<Question> {
-        let mut rng = Rng::new(self.options.seed, self.documents);
+        let mut rng = Rng::for_stream(self.options.seed, self.documents);
         self.documents += 1;
         let mut places = sentences(&document.text);
         rng.shuffle(&mut places);

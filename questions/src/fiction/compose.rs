@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use mempack_numeric::Rng;
+
 use super::english::{articles, capital, occurrences, small};
 use super::kind::{DocumentKind, Fact};
 use super::page::Page;
@@ -10,7 +12,6 @@ use super::subject::Subject;
 use super::values::{values, without_article};
 use super::words::Scene;
 use super::{FictionOptions, MadeDocument};
-use crate::rng::Rng;
 use crate::{CorpusDocument, Question};
 
 /// Makes the document number `number`, counted from 1. Its subject is added to `subjects`.

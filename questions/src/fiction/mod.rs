@@ -13,11 +13,12 @@ mod words;
 
 use std::collections::BTreeSet;
 
+use mempack_numeric::Rng;
+
 use kind::DocumentKind;
 use names::Names;
 use words::{Scene, Words};
 
-use crate::rng::Rng;
 use crate::{CorpusDocument, Question};
 
 pub use kind::KindError;
@@ -125,7 +126,7 @@ impl Fiction {
         let words = Words::load()?;
         let mut kinds = kind::kinds()?;
         kinds.retain(|kind| options.domain.is_none_or(|domain| domain == kind.domain));
-        let mut rng = Rng::new(options.seed, CORPUS);
+        let mut rng = Rng::for_stream(options.seed, CORPUS);
         let countries = (0..4).map(|_| Names::new(&mut rng).name(names::NameKind::Town, &mut rng)).collect();
         Ok(Self {
             options: options.clone(),
@@ -141,7 +142,7 @@ impl Fiction {
     }
 
     fn next_batch(&mut self) -> Option<SimilarDocuments> {
-        let mut rng = Rng::new(self.options.seed, BATCHES + self.batches);
+        let mut rng = Rng::for_stream(self.options.seed, BATCHES + self.batches);
         self.batches += 1;
         if self.round.is_empty() {
             self.round = (0..self.kinds.len()).collect();
@@ -172,7 +173,7 @@ impl Iterator for Fiction {
         let batch = self.batch.as_mut()?;
         batch.left -= 1;
         let kind = self.kinds.get(batch.kind)?;
-        let mut rng = Rng::new(self.options.seed, self.made);
+        let mut rng = Rng::for_stream(self.options.seed, self.made);
         let scene = Scene { words: &self.words, names: &mut batch.names, constants: batch.constants.clone() };
         self.made += 1;
         let made = compose::document(kind, self.made, scene, &mut self.subjects, &self.options, &mut rng);

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use mempack_numeric::Rng;
+
 use super::english::capital;
-use crate::rng::Rng;
 
 /// The syllables of one invented language.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! Layout: sentences become a text with paragraphs, capitals, and names or pronouns for the subject.
 
+use mempack_numeric::Rng;
+
 use super::Domain;
 use super::english::{articles, capital};
 use super::kind::DocumentKind;
 use super::sentence::{Sentence, begins_with_pronoun};
 use super::subject::{SUBJECT, Subject};
-use crate::rng::Rng;
 
 /// How a text is divided.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! The sentences of a document, before they are laid out.
 
+use mempack_numeric::Rng;
+
 use super::kind::DocumentKind;
 use super::subject::SUBJECT;
 use super::values::is_distinct;
 use super::words::Scene;
-use crate::rng::Rng;
 
 /// What connects two sentences that could also stand alone.
 const LINKS: [&str; 5] = ["; ", ", and ", "; besides, ", "; moreover, ", ", and furthermore "];

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use mempack_numeric::Rng;
+
 use super::kind::DocumentKind;
 use super::words::{ATTEMPTS, Scene};
-use crate::rng::Rng;
 
 /// Marks the place in a sentence where the subject is named.
 pub(super) const SUBJECT: char = '\u{1}';

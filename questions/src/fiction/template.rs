@@ -1,6 +1,6 @@
 //! Templates: text with choices `[a|b]` and fillers `{name}`. A branch of a choice may contain both.
 
-use crate::rng::Rng;
+use mempack_numeric::Rng;
 
 /// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ mod tests {
         let template = Template::parse("a [b|[c|d] {x}|] e").unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for number in 0..100 {
-            seen.insert(template.expand(&mut Rng::new(1, number), &mut |name, _| Some(name.to_uppercase())));
+            seen.insert(template.expand(&mut Rng::for_stream(1, number), &mut |name, _| Some(name.to_uppercase())));
         }
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["a  e", "a b e", "a c X e", "a d X e"]);
         assert!(!template.always("x"));

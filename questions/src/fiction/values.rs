@@ -1,8 +1,9 @@
 //! The values of a document's facts.
 
+use mempack_numeric::Rng;
+
 use super::kind::DocumentKind;
 use super::words::Scene;
-use crate::rng::Rng;
 
 /// A value for each fact of the kind: none contains another, and none occurs in the title. `None` where no attempt gave such a value.
 pub(super) fn values(kind: &DocumentKind, title: &str, scene: &mut Scene<'_>, rng: &mut Rng) -> Vec<Option<String>> {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use mempack_numeric::Rng;
+
 use super::english::{ARTICLE, articles, in_words};
 use super::kind::KindError;
 use super::names::{NameKind, Names};
 use super::template::Template;
-use crate::rng::Rng;
 
 /// The word lists. Each entry is a template.
 #[derive(Debug)]

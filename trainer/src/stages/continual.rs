@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use mempack_model::{Embedder, Model, overlaps};
+use mempack_model::{Embedder, Model};
+use mempack_retrieval::{Query, Retrieval};
 use serde::{Deserialize, Serialize};
 
 use super::text::Texts;
 use super::{Objective, ObjectiveConfig, Part, StageContext, StageName, TrainingBatch};
 use crate::config::WriteConfig;
-use crate::references::References;
+use crate::references::{References, RepeatFilter};
 use crate::{ConfigError, TrainError};
 
 /// `kind = "continual"`: language modelling on texts. The embedder finds a reference for each chunk (the model's `retrieval_interval`) from the
@@ -74,9 +75,6 @@ struct Continual {
     max_overlap: f64,
 }
 
-/// References looked at first; for most chunks the nearest one will do.
-const FIRST_CANDIDATES: usize = 4;
-
 impl Continual {
     fn read(context: &StageContext<'_>, config: &ContinualConfig) -> Result<Self, TrainError> {
         let embedder = context.required_embedder()?;
@@ -86,23 +84,6 @@ impl Continual {
             return Err(context.no_data("no reference", "name corpora with text as `references`"));
         }
         Ok(Self { texts, references, embedder: embedder.share(), previous: config.previous, max_overlap: config.overlap })
-    }
-
-    /// The reference nearest to a chunk among those that do not repeat its sequence `tokens`; `None` if all do.
-    fn find(&self, model: &Model, query: &[f32], tokens: &[u32]) -> Result<Option<usize>, TrainError> {
-        let (mut done, mut wanted) = (0, FIRST_CANDIDATES);
-        while done < self.references.items.len() {
-            let near = self.references.nearest(query, wanted);
-            for (reference, _) in &near[done..] {
-                let own = model.tokenizer().encode_plain(&self.references.items[*reference].text)?;
-                if !overlaps(tokens, &own, self.max_overlap) {
-                    return Ok(Some(*reference));
-                }
-            }
-            done = near.len();
-            wanted *= FIRST_CANDIDATES;
-        }
-        Ok(None)
     }
 }
 
@@ -115,19 +96,22 @@ impl Objective for Continual {
         let texts = batch.sequences.iter().map(|sequence| chunk_texts(model, &sequence.tokens)).collect::<Result<Vec<_>, _>>()?;
         let all: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
         let vectors = self.embedder.embed(&all)?;
-        let mut queries = vectors.chunks_exact(self.embedder.dim());
+        let mut vectors = vectors.chunks_exact(self.embedder.dim());
+        let filter = RepeatFilter { model, references: &self.references, max_overlap: self.max_overlap };
+        let retrieval = Retrieval::new(&self.embedder, &self.references).filtered(filter);
         let mut pool: Vec<usize> = Vec::new();
         for (sequence, texts) in batch.sequences.iter_mut().zip(&texts) {
             let mut found = Vec::with_capacity(texts.len());
-            for query in queries.by_ref().take(texts.len()) {
-                found.push(self.find(model, query, &sequence.tokens)?);
+            for (text, vector) in texts.iter().zip(&mut vectors) {
+                let recalled = retrieval.recall_vector(&Query { text, context: &sequence.tokens }, vector, 1)?;
+                found.push(recalled.hits.first().map(|hit| hit.reference));
                 let places = read_by_last(&found, self.previous).into_iter().map(|reference| {
                     let place = pool.iter().position(|known| *known == reference).unwrap_or_else(|| {
                         pool.push(reference);
                         pool.len() - 1
                     });
                     // A reference is weighed by its similarity to the chunk that reads it, not to the chunk that found it.
-                    (place, self.references.similarity(query, reference))
+                    (place, self.references.similarity(vector, reference))
                 });
                 sequence.chunks.push(places.collect());
             }
@@ -161,7 +145,7 @@ fn read_by_last(found: &[Option<usize>], previous: usize) -> Vec<usize> {
 mod tests {
     use std::path::Path;
 
-    use mempack_model::LoadOptions;
+    use mempack_model::{LoadOptions, overlaps};
 
     use super::*;
     use crate::{KeepSchedule, NoProgress};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use mempack_model::Model;
 use mempack_model::training::Sequence;
-use mempack_questions::Rng;
+use mempack_numeric::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Objective, ObjectiveConfig, Part, StageContext, StageName, TrainingBatch};
@@ -64,7 +64,7 @@ impl Copies {
 
     /// The sequence of this number.
     fn sequence(&self, number: u64) -> Sequence {
-        let mut rng = Rng::new(self.seed ^ 0xC0B1, number);
+        let mut rng = Rng::for_stream(self.seed ^ 0xC0B1, number);
         let period = rng.between(*self.period.start(), *self.period.end());
         let once: Vec<u32> = (0..period).map(|_| self.ids[rng.below(self.ids.len())]).collect();
         Sequence {

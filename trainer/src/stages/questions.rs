@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use mempack_model::training::Sequence;
 use mempack_model::{Model, prompt_tokens};
-use mempack_questions::{Question, Rng, read_questions};
+use mempack_numeric::Rng;
+use mempack_questions::{Question, read_questions};
 use serde::{Deserialize, Serialize};
 
 use super::{Objective, ObjectiveConfig, Part, StageContext, StageName, TrainingBatch};
@@ -100,7 +101,7 @@ struct Sources {
 
 impl Objective for Sources {
     fn batch(&mut self, model: &Model, part: Part) -> Result<TrainingBatch, TrainError> {
-        let chosen = draw_source(&self.sources, &mut Rng::new(self.seed, part.number));
+        let chosen = draw_source(&self.sources, &mut Rng::for_stream(self.seed, part.number));
         match self.sources.get_mut(chosen) {
             Some((source, _)) => Ok(TrainingBatch { source: chosen, ..source.batch(model, part)? }),
             None => Ok(TrainingBatch::default()),
@@ -111,7 +112,7 @@ impl Objective for Sources {
 /// Draws a source by weight.
 fn draw_source(sources: &[(SourceData, f64)], rng: &mut Rng) -> usize {
     let total: f64 = sources.iter().map(|(_, weight)| weight).sum();
-    let mut left = rng.share() * total;
+    let mut left = rng.uniform() * total;
     for (place, (_, weight)) in sources.iter().enumerate() {
         left -= weight;
         if left < 0.0 {
@@ -192,7 +193,7 @@ impl SourceData {
     /// questions ask about references of the pool.
     fn batch(&mut self, model: &Model, part: Part) -> Result<TrainingBatch, TrainError> {
         let numbers = part.sequence_numbers();
-        let mut rng = Rng::new(self.seed ^ 0x5EED, numbers.start);
+        let mut rng = Rng::for_stream(self.seed ^ 0x5EED, numbers.start);
         let max_reads = self.config.reads.iter().copied().max().unwrap_or(1);
         let mut pool: Vec<usize> = Vec::new();
         let mut asked = BTreeSet::new();
@@ -205,7 +206,7 @@ impl SourceData {
             let query = &self.queries[chosen * dim..(chosen + 1) * dim];
             let gold = self.items[chosen].gold;
             if gold.is_none_or(|gold| !pool.contains(&gold)) {
-                let near = self.references.nearest(query, max_reads).into_iter().map(|(reference, _)| reference);
+                let near = self.references.nearest(query, max_reads).into_iter().map(|hit| hit.reference);
                 for reference in gold.into_iter().chain(near).take(max_reads) {
                     if !pool.contains(&reference) {
                         pool.push(reference);
