@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mempack_format::{Divergence, Loss, Memory, Quality, SampledDistortion, jackknife};
-use mempack_model::{MOST_PROBES, Probe, Slot, divergence, predicted_probes};
+use mempack_model::{MAX_PROBES, Probe, Slot, divergence, predicted_probes};
 use mempack_numeric::Rng;
 use mempack_runtime::{MappedPack, MemoryCache};
 use serde::Serialize;
@@ -130,7 +130,7 @@ pub fn measure_quality(
     let chosen = choose(count, options);
     let told = pack.quality();
     // Neighbours are as near as they were to the writer only among as many.
-    let pool = told.map_or(MOST_PROBES, |told| (told.memories as usize).clamp(2, MOST_PROBES));
+    let pool = told.map_or(MAX_PROBES, |told| (told.memories as usize).clamp(2, MAX_PROBES));
     let mut measured = Measured {
         models,
         library: &library,

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use mempack_compiler::{BuildError, CorpusError};
+use mempack_corpus::CorpusError;
 use mempack_model::training::{CreateError, SaveError};
 use mempack_model::{ComputeError, LoadError};
 use mempack_questions::QuestionError;
@@ -61,7 +61,7 @@ pub enum TrainError {
     Compute(#[from] ComputeError),
     /// A corpus could not be read.
     #[error(transparent)]
-    Corpus(#[from] BuildError),
+    Corpus(#[from] CorpusError),
     /// A file of questions could not be read.
     #[error(transparent)]
     Questions(#[from] QuestionError),
@@ -125,12 +125,6 @@ pub enum TrainError {
 impl From<Infallible> for TrainError {
     fn from(never: Infallible) -> Self {
         match never {}
-    }
-}
-
-impl From<CorpusError> for TrainError {
-    fn from(source: CorpusError) -> Self {
-        Self::Corpus(source.into())
     }
 }
 
