@@ -1,4 +1,4 @@
-//! An objective for tests, which compares two runs of the model: the log-likelihood of each text shall exceed that of a reference model.
+//! An objective for tests, which compares two runs of the model: the log-likelihood of each text should exceed that of a reference model.
 
 use std::path::PathBuf;
 
