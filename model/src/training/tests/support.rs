@@ -108,7 +108,7 @@ pub fn keeping(keep: u32) -> WriteOptions {
 }
 
 /// Writes the case's references and reads them: the loss on its sequences, summed.
-pub fn lost(trainee: &Trainee, case: &Case, write: &WriteOptions) -> super::super::Loss {
+pub fn lost(trainee: &Trainee, case: &Case, write: &WriteOptions) -> super::super::TrainingLoss {
     let written = trainee.write(&case.references(), write).unwrap();
     trainee.loss(&case.sequences(), Some(&written)).unwrap()
 }
