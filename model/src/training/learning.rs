@@ -11,7 +11,7 @@ use super::save::Config;
 use crate::adapter::{Adapter, WRAPPER};
 use crate::decoder::Decoder;
 use crate::family::Module;
-use crate::layer::{LowRank, Part};
+use crate::layer::{LowRank, Projection};
 use crate::model_folder::ModelFolder;
 use crate::{ComputeError, LoadError, LoadOptions, Model, Precision, TextTokenizer};
 
@@ -254,7 +254,7 @@ fn adapt(
     for layer in &mut decoder.layers {
         for linear in layer.linears_mut() {
             let columns = linear.weight.size().get(1).copied().unwrap_or_default();
-            for Part { name, rows, low_rank } in &mut linear.parts {
+            for Projection { name, rows, low_rank } in &mut linear.parts {
                 let pair = match from {
                     Some(adapter) => adapter.pair(&format!("{name}.weight"), &[*rows, columns], device)?,
                     None if wanted.targets.is_empty() || wanted.targets.iter().any(|t| t == module(name)) => {
