@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use criterion::{Criterion, Throughput};
-use mempack_compiler::{BuildOptions, BuildReport, Input, Silent, Stage, build};
+use mempack_compiler::{BuildOptions, BuildReport, Input, SilentBuild, Stage, build};
 use mempack_model::{Embedder, LoadOptions, Model, Precision};
 
 /// Documents of one reference each.
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for precision in [Precision::F32, Precision::Bf16] {
         let load = LoadOptions { precision, base: env::var_os("MEMPACK_BASE").map(PathBuf::from), ..LoadOptions::default() };
         let (model, embedder) = (Model::load(&model, &load)?, Embedder::load(&embedder, &load)?);
-        let run = || build(&model, &embedder, &options, &Silent, &AtomicBool::new(false));
+        let run = || build(&model, &embedder, &options, &SilentBuild, &AtomicBool::new(false));
         let report = run()?;
         println!("{}", summary(&report, precision));
         group.throughput(Throughput::Elements(report.references));

@@ -34,7 +34,6 @@ impl Failure {
     }
 
     /// The same failure with a hint, usually from [`hints`](crate::hints).
-    #[cfg(feature = "engine")]
     pub fn with_hint(self, hint: Option<&'static str>) -> Self {
         Self { hint, ..self }
     }

@@ -1,12 +1,18 @@
 //! Which command-line option helps with an error of a library. Libraries do not know the command line; their errors name fields and
 //! values.
 
+#[cfg(feature = "engine")]
 use mempack_compiler::BuildError;
+use mempack_corpus::CorpusError;
+#[cfg(feature = "engine")]
 use mempack_evaluation::EvaluateError;
+#[cfg(feature = "engine")]
 use mempack_model::ImportError;
-use mempack_runtime::{IdentityMismatch, SessionError};
+#[cfg(feature = "engine")]
+use mempack_runtime::{IdentityMismatch, ReferenceError, SessionError};
 
 /// For a pack and a model, or a pack and an embedder, that do not match.
+#[cfg(feature = "engine")]
 pub fn mismatch(error: &IdentityMismatch) -> &'static str {
     match error.party {
         "embedder" => "use --embedder DIR to name the embedder that the pack was built with",
@@ -15,6 +21,7 @@ pub fn mismatch(error: &IdentityMismatch) -> &'static str {
 }
 
 /// For a session that was not created.
+#[cfg(feature = "engine")]
 pub fn session(error: &SessionError) -> Option<&'static str> {
     match error {
         SessionError::Mismatch(error) => Some(mismatch(error)),
@@ -24,28 +31,31 @@ pub fn session(error: &SessionError) -> Option<&'static str> {
 }
 
 /// For an evaluation that ended early.
+#[cfg(feature = "engine")]
 pub fn evaluation(error: &EvaluateError) -> Option<&'static str> {
     match error {
         EvaluateError::Mismatch(error) => Some(mismatch(error)),
         EvaluateError::Session(error) => session(error),
         EvaluateError::Mode { .. } => Some("use --modes LIST to choose other modes, or --pack PACK to name a pack"),
-        EvaluateError::Composed { .. } => Some("use --modes LIST to choose the modes"),
+        EvaluateError::Reference(ReferenceError::Composed { .. }) => Some("use --modes LIST to choose the modes"),
         _ => None,
     }
 }
 
 /// For a build that ended early.
+#[cfg(feature = "engine")]
 pub fn build(error: &BuildError) -> Option<&'static str> {
     match error.reason() {
+        BuildError::Corpus(error) => corpus(error),
         BuildError::Codec { .. } => Some("use --codec NAME to choose another codec"),
-        BuildError::OlderIdentity { .. } => {
+        BuildError::PreviousIdentity { .. } => {
             Some("use --model DIR, --precision and --embedder DIR to name those of the pack, or leave --from out")
         }
-        BuildError::OlderCodec { .. } => Some("leave --codec out to keep the pack's codec, or use --retrain-codec to train a new one"),
-        BuildError::OlderChosen { .. } => {
+        BuildError::PreviousCodec { .. } => Some("leave --codec out to keep the pack's codec, or use --retrain-codec to train a new one"),
+        BuildError::PreviousTables { .. } => {
             Some("leave --codec auto out to keep the pack's codec, or use --retrain-codec to choose a new one")
         }
-        BuildError::Older { .. } => Some("leave --from out to build without it"),
+        BuildError::PreviousPack { .. } => Some("leave --from out to build without it"),
         BuildError::NoCodec { .. } => Some("use --bytes-per-memory N to allow more"),
         BuildError::Divergence { .. } => {
             Some("use --codec NAME to choose a codec with more bytes, or a higher --max-kl NATS to allow this one")
@@ -56,11 +66,21 @@ pub fn build(error: &BuildError) -> Option<&'static str> {
 }
 
 /// For an import that failed.
+#[cfg(feature = "engine")]
 pub fn import(error: &ImportError) -> Option<&'static str> {
     match error {
+        ImportError::Vocabulary { .. } => Some("use --tokenizer FILE to give the model's own tokenizer.json"),
         ImportError::Key { key, .. } if key.starts_with("tokenizer.") => {
             Some("use --tokenizer FILE to give the model's own tokenizer.json")
         }
+        _ => None,
+    }
+}
+
+/// For a corpus that was not read.
+pub fn corpus(error: &CorpusError) -> Option<&'static str> {
+    match error {
+        CorpusError::Missing { .. } => Some("name another .txt, .md or .jsonl file, a folder, or - for standard input"),
         _ => None,
     }
 }

@@ -7,7 +7,6 @@ mod environment;
 mod failure;
 #[cfg(feature = "engine")]
 mod folders;
-#[cfg(feature = "engine")]
 mod hints;
 mod interrupt;
 mod output;

@@ -96,7 +96,7 @@ fn an_interrupted_build_says_how_to_go_on() {
         wait_for(&mut child, &file, before);
         signal(&child, name);
         let ran = Ran::of(child.wait_with_output().unwrap());
-        ran.fails(130, &["interrupted: ", " are done and kept in ", "x.mpk.building", "the same command goes on from there"]);
+        ran.fails(130, &["interrupted: ", " are done and kept in ", "x.mpk.building", "run the same build again"]);
         assert!(!Path::new(&target).exists());
         let kept: Vec<String> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         assert!(kept.iter().all(|name| ["sample", "codec", "records"].contains(&name.as_str())) && !kept.is_empty(), "{kept:?}");
@@ -135,7 +135,7 @@ fn a_full_disk_is_told_of_and_the_work_is_kept() {
         .current_dir(root())
         .output()
         .unwrap();
-    Ran::of(limited).fails(1, &["or write elsewhere", "are done and kept in", "the same command goes on from there"]);
+    Ran::of(limited).fails(1, &["or write elsewhere", "are done and kept in", "run the same build again"]);
     assert_eq!(bench.names(), ["corpus.jsonl", "x.mpk.building"]);
     let resumed = report(&run(args.into_iter().chain(["--json".into()])).ok());
     assert!(resumed["resumed"].as_u64().unwrap() > 0, "{resumed}");

@@ -73,7 +73,6 @@ fn what_is_there_is_not_touched() {
     assert_eq!(bench.names(), ["x"]);
 }
 
-#[cfg(feature = "engine")]
 #[test]
 fn cloze_asks_about_any_corpus() {
     let bench = Bench::new();

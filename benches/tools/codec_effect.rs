@@ -15,10 +15,10 @@
 
 use std::{error::Error, fs, ops::ControlFlow, ops::Range, time::Instant};
 
-use mempack_compiler::{BuildOptions, Encoder, SENSITIVITY_TEXTS, SampleStore, TrainOptions, train_codec};
+use mempack_compiler::{BuildOptions, Encoder, MAX_SENSITIVITY_TEXTS, SampleStore, TrainOptions, train_codec};
 use mempack_format::{CodecSpec, Distortion, Memory, MemoryShape, Pack};
 use mempack_model::{
-    AttentionError, Composer, LoadOptions, MOST_PROBES, Model, Probe, Sensitivity, Slot, attention_error, divergence, gradients,
+    AttentionError, Composer, LoadOptions, MAX_PROBES, Model, Probe, Sensitivity, Slot, attention_error, divergence, gradients,
     predicted_probes,
 };
 
@@ -55,15 +55,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     // As many memories and texts as a build takes. References at equal distances are held out, so that few have a neighbour among them.
-    let (trained_on, texts) = (BuildOptions::default().sample, SENSITIVITY_TEXTS);
+    let (trained_on, texts) = (BuildOptions::default().sample, MAX_SENSITIVITY_TEXTS);
     let count = pack.manifest().counts.references;
-    let distance = (count / MOST_PROBES as u32).max(1);
+    let distance = (count / MAX_PROBES as u32).max(1);
     let (mut held, mut probed) = (Texts::default(), Texts::default());
     let store = |run: &Range<u32>| SampleStore::create_in(&std::env::temp_dir(), MemoryShape { layers: run.len() as u32, ..shape });
     let mut samples = runs.iter().map(store).collect::<Result<Vec<_>, _>>()?;
     for reference in 0..count {
         let mut memory = Memory::empty(shape);
-        if reference % distance == distance / 2 && held.memories.len() < MOST_PROBES {
+        if reference % distance == distance / 2 && held.memories.len() < MAX_PROBES {
             whole.decode_memory(pack.record(reference)?, &mut memory)?;
             held.push(&model, &pack, reference, memory)?;
         } else if (samples[0].len() as usize) < trained_on && u64::from(reference) * 7 % 10 < 7 {
@@ -81,8 +81,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tokens: usize = predicted.iter().map(|(at, _)| held.ids[*at].len()).sum();
     let mut sensitivity = Sensitivity::new(shape);
     let start = Instant::now();
-    for pool in (0..probed.memories.len()).step_by(MOST_PROBES) {
-        for (at, reads) in probed.predicted(&model, pool..probed.memories.len().min(pool + MOST_PROBES)) {
+    for pool in (0..probed.memories.len()).step_by(MAX_PROBES) {
+        for (at, reads) in probed.predicted(&model, pool..probed.memories.len().min(pool + MAX_PROBES)) {
             sensitivity.add(&gradients(&model, &probed.ids[at], &read(&probed.memories, &reads))?);
         }
     }

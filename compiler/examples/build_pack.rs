@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
 
-use mempack_compiler::{BuildOptions, Input, Silent, build};
+use mempack_compiler::{BuildOptions, Input, SilentBuild, build};
 use mempack_format::Pack;
 use mempack_model::{Embedder, LoadOptions, Model};
 
@@ -28,7 +28,7 @@ pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
     };
     // The flag cancels a build from another thread. The same call later resumes it.
     let cancel = AtomicBool::new(false);
-    let report = build(&model, &embedder, &options, &Silent, &cancel)?;
+    let report = build(&model, &embedder, &options, &SilentBuild, &cancel)?;
     println!("{output}: {} references of {} documents, id {}", report.references, report.documents, report.id);
 
     let pack = Pack::open(std::fs::read(output)?)?;

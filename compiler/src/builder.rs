@@ -1,153 +1,133 @@
 //! The stages of a build, one after the other.
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use mempack_format::{CodecSpec, Digest, GraphParameters, PackWriter, Quality, WorkFolder};
 use mempack_model::{Embedder, Model};
 
-use crate::auto::fitting;
-use crate::choice::Choice;
-use crate::dedup::Deduplicator;
+use crate::cancel::check;
+use crate::context::BuildContext;
+use crate::dedup::{Deduplicator, References};
 use crate::graph::{GraphBuilder, MAX_M};
-use crate::job::Job;
-use crate::kept::Keeper;
+use crate::ingest::{Ingest, IngestCounts};
 use crate::key::Keys;
+use crate::previous::{PreviousIndex, PreviousPack};
 use crate::progress::Stages;
-use crate::reading::{ReadCounts, Reading};
 use crate::scratch::{CandidateWriter, Scratch};
-use crate::segment::Segmenter;
-use crate::write::Store;
-use crate::{BuildError, BuildOptions, BuildReport, GraphOptions, Progress, Stage};
-
-/// What packs say that they were written by.
-pub(crate) const GENERATOR: &str = concat!("mempack ", env!("CARGO_PKG_VERSION"));
+use crate::tuning::choose::{self, Candidates};
+use crate::tuning::measure::{self, is_lossy};
+use crate::tuning::sample;
+use crate::tuning::selection::Purpose;
+use crate::tuning::train::has_tables;
+use crate::work_files::WorkFiles;
+use crate::write::WritePass;
+use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, GraphOptions, Stage};
 
 /// Builds a pack from a corpus.
 ///
-/// The corpus is read once; texts, tokens and memories pass through files in the folder `<output>.building` and never are all in memory.
+/// The corpus is read once. Texts, tokens and memories pass through files in the folder `<output>.building` and are never all in memory.
 /// What grows in memory with the corpus is the search graph with its embeddings: `4 * dim` bytes and about 3 KiB for each reference.
-/// Same corpus, model, embedder, options and older pack, same bytes, whatever `threads` says and however often it was interrupted.
+/// The same corpus, model, embedder, options and previous pack give the same bytes, whatever `threads` is and however often the build is
+/// interrupted.
 ///
-/// While it runs, libtorch's own parallelism is set to one thread; `options.threads` of them run side by side.
+/// While it runs, libtorch's own parallelism is set to one thread, and `options.threads` threads run side by side.
 ///
 /// # Interruption
-/// Each thread writes what it has computed into the folder as soon as a batch is done. A build that ends early, by an error, by `cancel`
-/// or because its process is killed, leaves that there, and the same build started again goes on from it: computed twice are the batches
-/// that threads were at. A folder in which nothing was done yet is removed.
+/// Each thread writes its results into the folder as soon as a batch is done. A build that ends early, by an error, by `cancel` or because
+/// its process is killed, leaves them there, and the same build resumes from them: only batches in flight are recomputed. A folder
+/// without results is removed.
 ///
 /// # Errors
-/// See [`BuildError`]; also if `cancel` becomes true. Whatever lay at `options.output` then lies there still, but for an error of the
-/// very last step, which puts the new pack's name on the disk.
+/// See [`BuildError`]; one of them is returned if `cancel` becomes true. A file at `options.output` is then unchanged, unless the very
+/// last step failed, which syncs the new pack's name to the disk.
 pub fn build(
     model: &Model,
     embedder: &Embedder,
     options: &BuildOptions,
-    progress: &dyn Progress,
+    progress: &dyn BuildProgress,
     cancel: &AtomicBool,
 ) -> Result<BuildReport, BuildError> {
     check_options(options)?;
-    // Said before anything is computed, and kept.
+    // A codec that does not fit the model is refused before anything is computed.
     options
         .codec
         .code_bytes(model.identity().shape.head_dim)
         .map_err(|source| BuildError::Codec { spec: options.codec.to_string(), source: source.into() })?;
     let precision = model.decoder().precision().to_string();
-    let codecs = options.choose_within.map(|most| fitting(model.identity().shape, most)).transpose()?;
-    if let Some(older) = &options.from {
-        older.check(model.identity(), &precision, embedder.identity())?;
-        if !options.retrain_codec && codecs.is_some() {
-            return Err(BuildError::OlderChosen { path: older.path().to_owned() });
-        }
-        if !options.retrain_codec && older.codec() != options.codec {
-            let (path, expected, found) = (older.path().to_owned(), options.codec, older.codec());
-            return Err(BuildError::OlderCodec { path, expected, found });
-        }
+    let codecs = match options.max_record_bytes {
+        Some(max) => Candidates::fitting(model.identity().shape, max)?,
+        None => Candidates::only(options.codec),
+    };
+    if let Some(previous) = &options.from {
+        check_previous(previous, model, embedder, &precision, options)?;
     }
     let folder = WorkFolder::open(Arc::clone(&options.storage), &options.output)?;
-    let keeper = Keeper::new(&folder);
+    let work_files = WorkFiles::new(&folder);
     let keys = Keys::new(model.identity(), &precision);
-    let job = Job { model, embedder, options, progress, cancel, keeper: &keeper, identity: keys.identity() };
-    match run(&job, &folder, &keys, &precision, codecs.as_deref()) {
+    let context = BuildContext { model, embedder, options, progress, cancel, work_files: &work_files, identity: keys.identity() };
+    match run(&context, &folder, &keys, &precision, &codecs) {
         Ok(report) => {
             if let Err(error) = folder.remove() {
-                progress.note(&format!("the pack is whole, but {error}"));
+                progress.note(&format!("the pack is complete, but {error}"));
             }
             Ok(report)
         }
-        // The same build would be refused again: nothing of it is worth keeping.
+        // The same build would be refused again, so none of its work is kept.
         Err(why) if matches!(why, BuildError::Divergence { .. } | BuildError::DivergenceUnknown { .. }) => {
             let _ = folder.remove();
             Err(why)
         }
         Err(why) => {
-            if let Some(kept) = keeper.kept() {
-                return Err(BuildError::Stopped { why: Box::new(why), kept: Box::new(kept) });
+            if let Some(resume) = work_files.resume_state() {
+                return Err(BuildError::Stopped { why: Box::new(why), resume: Box::new(resume) });
             }
-            // The first error is the one to tell of; what is left now is emptied when the folder is opened again.
+            // The first error is reported. What cannot be removed now is emptied when the folder is opened again.
             let _ = folder.remove();
             Err(why)
         }
     }
 }
 
-fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str, codecs: Option<&[CodecSpec]>) -> Result<BuildReport, BuildError> {
-    let Job { model, embedder, options, progress, cancel, .. } = *job;
+fn run(
+    context: &BuildContext<'_>,
+    folder: &WorkFolder,
+    keys: &Keys,
+    precision: &str,
+    codecs: &Candidates,
+) -> Result<BuildReport, BuildError> {
+    let BuildContext { model, embedder, options, progress, cancel, .. } = *context;
     let mut writer = PackWriter::create_in(folder, model.identity().shape, embedder.identity().dim)?;
     let scratch = Scratch::new(Arc::clone(&options.storage), folder.scratch());
-    let index = options.from.as_ref().map(|older| older.index()).transpose()?;
-    // What is known already: records with embeddings, or where codes are to change, embeddings.
+    let index = options.from.as_ref().map(|previous| previous.index()).transpose()?;
+    // Records and embeddings are taken from the previous pack; if the codec is retrained, only embeddings are.
     let (taken, embedded) = if options.retrain_codec { (None, index.as_ref()) } else { (index.as_ref(), None) };
     let mut stages = Stages::new(progress);
 
-    stages.begin(Stage::Reading, None);
-    let mut candidates = CandidateWriter::create(&scratch)?;
-    let mut deduplicator = Deduplicator::new(&scratch);
-    let reading = Reading {
-        segmenter: Segmenter::new(model)?,
-        keys,
-        writer: &mut writer,
-        candidates: &mut candidates,
-        deduplicator: &mut deduplicator,
-        progress,
-        cancel,
-        counts: ReadCounts::default(),
-    };
-    let read = reading.read(&options.inputs, &mut std::io::stdin())?;
-
-    stages.begin(Stage::Deduplicating, Some(read.candidates));
-    let possible = codecs.unwrap_or(std::slice::from_ref(&options.codec));
-    let known = |key: &Digest| taken.is_some_and(|index| index.find(key).is_some());
-    let choice = match taken {
-        _ if !possible.iter().any(loses) => Choice::Nothing,
-        Some(_) => Choice::Kept { known: &known },
-        None => Choice::Fresh { train: if possible.iter().any(trains) { options.sample } else { 0 } },
-    };
-    let mut references = deduplicator.finish(choice, cancel)?;
+    let (read, candidates, mut references) = read_corpus(context, keys, &scratch, &mut writer, codecs, taken, &mut stages)?;
     let count = references.count;
-    progress.advance(read.candidates, 0);
-
     let mut candidates = candidates.into_reader()?;
-    let sampled = job.sample(std::mem::take(&mut references.sample), taken, &mut candidates, &mut stages)?;
-    let (codec, parameters) = match (taken, codecs) {
-        (Some(index), _) => (options.codec, index.older.parameters()?),
-        (None, Some(codecs)) => job.choose(codecs, &sampled, count, &mut stages)?,
-        (None, None) => (options.codec, job.train(&sampled, count, &mut stages)?),
+    let selection = std::mem::take(&mut references.selection);
+    let sample = sample::write(context, selection, taken, &mut candidates, &mut stages)?;
+    let sample = sample.as_ref();
+    let (codec, parameters) = match taken {
+        Some(index) => (options.codec, index.previous.parameters()?),
+        None => choose::codec(context, codecs, sample, count, &mut stages)?,
     };
-    let options = &BuildOptions { codec, ..options.clone() };
-    let job = &Job { options, ..*job };
-    writer.set_codec(&options.codec, &parameters)?;
-    let encoder = job.encoder(&parameters)?;
-    let measured = job.measure(&sampled, taken.map(|index| index.older), &encoder, &mut stages)?;
-    check_divergence(options, measured.quality.as_ref())?;
+    writer.set_codec(&codec, &parameters)?;
+    let encoder = context.encoder(&codec, &parameters)?;
+    let measured = measure::codec(context, sample, taken.map(|index| index.previous), &encoder, &mut stages)?;
+    check_divergence(options, codec, measured.quality.as_ref())?;
     if let Some(quality) = &measured.quality {
         writer.set_quality(quality.clone())?;
     }
 
     stages.begin(Stage::Writing, Some(count));
     let mut graph = GraphBuilder::new(options.graph, count);
-    let store = Store { references, candidates, writer: &mut writer, graph: &mut graph, encoder: &encoder, taken, embedded };
-    let written = job.write(store, &sampled, &parameters)?;
+    let pass = WritePass { references, candidates, writer: &mut writer, graph: &mut graph, encoder: &encoder, taken, embedded };
+    let written = pass.run(context, sample, &parameters)?;
 
     stages.begin(Stage::Graph, Some(count));
     check(cancel)?;
@@ -170,7 +150,7 @@ fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str, codecs:
         encoded: written.encoded,
         resumed: written.resumed,
         taken: written.taken,
-        encoding: sampled.map_or_else(Default::default, |sampled| sampled.time) + written.time,
+        encoding: sample.map_or(Duration::ZERO, |sample| sample.time) + written.time,
         codec,
         drift: measured.drift,
         quality: measured.quality,
@@ -178,39 +158,83 @@ fn run(job: &Job<'_>, folder: &WorkFolder, keys: &Keys, precision: &str, codecs:
     })
 }
 
-/// Fails if the user wants to stop.
-pub(crate) fn check(cancel: &AtomicBool) -> Result<(), BuildError> {
-    if cancel.load(Ordering::Relaxed) { Err(BuildError::Interrupted) } else { Ok(()) }
+/// Reads the corpus into `writer` and a file of candidates, merges equal candidates into references, and selects the codec's sample.
+fn read_corpus(
+    context: &BuildContext<'_>,
+    keys: &Keys,
+    scratch: &Scratch,
+    writer: &mut PackWriter,
+    codecs: &Candidates,
+    taken: Option<&PreviousIndex<'_>>,
+    stages: &mut Stages<'_>,
+) -> Result<(IngestCounts, CandidateWriter, References), BuildError> {
+    stages.begin(Stage::Reading, None);
+    let mut candidates = CandidateWriter::create(scratch)?;
+    let mut deduplicator = Deduplicator::new(scratch);
+    let ingest = Ingest { keys, writer, candidates: &mut candidates, deduplicator: &mut deduplicator };
+    let read = ingest.read(context, io::stdin())?;
+
+    stages.begin(Stage::Deduplicating, Some(read.candidates));
+    let known = |key: &Digest| taken.is_some_and(|index| index.find(key).is_some());
+    let purpose = if !codecs.iter().any(is_lossy) {
+        Purpose::Lossless
+    } else if taken.is_some() {
+        Purpose::KeptCodec { known: &known }
+    } else {
+        Purpose::NewCodec { max_train: if codecs.iter().any(has_tables) { context.options.sample } else { 0 } }
+    };
+    let references = deduplicator.finish(purpose, context.cancel)?;
+    context.progress.advance(read.candidates, 0);
+    Ok((read, candidates, references))
 }
 
+/// Refuses options that are out of range.
 fn check_options(options: &BuildOptions) -> Result<(), BuildError> {
     let GraphOptions { m, ef_construction } = options.graph;
     let wrong = |option, found, expected| Err(BuildError::Option { option, found, expected });
-    match () {
-        () if options.threads == 0 => wrong("threads", 0, "at least 1"),
-        () if !(2..=MAX_M).contains(&m) => wrong("graph m", m.into(), "2 to 255"),
-        () if ef_construction < m => wrong("graph ef_construction", ef_construction.into(), "at least the graph's m"),
-        () if (options.choose_within.is_some() || trains(&options.codec)) && options.sample == 0 => wrong("sample", 0, "at least 1"),
-        () => Ok(()),
+    if options.threads == 0 {
+        return wrong("threads", 0, "at least 1");
     }
+    if !(2..=MAX_M).contains(&m) {
+        return wrong("graph m", m.into(), "2 to 255");
+    }
+    if ef_construction < m {
+        return wrong("graph ef_construction", ef_construction.into(), "at least the graph's m");
+    }
+    if options.sample == 0 && (options.max_record_bytes.is_some() || has_tables(&options.codec)) {
+        return wrong("sample", 0, "at least 1");
+    }
+    Ok(())
 }
 
-/// Refuses a codec that moves the model's predictions further than was allowed, before a memory is written with it.
-fn check_divergence(options: &BuildOptions, quality: Option<&Quality>) -> Result<(), BuildError> {
-    let Some(most) = options.max_divergence.filter(|_| loses(&options.codec)) else { return Ok(()) };
+/// Refuses a previous pack whose references this build cannot take.
+fn check_previous(
+    previous: &PreviousPack,
+    model: &Model,
+    embedder: &Embedder,
+    precision: &str,
+    options: &BuildOptions,
+) -> Result<(), BuildError> {
+    previous.check(model.identity(), precision, embedder.identity())?;
+    if options.retrain_codec {
+        return Ok(());
+    }
+    let path = || previous.path().to_owned();
+    if options.max_record_bytes.is_some() {
+        return Err(BuildError::PreviousTables { path: path() });
+    }
+    if previous.codec() != options.codec {
+        return Err(BuildError::PreviousCodec { path: path(), expected: options.codec, found: previous.codec() });
+    }
+    Ok(())
+}
+
+/// Refuses a codec that moves the model's predictions further than is allowed, before a memory is written with it.
+fn check_divergence(options: &BuildOptions, spec: CodecSpec, quality: Option<&Quality>) -> Result<(), BuildError> {
+    let Some(max) = options.max_divergence.filter(|_| is_lossy(&spec)) else { return Ok(()) };
     match quality.and_then(|quality| quality.divergence) {
-        Some(divergence) if divergence.nats <= most => Ok(()),
-        Some(divergence) => Err(BuildError::Divergence { spec: options.codec, found: divergence, most }),
-        None => Err(BuildError::DivergenceUnknown { spec: options.codec }),
+        Some(divergence) if divergence.nats <= max => Ok(()),
+        Some(divergence) => Err(BuildError::Divergence { spec, found: divergence, max }),
+        None => Err(BuildError::DivergenceUnknown { spec }),
     }
-}
-
-/// Whether anything is lost of memories that go through a codec.
-pub(crate) fn loses(codec: &CodecSpec) -> bool {
-    *codec != CodecSpec::F32
-}
-
-/// Whether a codec has tables that a sample of memories decides.
-pub(crate) fn trains(codec: &CodecSpec) -> bool {
-    !matches!(codec, CodecSpec::F32 | CodecSpec::Bf16)
 }

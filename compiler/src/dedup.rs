@@ -1,40 +1,40 @@
-//! Equal references become one, with all its origins; in memory that does not grow.
+//! Equal passages become one reference with all its origins, in bounded memory.
 
 use std::sync::atomic::AtomicBool;
 
 use mempack_format::{Digest, Origin};
 
 use crate::BuildError;
-use crate::builder::check;
-use crate::choice::{Choice, Chooser, Chosen};
+use crate::cancel::check;
 use crate::scratch::{Scratch, Sorted, Sorter};
+use crate::tuning::selection::{Purpose, Selection, Selector};
 
-/// Most references of a pack: their numbers are `u32`, and the highest two mean other things.
-const MOST_REFERENCES: u64 = u32::MAX as u64 - 2;
+/// Maximum number of references of a pack. Their numbers are `u32`, and the highest two have other meanings.
+const MAX_REFERENCES: u64 = u32::MAX as u64 - 2;
 
-/// key, name of the candidate, origin: document, start, end.
+/// Key, name of the candidate, origin (document, start, end).
 const BY_KEY: usize = 32 + 8 + ORIGIN;
 /// Name of the first candidate with the key, name of this one, origin.
 const BY_FIRST: usize = 8 + 8 + ORIGIN;
 const ORIGIN: usize = 4 + 8 + 8;
 
-/// Takes every candidate with its origin.
+/// Collects every candidate with its origin.
 pub(crate) struct Deduplicator<'a> {
     scratch: &'a Scratch,
     sorter: Sorter<'a, BY_KEY>,
 }
 
-/// The references: each once, in the order of their first occurrence.
+/// The unique references, in the order of their first occurrence.
 pub(crate) struct References {
     sorted: Sorted<BY_FIRST>,
     ahead: Option<[u8; BY_FIRST]>,
     /// How many there are.
     pub count: u64,
-    /// The references sampled.
-    pub sample: Chosen,
+    /// The references for the codec's sample.
+    pub selection: Selection,
 }
 
-/// A reference before its number and text.
+/// A reference before it has a number and a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unique {
     /// The candidate of its first occurrence.
@@ -56,12 +56,12 @@ impl<'a> Deduplicator<'a> {
         self.sorter.push(record)
     }
 
-    /// Sort by key, so that equal ones stand together; then by the first of each.
-    pub fn finish(self, choice: Choice<'_>, cancel: &AtomicBool) -> Result<References, BuildError> {
+    /// Sorts by key, which brings equal candidates together, then by the first of each.
+    pub fn finish(self, purpose: Purpose<'_>, cancel: &AtomicBool) -> Result<References, BuildError> {
         let mut by_key = self.sorter.finish()?;
         let mut by_first = Sorter::new(self.scratch, "by-first");
         let (mut key, mut first) = ([0; 32], 0u64);
-        let mut chooser = Chooser::new(choice);
+        let mut selector = Selector::new(purpose);
         let (mut count, mut seen) = (0u64, 0u64);
         while let Some(record) = by_key.next()? {
             if seen % 4096 == 0 {
@@ -71,7 +71,7 @@ impl<'a> Deduplicator<'a> {
             if count == 0 || record[..32] != key {
                 key.copy_from_slice(&record[..32]);
                 first = number(&record[32..40]);
-                chooser.see(&Digest(key), first);
+                selector.add(&Digest(key), first);
                 count += 1;
             }
             let mut out = [0; BY_FIRST];
@@ -80,12 +80,12 @@ impl<'a> Deduplicator<'a> {
             by_first.push(out)?;
         }
         drop(by_key);
-        if count > MOST_REFERENCES {
-            return Err(BuildError::TooManyReferences { cap: MOST_REFERENCES });
+        if count > MAX_REFERENCES {
+            return Err(BuildError::TooManyReferences { cap: MAX_REFERENCES });
         }
         let mut sorted = by_first.finish()?;
         let ahead = sorted.next()?;
-        Ok(References { sorted, ahead, count, sample: chooser.finish(count) })
+        Ok(References { sorted, ahead, count, selection: selector.finish(count) })
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::choice::split;
+    use crate::tuning::selection::split;
 
     proptest! {
         #[test]
@@ -144,10 +144,10 @@ mod tests {
                 let first = *firsts.entry(*kind).or_insert(name);
                 oracle.entry(first).or_default().push(origin);
             }
-            // What an older pack knows, for all that matters here.
+            // What a previous pack knows is any set of keys.
             let known = |key: &Digest| key.0[0] < 100;
-            let choice = if kept { Choice::Kept { known: &known } } else { Choice::Fresh { train } };
-            let mut references = deduplicator.finish(choice, &AtomicBool::new(false)).unwrap();
+            let purpose = if kept { Purpose::KeptCodec { known: &known } } else { Purpose::NewCodec { max_train: train } };
+            let mut references = deduplicator.finish(purpose, &AtomicBool::new(false)).unwrap();
             prop_assert_eq!(references.count, oracle.len() as u64);
             let mut by_key: Vec<(Digest, u64)> = firsts.iter().map(|(kind, first)| (Digest::of(&[*kind]), *first)).collect();
             by_key.sort_unstable();
@@ -157,9 +157,9 @@ mod tests {
                 names.sort_unstable();
                 names
             };
-            // There are never so many of both kinds that not all are held out.
-            prop_assert_eq!(&references.sample.train, &names(&by_key[..trained]));
-            prop_assert_eq!(&references.sample.held, &names(&by_key[by_key.len() - held..]));
+            // There are so few of both kinds that all are held out.
+            prop_assert_eq!(&references.selection.train, &names(&by_key[..trained]));
+            prop_assert_eq!(&references.selection.held_out, &names(&by_key[by_key.len() - held..]));
             for (name, origins) in oracle {
                 prop_assert_eq!(references.next().unwrap(), Some(Unique { name, origins }));
             }

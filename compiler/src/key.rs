@@ -1,14 +1,15 @@
-//! Keys of references: equal exactly where memories are equal.
+//! Keys of references, which are equal exactly if the memories are equal.
 
 use mempack_format::{Digest, ModelIdentity};
 
-/// Names what is hashed, and changes with it.
+/// Names what is hashed; it changes when that does.
 const DOMAIN: &[u8] = b"mempack reference key, version 1\0";
 
 /// Hashes token ids to keys, for one model at one precision.
 ///
 /// A key covers what a memory depends on: weights, adapter, architecture, memory layers, tokens kept and how they are chosen,
-/// prefix, precision and token ids. Not the tokenizer, template and title, which act through the ids, nor the reference length, a mere cap.
+/// prefix, precision and token ids. It does not cover tokenizer, template and title, which act through the ids, nor the reference length,
+/// which only limits them.
 pub(crate) struct Keys {
     begun: blake3::Hasher,
 }
@@ -37,11 +38,12 @@ impl Keys {
         Self { begun }
     }
 
-    /// Of all that a memory depends on beside its reference and the batch it is written in.
+    /// Digest of all that a memory depends on except its reference and the batch it is written in.
     pub fn identity(&self) -> Digest {
         self.begun.finalize().into()
     }
 
+    /// The key of a reference with these ids.
     pub fn key(&self, ids: &[u32]) -> Digest {
         let mut hasher = self.begun.clone();
         update_ids(&mut hasher, ids);

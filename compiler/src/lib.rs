@@ -1,10 +1,12 @@
-//! From a corpus to a memory pack: documents are cut into references, references become memories, memories codes, and with texts,
-//! origins, embeddings and a search graph they become one file.
+//! From a corpus to a memory pack.
+//!
+//! The documents of a corpus are cut into references, references become memories, and memories become codes. With texts, origins,
+//! embeddings and a search graph they make one file.
 //!
 //! ```no_run
 //! use std::sync::atomic::AtomicBool;
 //!
-//! use mempack_compiler::{BuildOptions, Input, Silent, build};
+//! use mempack_compiler::{BuildOptions, Input, SilentBuild, build};
 //! use mempack_model::{Embedder, LoadOptions, Model};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,51 +14,46 @@
 //! let model = Model::load("model".as_ref(), &load)?;
 //! let embedder = Embedder::load("embedder".as_ref(), &load)?;
 //! let options = BuildOptions { inputs: vec![Input::Path("corpus".into())], output: "corpus.mpk".into(), ..BuildOptions::default() };
-//! let report = build(&model, &embedder, &options, &Silent, &AtomicBool::new(false))?;
+//! let report = build(&model, &embedder, &options, &SilentBuild, &AtomicBool::new(false))?;
 //! println!("{} references, id {}", report.references, report.id);
 //! # Ok(())
 //! # }
 //! ```
 #![forbid(unsafe_code)]
 
-mod auto;
 mod builder;
-mod choice;
+mod cancel;
 mod codec;
-mod corpus;
+mod context;
 mod dedup;
-mod drift;
 mod error;
 mod graph;
-mod job;
-mod kept;
+mod ingest;
 mod key;
-mod older;
 mod options;
-mod pieces;
 mod pipeline;
-mod probes;
+mod previous;
 mod progress;
-mod quality;
-mod reading;
+mod resume;
 mod revoke;
 mod scratch;
-mod segment;
-mod sense;
 mod slots;
-mod work;
+mod tuning;
+mod work_files;
 mod write;
 
-pub use auto::CANDIDATES;
 pub use builder::build;
 pub use codec::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOptions, train as train_codec};
-pub use corpus::{Documents, MAX_FIELD_BYTES, MAX_LINE_BYTES, read_corpus};
-pub use drift::{Drift, Fit};
-pub use error::{BuildError, CorpusError};
-pub use kept::{Done, Kept};
-pub use older::Older;
-pub use options::{BuildOptions, GraphOptions, Input};
-pub use pieces::for_each_reference;
-pub use progress::{BuildReport, Progress, Silent, Stage};
+pub use error::BuildError;
+pub use mempack_corpus::{CorpusError, Input};
+pub use options::{BuildOptions, GraphOptions};
+pub use previous::PreviousPack;
+pub use progress::{BuildProgress, BuildReport, SilentBuild, Stage};
+pub use resume::{ResumeState, StageProgress};
 pub use revoke::{Revocation, RevokeError, RevokeReport, RevokeStage};
-pub use sense::SENSITIVITY_TEXTS;
+pub use tuning::choose::CANDIDATES;
+pub use tuning::drift::{Drift, Fit};
+pub use tuning::sample::MAX_SENSITIVITY_TEXTS;
+
+/// The generator that packs name in their manifest.
+const GENERATOR: &str = concat!("mempack ", env!("CARGO_PKG_VERSION"));

@@ -1,27 +1,19 @@
-//! What a build is told to do.
+//! The options of a build.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mempack_corpus::Input;
 use mempack_format::{CodecSpec, DiskStorage, Parts, Storage};
 
-use crate::Older;
-
-/// One part of the corpus.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A `.txt`, `.md` or `.jsonl` file, or a folder of such files.
-    Path(PathBuf),
-    /// Standard input: JSON lines if its first byte that is not blank is `{`, one text document otherwise.
-    Stdin,
-}
+use crate::previous::PreviousPack;
 
 /// How the search graph is built (arXiv 1603.09320).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GraphOptions {
-    /// Neighbours of a node on the upper levels, twice as many at the ground; 2 to 256.
+    /// Maximum number of neighbours of a node on the upper levels, 2 to 255. The lowest level has twice as many.
     pub m: u32,
-    /// Candidates looked at when a node is inserted, at least `m`.
+    /// Number of candidates that are examined when a node is inserted, at least `m`.
     pub ef_construction: u32,
 }
 
@@ -31,32 +23,33 @@ impl Default for GraphOptions {
     }
 }
 
-/// Everything about a build but the model and the embedder.
+/// The options of a build.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
     /// The corpus, read in this order.
     pub inputs: Vec<Input>,
-    /// The pack to write; replaced as a whole at the end, or not at all.
+    /// The pack to write. A file there is replaced when the new pack is complete.
     pub output: PathBuf,
-    /// How memories are stored; as in `from`, unless its codebooks are not kept.
+    /// How memories are stored. It is the codec of `from`, unless the codec is retrained.
     pub codec: CodecSpec,
-    /// Bytes that a memory record may have: then `codec` is not used, but that of the [`CANDIDATES`](crate::CANDIDATES) with so many
-    /// bytes at most that loses least of memories that it was not trained on. Not with codebooks that are kept.
-    pub choose_within: Option<u64>,
-    /// A pack of the same model, precision and embedder: references that are in it are taken from there, not encoded again. The pack
-    /// at `output` may be the one.
-    pub from: Option<Arc<Older>>,
-    /// Whether the codec is trained anew although there is a pack to take from: memories are then computed again, and embeddings taken.
+    /// Maximum bytes of a memory record. If it is set, `codec` is ignored: the build takes the one of the
+    /// [`CANDIDATES`](crate::CANDIDATES) within this size that loses least of memories it was not trained on. Not allowed if codebooks
+    /// are kept.
+    pub max_record_bytes: Option<u64>,
+    /// A pack of the same model, precision and embedder, from which unchanged references are taken instead of being encoded again. It may
+    /// be the pack at `output`.
+    pub from: Option<Arc<PreviousPack>>,
+    /// Whether the codec is trained although there is a previous pack. Memories are then computed again, and only embeddings are taken.
     pub retrain_codec: bool,
-    /// Threads that compute, at least 1. The pack's bytes do not depend on it.
+    /// Number of computing threads, at least 1. The bytes of the pack do not depend on it.
     pub threads: usize,
     /// The search graph.
     pub graph: GraphOptions,
-    /// References whose memories the codec's tables are trained on, at most.
+    /// Maximum number of references whose memories the codec's tables are trained on.
     pub sample: usize,
-    /// How far the codec may move the model's predictions, in nats a token; a codec that moves them further is refused.
+    /// Maximum divergence of the model's predictions, in nats a token. A codec that moves them further is refused.
     pub max_divergence: Option<f64>,
-    /// Where output and temporary files lie.
+    /// Where output and temporary files are stored.
     pub storage: Arc<dyn Storage>,
 }
 
@@ -65,9 +58,9 @@ impl Default for BuildOptions {
         Self {
             inputs: Vec::new(),
             output: PathBuf::new(),
-            // Of 32 bytes, the fewest of 16, 24 and 32 at which the default model answers as well as without a codec (docs/codec.md).
+            // 32 bytes: the smallest of 16, 24 and 32 at which the default model answers as well as without a codec (docs/codec.md).
             codec: CodecSpec::Tcq { stages: Some(Parts { m: 2, bits: 8 }), bytes: 30, window: 8 },
-            choose_within: None,
+            max_record_bytes: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             graph: GraphOptions::default(),
             sample: 1024,

@@ -1,33 +1,33 @@
-//! What a build tells about itself while it runs, and at its end.
+//! The progress and the report of a build.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use mempack_format::{CodecSpec, PackId, Quality};
 
-use crate::Drift;
+use crate::tuning::drift::Drift;
 
-/// The stages of a build, in order; a codec that loses nothing has no `Sampling` and no `Measuring`, one without tables no `Training`, and
-/// only a trellis code has `Sensing`.
+/// The stages of a build, in order. A lossless codec has no `Sampling` and no `Measuring`, a codec without tables no `Training`, and only
+/// a trellis code has `Sensitivity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The corpus is read and cut into references.
     Reading,
     /// Equal references are found.
     Deduplicating,
-    /// Memories are written that the codec is trained on, and others that it is measured on.
+    /// The memories that the codec is trained and measured on are written.
     Sampling,
-    /// The model shows in which directions errors of memories matter.
-    Sensing,
+    /// The sensitivity of the model's predictions to errors of memories is measured.
+    Sensitivity,
     /// The codec's tables are trained.
     Training,
-    /// What the codec loses is measured.
+    /// The codec's loss is measured.
     Measuring,
-    /// Every memory is written and encoded, every text embedded and put into the graph.
+    /// Every memory is written and encoded, every text is embedded and inserted into the graph.
     Writing,
     /// The graph is checked and transcribed.
     Graph,
-    /// The sections are put together and brought to the disk.
+    /// The sections are joined and synced to the disk.
     Sealing,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Stage {
             Self::Reading => "reading",
             Self::Deduplicating => "deduplicating",
             Self::Sampling => "sampling",
-            Self::Sensing => "sensing",
+            Self::Sensitivity => "sensing",
             Self::Training => "training",
             Self::Measuring => "measuring",
             Self::Writing => "writing memories",
@@ -47,27 +47,28 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Receives what a build does. All counts are of references; calls come from the thread that called [`build`](crate::build).
-pub trait Progress: Sync {
-    /// A stage begins; `total` references if their number is known already.
+/// Receives the progress of a build. All counts are of references. `advance` may be called from several threads while a codec is
+/// trained.
+pub trait BuildProgress: Sync {
+    /// A stage begins, of `total` references if their number is known.
     fn stage(&self, stage: Stage, total: Option<u64>);
-    /// So many more references of the stage are done, with so many tokens (0 where the stage sees none).
+    /// `references` more references of the stage are done, with `tokens` tokens (0 in a stage that reads none).
     fn advance(&self, references: u64, tokens: u64);
     /// A remark for the user.
     fn note(&self, text: &str);
 }
 
-/// A [`Progress`] that says nothing.
+/// A [`BuildProgress`] that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct SilentBuild;
 
-impl Progress for Silent {
+impl BuildProgress for SilentBuild {
     fn stage(&self, _: Stage, _: Option<u64>) {}
     fn advance(&self, _: u64, _: u64) {}
     fn note(&self, _: &str) {}
 }
 
-/// What a build made.
+/// The result of a build.
 #[derive(Clone, Debug)]
 pub struct BuildReport {
     /// The pack's id.
@@ -76,9 +77,9 @@ pub struct BuildReport {
     pub bytes: u64,
     /// Documents in the pack.
     pub documents: u64,
-    /// References in the pack, each stored once.
+    /// References in the pack.
     pub references: u64,
-    /// Places in documents that the references come from: `references` and their duplicates.
+    /// Places in documents that the references come from, duplicates included.
     pub origins: u64,
     /// Origins beyond the first of each reference.
     pub duplicates: u64,
@@ -86,34 +87,35 @@ pub struct BuildReport {
     pub tokens: u64,
     /// References whose memories were computed.
     pub encoded: u64,
-    /// References that this build had computed before it was interrupted.
+    /// References that this build had computed before an interruption.
     pub resumed: u64,
-    /// References taken over from an older pack.
+    /// References taken from the previous pack.
     pub taken: u64,
     /// How long threads worked on memories, codes and embeddings, summed over threads.
     pub encoding: Duration,
-    /// How memories are stored.
+    /// The codec of the memories.
     pub codec: CodecSpec,
-    /// How well kept codebooks fit; none if no codebooks were kept.
+    /// How well kept codebooks fit; `None` if no codebooks were kept.
     pub drift: Option<Drift>,
-    /// What the codec loses, as the pack says; none if it loses nothing.
+    /// The codec's loss, as recorded in the pack; `None` for a lossless codec.
     pub quality: Option<Quality>,
     /// How long each stage took, in order.
     pub stages: Vec<(Stage, Duration)>,
 }
 
-/// Announces stages and keeps their times.
+/// Reports stages and measures their times.
 pub(crate) struct Stages<'a> {
-    progress: &'a dyn Progress,
+    progress: &'a dyn BuildProgress,
     done: Vec<(Stage, Duration)>,
     running: Option<(Stage, Instant)>,
 }
 
 impl<'a> Stages<'a> {
-    pub fn new(progress: &'a dyn Progress) -> Self {
+    pub fn new(progress: &'a dyn BuildProgress) -> Self {
         Self { progress, done: Vec::new(), running: None }
     }
 
+    /// Ends the stage that is running, and begins another.
     pub fn begin(&mut self, stage: Stage, total: Option<u64>) {
         self.end();
         self.progress.stage(stage, total);
@@ -126,6 +128,7 @@ impl<'a> Stages<'a> {
         }
     }
 
+    /// Ends the last stage. Gives the time of each, in order.
     pub fn finish(mut self) -> Vec<(Stage, Duration)> {
         self.end();
         self.done

@@ -1,4 +1,4 @@
-//! Finished work that outlives an interruption: a file of slots, each with a digest that says whether it is whole and what it is of.
+//! Finished work that survives an interruption: a file of slots, each with a digest that shows whether it is complete and what it is of.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -9,22 +9,22 @@ use mempack_format::{Digest, Storage, StorageFile};
 use crate::BuildError;
 use crate::scratch::failed;
 
-/// Names what is hashed, and changes with it.
+/// Names what is hashed; it changes when that does.
 const DOMAIN: &[u8] = b"mempack slot, version 1\0";
 const DIGEST_BYTES: usize = 32;
 
-/// What an output depends on beside the identity of the work: the batch it was computed in, and its place there.
+/// What an output depends on in addition to the identity of the work: its batch, and its place in the batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
     pub batch: Digest,
     pub place: u32,
 }
 
-/// A file of slots of one size, numbered from 0; several threads may write to it, each to slots of its own.
+/// A file of slots of one size, numbered from 0. Several threads may write to it, each to different slots.
 ///
-/// The file begins with the identity of the work, all that every output depends on. Slot i stands at byte
-/// `32 + i * (payload + 32)`: its payload, then the digest of identity, stamp and payload. Nothing is synced: what a dead machine did
-/// not bring to the disk has a wrong digest, and is done again.
+/// The file begins with the identity of the work, a digest of all that every output depends on. Slot i begins at byte
+/// `32 + i * (payload + 32)`: its payload, then the digest of identity, stamp and payload. Nothing is synced: a slot that did
+/// not reach the disk before a crash has a wrong digest and is computed again.
 pub(crate) struct Slots {
     file: Arc<dyn StorageFile>,
     path: PathBuf,
@@ -33,7 +33,7 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// Opens the file, and empties it if it is of other work.
+    /// Opens the file, and empties it if it belongs to other work.
     pub fn open(storage: &dyn Storage, path: PathBuf, identity: Digest, payload: usize) -> Result<Self, BuildError> {
         let open = || -> std::io::Result<Box<dyn StorageFile>> {
             let file = storage.open(&path)?;
@@ -54,10 +54,10 @@ impl Slots {
         Ok(Self { file, path, payload, begun })
     }
 
-    /// Where the first slot begins: a shorter file holds none.
+    /// Where the first slot begins; a shorter file has none.
     pub const FIRST: u64 = DIGEST_BYTES as u64;
 
-    /// Puts the payload of a slot into `out`, in place of what is there; says whether the slot holds what the stamp says.
+    /// Reads the payload of a slot into `out`. False if the slot does not hold the output with this stamp.
     pub fn get(&self, slot: u64, stamp: Stamp, out: &mut Vec<u8>) -> Result<bool, BuildError> {
         out.resize(self.payload + DIGEST_BYTES, 0);
         match self.file.read_exact_at(out, self.start(slot)) {
@@ -70,7 +70,7 @@ impl Slots {
         Ok(whole)
     }
 
-    /// Writes a slot; `payload` has the slots' size.
+    /// Writes a slot. `payload` has the size of the slots.
     pub fn put(&self, slot: u64, stamp: Stamp, mut payload: Vec<u8>) -> Result<(), BuildError> {
         debug_assert_eq!(payload.len(), self.payload);
         let digest = self.digest(stamp, &payload);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mempack_compiler::{BuildError, BuildOptions, BuildReport, CorpusError, Input, Progress, Silent, Stage, build};
+use mempack_compiler::{BuildError, BuildOptions, BuildProgress, BuildReport, CorpusError, Input, SilentBuild, Stage, build};
 use mempack_format::{CodecSpec, Memory, Pack};
 use mempack_model::{Composer, DEFAULT_OVERLAP, Embedder, LoadOptions, Model, ReaderOptions, Slot, overlap, reference_tokens};
 use serde_json::json;
@@ -31,7 +31,7 @@ fn loaded() -> (Model, Embedder) {
 
 /// Documents with titles, duplicates, Chinese, and more words than a reference holds.
 fn corpus() -> Vec<serde_json::Value> {
-    // Prose that does not repeat itself: where sentences do, tokens have like weights, and rounding decides which of them are kept.
+    // Prose without repetitions: in repeated sentences tokens have almost equal weights, and rounding decides which of them are kept.
     let prose = fs::read_to_string(root("kb-samples/medical/corpus.jsonl")).unwrap();
     let prose = prose.lines().take(12).map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
     let long: String = prose.map(|row| format!("{} ", row["text"].as_str().unwrap().replace('\n', " "))).collect();
@@ -62,7 +62,7 @@ fn options(input: PathBuf, output: PathBuf) -> BuildOptions {
 
 fn run(options: &BuildOptions) -> Result<BuildReport, BuildError> {
     let (model, embedder) = loaded();
-    build(&model, &embedder, options, &Silent, &AtomicBool::new(false))
+    build(&model, &embedder, options, &SilentBuild, &AtomicBool::new(false))
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -276,8 +276,8 @@ fn what_a_pack_says_that_its_codec_loses_is_what_a_slow_way_finds() {
     let lossy: Vec<Memory> = held.iter().map(decode).collect();
 
     let (tokens, dim) = (shape.tokens as usize, shape.head_dim as usize);
-    for (layer, told) in quality.layers.iter().enumerate() {
-        for (told, vectors) in [(told.keys, (|m| &m.keys) as fn(&Memory) -> &Vec<f32>), (told.values, |m| &m.values)] {
+    for (layer, stated) in quality.layers.iter().enumerate() {
+        for (stated, vectors) in [(stated.keys, (|m| &m.keys) as fn(&Memory) -> &Vec<f32>), (stated.values, |m| &m.values)] {
             let (mut lost, mut variance) = (0.0, 0.0);
             for head in 0..shape.heads as usize {
                 let first = (layer * shape.heads as usize + head) * tokens;
@@ -292,7 +292,7 @@ fn what_a_pack_says_that_its_codec_loses_is_what_a_slow_way_finds() {
                 lost += ours.iter().zip(&theirs).map(|(a, b)| apart(a, b)).sum::<f64>();
                 variance += ours.iter().map(|vector| apart(vector, &mean)).sum::<f64>();
             }
-            assert!(told > 0.0 && (told - lost / variance).abs() < 1e-3 * told, "layer {layer}: {told} {}", lost / variance);
+            assert!(stated > 0.0 && (stated - lost / variance).abs() < 1e-3 * stated, "layer {layer}: {stated} {}", lost / variance);
         }
     }
 
@@ -330,7 +330,7 @@ fn what_a_pack_says_that_its_codec_loses_is_what_a_slow_way_finds() {
 /// Cancels when a stage begins.
 struct CancelAt<'a>(Stage, &'a AtomicBool);
 
-impl Progress for CancelAt<'_> {
+impl BuildProgress for CancelAt<'_> {
     fn stage(&self, stage: Stage, _: Option<u64>) {
         if stage == self.0 {
             self.1.store(true, Ordering::Relaxed);
@@ -357,7 +357,7 @@ fn a_cancelled_build_keeps_what_is_done_and_goes_on_from_there() {
         assert!(matches!(error.reason(), BuildError::Interrupted), "{stage}: {error:?}");
         assert_eq!(fs::read(&target).unwrap(), b"the old pack");
         let kept = match &error {
-            BuildError::Stopped { kept, .. } => Some(kept),
+            BuildError::Stopped { resume: kept, .. } => Some(kept),
             _ => None,
         };
         let expected: &[&str] = match stage {
@@ -373,7 +373,7 @@ fn a_cancelled_build_keeps_what_is_done_and_goes_on_from_there() {
             let done = kept.done.unwrap();
             assert!(done.total == Some(undisturbed.references.min(options.sample as u64)), "{stage}: {done:?}");
             assert_eq!(done.done, if stage == Writing { 0 } else { done.total.unwrap() }, "{stage}");
-            assert!(error.to_string().contains("the same command goes on from there"), "{error}");
+            assert!(error.to_string().contains("run the same build again"), "{error}");
         } else {
             assert_eq!(names(folder.path()), ["corpus.jsonl", "undisturbed.mpk", "x.mpk"]);
         }
@@ -392,15 +392,15 @@ fn a_cancelled_choice_of_a_codec_comes_to_the_same_one() {
     let options = options(input.clone(), folder.path().join("undisturbed.mpk"));
     let (model, embedder) = loaded();
     // Six bytes for a vector: residual, clustered, trellis and product codes are tried.
-    let most = model.identity().shape.slots() as u64 * (1 + 2 * 6);
-    let options = BuildOptions { choose_within: Some(most), sample: 20, ..options };
+    let max = model.identity().shape.slots() as u64 * (1 + 2 * 6);
+    let options = BuildOptions { max_record_bytes: Some(max), sample: 20, ..options };
     let undisturbed = run(&options).unwrap();
     let options = BuildOptions { output: folder.path().join("x.mpk"), ..options };
-    for stage in [Stage::Sensing, Stage::Training, Stage::Measuring, Stage::Writing] {
+    for stage in [Stage::Sensitivity, Stage::Training, Stage::Measuring, Stage::Writing] {
         let cancel = AtomicBool::new(false);
         let error = build(&model, &embedder, &options, &CancelAt(stage, &cancel), &cancel).unwrap_err();
         assert!(matches!(error.reason(), BuildError::Interrupted), "{stage}: {error:?}");
-        let BuildError::Stopped { kept, .. } = &error else { panic!("{stage}: nothing was kept: {error}") };
+        let BuildError::Stopped { resume: kept, .. } = &error else { panic!("{stage}: nothing was kept: {error}") };
         assert!(names(&kept.folder).contains(&"sample".to_owned()), "{stage}");
         let report = run(&options).unwrap();
         assert_eq!((report.id, report.codec), (undisturbed.id, undisturbed.codec), "{stage}");

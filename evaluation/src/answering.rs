@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mempack_model::DEFAULT_OVERLAP;
-use mempack_runtime::{AskError, MappedPack, MemoryCache};
+use mempack_runtime::{Answer, AskError, MappedPack, Session};
 use serde::Serialize;
 
-use crate::contender::{ALL, Contender, Setting, Thousandths, Written};
+use crate::contender::{ALL, Contender, Setting, Thousandths, WrittenMemories};
 use crate::library::{Library, Passage};
 use crate::metrics::{Score, Words, novel_share, score};
 use crate::question::accepted;
@@ -130,8 +130,8 @@ pub struct Retrieved {
 
 impl Retrieved {
     pub(crate) fn of(passage: &Passage) -> Self {
-        let document = passage.documents.first().cloned().unwrap_or_default();
-        Self { reference: passage.reference, document, similarity: passage.similarity }
+        let document = passage.reference.documents.first().cloned().unwrap_or_default();
+        Self { reference: passage.number(), document, similarity: passage.hit.similarity }
     }
 }
 
@@ -218,13 +218,11 @@ pub fn answer_questions(
 struct Answering {
     library: Library,
     contenders: Vec<Contender>,
-    /// Memories are decoded for each question anew, as for a question that comes alone.
-    cache: MemoryCache,
     /// References of the gold documents, if a mode asks for them.
     gold: HashMap<String, Vec<u32>>,
     own: Vec<Setting>,
-    /// References to retrieve.
-    most: usize,
+    /// References looked at to see whether the gold document is found.
+    max: usize,
     tally: Tally,
 }
 
@@ -237,19 +235,15 @@ impl Answering {
             let wanted: HashSet<&str> = questions.iter().flat_map(|q| &q.gold_ids).map(String::as_str).collect();
             gold = library.references_of(&wanted)?;
         }
-        let most = settings.iter().map(|setting| setting.k).chain(HIT_AT).max().unwrap_or_default();
-        let contender = |setting: &Setting| Contender::new(models, *setting, options.max_tokens);
+        let max = settings.iter().map(|setting| setting.k).chain(HIT_AT).max().unwrap_or_default();
+        let mut written = WrittenMemories::default();
+        let contender = |setting: &Setting| Contender::new(models, Some(&library), *setting, options.max_tokens, &mut written);
         let contenders = settings.iter().map(contender).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { library, contenders, cache: MemoryCache::new(0), gold, own, most, tally: Tally::default() })
+        Ok(Self { library, contenders, gold, own, max, tally: Tally::default() })
     }
 
     fn ask(&self, question: &Question) -> Result<Asked, EvaluateError> {
-        let started = Instant::now();
-        let query = self.library.embed(&[&question.question])?.pop().unwrap_or_default();
-        let ids = self.contenders.first().map_or_else(|| Ok(Vec::new()), |c| c.model().tokenizer().encode_plain(&question.question))?;
-        let found = self.library.nearest(&query, &ids, self.most)?;
-        let retrieval = started.elapsed().as_secs_f64();
-
+        let found = self.library.nearest(&question.question, self.max)?;
         let accepted = accepted(question);
         let mut asked = Asked {
             id: question.id.clone(),
@@ -263,69 +257,69 @@ impl Answering {
         };
         let Some(accepted) = accepted else { return Ok(asked) };
         let candidates: Vec<u32> = question.gold_ids.iter().filter_map(|id| self.gold.get(id)).flatten().copied().collect();
-        let gold = self.library.gold(&query, &candidates, &accepted)?;
+        let gold = self.library.gold(&question.question, &candidates, &accepted)?;
         asked.gold = gold.as_ref().map(Retrieved::of);
 
-        let mut written = Written::default();
         for contender in &self.contenders {
-            let Some(passages) = contender.choose(&found.passages, gold.as_ref()) else { continue };
-            contender.write(&passages, &mut written)?;
-            let mut outcome = self.answer(contender, question, &passages, &written)?;
-            if contender.setting.mode.uses_retrieval() {
-                outcome.seconds += retrieval;
-                outcome.first_token_seconds = outcome.first_token_seconds.map(|seconds| seconds + retrieval);
+            let Some(session) = contender.session() else { continue };
+            if contender.setting.mode.uses_gold() && gold.is_none() {
+                continue;
             }
-            judge(&mut outcome, &accepted, if passages.is_empty() { found.passages.iter().collect() } else { passages });
+            let named = gold.as_ref().filter(|_| contender.setting.mode.uses_gold());
+            let (mut outcome, answer) = answer(contender, session, question, named)?;
+            let reads = answer.iter().flat_map(|answer| &answer.chunks).flat_map(|chunk| &chunk.reads);
+            let given = self.library.passages(reads)?;
+            judge(&mut outcome, &accepted, if given.is_empty() { &found.passages } else { &given });
             asked.outcomes.push(outcome);
         }
         integrate(&mut asked.outcomes);
         Ok(asked)
     }
+}
 
-    /// The answer of one setting, not yet judged.
-    fn answer(
-        &self,
-        contender: &Contender,
-        question: &Question,
-        passages: &[&Passage],
-        written: &Written,
-    ) -> Result<Outcome, EvaluateError> {
-        let started = Instant::now();
-        let prepared = contender.prepare(&question.question, passages, written, Some((self.library.pack(), &self.cache)))?;
-        let mut first = None;
-        let answer = contender.generator.answer(prepared.prompt.clone(), prepared.reading(), &mut |_| {
-            first.get_or_insert_with(|| started.elapsed().as_secs_f64());
-            ControlFlow::Continue(())
-        });
-        let seconds = started.elapsed().as_secs_f64();
-        let mut outcome = Outcome {
-            setting: contender.setting,
-            answer: String::new(),
-            exact_match: 0.0,
-            f1: 0.0,
-            novel: None,
-            in_references: false,
-            integrated: None,
-            seconds,
-            first_token_seconds: first,
-            prompt_tokens: prepared.prompt.ids.len(),
-            answer_tokens: 0,
-            too_long: false,
-        };
-        match answer {
-            Ok(answer) => {
-                outcome.answer = answer.text.trim().to_owned();
-                outcome.answer_tokens = answer.tokens.len();
-            }
-            Err(AskError::TooLong { .. }) => outcome.too_long = true,
-            Err(source) => return Err(EvaluateError::Ask { id: question.id.clone(), source: Box::new(source) }),
-        }
-        Ok(outcome)
-    }
+/// The answer of one setting, not yet judged, from the gold passage alone if one is named; no answer if the prompt is too long.
+fn answer(
+    contender: &Contender,
+    session: &Session,
+    question: &Question,
+    named: Option<&Passage>,
+) -> Result<(Outcome, Option<Answer>), EvaluateError> {
+    let (started, written) = (Instant::now(), session.time_writing());
+    // Memories that a pack holds would not have to be written.
+    let elapsed = || started.elapsed().saturating_sub(session.time_writing().saturating_sub(written)).as_secs_f64();
+    let mut first = None;
+    let mut on_text = |_: &str| {
+        first.get_or_insert_with(elapsed);
+        ControlFlow::Continue(())
+    };
+    let answer = match named {
+        Some(passage) => session.ask_about(&question.question, vec![passage.hit.clone()], &mut on_text),
+        None => session.ask(&question.question, &mut on_text),
+    };
+    let (prompt_tokens, answer) = match answer {
+        Ok(answer) => (answer.prompt_tokens, Some(answer)),
+        Err(AskError::TooLong { tokens, .. }) => (tokens, None),
+        Err(source) => return Err(EvaluateError::Ask { id: question.id.clone(), source: Box::new(source) }),
+    };
+    let outcome = Outcome {
+        setting: contender.setting,
+        answer: answer.as_ref().map_or_else(String::new, |answer| answer.text.trim().to_owned()),
+        exact_match: 0.0,
+        f1: 0.0,
+        novel: None,
+        in_references: false,
+        integrated: None,
+        seconds: elapsed(),
+        first_token_seconds: first,
+        prompt_tokens,
+        answer_tokens: answer.as_ref().map_or(0, |answer| answer.tokens.len()),
+        too_long: answer.is_none(),
+    };
+    Ok((outcome, answer))
 }
 
 /// Scores an answer, and looks where its words come from.
-fn judge(outcome: &mut Outcome, accepted: &[Words], passages: Vec<&Passage>) {
+fn judge(outcome: &mut Outcome, accepted: &[Words], passages: &[Passage]) {
     let words = Words::of(&outcome.answer);
     // A prompt that was not read is no answer, not even that there is none.
     if !outcome.too_long {
@@ -338,7 +332,7 @@ fn judge(outcome: &mut Outcome, accepted: &[Words], passages: Vec<&Passage>) {
 
 /// The place of the first reference of a gold document, from 1.
 fn rank(passages: &[Passage], gold: &[String]) -> Option<usize> {
-    passages.iter().position(|passage| passage.documents.iter().any(|id| gold.contains(id))).map(|place| place + 1)
+    passages.iter().position(|passage| passage.reference.documents.iter().any(|id| gold.contains(id))).map(|place| place + 1)
 }
 
 /// Compares each answer with that of the same model closed book.

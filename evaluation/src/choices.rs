@@ -8,13 +8,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use mempack_model::{DEFAULT_OVERLAP, Model, Slot};
-use mempack_runtime::{MappedPack, MemoryCache};
+use mempack_model::{DEFAULT_OVERLAP, Slot};
+use mempack_runtime::{ChunkMemories, MappedPack, PreparedPrompt};
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::interval;
-use crate::contender::{Contender, Prepared, Written};
-use crate::library::{Found, Library};
+use crate::contender::Contender;
+use crate::library::Library;
 use crate::likelihood::log_probabilities;
 use crate::report::Difference;
 use crate::rows::{RowsError, read_rows};
@@ -222,33 +222,27 @@ pub fn choose_answers(
     }
     let memory = models.model.memory();
     let k = options.k.unwrap_or(memory.memories_per_chunk as usize);
-    let contenders = Contender::of_modes(models, &options.modes, k)?;
     let library = pack.map(|pack| Library::new(models.model, models.embedder, pack, options.overlap)).transpose()?;
     let library = library.filter(|_| options.modes.iter().any(|mode| mode.uses_retrieval()));
-    let cache = MemoryCache::new(0);
+    let contenders = Contender::of_modes(models, library.as_ref(), &options.modes, k)?;
 
     let mut all: Vec<Vec<ChoiceScores>> = vec![Vec::new(); contenders.len()];
     for question in questions {
-        let found = match &library {
-            Some(library) => retrieve(library, models.model, &question.question, k)?,
-            None => Found::default(),
-        };
-        let mut written = Written::default();
         let mut chosen = Vec::with_capacity(contenders.len());
         for (contender, scores) in contenders.iter().zip(&mut all) {
-            let passages = contender.choose(&found.passages, None).unwrap_or_default();
-            contender.write(&passages, &mut written)?;
-            let packed = library.as_ref().map(|library| (library.pack().as_ref(), &cache));
-            let prepared = contender.prepare(&question.question, &passages, &written, packed)?;
-            let likelihoods = likelihoods(contender, &prepared, &question.choices)?;
+            let failed = |source| EvaluateError::Ask { id: question.id.clone(), source: Box::new(source) };
+            let prompt = contender.prepare(&question.question).map_err(failed)?;
+            let likelihoods = likelihoods(contender, &prompt, &question.choices)?;
             let judged = question.judge(&likelihoods);
             scores.push(judged);
+            let reads = prompt.chunks.iter().flat_map(|chunk| &chunk.reads).chain(&prompt.texts);
+            let passages = library.as_ref().map_or_else(|| Ok(Vec::new()), |library| library.passages(reads))?;
             chosen.push(Chosen {
                 id: question.id.clone(),
                 mode: contender.setting.mode,
                 scores: judged,
                 log_likelihoods: likelihoods,
-                retrieved: passages.iter().map(|passage| Retrieved::of(passage)).collect(),
+                retrieved: passages.iter().map(Retrieved::of).collect(),
             });
         }
         if observe(question, &chosen).is_break() {
@@ -258,22 +252,16 @@ pub fn choose_answers(
     Ok(report(models, pack, questions.len(), &options.modes, &all))
 }
 
-fn retrieve(library: &Library, model: &Model, question: &str, k: usize) -> Result<Found, EvaluateError> {
-    let query = library.embed(&[question])?.pop().unwrap_or_default();
-    library.nearest(&query, &model.tokenizer().encode_plain(question)?, k)
-}
-
 /// The logarithm of each choice's probability behind a prompt.
-fn likelihoods(contender: &Contender, prepared: &Prepared, choices: &[String]) -> Result<Vec<f64>, EvaluateError> {
+fn likelihoods(contender: &Contender, prompt: &PreparedPrompt, choices: &[String]) -> Result<Vec<f64>, EvaluateError> {
     let model = contender.model();
     // Behind a prompt that ends in a letter or a colon, an answer's first word has a blank before it.
     let blank = if contender.prompt_end().ends_with(char::is_whitespace) { "" } else { " " };
-    let slots: Vec<Slot<'_>> = prepared.slots();
-    let chunks = if slots.is_empty() { Vec::new() } else { vec![slots] };
+    let chunks: Vec<Vec<Slot<'_>>> = prompt.chunks.iter().map(ChunkMemories::slots).collect();
     let one = |choice: &String| {
         let ids = model.tokenizer().encode_plain(&format!("{blank}{choice}"))?;
-        let text = [prepared.prompt.ids.as_slice(), &ids].concat();
-        let each = log_probabilities(model, prepared.has_prefix(), &text, ids.len(), &chunks)?;
+        let text = [prompt.tokens.ids.as_slice(), &ids].concat();
+        let each = log_probabilities(model, prompt.prefix, &text, ids.len(), &chunks)?;
         Ok(each.iter().sum())
     };
     choices.iter().map(one).collect()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mempack_format::ReadError;
 use mempack_model::ComputeError;
-use mempack_runtime::{AskError, FetchError, IdentityMismatch, RetrieveError, SessionError};
+use mempack_runtime::{AskError, FetchError, IdentityMismatch, ReferenceError, RetrieveError, SessionError};
 
 use crate::Mode;
 
@@ -45,21 +45,12 @@ pub enum EvaluateError {
         /// What is wrong.
         source: Box<ReadError>,
     },
-    /// A reference's text and title no longer give the tokens that its memory was written from.
-    #[error(
-        "{}: reference {reference} was written from {expected} tokens, and its text and title give {found}: the pack was built by a \
-         mempack that composed references otherwise; build it again, or leave out the modes that write memories anew", path.display()
-    )]
-    Composed {
-        /// The pack.
-        path: PathBuf,
-        /// The reference.
-        reference: u32,
-        /// Tokens of the reference in the pack.
-        expected: usize,
-        /// Tokens of what was composed.
-        found: usize,
-    },
+    /// A reference could not be read as text.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The memories of a chunk could not be read.
+    #[error(transparent)]
+    Chunk(#[from] AskError),
     /// Nothing could be retrieved.
     #[error(transparent)]
     Retrieve(#[from] RetrieveError),
@@ -92,6 +83,8 @@ impl EvaluateError {
             Self::Read { source, .. } => matches!(**source, ReadError::Damaged(_)),
             Self::Retrieve(error) => error.is_damage(),
             Self::Fetch(error) => error.is_damage(),
+            Self::Reference(error) => error.is_damage(),
+            Self::Chunk(error) => error.is_damage(),
             Self::Ask { source, .. } => source.is_damage(),
             _ => false,
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use mempack_runtime::ReadFrom;
 use serde::{Serialize, Serializer};
 
 /// A way of answering: with which model, and from what.
@@ -28,18 +29,6 @@ pub enum Mode {
     InContextBase,
     /// The adapter's base alone, with the gold reference's text in the prompt.
     InContextGoldBase,
-}
-
-/// What a mode answers from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Basis {
-    Nothing,
-    /// Memories written from the references' text.
-    Written,
-    /// Memories decoded from the pack.
-    Packed,
-    /// The references' text, in the prompt.
-    Text,
 }
 
 impl Mode {
@@ -88,20 +77,22 @@ impl Mode {
 
     /// Whether it reads memories.
     pub fn reads_memories(self) -> bool {
-        matches!(self.basis(), Basis::Written | Basis::Packed)
+        self.read_from().reads_memories()
     }
 
     /// Whether it answers from what retrieval finds.
     pub fn uses_retrieval(self) -> bool {
-        self.basis() != Basis::Nothing && !self.uses_gold()
+        !matches!(self.read_from(), ReadFrom::Weights { .. }) && !self.uses_gold()
     }
 
-    pub(crate) fn basis(self) -> Basis {
+    /// What the mode's session reads from.
+    pub(crate) fn read_from(self) -> ReadFrom {
         match self {
-            Self::ClosedBook | Self::ClosedBookBase => Basis::Nothing,
-            Self::Memory | Self::MemoryGold => Basis::Written,
-            Self::MemoryQuantized | Self::MemoryQuantizedGold => Basis::Packed,
-            Self::InContext | Self::InContextGold | Self::InContextBase | Self::InContextGoldBase => Basis::Text,
+            Self::ClosedBook => ReadFrom::Weights { prefix: true },
+            Self::ClosedBookBase => ReadFrom::Weights { prefix: false },
+            Self::Memory | Self::MemoryGold => ReadFrom::WrittenMemories,
+            Self::MemoryQuantized | Self::MemoryQuantizedGold => ReadFrom::PackMemories,
+            Self::InContext | Self::InContextGold | Self::InContextBase | Self::InContextGoldBase => ReadFrom::Texts,
         }
     }
 }
@@ -153,7 +144,7 @@ mod tests {
         for mode in Mode::ALL {
             assert!(!(mode.uses_gold() && mode.uses_retrieval()), "{mode}");
             assert!(!(mode.uses_base() && mode.reads_memories()), "a base has no memories: {mode}");
-            assert_eq!(mode.basis() == Basis::Nothing, !mode.uses_gold() && !mode.uses_retrieval(), "{mode}");
+            assert_eq!(matches!(mode.read_from(), ReadFrom::Weights { .. }), !mode.uses_gold() && !mode.uses_retrieval(), "{mode}");
         }
     }
 }

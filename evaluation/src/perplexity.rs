@@ -10,12 +10,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mempack_model::{DEFAULT_OVERLAP, Model, Slot};
-use mempack_runtime::{Given, MappedPack, MemoryCache};
+use mempack_retrieval::{Chunks, Query};
+use mempack_runtime::{ChunkMemories, MappedPack};
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::interval;
-use crate::contender::{Contender, Written, slots};
-use crate::library::{Found, Library};
+use crate::contender::Contender;
+use crate::library::Library;
 use crate::likelihood::log_probabilities;
 use crate::report::Difference;
 use crate::rows::{RowsError, evenly, read_rows};
@@ -145,19 +146,14 @@ pub fn measure_perplexity(
     check_modes(&options.modes, pack.is_some())?;
     let memory = models.model.memory();
     let k = options.k.unwrap_or(memory.memories_per_chunk as usize);
-    let contenders = Contender::of_modes(models, &options.modes, k)?;
     let library = pack.map(|pack| Library::new(models.model, models.embedder, pack, options.overlap)).transpose()?;
-    let interval_tokens = memory.retrieval_interval as usize;
-    let measuring = Measuring {
-        library: library.filter(|_| options.modes.iter().any(|mode| mode.uses_retrieval())),
-        contenders,
-        chunk: interval_tokens,
-        k,
-        cache: MemoryCache::new(0),
-    };
+    let library = library.filter(|_| options.modes.iter().any(|mode| mode.uses_retrieval()));
+    let contenders = Contender::of_modes(models, library.as_ref(), &options.modes, k)?;
+    let chunks = memory.chunks();
+    let measuring = Measuring { contenders, chunks };
 
     let tokens = texts.iter().map(|text| Tokens::of(models.model, text)).collect::<Result<Vec<_>, _>>()?;
-    let windows = evenly(cut(&tokens, WINDOW_CHUNKS * interval_tokens), options.limit);
+    let windows = evenly(cut(&tokens, WINDOW_CHUNKS * chunks.interval()), options.limit);
     let mut scores: Vec<WindowScores> = Vec::with_capacity(windows.len());
     for (text, window) in &windows {
         let score = measuring.window(*text, &tokens[*text], window)?;
@@ -194,59 +190,44 @@ fn cut(texts: &[Tokens], most: usize) -> Vec<(usize, Range<usize>)> {
 }
 
 struct Measuring {
-    library: Option<Library>,
     contenders: Vec<Contender>,
-    /// Tokens of a chunk.
-    chunk: usize,
-    k: usize,
-    cache: MemoryCache,
+    chunks: Chunks,
 }
 
 impl Measuring {
     fn window(&self, number: usize, tokens: &Tokens, window: &Range<usize>) -> Result<WindowScores, EvaluateError> {
-        let found = self.retrieve(tokens, window)?;
         let text = &tokens.ids[window.clone()];
-        let mut written = Written::default();
         let mut nats_per_token = BTreeMap::new();
+        let mut retrieved: Vec<Vec<u32>> = Vec::new();
         for contender in &self.contenders {
-            let mut given: Vec<Vec<Given>> = Vec::new();
-            if contender.setting.mode.reads_memories() {
-                let packed = self.library.as_ref().map(|library| (library.pack().as_ref(), &self.cache));
-                let all: Vec<_> = found.iter().flat_map(|found| &found.passages).collect();
-                contender.write(&all, &mut written)?;
-                for found in &found {
-                    given.push(contender.memories(&found.passages.iter().collect::<Vec<_>>(), &written, packed)?);
-                }
-            }
-            let chunks: Vec<Vec<Slot<'_>>> = given.iter().map(|given| slots(given)).collect();
+            let read = self.read(contender, tokens, window)?;
+            let slots: Vec<Vec<Slot<'_>>> = read.iter().map(ChunkMemories::slots).collect();
             let prefix = !contender.setting.mode.uses_base();
-            let each = log_probabilities(contender.model(), prefix, text, text.len(), &chunks)?;
+            let each = log_probabilities(contender.model(), prefix, text, text.len(), &slots)?;
             nats_per_token.insert(contender.setting.mode, -each.iter().sum::<f64>() / text.len() as f64);
+            if retrieved.is_empty() {
+                let numbers = |chunk: &ChunkMemories| chunk.reads.iter().map(|read| read.hit.reference.number).collect();
+                retrieved = read.iter().map(numbers).collect();
+            }
         }
-        let retrieved = found.iter().map(|found| found.passages.iter().map(|passage| passage.reference).collect()).collect();
         Ok(WindowScores { text: number, first: window.start, tokens: text.len(), nats_per_token, retrieved })
     }
 
-    /// What each chunk of a window reads: what the tokens before it retrieve, as many as a chunk has.
-    fn retrieve(&self, tokens: &Tokens, window: &Range<usize>) -> Result<Vec<Found>, EvaluateError> {
-        let (Some(library), Some(contender)) = (&self.library, self.contenders.first()) else { return Ok(Vec::new()) };
-        let starts: Vec<usize> = window.clone().step_by(self.chunk).collect();
-        let before = |start: usize| start.saturating_sub(self.chunk)..start;
-        let decode = |start: &usize| contender.model().tokenizer().decode(&tokens.ids[before(*start)]);
-        let queries = starts.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
-        let queries: Vec<&str> = queries.iter().map(|query| query.trim()).collect();
-        let vectors = library.embed(&queries)?;
-        let mut found = Vec::with_capacity(starts.len());
-        for ((start, query), vector) in starts.iter().zip(&queries).zip(&vectors) {
+    /// What each chunk of a window reads: what the tokens before it retrieve, as many as a chunk has. References that repeat them or the
+    /// chunk itself are left out.
+    fn read(&self, contender: &Contender, tokens: &Tokens, window: &Range<usize>) -> Result<Vec<ChunkMemories>, EvaluateError> {
+        let Some(session) = contender.session().filter(|_| contender.setting.mode.reads_memories()) else { return Ok(Vec::new()) };
+        let mut read = Vec::new();
+        for start in window.clone().step_by(self.chunks.interval()) {
+            let before = self.chunks.window_before(start);
+            let text = contender.model().tokenizer().decode(&tokens.ids[before.clone()])?;
+            let context = &tokens.ids[before.start..window.end.min(start + self.chunks.interval())];
             // Nothing before a text, nothing to retrieve with.
-            found.push(if query.is_empty() {
-                Found::default()
-            } else {
-                let around = before(*start).start..window.end.min(start + self.chunk);
-                library.nearest(vector, &tokens.ids[around], self.k)?
-            });
+            let query = Some(Query { text: text.trim(), context }).filter(|query| !query.text.is_empty());
+            let memories = query.map(|query| session.read(&[query])).transpose()?.and_then(|mut all| all.pop());
+            read.push(memories.unwrap_or_default());
         }
-        Ok(found)
+        Ok(read)
     }
 }
 

@@ -11,9 +11,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mempack_format::{Divergence, Loss, Memory, Quality, SampledDistortion, jackknife};
-use mempack_model::{MOST_PROBES, Probe, Slot, divergence, predicted_probes};
+use mempack_model::{MAX_PROBES, Probe, Slot, divergence, predicted_probes};
 use mempack_numeric::Rng;
-use mempack_runtime::{Hit, MappedPack, MemoryCache};
+use mempack_runtime::{MappedPack, MemoryCache};
 use serde::Serialize;
 
 use crate::library::{Library, Passage};
@@ -130,7 +130,7 @@ pub fn measure_quality(
     let chosen = choose(count, options);
     let told = pack.quality();
     // Neighbours are as near as they were to the writer only among as many.
-    let pool = told.map_or(MOST_PROBES, |told| (told.memories as usize).clamp(2, MOST_PROBES));
+    let pool = told.map_or(MAX_PROBES, |told| (told.memories as usize).clamp(2, MAX_PROBES));
     let mut measured = Measured {
         models,
         library: &library,
@@ -180,11 +180,11 @@ impl Measured<'_> {
     /// Writes the memories of some references anew, compares them, and predicts each text from those of the others.
     fn pool(&mut self, references: &[u32], done: &mut dyn FnMut(usize) -> ControlFlow<()>) -> Result<(), EvaluateError> {
         let (model, pack) = (self.models.model, self.library.pack());
-        let passages = references.iter().map(|reference| self.library.passage(Hit { reference: *reference, score: 1.0 }));
+        let passages = references.iter().map(|reference| self.library.passage_of(*reference, 1.0));
         let passages: Vec<Passage> = passages.collect::<Result<_, _>>()?;
         let mut exact: Vec<Memory> = Vec::with_capacity(passages.len());
         for batch in passages.chunks(BATCH) {
-            let ids: Vec<&[u32]> = batch.iter().map(|passage| passage.ids.as_slice()).collect();
+            let ids: Vec<&[u32]> = batch.iter().map(|passage| passage.reference.ids.as_slice()).collect();
             exact.extend(model.write(&ids)?);
             if done(batch.len()).is_break() {
                 return Err(EvaluateError::Interrupted);
@@ -196,7 +196,7 @@ impl Measured<'_> {
         }
         let embeddings = references.iter().map(|reference| self.library.embedding(*reference)).collect::<Result<Vec<_>, _>>()?;
         let probes: Vec<Probe<'_>> =
-            passages.iter().zip(&embeddings).map(|(passage, embedding)| Probe { ids: &passage.ids, embedding }).collect();
+            passages.iter().zip(&embeddings).map(|(passage, embedding)| Probe { ids: &passage.reference.ids, embedding }).collect();
         for (at, nearest) in predicted_probes(model.memory(), &probes) {
             if done(0).is_break() {
                 return Err(EvaluateError::Interrupted);

@@ -8,7 +8,7 @@ use mempack_evaluation::{
     QuestionReport, Sweep, answer_questions, choose_answers, measure_perplexity,
 };
 use mempack_model::{Embedder, Memory, Model, ReaderOptions, Slot, context_tokens, prompt_tokens, reference_tokens};
-use mempack_runtime::{MappedPack, MemoryCache, Session, SessionOptions};
+use mempack_runtime::{MappedPack, MemoryCache, ReadFrom, Session, SessionOptions};
 
 #[path = "../../runtime/tests/engine/mod.rs"]
 mod engine;
@@ -89,7 +89,11 @@ fn modes_answer_as_sessions_and_readers_do() {
 
     for asked in all.iter().filter(|asked| !asked.outcomes.is_empty()) {
         let session = |memories| {
-            let options = SessionOptions { memories, max_tokens: 12, ..Default::default() };
+            let options = SessionOptions {
+                read_from: if memories { ReadFrom::PackMemories } else { ReadFrom::Weights { prefix: true } },
+                max_tokens: 12,
+                ..Default::default()
+            };
             let session = Session::new(&bench.model, &bench.embedder, bench.pack(), options).unwrap();
             session.ask(&asked.question, &mut |_| ControlFlow::Continue(())).unwrap()
         };
@@ -98,7 +102,7 @@ fn modes_answer_as_sessions_and_readers_do() {
         assert_eq!(outcome(asked, Mode::MemoryQuantized).answer, with.text.trim());
         assert_eq!(outcome(asked, Mode::Memory).answer, with.text.trim(), "codec F32 changes nothing");
         assert_eq!(outcome(asked, Mode::ClosedBook).answer, session(false).text.trim());
-        let read: Vec<u32> = with.chunks[0].reads.iter().map(|read| read.reference).collect();
+        let read: Vec<u32> = with.chunks[0].reads.iter().map(|read| read.hit.reference.number).collect();
         assert_eq!(asked.retrieved.iter().map(|r| r.reference).collect::<Vec<_>>(), read);
         // Five texts stand before the question, in its place in the prompt, best first.
         let texts: Vec<String> = read.iter().map(|reference| bench.pack().text(*reference).unwrap()).collect();
@@ -344,7 +348,7 @@ fn perplexity_is_that_of_decoding_token_by_token() {
             }
             let query = bench.model.tokenizer().decode(&all[end - 64..end]).unwrap();
             let hits = pack.search_exact(&bench.embedder.embed(&[query.trim()]).unwrap(), 5).unwrap();
-            hits.iter().map(|hit| (cache.get(&pack, hit.reference).unwrap(), hit.score)).collect()
+            hits.iter().map(|hit| (cache.get(&pack, hit.reference).unwrap(), hit.similarity)).collect()
         });
     }
     let n = all.len() as f64;
@@ -404,7 +408,7 @@ fn choices_have_the_likelihood_of_their_tokens() {
     let pack = bench.pack();
     let hits = pack.search_exact(&bench.embedder.embed(&[KELTAMIN]).unwrap(), 5).unwrap();
     let memories: Vec<_> = hits.iter().map(|hit| MemoryCache::new(0).get(&pack, hit.reference).unwrap()).collect();
-    let slots: Vec<Slot<'_>> = memories.iter().zip(&hits).map(|(memory, hit)| Slot { memory, similarity: hit.score }).collect();
+    let slots: Vec<Slot<'_>> = memories.iter().zip(&hits).map(|(memory, hit)| Slot { memory, similarity: hit.similarity }).collect();
     let texts: Vec<String> = hits.iter().map(|hit| pack.text(hit.reference).unwrap()).collect();
     let (prompt, context) = (prompt_tokens(&bench.model, KELTAMIN).unwrap().ids, in_context(&texts.join("\n\n"), KELTAMIN));
     let expected = [direct(true, &prompt, &[]), direct(true, &prompt, &slots), direct(true, &prompt, &slots), direct(false, &context, &[])];

@@ -121,14 +121,14 @@ fn xlm_roberta_gives_the_values_of_transformers() {
     let expected = rows(&golden["embeddings"]);
     for precision in [Precision::F32, Precision::Bf16] {
         let encoder = Encoder::load(folder.path(), &options(precision)).unwrap();
-        assert_eq!((encoder.pooling(), encoder.dim(), encoder.most_tokens()), (Pooling::Cls, 32, 64));
+        assert_eq!((encoder.pooling(), encoder.dim(), encoder.max_tokens()), (Pooling::Cls, 32, 64));
         let distance = farthest(&encoder.embed_ids(&ids).unwrap(), &expected);
         println!("XLM-R {precision}: farthest {distance:.1e} over {} texts", ids.len());
         assert!(distance < if precision == Precision::F32 { TOLERANCE } else { 0.2 }, "{distance}");
     }
     let encoder = Encoder::load(folder.path(), &options(Precision::F32)).unwrap();
     assert!(matches!(encoder.embed_ids(&[&[5], &[]]), Err(ComputeError::EmptyReference { index: 1 })));
-    assert!(matches!(encoder.embed_ids(&[&[5; 65]]), Err(ComputeError::LongReference { index: 0, tokens: 65, most: 64 })));
+    assert!(matches!(encoder.embed_ids(&[&[5; 65]]), Err(ComputeError::LongReference { index: 0, tokens: 65, max: 64 })));
     assert!(matches!(encoder.embed_ids(&[&[5, 120]]), Err(ComputeError::UnknownToken { token: 120, vocabulary: 120 })));
 }
 

@@ -28,10 +28,8 @@ pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
     })?;
     for chunk in &answer.chunks {
         for read in &chunk.reads {
-            if let Some(cited) = read.cite(OnDamage::Fail) {
-                let found = cited?.found;
-                println!("\n{:.2} {} {}..{}", found.score, found.document, found.start, found.end);
-            }
+            let found = read.cite(OnDamage::Fail)?.found;
+            println!("\n{:.2} {} {}..{}", found.score, found.document, found.start, found.end);
         }
     }
     // to here

@@ -16,7 +16,7 @@ pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
     let pack = MappedPack::open(path)?;
     let mut out = BufWriter::new(stdout().lock());
     for reference in 0..pack.manifest().counts.references {
-        let found = pack.describe(&Hit { reference, score: 0.0 })?;
+        let found = pack.describe(&Hit { reference, similarity: 0.0 })?;
         let tokens = pack.reference(reference)?.tokens;
         writeln!(
             out,

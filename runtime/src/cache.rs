@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lru::LruCache;
-use mempack_format::{Defect, Memory, ReadError, Tag};
+use mempack_format::{Defect, Digest, Memory, ReadError, Tag};
 
 use crate::{MappedPack, OnDamage};
 
@@ -27,15 +27,6 @@ impl FetchError {
     pub fn is_damage(&self) -> bool {
         matches!(*self.source, ReadError::Damaged(_))
     }
-}
-
-/// A memory, and where it came from.
-#[derive(Clone, Debug)]
-pub struct Fetched {
-    /// The memory.
-    pub memory: Arc<Memory>,
-    /// Whether it was in the cache.
-    pub cached: bool,
 }
 
 /// What a cache has done.
@@ -66,9 +57,24 @@ pub struct MemoryCache {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    /// By mapping and reference.
-    memories: LruCache<(u64, u32), Arc<Memory>>,
+    memories: LruCache<Key, Arc<Memory>>,
     statistics: CacheStatistics,
+}
+
+/// What a memory is kept under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    /// The mapping of the pack.
+    serial: u64,
+    reference: u32,
+    /// Who wrote the memory, where it was not decoded from the pack.
+    writer: Option<Digest>,
+}
+
+impl Key {
+    fn decoded(pack: &MappedPack, reference: u32) -> Self {
+        Self { serial: pack.serial(), reference, writer: None }
+    }
 }
 
 impl Default for MemoryCache {
@@ -89,32 +95,35 @@ impl MemoryCache {
     /// # Errors
     /// As [`fetch`](Self::fetch).
     pub fn get(&self, pack: &MappedPack, reference: u32) -> Result<Arc<Memory>, FetchError> {
-        Ok(self.fetch(pack, reference)?.memory)
+        Ok(self.fetch(pack, reference)?.0)
     }
 
-    /// The memory of a reference, and whether it was there already.
+    /// The memory of a reference, and whether it was in the cache already.
     ///
     /// The first decoding of a record compares it with its leaf digest.
     ///
     /// # Errors
     /// If the pack has no such reference, or the record or the codec parameters are damaged.
-    pub fn fetch(&self, pack: &MappedPack, reference: u32) -> Result<Fetched, FetchError> {
+    pub fn fetch(&self, pack: &MappedPack, reference: u32) -> Result<(Arc<Memory>, bool), FetchError> {
         {
             let mut inner = self.lock();
-            if let Some(memory) = inner.memories.get(&(pack.serial(), reference)).map(Arc::clone) {
-                inner.statistics.hits += 1;
-                return Ok(Fetched { memory, cached: true });
+            if let Some(memory) = inner.find(&Key::decoded(pack, reference)) {
+                return Ok((memory, true));
             }
-            inner.statistics.misses += 1;
         }
-        Ok(Fetched { memory: self.decode(pack, reference)?, cached: false })
+        Ok((self.decode(pack, reference)?, false))
     }
 
     /// The same; `None` if the memory is damaged, and damage is left out.
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch), and if the codec parameters are damaged, without which no memory can be read.
-    pub fn fetch_or_skip(&self, pack: &MappedPack, reference: u32, on_damage: OnDamage<'_>) -> Result<Option<Fetched>, FetchError> {
+    pub fn fetch_or_skip(
+        &self,
+        pack: &MappedPack,
+        reference: u32,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Option<(Arc<Memory>, bool)>, FetchError> {
         match self.fetch(pack, reference) {
             Err(FetchError { path, reference, source }) if is_own_damage(&source) => {
                 let admitted = pack.tolerance(on_damage).admit(Err(*source));
@@ -134,7 +143,7 @@ impl MemoryCache {
     pub fn prefetch(&self, pack: &MappedPack, references: &[u32]) -> Result<usize, FetchError> {
         let mut missing: Vec<u32> = {
             let inner = self.lock();
-            references.iter().copied().filter(|&reference| !inner.memories.contains(&(pack.serial(), reference))).collect()
+            references.iter().copied().filter(|&reference| !inner.memories.contains(&Key::decoded(pack, reference))).collect()
         };
         missing.sort_unstable();
         missing.dedup();
@@ -155,8 +164,21 @@ impl MemoryCache {
             pack.decode(reference).map_err(|source| FetchError { path: pack.path().to_owned(), reference, source: source.into() })?;
         let memory = Arc::new(memory);
         pack.on_drop(Evict(Arc::downgrade(&self.inner)));
-        self.lock().keep((pack.serial(), reference), &memory, self.budget);
+        self.lock().keep(Key::decoded(pack, reference), &memory, self.budget);
         Ok(memory)
+    }
+
+    /// The memory that `writer` wrote of a reference, if it is here.
+    #[cfg(feature = "engine")]
+    pub(crate) fn written(&self, pack: &MappedPack, reference: u32, writer: &Digest) -> Option<Arc<Memory>> {
+        self.lock().find(&Key { writer: Some(*writer), ..Key::decoded(pack, reference) })
+    }
+
+    /// Keeps a memory that `writer` wrote of a reference.
+    #[cfg(feature = "engine")]
+    pub(crate) fn keep_written(&self, pack: &MappedPack, reference: u32, writer: &Digest, memory: &Arc<Memory>) {
+        pack.on_drop(Evict(Arc::downgrade(&self.inner)));
+        self.lock().keep(Key { writer: Some(*writer), ..Key::decoded(pack, reference) }, memory, self.budget);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -194,7 +216,17 @@ impl PartialEq for Evict {
 }
 
 impl Inner {
-    fn keep(&mut self, key: (u64, u32), memory: &Arc<Memory>, budget: usize) {
+    /// Looks a memory up, and counts that.
+    fn find(&mut self, key: &Key) -> Option<Arc<Memory>> {
+        let found = self.memories.get(key).map(Arc::clone);
+        match found {
+            Some(_) => self.statistics.hits += 1,
+            None => self.statistics.misses += 1,
+        }
+        found
+    }
+
+    fn keep(&mut self, key: Key, memory: &Arc<Memory>, budget: usize) {
         let bytes = bytes_of(memory);
         if bytes > budget {
             return;
@@ -211,7 +243,7 @@ impl Inner {
     }
 
     fn evict(&mut self, serial: u64) {
-        let keys: Vec<(u64, u32)> = self.memories.iter().map(|(key, _)| *key).filter(|key| key.0 == serial).collect();
+        let keys: Vec<Key> = self.memories.iter().map(|(key, _)| *key).filter(|key| key.serial == serial).collect();
         for key in keys {
             if let Some(memory) = self.memories.pop(&key) {
                 self.statistics.bytes -= bytes_of(&memory);

@@ -1,8 +1,9 @@
 //! What a hit is, in words and places.
 
 use mempack_format::{Damage, Defect, Origin, REFERENCE_BYTES, ReadError, Tag};
+use mempack_retrieval::Hit;
 
-use crate::{Hit, MappedPack, OnDamage};
+use crate::{MappedPack, OnDamage};
 
 /// Most further places that are listed of a hit. A boilerplate sentence may stand in every document of a corpus.
 pub const MAX_FURTHER_PLACES: usize = 32;
@@ -81,7 +82,7 @@ impl MappedPack {
         let Place { document, title, start, end } = self.place(first)?;
         let further = origins.take(MAX_FURTHER_PLACES).map(|origin| self.place(origin)).collect::<Result<_, _>>()?;
         let origins = u32::try_from(count).unwrap_or(u32::MAX);
-        Ok(ResolvedHit { document, title, reference, start, end, score: hit.score, text: String::new(), further, origins })
+        Ok(ResolvedHit { document, title, reference, start, end, score: hit.similarity, text: String::new(), further, origins })
     }
 
     fn place(&self, origin: Origin) -> Result<Place, ReadError> {

@@ -5,7 +5,7 @@
 //!   those that were used last within a budget of bytes.
 //! - [`Mounts`] holds several packs of one model, searched with one ranking, and lets them be replaced while others read.
 //! - With feature `engine` (which needs libtorch), `Retriever` finds references by text, and `Session` answers questions with a
-//!   model whose chunks read the memories they retrieved; `Generator` is the loop under it, for memories that the caller has.
+//!   model whose chunks read the memories they retrieved, or from what [`ReadFrom`] names.
 //!
 //! Everything that a file says is checked before it is used: a wrong byte is an error that names section and offset.
 //!
@@ -62,18 +62,20 @@ mod search;
 mod truncation;
 
 pub use bytes::MappedBytes;
-pub use cache::{CacheStatistics, DEFAULT_CACHE_BYTES, FetchError, Fetched, MemoryCache};
+pub use cache::{CacheStatistics, DEFAULT_CACHE_BYTES, FetchError, MemoryCache};
 pub use damage::{OnDamage, Skipped, SkippedPart};
 pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
 pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
-    Answer, AskError, ChunkReads, Generator, Given, IdentityMismatch, MAX_ANSWER_TOKENS, Read, Reading, RetrieveError, Retriever, Sampling,
-    Session, SessionError, SessionOptions, Stop,
+    Answer, AskError, ChunkMemories, ChunkReads, IdentityMismatch, MAX_ANSWER_TOKENS, NotRepeating, PackIndex, PreparedPrompt, Read,
+    ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
+    read_reference,
 };
 pub use mapped::{MapError, MappedPack};
+pub use mempack_retrieval::Hit;
 pub use mounts::{MountError, Mounts};
-pub use pack_set::{Citation, CiteError, Mounted, NotSigned, PackHit, PackSearchError, PackSet};
-pub use search::{DEFAULT_EF, EXACT_UP_TO, Hit, Method, SearchError};
+pub use pack_set::{Citation, CiteError, Mounted, NotSigned, PackReference, PackSearchError, PackSet, cite};
+pub use search::{DEFAULT_EF, EXACT_UP_TO, Method, SearchError};
 #[cfg(unix)]
 pub use truncation::exit_when_cut_short;

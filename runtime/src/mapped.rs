@@ -10,12 +10,13 @@ use std::time::SystemTime;
 
 use memmap2::Mmap;
 use mempack_format::{Codec, Damage, Defect, Digest, Memory, OpenError, Pack, ReadError, Tag};
+use mempack_retrieval::Hit;
 use zerocopy::little_endian::F32;
 
 use crate::cache::Evict;
 use crate::checked::Checks;
 use crate::damage::{OnDamage, Tolerance};
-use crate::search::{self, Hit, Method, SearchError};
+use crate::search::{self, Method, SearchError};
 use crate::truncation::Registered;
 
 /// How often a reading begins again because the file was written to meanwhile.

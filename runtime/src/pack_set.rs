@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mempack_format::{Digest, PackId, PublicKey, ReadError, SignatureError};
+use mempack_retrieval::Hit;
 
 use crate::damage::OnDamage;
-use crate::search::{Hit, Method, SearchError};
+use crate::search::{Method, SearchError};
 use crate::{MappedPack, ResolvedHit};
 
 /// A pack in a set, under a name.
@@ -35,6 +36,11 @@ impl Mounted {
         Self { name, pack }
     }
 
+    /// A pack under its file's name, as [`Mounts::of`](crate::Mounts::of) mounts it.
+    pub fn of(pack: Arc<MappedPack>) -> Self {
+        Self::new(pack.stem(), pack)
+    }
+
     /// Its name in the set.
     pub fn name(&self) -> &str {
         &self.name
@@ -51,13 +57,13 @@ impl Mounted {
     }
 }
 
-/// A reference that was found in one of several packs. It keeps its pack mapped.
+/// A reference of one of several packs. It keeps its pack mapped.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PackHit {
+pub struct PackReference {
     /// The pack.
     pub pack: Arc<Mounted>,
-    /// The reference in it, and its score.
-    pub hit: Hit,
+    /// The reference's number in it.
+    pub number: u32,
 }
 
 /// A hit with its text and the places it comes from.
@@ -135,17 +141,17 @@ impl CiteError {
     }
 }
 
-impl PackHit {
-    /// Text, document and span, from the pack that the hit was found in; a damaged text can be left out.
-    ///
-    /// # Errors
-    /// If what the pack says of the reference is damaged.
-    pub fn cite(&self, on_damage: OnDamage<'_>) -> Result<Citation, CiteError> {
-        let pack = self.pack.pack();
-        let failed = |source| CiteError { path: pack.path().to_owned(), reference: self.hit.reference, source: Box::new(source) };
-        let (found, text_damaged) = pack.describe_or_skip(&self.hit, on_damage).map_err(failed)?;
-        Ok(Citation { pack: self.pack.name().to_owned(), id: pack.id(), found, text_damaged })
-    }
+/// Text, document and span of a hit, from the pack that it was found in; a damaged text can be left out.
+///
+/// # Errors
+/// If what the pack says of the reference is damaged.
+pub fn cite(hit: &Hit<PackReference>, on_damage: OnDamage<'_>) -> Result<Citation, CiteError> {
+    let PackReference { pack: mounted, number } = &hit.reference;
+    let pack = mounted.pack();
+    let failed = |source| CiteError { path: pack.path().to_owned(), reference: *number, source: Box::new(source) };
+    let (found, text_damaged) =
+        pack.describe_or_skip(&Hit { reference: *number, similarity: hit.similarity }, on_damage).map_err(failed)?;
+    Ok(Citation { pack: mounted.name().to_owned(), id: pack.id(), found, text_damaged })
 }
 
 /// Packs of one model and one embedder, in the order in which they were mounted. It never changes, and keeps its packs mapped.
@@ -181,7 +187,13 @@ impl PackSet {
     ///
     /// # Errors
     /// As [`MappedPack::nearest`], with the pack's path.
-    pub fn nearest(&self, query: &[f32], k: usize, method: Method, on_damage: OnDamage<'_>) -> Result<Vec<PackHit>, PackSearchError> {
+    pub fn nearest(
+        &self,
+        query: &[f32],
+        k: usize,
+        method: Method,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Vec<Hit<PackReference>>, PackSearchError> {
         let mut found = Vec::new();
         for (order, mounted) in self.0.iter().enumerate() {
             let hits = mounted.pack.nearest(query, k, method, on_damage).map_err(|source| mounted.failed(source))?;
@@ -190,10 +202,13 @@ impl PackSet {
         // One pack has its own ranking, and each reference once.
         if self.0.len() > 1 {
             found = self.once_each(found, on_damage)?;
-            found.sort_by(|a, b| b.1.score.total_cmp(&a.1.score).then(a.0.cmp(&b.0)).then(a.1.reference.cmp(&b.1.reference)));
+            found.sort_by(|a, b| b.1.similarity.total_cmp(&a.1.similarity).then(a.0.cmp(&b.0)).then(a.1.reference.cmp(&b.1.reference)));
         }
-        let hit = |(order, hit): (usize, Hit)| Some(PackHit { pack: Arc::clone(self.0.get(order)?), hit });
-        Ok(found.into_iter().take(k).filter_map(hit).collect())
+        let of_pack = |(order, hit): (usize, Hit)| {
+            let pack = Arc::clone(self.0.get(order)?);
+            Some(hit.map(|number| PackReference { pack, number }))
+        };
+        Ok(found.into_iter().take(k).filter_map(of_pack).collect())
     }
 
     /// Of hits in the order of the packs, the first of each key. One whose record is damaged can be left out.

@@ -4,6 +4,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use mempack_format::{Damage, Defect, Graph, Pack, ReadError, Tag};
+use mempack_retrieval::Hit;
 use zerocopy::little_endian::F32;
 
 use crate::checked::Checks;
@@ -34,15 +35,6 @@ impl Default for Method {
     fn default() -> Self {
         Self::Graph { ef: DEFAULT_EF }
     }
-}
-
-/// A reference that was found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hit {
-    /// Its number in the pack.
-    pub reference: u32,
-    /// Inner product with the query: the cosine, as both are unit vectors.
-    pub score: f32,
 }
 
 /// Why a search failed.
@@ -175,7 +167,7 @@ struct Candidate(Hit);
 
 impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.score.total_cmp(&other.0.score).then(other.0.reference.cmp(&self.0.reference))
+        self.0.similarity.total_cmp(&other.0.similarity).then(other.0.reference.cmp(&self.0.reference))
     }
 }
 
@@ -247,7 +239,7 @@ impl Seen {
 }
 
 fn candidate(nodes: &impl Nodes, reference: u32) -> Result<Option<Candidate>, SearchError> {
-    Ok(nodes.score(reference)?.map(|score| Candidate(Hit { reference, score })))
+    Ok(nodes.score(reference)?.map(|similarity| Candidate(Hit { reference, similarity })))
 }
 
 /// The `k` best of all nodes. Time `count`, memory `k`.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mempack_format::PackId;
 use mempack_model::{Embedder, Model};
-use mempack_runtime::{MappedPack, MemoryCache, Method, Mounts, OnDamage, Retriever, Session, SessionOptions};
+use mempack_runtime::{MappedPack, MemoryCache, Method, Mounts, OnDamage, Retriever, Session, SessionOptions, cite};
 
 mod engine;
 use engine::{STOP, embedder, sheets, tiny_with, write_texts};
@@ -50,7 +50,7 @@ fn ask(session: &Session, question: &str) -> Given {
     let answer = session.ask(question, &mut |_| ControlFlow::Continue(())).unwrap();
     let reads = answer.chunks.iter().flat_map(|chunk| &chunk.reads);
     let read = |read: &mempack_runtime::Read| {
-        let cited = read.cite(OnDamage::Fail).unwrap().unwrap();
+        let cited = read.cite(OnDamage::Fail).unwrap();
         (cited.pack, cited.id, cited.found.reference)
     };
     (answer.tokens, reads.map(read).collect())
@@ -126,10 +126,13 @@ fn swap_under_load(duration: Duration) {
                 scope.spawn(move || {
                     for question in (thread..).take_while(|_| !stop.load(Ordering::Relaxed)) {
                         let hits = retriever.retrieve(QUESTIONS[question % QUESTIONS.len()], 10, Method::default()).unwrap();
-                        assert!(hits.len() == 10 && hits.is_sorted_by(|a, b| a.hit.score >= b.hit.score));
-                        let first = hits.iter().find(|hit| hit.pack.name() == "changing").expect("hits of the pack that changes");
-                        assert!(hits.iter().all(|hit| hit.pack.name() == "steady" || hit.pack.id() == first.pack.id()));
-                        hits.iter().for_each(|hit| assert!(!hit.cite(OnDamage::Fail).unwrap().found.text.is_empty()));
+                        assert!(hits.len() == 10 && hits.is_sorted_by(|a, b| a.similarity >= b.similarity));
+                        let first = hits.iter().find(|hit| hit.reference.pack.name() == "changing").expect("hits of the pack that changes");
+                        assert!(
+                            hits.iter()
+                                .all(|hit| hit.reference.pack.name() == "steady" || hit.reference.pack.id() == first.reference.pack.id())
+                        );
+                        hits.iter().for_each(|hit| assert!(!cite(hit, OnDamage::Fail).unwrap().found.text.is_empty()));
                         searched.fetch_add(1, Ordering::Relaxed);
                     }
                 })

@@ -193,7 +193,7 @@ fn a_file_cut_short_and_grown_again_is_checked_anew() {
     assert!(matches!(damage(error), Damage { section: Tag::LEAVES, defect: Defect::Digest { .. }, .. }));
     assert!(MemoryCache::new(0).get(&pack, 0).unwrap_err().is_damage());
     assert_eq!(damage(pack.embedding(0).unwrap_err()).section, Tag::LEAVES);
-    assert_eq!(damage(pack.describe(&Hit { reference: 0, score: 0.0 }).unwrap_err()).section, Tag::LEAVES);
+    assert_eq!(damage(pack.describe(&Hit { reference: 0, similarity: 0.0 }).unwrap_err()).section, Tag::LEAVES);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mempack_model::Precision;
-use mempack_runtime::{Answer, Citation, MemoryCache, Mounts, PackSet, Sampling, Session, SessionError, SessionOptions, Stop};
+use mempack_runtime::{Answer, Citation, MemoryCache, Mounts, PackSet, ReadFrom, Sampling, Session, SessionError, SessionOptions, Stop};
 use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
@@ -68,7 +68,7 @@ impl Args {
             None => Sampling::Greedy,
         };
         let options = SessionOptions {
-            memories: !self.no_memories,
+            read_from: if self.no_memories { ReadFrom::Weights { prefix: true } } else { ReadFrom::PackMemories },
             sampling,
             max_tokens: self.max_tokens,
             k: self.k,
@@ -119,7 +119,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn resolve(args: &Args, answer: &Answer, chunk: usize) -> Result<Vec<(Citation, bool)>, Failure> {
     let reads = answer.chunks.get(chunk).map_or(&[][..], |chunk| &chunk.reads);
     let on_damage = args.packs.on_damage(&answer.skipped);
-    let cited = reads.iter().filter_map(|read| Some((read.cite(on_damage)?, read.cached)));
+    let cited = reads.iter().map(|read| (read.cite(on_damage), read.cached));
     cited.map(|(hit, cached)| Ok((hit.map_err(|error| super::failed(error.is_damage(), error))?, cached))).collect()
 }
 

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildReport, Drift, GraphOptions, Input, Older, Stage};
+use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildProgress, BuildReport, Drift, GraphOptions, PreviousPack, Stage};
 use mempack_format::{CodecSpec, DiskStorage, ReadError, SpecError};
 use mempack_model::Precision;
 use serde_json::json;
 
+use super::corpus;
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
 use crate::hints;
@@ -21,41 +22,40 @@ pub struct Args {
     /// The corpus: .txt, .md and .jsonl files, folders of them, or - for standard input
     #[arg(required = true, value_name = "CORPUS")]
     corpus: Vec<PathBuf>,
-    /// The pack to write; one that is there is replaced when the new one is whole
+    /// The pack to write; a file there is replaced when the new pack is complete
     #[arg(short, long, value_name = "PACK")]
     output: PathBuf,
     #[command(flatten)]
     model: ModelArgs,
-    /// What memories are computed in: f32 or bf16
+    /// Number type that memories are computed in: f32 or bf16
     #[arg(long, default_value_t)]
     precision: Precision,
     /// How memories are stored: F32, BF16, SQ8, PQMxB or RQMxB (M codes of B bits), another name of SPEC.md, section 9, or auto [default: that of --from, else RQ2x8,TCQ30x8]
     #[arg(long)]
     codec: Option<Codec>,
-    /// With --codec auto: of the codecs whose memories have at most this many bytes, take the one that loses least of memories that it
-    /// was not trained on
+    /// With --codec auto: maximum bytes of a memory; the codec within it that loses least of memories that it was not trained on is taken
     #[arg(long, value_name = "N")]
     bytes_per_memory: Option<u64>,
-    /// A pack of the same model to take unchanged references from; it may be the pack to write itself
+    /// A pack of the same model to take unchanged references from; it may be the pack to write
     #[arg(long, value_name = "OLD")]
     from: Option<PathBuf>,
-    /// Train the codec anew instead of keeping the codebooks of --from; memories are then computed again, embeddings taken
+    /// Train the codec instead of keeping the codebooks of --from; memories are then computed again, and only embeddings are taken
     #[arg(long, requires = "from")]
     retrain_codec: bool,
-    /// References that the codec is trained on, at most
+    /// Maximum number of references that the codec is trained on
     #[arg(long, default_value_t = BuildOptions::default().sample, value_name = "N")]
     sample: usize,
     /// Refuse a codec that moves the model's predictions by more than this many nats a token (KL divergence on references that it was
-    /// not trained on); what is at PACK then stays as it is
+    /// not trained on); a file at PACK is then unchanged
     #[arg(long, value_name = "NATS", allow_negative_numbers = true, value_parser = not_negative)]
     max_kl: Option<f64>,
-    /// Threads that compute; the pack does not depend on it
+    /// Number of computing threads; the pack does not depend on it
     #[arg(long, default_value_t = BuildOptions::default().threads, value_name = "N")]
     threads: usize,
-    /// Neighbours of a node in the search graph
+    /// Maximum number of neighbours of a node in the search graph
     #[arg(long, default_value_t = GraphOptions::default().m)]
     graph_m: u32,
-    /// Candidates looked at when a node is put into the search graph
+    /// Number of candidates that are examined when a node is inserted into the search graph
     #[arg(long, default_value_t = GraphOptions::default().ef_construction)]
     graph_ef: u32,
     /// Print the figures of the build as one JSON object
@@ -63,7 +63,7 @@ pub struct Args {
     json: bool,
 }
 
-/// What `--codec` says.
+/// The value of `--codec`.
 #[derive(Clone, Copy)]
 enum Codec {
     Auto,
@@ -78,31 +78,33 @@ impl FromStr for Codec {
     }
 }
 
-/// The codec named, and the bytes within which one is to be chosen.
+/// The codec that is named, or the bytes within which one is chosen.
 fn codec(args: &Args) -> Result<(Option<CodecSpec>, Option<u64>), Failure> {
     match (args.codec, args.bytes_per_memory) {
         (Some(Codec::Auto), Some(bytes)) => Ok((None, Some(bytes))),
-        (Some(Codec::Auto), None) => Err(Failure::new(Kind::Usage, "--codec auto needs --bytes-per-memory N: the bytes to choose within")),
-        (_, Some(_)) => Err(Failure::new(Kind::Usage, "--bytes-per-memory says within what --codec auto chooses; say --codec auto too")),
+        (Some(Codec::Auto), None) => {
+            Err(Failure::new(Kind::Usage, "--codec auto needs --bytes-per-memory N, the maximum bytes of a memory"))
+        }
+        (_, Some(_)) => Err(Failure::new(Kind::Usage, "--bytes-per-memory limits what --codec auto chooses; add --codec auto")),
         (Some(Codec::Named(codec)), None) => Ok((Some(codec), None)),
         (None, None) => Ok((None, None)),
     }
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let (codec, choose_within) = codec(&args)?;
+    let (codec, max_record_bytes) = codec(&args)?;
     let cancel = interrupt::flag();
-    // One thread an operation, several operations at a time: results do not depend on the number of threads.
+    // Each operation runs on one thread, several side by side, so results do not depend on the number of threads.
     mempack_model::set_threads(1);
     let model = args.model.load(args.precision)?;
     let embedder = args.model.embedder.load(args.precision)?;
-    let inputs = args.corpus.into_iter().map(|path| if path.as_os_str() == "-" { Input::Stdin } else { Input::Path(path) }).collect();
-    let from = args.from.as_deref().map(older).transpose()?;
+    let inputs = corpus::inputs(&args.corpus);
+    let from = args.from.as_deref().map(previous).transpose()?;
     let options = BuildOptions {
         inputs,
         output: args.output,
-        codec: codec.or(from.as_ref().map(|older| older.codec())).unwrap_or(BuildOptions::default().codec),
-        choose_within,
+        codec: codec.or(from.as_ref().map(|previous| previous.codec())).unwrap_or(BuildOptions::default().codec),
+        max_record_bytes,
         from,
         retrain_codec: args.retrain_codec,
         threads: args.threads,
@@ -126,16 +128,16 @@ fn not_negative(word: &str) -> Result<f64, String> {
     if number.is_nan() || number < 0.0 { Err(format!("{word} is not 0 or more")) } else { Ok(number) }
 }
 
-/// The pack to take references from. It stays mapped until the end, although its file may be replaced by then.
-fn older(path: &Path) -> Result<Arc<Older>, Failure> {
-    Ok(Arc::new(Older::new(path, super::open(path)?)))
+/// The pack to take references from. It stays mapped until the end, even if its file is replaced.
+fn previous(path: &Path) -> Result<Arc<PreviousPack>, Failure> {
+    Ok(Arc::new(PreviousPack::new(path, super::open(path)?)))
 }
 
 fn kind(error: &BuildError) -> Kind {
     match error.reason() {
         BuildError::Interrupted => Kind::Interrupted,
-        BuildError::OlderIdentity { .. } | BuildError::OlderCodec { .. } | BuildError::OlderChosen { .. } => Kind::Mismatch,
-        BuildError::Older { source, .. } if matches!(**source, ReadError::Damaged(_)) => Kind::Damaged,
+        BuildError::PreviousIdentity { .. } | BuildError::PreviousCodec { .. } | BuildError::PreviousTables { .. } => Kind::Mismatch,
+        BuildError::PreviousPack { source, .. } if matches!(**source, ReadError::Damaged(_)) => Kind::Damaged,
         _ => Kind::Work,
     }
 }
@@ -183,7 +185,7 @@ fn origin(report: &BuildReport) -> String {
         return String::new();
     }
     let mut parts = vec![format!("{} encoded", thousands(report.encoded))];
-    for (count, how) in [(report.resumed, "kept from before the interruption"), (report.taken, "taken from the older pack")] {
+    for (count, how) in [(report.resumed, "kept from before the interruption"), (report.taken, "taken from the previous pack")] {
         if count > 0 {
             parts.push(format!("{} {how}", thousands(count)));
         }
@@ -209,14 +211,14 @@ fn print_drift(drift: &Drift) {
         if drift.trained_on { ", which they may have been trained on" } else { "" },
     );
     if drift.is_clear() {
-        println!("the new texts are not like those the codebooks were trained on; --retrain-codec trains them anew");
+        println!("the new texts differ from those the codebooks were trained on; --retrain-codec trains new codebooks");
     }
 }
 
 /// The compiler's progress on standard error.
 struct Bars(Progress);
 
-impl compiler::Progress for Bars {
+impl BuildProgress for Bars {
     fn stage(&self, stage: Stage, total: Option<u64>) {
         self.0.begin(&stage.to_string(), "references", total);
     }

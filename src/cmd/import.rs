@@ -9,7 +9,7 @@ use crate::progress::Progress;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The GGUF file: a Llama-shaped model
+    /// The GGUF file: a model of the Llama, Mistral or Qwen2 family
     file: PathBuf,
     /// The folder to write; it must not exist yet
     #[arg(short, long, value_name = "DIR")]
@@ -33,6 +33,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Failure::new(Kind::Work, error).with_hint(hint)
     })?;
     progress.end();
+    if let Some(tied) = &summary.tied {
+        println!("{tied}");
+    }
     println!(
         "{}: {}, {} parameters in {} tensors, {}",
         args.output.display(),

@@ -1,12 +1,15 @@
 //! `mempack make-questions`: a corpus with questions, made up or from a corpus without labels.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Subcommand, ValueEnum};
-use mempack_questions::{Domain, Fiction, FictionOptions, Folder, Summary};
+use mempack_corpus::{CorpusItem, Documents};
+use mempack_questions::{Cloze, ClozeOptions, Document, Domain, Fiction, FictionOptions, Folder, Summary};
 use serde_json::{Value, json};
 
+use super::corpus;
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::output::{bytes, thousands};
@@ -23,16 +26,15 @@ enum What {
     /// Fictional medical and legal documents, with short questions about them
     Fiction(FictionArgs),
     /// Questions from any corpus: a sentence with something left out
-    #[cfg(feature = "engine")]
-    Cloze(cloze::Args),
+    Cloze(ClozeArgs),
 }
 
 #[derive(clap::Args)]
 struct OutputArgs {
-    /// The folder to write, with corpus.jsonl and questions.jsonl; must not be there, or must be empty
+    /// The folder to write, with corpus.jsonl and questions.jsonl; it must be new or empty
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// Where chance begins; the same seed and options give the same bytes
+    /// Seed of the random numbers; the same seed and options give the same bytes
     #[arg(long, default_value_t = 0, value_name = "S")]
     seed: u64,
     /// Print the figures as one JSON object
@@ -53,8 +55,20 @@ struct FictionArgs {
     /// Share of questions that no document answers, from 0 to 1
     #[arg(long, default_value_t = FictionOptions::default().unanswerable, value_name = "SHARE")]
     unanswerable: f64,
-    /// Questions about each document, at most
+    /// Maximum number of questions about each document
     #[arg(long, default_value_t = FictionOptions::default().per_document, value_name = "Q")]
+    per_document: usize,
+}
+
+#[derive(clap::Args)]
+struct ClozeArgs {
+    /// The corpus: .txt, .md and .jsonl files, folders of them, or - for standard input
+    #[arg(required = true, value_name = "CORPUS")]
+    corpus: Vec<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Maximum number of questions about each document
+    #[arg(long, default_value_t = ClozeOptions::default().per_document, value_name = "Q")]
     per_document: usize,
 }
 
@@ -68,8 +82,7 @@ enum About {
 pub fn run(args: Args) -> Result<(), Failure> {
     match args.what {
         What::Fiction(args) => fiction(&args),
-        #[cfg(feature = "engine")]
-        What::Cloze(args) => cloze::run(args),
+        What::Cloze(args) => cloze(&args),
     }
 }
 
@@ -107,7 +120,38 @@ fn fiction(args: &FictionArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How a folder was made, for the file in it that tells.
+fn cloze(args: &ClozeArgs) -> Result<(), Failure> {
+    let cancel = interrupt::flag();
+    let names: Vec<_> = args.corpus.iter().map(|path| path.display().to_string()).collect();
+    let mut cloze = Cloze::new(&ClozeOptions { per_document: args.per_document, seed: args.output.seed });
+    let mut folder = Folder::create(&args.output.output)?;
+    let progress = Progress::new();
+    progress.begin("asking", "documents", None);
+    for item in Documents::new(&corpus::inputs(&args.corpus), io::stdin()) {
+        match item.map_err(corpus::failure)? {
+            CorpusItem::Note(note) => progress.note(&note.to_string()),
+            CorpusItem::Document(document) => {
+                let Some((metadata, text)) = document.read_text().map_err(corpus::failure)? else { continue };
+                unless_interrupted(cancel)?;
+                let mempack_corpus::Document { id, title, source, license, .. } = metadata;
+                let document = Document { id, title, text, source, license };
+                folder.write(&document, &cloze.questions(&document))?;
+                progress.advance(1, 0);
+            }
+        }
+    }
+    let options = json!({"corpus": names, "per_document": args.per_document, "seed": args.output.seed});
+    if folder.summary().questions == 0 {
+        let none = "no question could be made: no sentence has a number, name or term that occurs only once in its document";
+        return Err(Failure::new(Kind::Work, format!("{}: {none}; give longer texts", names.join(", "))));
+    }
+    let summary = folder.finish(how("cloze", options))?;
+    progress.end();
+    print(&args.output, summary);
+    Ok(())
+}
+
+/// How a folder was made, for the file in it that describes it.
 fn how(command: &str, options: Value) -> Value {
     json!({"command": format!("mempack make-questions {command}"), "version": env!("CARGO_PKG_VERSION"), "options": options})
 }
@@ -135,95 +179,5 @@ fn print(args: &OutputArgs, summary: Summary) {
             thousands(unanswerable),
             bytes(size)
         );
-    }
-}
-
-#[cfg(feature = "engine")]
-mod cloze {
-    //! The part that reads corpora, and so needs the compiler.
-
-    use std::io;
-    use std::path::PathBuf;
-    use std::sync::atomic::AtomicBool;
-
-    use mempack_compiler::{Documents, Input, read_corpus};
-    use mempack_questions::{Cloze, ClozeOptions, Document, Folder};
-    use serde_json::json;
-
-    use super::{OutputArgs, how, print, unless_interrupted};
-    use crate::failure::{Failure, Kind};
-    use crate::interrupt;
-    use crate::progress::Progress;
-
-    #[derive(clap::Args)]
-    pub struct Args {
-        /// The corpus: .txt, .md and .jsonl files, folders of them, or - for standard input
-        #[arg(required = true, value_name = "CORPUS")]
-        corpus: Vec<PathBuf>,
-        #[command(flatten)]
-        output: OutputArgs,
-        /// Questions about each document, at most
-        #[arg(long, default_value_t = ClozeOptions::default().per_document, value_name = "Q")]
-        per_document: usize,
-    }
-
-    /// Asks about each document and writes both down.
-    struct Asking {
-        cloze: Cloze,
-        folder: Folder,
-        progress: Progress,
-        cancel: &'static AtomicBool,
-        failure: Option<Failure>,
-    }
-
-    impl Asking {
-        fn ask(&mut self, document: &Document) -> Result<(), Failure> {
-            unless_interrupted(self.cancel)?;
-            let questions = self.cloze.questions(document);
-            self.folder.write(document, &questions)?;
-            self.progress.advance(1, 0);
-            Ok(())
-        }
-    }
-
-    impl Documents for Asking {
-        fn document(&mut self, document: mempack_format::Document, text: String) -> bool {
-            let mempack_format::Document { id, title, source, license, .. } = document;
-            self.failure = self.ask(&Document { id, title, text, source, license }).err();
-            self.failure.is_none()
-        }
-
-        fn note(&mut self, text: &str) {
-            self.progress.note(text);
-        }
-    }
-
-    pub fn run(args: Args) -> Result<(), Failure> {
-        let names: Vec<_> = args.corpus.iter().map(|path| path.display().to_string()).collect();
-        let inputs: Vec<_> =
-            args.corpus.into_iter().map(|path| if path.as_os_str() == "-" { Input::Stdin } else { Input::Path(path) }).collect();
-        let options = ClozeOptions { per_document: args.per_document, seed: args.output.seed };
-        let mut asking = Asking {
-            cloze: Cloze::new(&options),
-            folder: Folder::create(&args.output.output)?,
-            progress: Progress::new(),
-            cancel: interrupt::flag(),
-            failure: None,
-        };
-        asking.progress.begin("asking", "documents", None);
-        read_corpus(&inputs, &mut io::stdin().lock(), &mut asking)?;
-        let Asking { folder, progress, failure, .. } = asking;
-        if let Some(failure) = failure {
-            return Err(failure);
-        }
-        let options = json!({"corpus": names, "per_document": args.per_document, "seed": args.output.seed});
-        if folder.summary().questions == 0 {
-            let none = "no question could be made: no sentence has a number, name or term that stands once in its document";
-            return Err(Failure::new(Kind::Work, format!("{}: {none}; give longer texts", names.join(", "))));
-        }
-        let summary = folder.finish(how("cloze", options))?;
-        progress.end();
-        print(&args.output, summary);
-        Ok(())
     }
 }

@@ -5,6 +5,7 @@ pub mod ask;
 #[cfg(feature = "engine")]
 pub mod build;
 pub mod completions;
+mod corpus;
 pub mod diff;
 #[cfg(feature = "engine")]
 pub mod eval;

@@ -2,20 +2,23 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use mempack_compiler::{Revocation, RevokeError, RevokeReport, RevokeStage};
+use mempack_format::DiskStorage;
 
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::output::thousands;
 use crate::progress::Progress;
 
-/// Text, memory, embedding and graph node of every reference that comes from the documents alone are gone from the new pack, as are the
-/// documents' records. References that other documents have too stay with those. All else is the same byte for byte; the graph is built
-/// anew over what stays. The codec's codebooks stay: they are averages over a sample of all memories.
+/// The new pack lacks the records of the documents, and text, memory, embedding and graph node of every reference that comes from these
+/// documents alone. References that also come from other documents remain. Everything else is the same byte for byte, and the graph is
+/// rebuilt over the remaining references. The codec's codebooks remain, which are averages over a sample of all memories.
 ///
-/// The new pack has another id, and no signatures: sign it again. The old file's bytes stay where others still have it open, in copies
-/// and backups, and on the disk until it is used again: delete what must not remain.
+/// The new pack has another id and no signatures: sign it again. It has the permissions of the file that it replaces. The bytes of the old
+/// file remain in copies and backups, in processes that have it open, and on the disk until the space is used again: delete what must not
+/// remain.
 #[derive(clap::Args)]
 pub struct Args {
     /// The pack
@@ -26,15 +29,15 @@ pub struct Args {
     /// A file of further ids, one a line
     #[arg(long, value_name = "FILE")]
     documents: Option<PathBuf>,
-    /// The pack to write; PACK itself is replaced when the new one is whole
+    /// The pack to write; it may be PACK, which is replaced when the new pack is complete
     #[arg(short, long, value_name = "NEW")]
     output: PathBuf,
-    /// Do not mind ids that no document has; if none has any, nothing is written
+    /// Ignore ids that no document has; if no document has any of the ids, nothing is written
     #[arg(long)]
     ignore_missing: bool,
 }
 
-/// Ids that an error lists of those that are missing.
+/// Maximum number of missing ids that an error lists.
 const LISTED: usize = 10;
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -57,16 +60,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let path = args.pack.display();
         return Err(Failure::new(
             Kind::Work,
-            format!("{path}: no document has the id {names}{more}; nothing was written: check the ids, or say --ignore-missing"),
+            format!("{path}: no document has the id {names}{more}; nothing was written: check the ids, or add --ignore-missing"),
         ));
     }
     if revocation.documents() == 0 {
-        println!("{}: none of the documents is in it; nothing was written", args.pack.display());
+        println!("{}: none of the documents is in the pack; nothing was written", args.pack.display());
         return Ok(());
     }
     let progress = Progress::new();
     let mut running = None;
     let report = revocation.write(
+        Arc::new(DiskStorage),
         &args.output,
         &mut |stage, done, total| {
             if running != Some(stage) {
@@ -87,7 +91,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn print(output: &str, report: &RevokeReport, missing: usize, signatures: usize) {
     let count = |n: u32, what: &str| format!("{} {what}{}", thousands(n.into()), if n == 1 { "" } else { "s" });
     println!(
-        "{output}: {} and {} revoked, {} of other documents too stay; left: {} of {}, id {}",
+        "{output}: {} and {} revoked, {} of other documents too remain; left: {} of {}, id {}",
         count(report.documents, "document"),
         count(report.references, "reference"),
         thousands(report.shared.into()),
@@ -99,6 +103,6 @@ fn print(output: &str, report: &RevokeReport, missing: usize, signatures: usize)
         println!("{} of the ids named no document", thousands(missing as u64));
     }
     if signatures > 0 {
-        println!("the signatures of the old pack were not taken over, as they are of its id: sign the new one");
+        println!("the new pack has no signatures, because those of the old pack cover its id: sign the new pack");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mempack_model::Precision;
-use mempack_runtime::{Citation, Method, Retriever, Skipped};
+use mempack_runtime::{Citation, Method, Retriever, Skipped, cite};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let texts: Vec<_> = batch.iter().map(|q| q.query.as_str()).collect();
         let found = retriever.retrieve_batch(&texts, args.k as usize, method, on_damage);
         for (query, hits) in batch.iter().zip(found.map_err(|error| super::failed(error.is_damage(), error))?) {
-            let hits = hits.iter().map(|hit| hit.cite(on_damage)).collect::<Result<Vec<_>, _>>();
+            let hits = hits.iter().map(|hit| cite(hit, on_damage)).collect::<Result<Vec<_>, _>>();
             let hits = hits.map_err(|error| super::failed(error.is_damage(), error))?;
             if args.json {
                 println!("{}", as_json(&query.id, &hits));

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use mempack_compiler::{BuildError, CorpusError};
+use mempack_corpus::CorpusError;
 use mempack_model::training::{CreateError, SaveError};
 use mempack_model::{ComputeError, LoadError};
 use mempack_questions::QuestionError;
@@ -60,7 +60,7 @@ pub enum TrainError {
     Compute(#[from] ComputeError),
     /// A corpus could not be read.
     #[error(transparent)]
-    Corpus(#[from] BuildError),
+    Corpus(#[from] CorpusError),
     /// A file of questions could not be read.
     #[error(transparent)]
     Questions(#[from] QuestionError),
@@ -118,12 +118,6 @@ pub enum TrainError {
         /// Steps that are done.
         step: u64,
     },
-}
-
-impl From<CorpusError> for TrainError {
-    fn from(source: CorpusError) -> Self {
-        Self::Corpus(source.into())
-    }
 }
 
 impl TrainError {

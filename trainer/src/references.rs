@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mempack_compiler::{Input, for_each_reference};
+use mempack_corpus::{CorpusItem, Documents, Input, Segmenter, reference_text};
 use mempack_model::{Embedder, Model};
 
 use crate::{Progress, TrainError};
@@ -38,10 +38,17 @@ impl References {
     ) -> Result<Self, TrainError> {
         let inputs: Vec<_> = corpora.iter().cloned().map(Input::Path).collect();
         let mut items = Vec::new();
-        for_each_reference(model, &inputs, &mut |document, text, ids| {
-            items.push(Reference { document: document.to_owned(), text: text.to_owned(), ids });
-            Ok(())
-        })?;
+        let segmenter = Segmenter::new(model)?;
+        for item in Documents::new(&inputs, std::io::stdin()) {
+            let CorpusItem::Document(document) = item? else { continue };
+            let Some(passages) = segmenter.cut(document)? else { continue };
+            let document = passages.metadata().id.clone();
+            for passage in passages {
+                let passage = passage?;
+                let text = reference_text(&passage.lead, &passage.text).into_owned();
+                items.push(Reference { document: document.clone(), text, ids: passage.ids });
+            }
+        }
         let texts: Vec<_> = items.iter().map(|r| r.text.as_str()).collect();
         let embeddings = embeddings("embedding references", &texts, embedder, cache, progress)?;
         Ok(Self { items, embeddings, dim: embedder.dim() })

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mempack_compiler::{Documents, Input, read_corpus};
-use mempack_format::Document;
+use mempack_corpus::{CorpusItem, Documents, Input};
 use mempack_model::training::{NewTokenizer, ScratchOptions, create_model};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -82,23 +81,12 @@ pub(crate) fn neither_or_both(model: Option<&Path>) -> ConfigError {
 
 fn read_texts(corpora: &[PathBuf], progress: &dyn Progress) -> Result<Vec<String>, TrainError> {
     let inputs: Vec<_> = corpora.iter().cloned().map(Input::Path).collect();
-    let mut reading = Reading { texts: Vec::new(), progress };
-    read_corpus(&inputs, &mut std::io::stdin(), &mut reading)?;
-    Ok(reading.texts)
-}
-
-struct Reading<'a> {
-    texts: Vec<String>,
-    progress: &'a dyn Progress,
-}
-
-impl Documents for Reading<'_> {
-    fn document(&mut self, _: Document, text: String) -> bool {
-        self.texts.push(text);
-        true
+    let mut texts = Vec::new();
+    for item in Documents::new(&inputs, std::io::stdin()) {
+        match item? {
+            CorpusItem::Note(note) => progress.note(&note.to_string()),
+            CorpusItem::Document(document) => texts.extend(document.read_text()?.map(|(_, text)| text)),
+        }
     }
-
-    fn note(&mut self, text: &str) {
-        self.progress.note(text);
-    }
+    Ok(texts)
 }

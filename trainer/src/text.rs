@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use mempack_compiler::{Documents, Input, read_corpus};
-use mempack_format::Document;
+use mempack_corpus::{CorpusItem, Documents, Input};
+use mempack_model::Model;
 use mempack_model::training::Sequence;
-use mempack_model::{ComputeError, Model};
 
 use crate::batch::{Batch, Order};
 use crate::{Progress, TrainError};
@@ -27,11 +26,19 @@ impl Texts {
         progress: &dyn Progress,
     ) -> Result<Self, TrainError> {
         let inputs: Vec<_> = corpora.iter().cloned().map(Input::Path).collect();
-        let mut reading = Reading { model, tokens: Vec::new(), failed: None, progress };
-        read_corpus(&inputs, &mut std::io::stdin(), &mut reading)?;
-        let Reading { tokens, failed, .. } = reading;
-        if let Some(error) = failed {
-            return Err(error.into());
+        // The texts are joined, each ended by the model's end of text.
+        let end = model.config().eos.first().copied().unwrap_or(model.config().bos);
+        let mut tokens = Vec::new();
+        for item in Documents::new(&inputs, std::io::stdin()) {
+            match item? {
+                CorpusItem::Note(note) => progress.note(&note.to_string()),
+                CorpusItem::Document(document) => {
+                    if let Some((_, text)) = document.read_text()? {
+                        tokens.extend(model.tokenizer().encode_plain(&text)?);
+                        tokens.push(end);
+                    }
+                }
+            }
         }
         let windows = tokens.len() / length;
         if windows == 0 {
@@ -49,28 +56,5 @@ impl Texts {
             Sequence { learnt: vec![true; tokens.len()], tokens, chunks: Vec::new() }
         });
         Batch { sequences: sequences.collect(), ..Batch::default() }
-    }
-}
-
-/// Strings texts together, each ended by the model's end of text.
-struct Reading<'a> {
-    model: &'a Model,
-    tokens: Vec<u32>,
-    failed: Option<ComputeError>,
-    progress: &'a dyn Progress,
-}
-
-impl Documents for Reading<'_> {
-    fn document(&mut self, _: Document, text: String) -> bool {
-        match self.model.tokenizer().encode_plain(&text) {
-            Ok(ids) => self.tokens.extend(ids),
-            Err(error) => self.failed = Some(error),
-        }
-        self.tokens.push(self.model.config().eos.first().copied().unwrap_or(self.model.config().bos));
-        self.failed.is_none()
-    }
-
-    fn note(&mut self, text: &str) {
-        self.progress.note(text);
     }
 }

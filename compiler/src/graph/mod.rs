@@ -10,15 +10,15 @@ use mempack_numeric::lane_sums;
 
 use crate::GraphOptions;
 
-/// Levels that hnsw_rs may use; with 16 neighbours the highest is met once in 10^18 nodes.
-const MOST_LEVELS: usize = 16;
-/// Most neighbours on an upper level: hnsw_rs counts them in a byte.
+/// Maximum number of levels that hnsw_rs may use. With 16 neighbours, one node in 10^18 reaches the highest.
+const MAX_LEVELS: usize = 16;
+/// Maximum number of neighbours on an upper level: hnsw_rs counts them in a byte.
 pub(crate) const MAX_M: u32 = 255;
 
 /// One minus the inner product of unit vectors, never below 0.
 ///
-/// hnsw_rs has this distance too, but panics if rounding makes a product larger than 1.000002, and adds in an order that depends on
-/// the processor. A graph must not.
+/// The distance of hnsw_rs panics if rounding makes a product larger than 1.000002, and its order of additions depends on the
+/// processor. A graph must not depend on that.
 #[derive(Clone, Copy, Default)]
 struct UnitDistance;
 
@@ -28,9 +28,9 @@ impl Distance<f32> for UnitDistance {
     }
 }
 
-/// A graph that grows by one embedding after the other, in the order of references.
+/// Builds a graph from embeddings in the order of references.
 ///
-/// Its lists depend on the embeddings, their order and the options alone: hnsw_rs draws levels from a generator with a fixed seed,
+/// Its lists depend only on the embeddings, their order and the options: hnsw_rs draws levels from a generator with a fixed seed,
 /// and insertion is serial. Memory: the embedding (4 bytes a dimension) and about 3 KiB for a node and its links at `m` = 16, 4,500 bytes with 384 dimensions.
 pub(crate) struct GraphBuilder {
     hnsw: Hnsw<'static, f32, UnitDistance>,
@@ -40,23 +40,23 @@ pub(crate) struct GraphBuilder {
 
 impl GraphBuilder {
     pub fn new(options: GraphOptions, references: u64) -> Self {
-        let hnsw = Hnsw::new(options.m as usize, references as usize, MOST_LEVELS, options.ef_construction as usize, UnitDistance);
+        let hnsw = Hnsw::new(options.m as usize, references as usize, MAX_LEVELS, options.ef_construction as usize, UnitDistance);
         Self { hnsw, m: options.m, nodes: 0 }
     }
 
-    /// Insert the embedding of the next reference, a unit vector.
+    /// Inserts the embedding of the next reference, a unit vector.
     pub fn push(&mut self, embedding: &[f32]) {
         self.hnsw.insert_slice((embedding, self.nodes as usize));
         self.nodes += 1;
     }
 
-    /// The graph as flat lists, in which every node is reached; the builder's memory is given back.
+    /// The graph as flat lists, in which every node can be reached. Frees the memory of the builder.
     pub fn finish(self) -> FlatGraph {
         let mut points: Vec<Option<Arc<Point<'static, f32>>>> = vec![None; self.nodes as usize];
         let indexation = self.hnsw.get_point_indexation();
         let mut levels = vec![0u8; points.len()];
         let mut entry = 0;
-        // The entry is the first node that reached the highest level: hnsw_rs keeps it until a higher one comes.
+        // The entry is the first node on the highest level: hnsw_rs keeps it until a node on a higher level is inserted.
         let top = self.hnsw.get_max_level_observed();
         for level in 0..=top {
             for (rank, point) in indexation.get_layer_iterator(level.into()).enumerate() {
@@ -95,8 +95,8 @@ impl Lists {
     }
 }
 
-/// hnsw_rs links a node that is the first on a new level to the old entry, which lies below that level. Such an entry is
-/// on that level in effect, so it gets that level here: there are few, and without them a level could fall apart.
+/// hnsw_rs links the first node on a new level to the old entry, whose own level is lower. The old entry is raised to that level
+/// here. There are few of these nodes, and without them a level could fall into unconnected parts.
 fn raise_levels(lists: &Lists, levels: &mut [u8]) {
     let mut upper: Vec<usize> = (0..levels.len()).filter(|node| levels[*node] > 0).collect();
     while let Some(node) = upper.pop() {
@@ -111,14 +111,14 @@ fn raise_levels(lists: &Lists, levels: &mut [u8]) {
     }
 }
 
-/// Fixed lists of neighbours. Memory: `8 m + 5` bytes a node, and `4 m` for each level above the ground.
+/// Lists of neighbours of fixed size. Memory: `8 m + 5` bytes a node, and `4 m` for each level above the lowest.
 pub(crate) struct FlatGraph {
     m: usize,
     entry: u32,
     levels: Vec<u8>,
-    /// `[nodes, 2 m]`, filled up with `NONE`.
+    /// `[nodes, 2 m]`, padded with `NONE`.
     base: Vec<u32>,
-    /// Before the upper lists of node i stand `starts[i]` others.
+    /// Number of upper lists before those of each node.
     starts: Vec<u32>,
     /// `[upper lists, m]`.
     upper: Vec<u32>,
@@ -141,10 +141,10 @@ impl FlatGraph {
         graph
     }
 
-    /// Links every node that no path from the entry leads to at the ground, to a near one that has room in its list.
+    /// Links every node that cannot be reached from the entry on the lowest level to a near node that has room in its list.
     ///
-    /// Inserting into hnsw_rs drops the farthest of too many neighbours. Among many equal or almost equal texts that may be
-    /// the only link to a node, which no search would find then. `near` gives nodes near a node, nearest first.
+    /// hnsw_rs drops the farthest of too many neighbours. Among many equal or almost equal texts that may be the only link to a node,
+    /// and then no search would find it. `near` gives nodes near a node, nearest first.
     fn reach_all(&mut self, near: impl Fn(u32) -> Vec<u32>) {
         let mut reached = vec![false; self.levels.len()];
         self.reach(self.entry, &mut reached);
@@ -161,7 +161,7 @@ impl FlatGraph {
         }
     }
 
-    /// Mark all nodes that paths at the ground lead to from `start`.
+    /// Marks all nodes that can be reached from `start` on the lowest level.
     fn reach(&self, start: u32, reached: &mut [bool]) {
         let mut open = vec![start];
         while let Some(node) = open.pop() {
@@ -171,7 +171,7 @@ impl FlatGraph {
         }
     }
 
-    /// The first node with room in its list, of `hosts` or else of those around them; the entry's neighbours at last.
+    /// The first node with room in its list: one of `hosts`, or one around them, or one around the entry.
     fn host(&self, hosts: &[u32]) -> Option<u32> {
         let mut open: VecDeque<u32> = hosts.iter().copied().chain([self.entry]).collect();
         let mut seen: HashSet<u32> = open.iter().copied().collect();
@@ -184,7 +184,7 @@ impl FlatGraph {
         None
     }
 
-    /// Append to a list at the ground, if there is room and it is not there.
+    /// Adds a neighbour to a list on the lowest level, if there is room and it is not in the list.
     fn link(&mut self, from: u32, to: u32) {
         let list = self.list(from, 0);
         if list.len() < 2 * self.m && !list.contains(&to) {

@@ -1,4 +1,4 @@
-//! Work on references by several threads, with results in the order of references and independent of how many threads there are.
+//! Runs work on references on several threads. Results come in the order of the references, and do not depend on the number of threads.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,22 +10,22 @@ use std::time::{Duration, Instant};
 use mempack_format::Digest;
 
 use crate::BuildError;
-use crate::builder::check;
+use crate::cancel::check;
 use crate::slots::Stamp;
 
-/// Windows that may be unfinished at once: threads go on with the next one while the last batches of one are computed.
+/// Windows that may be unfinished at once: threads take batches of the next window while the last ones of a window are computed.
 const WINDOWS_AHEAD: usize = 3;
-/// References without work in a window, for each one with work that it may hold.
+/// A window holds at most so many references in all for each one with work that it may hold.
 const IDLE_SHARE: usize = 16;
 
-/// How references are put into batches. Nothing here depends on the number of threads, and so no batch does.
+/// How references are batched. It does not depend on the number of threads, so neither do the batches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchRule {
     /// References that are sorted by length together.
     pub window: usize,
-    /// Most tokens of a batch, each reference padded to the batch's longest.
+    /// Maximum tokens of a batch, each reference padded to the longest of the batch.
     pub tokens: usize,
-    /// Tokens that each reference has beside its own.
+    /// Tokens that the model reads before each reference.
     pub prefix: usize,
 }
 
@@ -40,28 +40,28 @@ pub(crate) struct Task {
     pub ids: Vec<u32>,
     /// What the embedder reads.
     pub text: String,
-    /// Its number in the sample, if its memory is known from there.
+    /// Its index in the sample, if its memory is known from there.
     pub sampled: Option<u64>,
-    /// Its number in the older pack, if its embedding is known from there.
+    /// Its number in the previous pack, if its embedding is known from there.
     pub embedded: Option<u32>,
 }
 
-/// What the source has next.
+/// The next reference of a flow.
 pub(crate) enum Item<K, M> {
     /// A reference with nothing to compute.
     Known(K),
-    /// A reference to work on, and what is to be known of it afterwards.
+    /// A reference to work on, and what its result is stored with.
     Task(Task, M),
 }
 
-/// Tasks that are worked on together, and whose outputs depend on one another's company.
+/// Tasks that are computed together. The output of each depends on the others through rounding.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct TaskBatch {
     pub tasks: Vec<Task>,
     digest: Digest,
 }
 
-impl Batch {
+impl TaskBatch {
     fn new(tasks: Vec<Task>) -> Self {
         let mut hasher = blake3::Hasher::new();
         for task in &tasks {
@@ -70,7 +70,7 @@ impl Batch {
         Self { digest: hasher.finalize().into(), tasks }
     }
 
-    /// The tasks, each with what its output depends on here.
+    /// The tasks, each with the stamp of its output.
     pub fn stamped(&self) -> impl Iterator<Item = (&Task, Stamp)> {
         self.tasks.iter().zip(0..).map(|(task, place)| (task, Stamp { batch: self.digest, place }))
     }
@@ -80,55 +80,56 @@ impl Batch {
     }
 }
 
-/// What a thread does with a batch: one output for each task.
+/// Computes a batch on one thread: one output for each task.
 pub(crate) trait Work: Send {
     type Output: Send;
-    fn run(&mut self, batch: &Batch) -> Result<Vec<Self::Output>, BuildError>;
+    fn run(&mut self, batch: &TaskBatch) -> Result<Vec<Self::Output>, BuildError>;
 }
 
-/// A reference, or none after the last.
+/// The next reference; `None` after the last.
 type Next<K, M> = Result<Option<Item<K, M>>, BuildError>;
 
-/// Where tasks come from and outputs go to; called by the thread that called [`in_order`].
+/// Where tasks come from and outputs go to. Its methods run on the thread that called [`in_order`].
 pub(crate) trait Flow {
     /// What is known of a reference with nothing to compute.
     type Known;
-    /// What is known of a task beside it.
+    /// What the output of a task is stored with.
     type Meta;
     type Output;
-    /// The next reference, until there is none.
+    /// The next reference.
     fn next(&mut self) -> Next<Self::Known, Self::Meta>;
-    /// The outputs of a batch, if they are there already.
-    fn find(&mut self, batch: &Batch) -> Result<Option<Vec<Self::Output>>, BuildError>;
+    /// The outputs of a batch, if an earlier run computed them.
+    fn find(&mut self, batch: &TaskBatch) -> Result<Option<Vec<Self::Output>>, BuildError>;
     /// A batch is done.
-    fn advance(&mut self, done: Advance);
-    /// The next reference in order, with nothing to compute.
+    fn advance(&mut self, done: BatchProgress);
+    /// Takes the next reference in order, which had nothing to compute.
     fn take(&mut self, known: Self::Known) -> Result<(), BuildError>;
-    /// The next reference in order, with its output.
+    /// Takes the next reference in order, with its output.
     fn put(&mut self, meta: Self::Meta, output: Self::Output) -> Result<(), BuildError>;
 }
 
 /// A batch that is done.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Advance {
+pub(crate) struct BatchProgress {
     pub references: u64,
     pub tokens: u64,
-    /// How long a thread worked on it; none if it was there already.
+    /// How long a thread worked on it; `None` if an earlier run computed it.
     pub time: Option<Duration>,
 }
 
-/// A batch with the places of its tasks in its window.
-struct Job {
+/// A batch for a worker, with the places of its tasks in their window.
+struct QueuedBatch {
     window: u64,
     places: Vec<usize>,
-    batch: Batch,
+    batch: TaskBatch,
 }
 
-struct Done<O> {
+/// A batch that a worker has computed.
+struct FinishedBatch<O> {
     window: u64,
     places: Vec<usize>,
     outputs: Result<Vec<O>, BuildError>,
-    advance: Advance,
+    advance: BatchProgress,
 }
 
 /// A reference in a window.
@@ -139,7 +140,7 @@ enum Entry<F: Flow> {
 }
 
 struct Window<F: Flow> {
-    /// None only while an output is put in.
+    /// An entry is `None` only while its output is filled in.
     entries: Vec<Option<Entry<F>>>,
     missing: usize,
 }
@@ -155,52 +156,52 @@ impl<F: Flow> Window<F> {
     }
 }
 
-/// Has `workers` do the tasks of `flow`, and gives it the outputs in the order of the tasks.
+/// Computes the tasks of `flow` with `workers`, and gives it the outputs in the order of the tasks.
 ///
-/// Holds at most three windows of tasks and outputs. Where most references have nothing to compute, a window holds fewer tasks, so that
-/// it stays bounded.
+/// Holds at most three windows of tasks and outputs. Where most references have nothing to compute, a window holds fewer tasks, so its
+/// size stays bounded.
 pub(crate) fn in_order<W: Work, F: Flow<Output = W::Output>>(
     workers: Vec<W>,
     rule: BatchRule,
     cancel: &AtomicBool,
     flow: &mut F,
 ) -> Result<(), BuildError> {
-    let (job_sender, job_receiver) = channel::<Job>();
+    let (batch_sender, batch_receiver) = channel::<QueuedBatch>();
     let (done_sender, done_receiver) = channel();
-    let jobs = Mutex::new(job_receiver);
+    let queue = Mutex::new(batch_receiver);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for worker in workers {
-            let (jobs, done, stop) = (&jobs, done_sender.clone(), &stop);
-            scope.spawn(move || work(worker, jobs, &done, &[stop, cancel]));
+            let (queue, done, stop) = (&queue, done_sender.clone(), &stop);
+            scope.spawn(move || work(worker, queue, &done, &[stop, cancel]));
         }
         drop(done_sender);
-        // When this returns, the sender of jobs is gone and the threads end.
-        let result = coordinate(rule, cancel, &job_sender, &done_receiver, flow);
+        // Dropping the sender of batches ends the threads.
+        let result = coordinate(rule, cancel, &batch_sender, &done_receiver, flow);
         stop.store(true, Ordering::Relaxed);
-        drop(job_sender);
+        drop(batch_sender);
         result
     })
 }
 
-fn work<W: Work>(mut worker: W, jobs: &Mutex<Receiver<Job>>, done: &Sender<Done<W::Output>>, stop: &[&AtomicBool; 2]) {
+fn work<W: Work>(mut worker: W, queue: &Mutex<Receiver<QueuedBatch>>, done: &Sender<FinishedBatch<W::Output>>, stop: &[&AtomicBool; 2]) {
     loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { window, places, batch }) = job else { return };
+        let received = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(QueuedBatch { window, places, batch }) = received else { return };
         if stop.iter().any(|stop| stop.load(Ordering::Relaxed)) {
-            let _ = done.send(Done { window, places, outputs: Err(BuildError::Interrupted), advance: Advance::default() });
+            let _ = done.send(FinishedBatch { window, places, outputs: Err(BuildError::Interrupted), advance: BatchProgress::default() });
             return;
         }
         let started = Instant::now();
-        // A panic must not leave the coordinator waiting for this batch; the scope passes it on.
+        // The coordinator waits for this batch even if the worker panics; the scope passes the panic on.
         let outputs = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run(&batch)));
         let (outputs, panic) = match outputs {
             Ok(outputs) => (outputs, None),
             Err(panic) => (Err(BuildError::Interrupted), Some(panic)),
         };
-        let advance = Advance { references: places.len() as u64, tokens: batch.tokens(), time: Some(started.elapsed()) };
-        // The coordinator is gone only if it failed itself.
-        let _ = done.send(Done { window, places, outputs, advance });
+        let advance = BatchProgress { references: places.len() as u64, tokens: batch.tokens(), time: Some(started.elapsed()) };
+        // The receiver is gone only if the coordinator failed.
+        let _ = done.send(FinishedBatch { window, places, outputs, advance });
         if let Some(panic) = panic {
             std::panic::resume_unwind(panic);
         }
@@ -210,8 +211,8 @@ fn work<W: Work>(mut worker: W, jobs: &Mutex<Receiver<Job>>, done: &Sender<Done<
 fn coordinate<F: Flow>(
     rule: BatchRule,
     cancel: &AtomicBool,
-    jobs: &Sender<Job>,
-    done: &Receiver<Done<F::Output>>,
+    queue: &Sender<QueuedBatch>,
+    done: &Receiver<FinishedBatch<F::Output>>,
     flow: &mut F,
 ) -> Result<(), BuildError> {
     let mut windows: VecDeque<Window<F>> = VecDeque::new();
@@ -241,11 +242,13 @@ fn coordinate<F: Flow>(
             for (places, batch) in batches(rule, tasks) {
                 match flow.find(&batch)? {
                     Some(outputs) => {
-                        flow.advance(Advance { references: places.len() as u64, tokens: batch.tokens(), time: None });
+                        flow.advance(BatchProgress { references: places.len() as u64, tokens: batch.tokens(), time: None });
                         window.fill(places, outputs);
                     }
-                    // Receivers live as long as the scope's threads, which end early only after an error that arrives below.
-                    None => drop(jobs.send(Job { window: first + windows.len() as u64, places, batch })),
+                    None => {
+                        let sent = queue.send(QueuedBatch { window: first + windows.len() as u64, places, batch });
+                        debug_assert!(sent.is_ok(), "the receiver outlives this function");
+                    }
                 }
             }
             windows.push_back(window);
@@ -258,7 +261,7 @@ fn coordinate<F: Flow>(
                 match entry {
                     Entry::Known(known) => flow.take(known)?,
                     Entry::Done(meta, output) => flow.put(meta, output)?,
-                    // None is missing.
+                    // The window has no missing entries.
                     Entry::Missing(_) => {}
                 }
             }
@@ -266,20 +269,20 @@ fn coordinate<F: Flow>(
         if ended && windows.is_empty() {
             return Ok(());
         }
-        // Threads wait for nothing that can be given to them.
+        // Fill further windows before waiting for results, so that no thread is idle.
         if !ended && first > before {
             continue;
         }
         check(cancel)?;
-        let Ok(Done { window, places, outputs, advance }) = done.recv() else { return Err(BuildError::Interrupted) };
+        let Ok(FinishedBatch { window, places, outputs, advance }) = done.recv() else { return Err(BuildError::Interrupted) };
         let outputs = outputs?;
         flow.advance(advance);
         windows[(window - first) as usize].fill(places, outputs);
     }
 }
 
-/// Batches of a window: tasks of like length together, longest first, so that a window's last batches are short work.
-fn batches(rule: BatchRule, mut tasks: Vec<(usize, Task)>) -> Vec<(Vec<usize>, Batch)> {
+/// The batches of a window: tasks of similar length together, the longest first, so that the last batches of a window take little time.
+fn batches(rule: BatchRule, mut tasks: Vec<(usize, Task)>) -> Vec<(Vec<usize>, TaskBatch)> {
     tasks.sort_by_key(|(place, task)| (std::cmp::Reverse(task.ids.len()), *place));
     let mut batches: Vec<(Vec<usize>, Vec<Task>)> = Vec::new();
     let mut width = 0;
@@ -295,7 +298,7 @@ fn batches(rule: BatchRule, mut tasks: Vec<(usize, Task)>) -> Vec<(Vec<usize>, B
             }
         }
     }
-    batches.into_iter().map(|(places, tasks)| (places, Batch::new(tasks))).collect()
+    batches.into_iter().map(|(places, tasks)| (places, TaskBatch::new(tasks))).collect()
 }
 
 #[cfg(test)]

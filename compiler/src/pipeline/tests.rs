@@ -12,7 +12,7 @@ struct Sum<'a> {
 
 impl Work for Sum<'_> {
     type Output = u32;
-    fn run(&mut self, batch: &Batch) -> Result<Vec<u32>, BuildError> {
+    fn run(&mut self, batch: &TaskBatch) -> Result<Vec<u32>, BuildError> {
         let sums: Vec<u32> = batch.tasks.iter().map(|task| task.ids.iter().sum()).collect();
         thread::sleep(Duration::from_micros(u64::from(sums[0] % 7) * 30));
         self.batches.lock().unwrap().push(sums.clone());
@@ -51,11 +51,11 @@ impl Flow for Lengths<'_> {
         }))
     }
 
-    fn find(&mut self, batch: &Batch) -> Result<Option<Vec<u32>>, BuildError> {
+    fn find(&mut self, batch: &TaskBatch) -> Result<Option<Vec<u32>>, BuildError> {
         Ok(batch.tasks.iter().map(|task| self.found.get(&task.number).copied()).collect())
     }
 
-    fn advance(&mut self, done: Advance) {
+    fn advance(&mut self, done: BatchProgress) {
         self.counted += done.references;
         self.computed += if done.time.is_some() { done.references } else { 0 };
         self.tokens += done.tokens;
@@ -111,7 +111,7 @@ proptest! {
     fn batches_that_are_there_are_not_computed(lengths in prop::collection::vec(0usize..30, 0..120), threads in 1usize..3, kept in 0u64..120) {
         let whole = run(&lengths, 1, None, &BTreeMap::new());
         whole.result.unwrap();
-        // As after a kill: whatever was written, by number; a batch of which one output is missing is computed whole.
+        // As after a kill: some outputs are known by number; a batch with a missing output is computed whole.
         let found: BTreeMap<u64, u32> = whole.out.iter().map(|(number, sum)| (*number as u64, *sum)).filter(|(number, _)| *number < kept).collect();
         let resumed = run(&lengths, threads, None, &found);
         resumed.result.unwrap();
@@ -148,7 +148,7 @@ fn a_panic_does_not_hang() {
     struct Broken;
     impl Work for Broken {
         type Output = u32;
-        fn run(&mut self, _: &Batch) -> Result<Vec<u32>, BuildError> {
+        fn run(&mut self, _: &TaskBatch) -> Result<Vec<u32>, BuildError> {
             panic!("broken")
         }
     }

@@ -3,24 +3,24 @@
 use mempack_format::{ReadError, WriteError};
 use thiserror::Error;
 
-/// Why documents were not revoked. What was at the target is there still.
+/// Why documents were not revoked. A file at the target is unchanged.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RevokeError {
-    /// No document would stay.
+    /// No document would remain.
     #[error("all {documents} documents of the pack would be revoked; delete the pack instead")]
     NothingLeft {
         /// How many there are.
         documents: u32,
     },
-    /// The pack is damaged: what stays of it would get right digests for wrong bytes.
+    /// The pack is damaged. Its wrong bytes would get right digests in a new pack.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The new pack was not written.
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The cancel flag was set.
-    #[error("interrupted; nothing was written, and the documents are still in the pack: run the same command again")]
+    #[error("interrupted; nothing was written, and the documents are still in the pack: revoke them again")]
     Interrupted,
 }
 

@@ -1,4 +1,4 @@
-//! Withdrawing documents from a pack: a new pack without them, in which nothing of theirs is left.
+//! Revoking documents: a new pack that keeps nothing of them.
 
 mod error;
 
@@ -6,29 +6,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mempack_format::{GraphParameters, Origin, Pack, PackId, PackWriter, ReadError, Scope, Tag, VerifyEvent};
+use mempack_format::{GraphParameters, Origin, Pack, PackId, PackWriter, ReadError, Scope, Storage, Tag, VerifyEvent, WorkFolder};
 
 pub use error::RevokeError;
 
-use crate::GraphOptions;
-use crate::builder::GENERATOR;
 use crate::graph::{GraphBuilder, MAX_M};
+use crate::{GENERATOR, GraphOptions};
 
-/// References between two looks at the cancel flag and two reports of progress.
+/// Number of references between two checks of the cancel flag and two reports of progress.
 const STEP: u32 = 256;
 
 /// The stages of a revocation, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokeStage {
-    /// The old pack is verified; counts bytes.
+    /// The old pack is verified. Counts bytes.
     Verifying,
-    /// What stays is written; counts references.
+    /// What remains is written. Counts references.
     Writing,
-    /// The graph is built anew; counts references. Not there for a pack without a graph.
+    /// The graph is rebuilt. Counts references. A pack without a graph skips this stage.
     Graph,
-    /// The sections are put together and brought to the disk; counts references.
+    /// The sections are joined and synced to the disk. Counts references.
     Sealing,
 }
 
@@ -36,43 +36,43 @@ impl fmt::Display for RevokeStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Verifying => "verifying",
-            Self::Writing => "writing what stays",
+            Self::Writing => "writing what remains",
             Self::Graph => "graph",
             Self::Sealing => "sealing",
         })
     }
 }
 
-/// What a revocation made.
+/// The result of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RevokeReport {
     /// The new pack's id.
     pub id: PackId,
     /// The new pack's size.
     pub bytes: u64,
-    /// Documents that are gone.
+    /// Documents that were revoked.
     pub documents: u32,
-    /// References that are gone.
+    /// References that were revoked.
     pub references: u32,
-    /// References that lost an origin, and stay for the others.
+    /// References that lost an origin and remain because of others.
     pub shared: u32,
-    /// Documents that stay.
+    /// Documents that remain.
     pub documents_left: u32,
-    /// References that stay.
+    /// References that remain.
     pub references_left: u32,
 }
 
-/// Documents of a pack that are to be revoked.
+/// Documents of a pack to revoke.
 #[derive(Debug)]
 pub struct Revocation<'p, D> {
     pack: &'p Pack<D>,
-    /// Their numbers.
+    /// Numbers of the documents.
     revoked: BTreeSet<u32>,
     missing: Vec<String>,
 }
 
 impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
-    /// Looks up the documents with these ids. If several documents have one id, all of them are meant.
+    /// Looks up the documents with these ids. If several documents have the same id, all of them are revoked.
     ///
     /// # Errors
     /// If the pack's documents are damaged.
@@ -91,32 +91,33 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         Ok(Self { pack, revoked, missing })
     }
 
-    /// The ids that no document has, in their order.
+    /// The ids that no document has, sorted.
     pub fn missing(&self) -> &[String] {
         &self.missing
     }
 
-    /// How many documents are to be revoked.
+    /// Number of documents to revoke.
     pub fn documents(&self) -> usize {
         self.revoked.len()
     }
 
-    /// Writes the pack without the documents to `target`, which may be the file of the pack itself: the new one is made beside it and
-    /// takes its place at the end.
+    /// Writes the pack without the documents to `target`, which may be the file of the pack itself. The new pack is made beside a file
+    /// there, takes over its permissions and replaces it at the end.
     ///
-    /// Gone are the documents' records, their origins, and the references that come from nowhere else, with key, text, memory and
-    /// embedding. The others are the same byte for byte, in the same order; the codec's parameters stay. The graph is built anew over the
-    /// embeddings that stay, with the pack's own parameters. Optional sections that this version does not know are left out: nobody
-    /// can tell whether they hold something of the documents. The old pack is verified first, because the new one's digests vouch for
-    /// all that is taken from it.
+    /// The new pack lacks the records of the documents, their origins, and the references that come from no other document, with key,
+    /// text, memory and embedding. The other references are the same byte for byte and in the same order, and the codec's parameters are
+    /// the same. The graph is rebuilt over the remaining embeddings with the pack's own parameters. Optional sections that this version
+    /// does not know are left out, because they may hold something of the documents. The old pack is verified first, because the digests
+    /// of the new pack cover everything that is taken from it.
     ///
-    /// Memory: as a build, 4 bytes a dimension and about 3 KiB for each reference of the graph. `progress` hears of the stage, what of
-    /// it is done and its whole.
+    /// Memory: as for a build, 4 bytes a dimension and about 3 KiB for each reference of the graph. `progress` receives the stage, the
+    /// amount done and the total.
     ///
     /// # Errors
-    /// If no document would stay; if the pack is damaged; if `cancel` becomes true; if writing fails. What was at `target` is there still.
+    /// If no document would remain, the pack is damaged, `cancel` becomes true, or writing fails. A file at `target` is then unchanged.
     pub fn write(
         &self,
+        storage: Arc<dyn Storage>,
         target: &Path,
         progress: &mut dyn FnMut(RevokeStage, u64, u64),
         cancel: &AtomicBool,
@@ -127,9 +128,11 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
             return Err(RevokeError::NothingLeft { documents: gone });
         }
         self.verify(progress, cancel)?;
-        let mut writer = PackWriter::create(target, manifest.model.shape, manifest.embedder.dim)?;
+        let folder = WorkFolder::open(storage, target)?;
+        let mut writer = PackWriter::create_in(&folder, manifest.model.shape, manifest.embedder.dim)?;
+        writer.keep_permissions();
         writer.set_codec(&self.pack.codec_spec(), self.pack.section(Tag::CODEC)?)?;
-        // The codec is the same, and what it loses of memories of this kind.
+        // The codec is the same, so its loss on memories of this kind is too.
         if let Some(quality) = self.pack.quality() {
             writer.set_quality(quality.clone())?;
         }
@@ -154,7 +157,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         })
     }
 
-    /// Demands that the pack is whole; of its signatures, which are not taken over, nothing.
+    /// Verifies the pack. Damaged signatures are ignored, because the new pack has none.
     fn verify(&self, progress: &mut dyn FnMut(RevokeStage, u64, u64), cancel: &AtomicBool) -> Result<(), RevokeError> {
         let mut first = None;
         let ended = self.pack.survey(Scope::Whole, &mut |event| match event {
@@ -175,7 +178,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         }
     }
 
-    /// The documents that stay; gives every document's new number.
+    /// Writes the documents that remain. Gives the new number of every document.
     fn write_documents(&self, writer: &mut PackWriter) -> Result<Vec<Option<u32>>, RevokeError> {
         let number = |document| match self.revoked.contains(&document) {
             true => Ok(None),
@@ -184,7 +187,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         (0..self.pack.manifest().counts.documents).map(number).collect()
     }
 
-    /// The references that stay, with what origins they have left; gives their old numbers, and how many of them lost an origin.
+    /// Writes the references that remain, with their remaining origins. Gives their old numbers, and how many of them lost an origin.
     fn write_references(
         &self,
         writer: &mut PackWriter,
@@ -227,7 +230,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         cancel: &AtomicBool,
     ) -> Result<(), RevokeError> {
         let count = left.len() as u64;
-        // A pack of another writer may have what this one's graphs never have: then what comes nearest.
+        // Another writer may have used parameters that this one does not allow: the nearest allowed ones are taken.
         let m = parameters.m.clamp(2, MAX_M);
         let ef_construction = parameters.ef_construction.max(m);
         let mut graph = GraphBuilder::new(GraphOptions { m, ef_construction }, count);
@@ -250,7 +253,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
     }
 }
 
-/// Fails if the user wants to stop.
+/// Fails if the cancel flag is set.
 fn check(cancel: &AtomicBool) -> Result<(), RevokeError> {
     if cancel.load(Ordering::Relaxed) { Err(RevokeError::Interrupted) } else { Ok(()) }
 }

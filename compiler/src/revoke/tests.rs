@@ -1,11 +1,12 @@
-//! Packs made up here, without a model: what is revoked is gone from the bytes, and the rest is as it was and as easily found.
+//! Packs made here without a model: what is revoked is gone from the bytes, and the rest is unchanged and found as easily.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
 use mempack_format::{
-    CodecSpec, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, MemoryShape, ModelIdentity, Origin, Pack, PackWriter,
+    CodecSpec, Digest, DiskStorage, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, MemoryShape, ModelIdentity, Origin, Pack,
+    PackWriter,
 };
 use mempack_numeric::Rng;
 use mempack_runtime::{DEFAULT_EF, EXACT_UP_TO, MappedPack};
@@ -29,7 +30,7 @@ fn unit(rng: &mut Rng) -> Vec<f32> {
     row.iter().map(|x| x / length).collect()
 }
 
-/// 300 letters that stand nowhere else.
+/// 300 letters that occur nowhere else.
 fn text(rng: &mut Rng) -> String {
     (0..300).map(|_| char::from(b'a' + (rng.next_u64() % 26) as u8)).collect()
 }
@@ -48,7 +49,7 @@ fn document(number: u32) -> Document {
     Document { id: name("the id"), title: name("the title"), source: name("the source"), ..Document::default() }
 }
 
-/// A pack of so many documents; every seventh reference also stands in the document behind its own, or the first.
+/// A pack of so many documents. Every seventh reference also comes from the next document, or the first.
 struct Made {
     folder: tempfile::TempDir,
     path: PathBuf,
@@ -115,7 +116,7 @@ fn ids(numbers: impl IntoIterator<Item = u32>) -> Vec<String> {
 }
 
 fn revoke(pack: &Bytes, ids: &[String], target: &Path) -> Result<RevokeReport, RevokeError> {
-    Revocation::find(pack, ids)?.write(target, &mut |_, _, _| {}, &AtomicBool::new(false))
+    Revocation::find(pack, ids)?.write(Arc::new(DiskStorage), target, &mut |_, _, _| {}, &AtomicBool::new(false))
 }
 
 /// All that a pack says of a reference, with its documents by id.
@@ -168,7 +169,7 @@ fn traces(key: &Digest, known: &Known) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let mut in_file = vec![known.record.clone(), embedding.clone(), key.0.to_vec()];
     in_file.extend(leaves);
     for bytes in [&known.record, &embedding] {
-        // A piece of empty slots stands in every record.
+        // Pieces of empty slots are in every record.
         in_file.extend(bytes.chunks_exact(64).filter(|piece| piece.iter().filter(|byte| **byte != 0).count() > 40).map(<[u8]>::to_vec));
     }
     let mut in_text = vec![known.text.as_bytes().to_vec()];
@@ -176,7 +177,7 @@ fn traces(key: &Digest, known: &Known) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     (in_file, in_text)
 }
 
-/// The text blocks, decompressed: the references' texts one behind the other fill them without gap (SPEC 7, 8; `verify` checks it).
+/// The text blocks, decompressed: the texts of the references fill them without gaps (SPEC 7, 8; `verify` checks it).
 fn inflated(pack: &Bytes) -> Vec<u8> {
     (0..pack.manifest().counts.references).flat_map(|reference| pack.text(reference).unwrap().into_bytes()).collect()
 }
@@ -324,9 +325,26 @@ fn what_cannot_be_revoked_leaves_everything_as_it_was() {
     for stage in [RevokeStage::Verifying, RevokeStage::Writing, RevokeStage::Graph] {
         let cancel = AtomicBool::new(false);
         let mut stop = |at: RevokeStage, _, _| cancel.store(at == stage, Ordering::Relaxed);
-        let stopped = Revocation::find(&old, &ids([1])).unwrap().write(&target, &mut stop, &cancel);
+        let stopped = Revocation::find(&old, &ids([1])).unwrap().write(Arc::new(DiskStorage), &target, &mut stop, &cancel);
         assert!(matches!(stopped, Err(RevokeError::Interrupted)), "{stage}");
     }
     assert_eq!(fs::read_dir(made.folder.path()).unwrap().count(), 1);
     assert_eq!(fs::read(&made.path).unwrap(), bytes);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_new_pack_has_the_permissions_of_the_file_that_it_replaces() {
+    use std::os::unix::fs::PermissionsExt;
+    let made = make(6, None);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let (fresh, usual) = (made.folder.path().join("fresh.mpk"), mode(&made.path));
+    revoke(&open(&made.path), &ids([5]), &fresh).unwrap();
+    assert_eq!(mode(&fresh), usual);
+    for (number, wanted) in [(0, 0o600), (1, 0o640), (2, 0o444)] {
+        fs::set_permissions(&made.path, fs::Permissions::from_mode(wanted)).unwrap();
+        revoke(&open(&made.path), &ids([number]), &made.path).unwrap();
+        assert_eq!(mode(&made.path), wanted);
+    }
+    assert_eq!(open(&made.path).manifest().counts.documents, 3);
 }

@@ -1,4 +1,4 @@
-//! References before equal ones are found: one after the other in a file, with what the later passes need of them.
+//! Passages before equal ones are merged: a file with what the later passes need of them.
 
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -8,20 +8,20 @@ use mempack_format::{Digest, StorageCursor};
 use super::{Scratch, failed};
 use crate::BuildError;
 
-/// One place in a document that becomes a reference, or one more origin of an equal one.
+/// A passage that becomes a reference, or one more origin of an equal one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     /// Key of its memory.
     pub key: Digest,
-    /// Tokens that the model reads, template and title included.
+    /// Ids that the model reads, with template and title.
     pub ids: Vec<u32>,
-    /// The title as it stands before the text for model and embedder, with its punctuation; may be empty.
+    /// The title with its punctuation that model and embedder read before the text; may be empty.
     pub lead: String,
     /// The document's own bytes.
     pub text: String,
 }
 
-/// Appends candidates. A candidate is named by the byte at which it begins, so that names ascend with the order of the corpus.
+/// Appends candidates. The name of a candidate is the byte at which it begins, so names ascend in the order of the corpus.
 pub(crate) struct CandidateWriter {
     file: BufWriter<StorageCursor>,
     path: PathBuf,
@@ -34,7 +34,7 @@ impl CandidateWriter {
         Ok(Self { file: scratch.create(name)?, path: scratch.path(name), end: 0 })
     }
 
-    /// Append one; returns its name.
+    /// Appends a candidate and returns its name.
     pub fn push(&mut self, candidate: &Candidate) -> Result<u64, BuildError> {
         let at = self.end;
         let mut bytes = Vec::with_capacity(44 + 4 * candidate.ids.len() + candidate.lead.len() + candidate.text.len());
@@ -50,7 +50,7 @@ impl CandidateWriter {
         Ok(at)
     }
 
-    /// From writing to reading.
+    /// Ends writing and begins reading.
     pub fn into_reader(self) -> Result<CandidateReader, BuildError> {
         let path = self.path;
         let file = self.file.into_inner().map_err(|error| failed(&path)(error.into_error()))?;
@@ -58,7 +58,7 @@ impl CandidateWriter {
     }
 }
 
-/// Reads candidates by name; ascending names are read without seeking far.
+/// Reads candidates by name. Ascending names are read without long seeks.
 pub(crate) struct CandidateReader {
     file: BufReader<StorageCursor>,
     path: PathBuf,
@@ -72,9 +72,11 @@ impl CandidateReader {
 
     fn read_at(&mut self, name: u64) -> std::io::Result<Candidate> {
         match self.at.take() {
-            // Small steps stay in the buffer, which a plain seek would throw away.
+            // Small steps stay in the buffer, which a plain seek would discard.
             Some(at) if at <= name => self.file.seek_relative((name - at) as i64)?,
-            _ => drop(self.file.seek(SeekFrom::Start(name))?),
+            _ => {
+                self.file.seek(SeekFrom::Start(name))?;
+            }
         }
         let mut key = [0; 32];
         self.file.read_exact(&mut key)?;

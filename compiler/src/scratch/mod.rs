@@ -1,4 +1,4 @@
-//! Files that a build needs for itself and that do not outlive it.
+//! Temporary files of a build.
 
 mod candidates;
 mod sort;
@@ -13,14 +13,14 @@ pub(crate) use sort::{Sorted, Sorter};
 
 use crate::BuildError;
 
-/// The folder of such files. Whoever opened it empties it.
+/// The folder of temporary files. The work folder that it is in empties it.
 pub(crate) struct Scratch {
     storage: Arc<dyn Storage>,
     folder: PathBuf,
 }
 
 impl Scratch {
-    /// Files in `folder`, which is there.
+    /// Temporary files in `folder`, which exists.
     pub fn new(storage: Arc<dyn Storage>, folder: PathBuf) -> Self {
         Self { storage, folder }
     }

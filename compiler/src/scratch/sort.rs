@@ -1,4 +1,4 @@
-//! Sorting more records than memory holds: sorted runs on disk, merged as they are read.
+//! External sorting: sorted runs on disk, merged while they are read.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,15 +12,15 @@ use mempack_format::{Storage, StorageCursor};
 use super::{Scratch, failed};
 use crate::BuildError;
 
-/// Bytes of records held before they are sorted and written as one run.
+/// Bytes of records in memory before they are sorted and written as one run.
 const BUFFER_BYTES: usize = 32 << 20;
 /// Runs merged at once; more are merged in several rounds. Each takes a read buffer of 64 KiB.
 const FAN_IN: usize = 64;
 const READ_BYTES: usize = 1 << 16;
 
-/// Takes records of `N` bytes in any order; they come out in the order of their bytes, so numbers in them are big-endian.
+/// Sorts records of `N` bytes in the order of their bytes, so numbers in them are big-endian.
 ///
-/// Memory: one buffer of 32 MiB while records come in, 4 MiB of read buffers while they go out.
+/// Memory: one buffer of 32 MiB while records are added, 4 MiB of read buffers while they are read.
 pub(crate) struct Sorter<'a, const N: usize> {
     scratch: &'a Scratch,
     name: &'static str,
@@ -62,7 +62,7 @@ impl<'a, const N: usize> Sorter<'a, N> {
         if self.runs.len() >= FAN_IN { self.merge_runs() } else { Ok(()) }
     }
 
-    /// All runs become one, so that their number stays bounded.
+    /// Merges all runs into one, which bounds their number.
     fn merge_runs(&mut self) -> Result<(), BuildError> {
         let mut output = self.start_run()?;
         let mut merged = Sorted::<N>::open(std::mem::take(&mut self.runs))?;
@@ -110,7 +110,7 @@ impl RunWriter {
     }
 }
 
-/// The records in order. Run files are removed when it is dropped.
+/// The records in order. Dropping it removes the run files.
 pub(crate) struct Sorted<const N: usize> {
     inputs: Vec<RunReader>,
     heap: BinaryHeap<Reverse<([u8; N], usize)>>,
@@ -137,7 +137,7 @@ impl RunReader {
 
 impl Drop for RunReader {
     fn drop(&mut self) {
-        // The scratch folder is emptied at the end in any case; this only frees the room earlier.
+        // The scratch folder is emptied at the end in any case; this frees the disk space earlier.
         let _ = self.storage.remove_file(&self.path);
     }
 }
@@ -165,7 +165,9 @@ impl<const N: usize> Sorted<N> {
         let Reverse((record, index)) = *top;
         match self.inputs[index].next()? {
             Some(following) => *top = Reverse((following, index)),
-            None => drop(PeekMut::pop(top)),
+            None => {
+                PeekMut::pop(top);
+            }
         }
         Ok(Some(record))
     }

@@ -1,8 +1,8 @@
-//! Whole builds over a storage that fails, tears writes, dies and forgets: the target is the old pack or the new one, whole, and the
-//! same build started again makes the pack of an undisturbed one and computes again no more than the batch it was at.
+//! Whole builds over a storage that fails, tears writes, dies and forgets: the target is the complete old pack or the complete new one,
+//! and the same build started again makes the pack of an undisturbed one and recomputes only the batch in flight.
 //!
-//! Every operation of a build is tried with every fault. So that this takes seconds, model and embedder are the random ones of the
-//! golden values, with tokenizers that know a few words; the code is that of every build.
+//! Every operation of a build is tried with every fault. To make this take seconds, model and embedder are the random ones of the golden
+//! values, with tokenizers of a few words; the code is that of every build.
 
 #[path = "../../../format-spec/tests/common/faulty.rs"]
 mod faulty;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use faulty::{CASES, Fault, Faulty, Left};
-use mempack_compiler::{BuildError, BuildOptions, BuildReport, Input, Older, Silent, build};
+use mempack_compiler::{BuildError, BuildOptions, BuildReport, Input, PreviousPack, Revocation, SilentBuild, build};
 use mempack_format::{CodecSpec, Pack};
 use mempack_model::{Embedder, LoadOptions, Model};
 use serde_json::json;
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 const TARGET: &str = "/packs/pack.mpk";
 const OLD: &[u8] = b"the old pack";
-/// Most references of a batch: 2,048 tokens, of which a reference has 101 or more, and 2 before it.
+/// Maximum number of references in a batch: a batch has 2,048 tokens, a reference at least 101 and 2 before it.
 const BATCH: u64 = 19;
 const WORDS: usize = 150;
 
@@ -72,7 +72,7 @@ impl World {
         path
     }
 
-    fn build(&self, corpus: &Path, storage: &Faulty, from: Option<&Arc<Older>>) -> Result<BuildReport, BuildError> {
+    fn build(&self, corpus: &Path, storage: &Faulty, from: Option<&Arc<PreviousPack>>) -> Result<BuildReport, BuildError> {
         let options = BuildOptions {
             inputs: vec![Input::Path(corpus.to_owned())],
             output: TARGET.into(),
@@ -83,7 +83,7 @@ impl World {
             storage: Arc::new(storage.clone()),
             ..BuildOptions::default()
         };
-        build(&self.model, &self.embedder, &options, &Silent, &AtomicBool::new(false))
+        build(&self.model, &self.embedder, &options, &SilentBuild, &AtomicBool::new(false))
     }
 }
 
@@ -104,7 +104,7 @@ fn disturb(
     world: &World,
     corpus: &Path,
     old: &[u8],
-    from: Option<&Arc<Older>>,
+    from: Option<&Arc<PreviousPack>>,
     faults: &[(Fault, Left)],
     at: impl Fn(u64) -> bool,
 ) -> (u64, u64) {
@@ -166,12 +166,53 @@ fn a_build_from_an_older_pack_is_no_less_safe() {
     let before = storage(OLD);
     world.build(&world.corpus("old.jsonl", &[]), &before, None).unwrap();
     let old = before.contents(Path::new(TARGET)).unwrap();
-    let older = Arc::new(Older::new(Path::new(TARGET), Arc::new(Pack::open(old.clone()).unwrap())));
+    let older = Arc::new(PreviousPack::new(Path::new(TARGET), Arc::new(Pack::open(old.clone()).unwrap())));
     let corpus = world.corpus("new.jsonl", &[3, 17, 20]);
     let report = world.build(&corpus, &before, Some(&older)).unwrap();
     assert_eq!((report.references, report.taken, report.encoded), (24, 21, 3));
-    // The older pack is the target itself; the faults that differ most.
+    // The previous pack is the target itself. These faults differ most in their effects.
     let faults = [(Fault::Full, Left::All), (Fault::Die, Left::All), (Fault::Die, Left::Synced)];
     let (olds, news) = disturb(&world, &corpus, &old, Some(&older), &faults, |_| true);
     assert!(olds > 0 && news > 0);
+}
+
+#[test]
+fn whatever_fails_a_revocation_leaves_a_whole_pack_with_its_permissions() {
+    const MODE: u32 = 0o640;
+    let (world, target) = (World::new(), Path::new(TARGET));
+    let built = storage(OLD);
+    world.build(&world.corpus("corpus.jsonl", &[]), &built, None).unwrap();
+    let old = built.contents(target).unwrap();
+    let pack = Pack::open(old.clone()).unwrap();
+    let packs = || {
+        let storage = Faulty::with_folder(Path::new("/packs"));
+        storage.put_with_mode(target, &old, MODE);
+        storage
+    };
+    let revoke = |storage: &Faulty| {
+        let revocation = Revocation::find(&pack, &["d7".into()]).unwrap();
+        revocation.write(Arc::new(storage.clone()), target, &mut |_, _, _| {}, &AtomicBool::new(false))
+    };
+    let undisturbed = packs();
+    let expected = revoke(&undisturbed).unwrap();
+    let new = undisturbed.contents(target).unwrap();
+    assert_eq!((expected.references, undisturbed.mode(target)), (1, Some(MODE)));
+    let (mut olds, mut news) = (0, 0);
+    for (fault, left) in CASES {
+        for at in 0..undisturbed.operations() {
+            let case = format!("{fault:?} at {at}, {left:?}");
+            let storage = packs();
+            storage.plan(at, fault);
+            let result = revoke(&storage);
+            storage.restart(left);
+            let found = storage.contents(target).unwrap();
+            assert!(found == old || found == new, "{case}: {} bytes of neither pack", found.len());
+            assert!(result.is_err() || found == new, "{case}: reported as written, and is not");
+            assert_eq!(storage.mode(target), Some(MODE), "{case}");
+            *(if found == new { &mut news } else { &mut olds }) += 1;
+            assert_eq!(revoke(&storage).unwrap().id, expected.id, "{case}");
+            assert!(storage.contents(target).unwrap() == new && storage.names().len() == 2, "{case}: {:?}", storage.names());
+        }
+    }
+    assert!(olds > 0 && news > 0, "{olds}, {news}");
 }

@@ -73,6 +73,10 @@ impl Storage for DiskStorage {
         fs::rename(from, to)
     }
 
+    fn copy_permissions(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::set_permissions(to, fs::metadata(from)?.permissions())
+    }
+
     /// Folders cannot be opened for this on Windows, where it is not needed.
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
@@ -172,6 +176,24 @@ mod tests {
         file.set_length(2).unwrap();
         assert_eq!(file.length().unwrap(), 2);
         assert_eq!(DiskStorage.create(&path).unwrap().length().unwrap(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_are_those_of_the_other_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+        for path in [&from, &to] {
+            DiskStorage.create(path).unwrap();
+        }
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for wanted in [0o640, 0o400] {
+            fs::set_permissions(&from, fs::Permissions::from_mode(wanted)).unwrap();
+            DiskStorage.copy_permissions(&from, &to).unwrap();
+            assert_eq!(mode(&to), wanted);
+        }
+        assert_eq!(DiskStorage.copy_permissions(&folder.path().join("none"), &to).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

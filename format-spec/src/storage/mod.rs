@@ -40,6 +40,9 @@ pub trait Storage: Debug + Send + Sync {
     /// Gives a file another name, in place of a file that has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives file `to` the permissions of file `from`. They are safe once `to` is synced.
+    fn copy_permissions(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Waits until the names in a folder are safe.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 

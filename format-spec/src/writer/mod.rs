@@ -7,6 +7,7 @@ mod graph;
 mod spool;
 mod text;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,6 +63,7 @@ pub struct PackWriter {
     max_position: Option<u8>,
     graph: Option<(GraphParameters, u32, Spool)>,
     quality: Option<Quality>,
+    keeps_permissions: bool,
     spools: Spools,
     text: TextSpool,
     scratch: Vec<u8>,
@@ -146,6 +148,7 @@ impl PackWriter {
             max_position: None,
             graph: None,
             quality: None,
+            keeps_permissions: false,
             spools,
             text,
             scratch: Vec::new(),
@@ -297,6 +300,11 @@ impl PackWriter {
         Ok(())
     }
 
+    /// Gives the new pack the permissions of a file that it replaces.
+    pub fn keep_permissions(&mut self) {
+        self.keeps_permissions = true;
+    }
+
     /// Puts the pack together, makes sure that it is on the disk, and renames it to the target.
     ///
     /// # Errors
@@ -343,6 +351,11 @@ impl PackWriter {
             assembly.append(tag, spool, &*self.files.storage)?;
         }
         let path = self.files.folder.join(PACK);
+        // Sealing syncs the file, and its permissions with it.
+        if self.keeps_permissions {
+            let copied = self.files.storage.copy_permissions(&self.files.target, &path);
+            unless_absent(copied).map_err(io_error(&path, "copy the permissions to"))?;
+        }
         let summary = assembly.seal(&path, features)?;
         publish(&*self.files.storage, &path, &self.files.target)?;
         Ok(summary)
@@ -375,6 +388,14 @@ impl PackWriter {
             counts: self.counts,
             graph: self.graph.as_ref().map(|(parameters, ..)| *parameters),
         })
+    }
+}
+
+/// Accepts that a file does not exist.
+fn unless_absent(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 

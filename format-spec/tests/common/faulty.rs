@@ -43,6 +43,8 @@ struct State {
     root: PathBuf,
     /// Contents now, and as synced.
     files: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Permissions of the files now, and as synced.
+    modes: Vec<(u32, u32)>,
     names: BTreeMap<PathBuf, Node>,
     safe: BTreeMap<PathBuf, Node>,
     locks: BTreeSet<PathBuf>,
@@ -51,6 +53,9 @@ struct State {
     fault: Option<(u64, Fault)>,
     dead: bool,
 }
+
+/// Permissions of a new file.
+pub const NEW_MODE: u32 = 0o644;
 
 /// The storage; clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -120,6 +125,7 @@ impl State {
     fn make(&mut self, path: &Path) -> io::Result<usize> {
         self.act_whole(true)?;
         self.files.push((Vec::new(), Vec::new()));
+        self.modes.push((NEW_MODE, NEW_MODE));
         self.names.insert(path.to_owned(), Node::File(self.files.len() - 1));
         Ok(self.files.len() - 1)
     }
@@ -139,8 +145,14 @@ impl Faulty {
 
     /// A file that is safe.
     pub fn put(&self, path: &Path, bytes: &[u8]) {
+        self.put_with_mode(path, bytes, NEW_MODE);
+    }
+
+    /// A file with these permissions that is safe.
+    pub fn put_with_mode(&self, path: &Path, bytes: &[u8], mode: u32) {
         let mut state = self.state();
         state.files.push((bytes.to_vec(), bytes.to_vec()));
+        state.modes.push((mode, mode));
         let node = Node::File(state.files.len() - 1);
         state.names.insert(path.to_owned(), node);
         state.safe.insert(path.to_owned(), node);
@@ -151,6 +163,15 @@ impl Faulty {
         let state = self.state();
         match state.names.get(path) {
             Some(Node::File(file)) => Some(state.files[*file].0.clone()),
+            _ => None,
+        }
+    }
+
+    /// The permissions of a file.
+    pub fn mode(&self, path: &Path) -> Option<u32> {
+        let state = self.state();
+        match state.names.get(path) {
+            Some(Node::File(file)) => Some(state.modes[*file].0),
             _ => None,
         }
     }
@@ -183,12 +204,14 @@ impl Faulty {
     /// What the next process finds.
     pub fn restart(&self, left: Left) {
         let mut state = self.state();
-        let State { root, files, names, safe, .. } = &mut *state;
+        let State { root, files, modes, names, safe, .. } = &mut *state;
         if left == Left::All {
             *safe = names.clone();
             files.iter_mut().for_each(|(now, synced)| synced.clone_from(now));
+            modes.iter_mut().for_each(|(now, synced)| *synced = *now);
         } else {
             files.iter_mut().for_each(|(now, synced)| now.clone_from(synced));
+            modes.iter_mut().for_each(|(now, synced)| *now = *synced);
             if left == Left::Names {
                 *safe = names.clone();
             } else {
@@ -273,6 +296,15 @@ impl Storage for Faulty {
         state.act_whole(false)?;
         state.names.remove(from);
         state.names.insert(to.to_owned(), Node::File(file));
+        Ok(())
+    }
+
+    fn copy_permissions(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let from = state.file(from)?.ok_or(ErrorKind::NotFound)?;
+        let to = state.file(to)?.ok_or(ErrorKind::NotFound)?;
+        state.act_whole(false)?;
+        state.modes[to].0 = state.modes[from].0;
         Ok(())
     }
 
@@ -369,6 +401,8 @@ impl StorageFile for Open {
         state.act_whole(false)?;
         let (now, synced) = &mut state.files[self.file];
         synced.clone_from(now);
+        let (now, synced) = &mut state.modes[self.file];
+        *synced = *now;
         Ok(())
     }
 }

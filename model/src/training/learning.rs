@@ -10,8 +10,9 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::save::Config;
 use crate::adapter::{Adapter, WRAPPER};
 use crate::decoder::Decoder;
+use crate::family::Module;
 use crate::layer::{LowRank, Part};
-use crate::source::Source;
+use crate::model_folder::ModelFolder;
 use crate::{ComputeError, LoadError, LoadOptions, Model, Precision, TextTokenizer};
 
 /// Which weights learn.
@@ -108,13 +109,13 @@ impl Trainee {
     /// # Errors
     /// What [`Model::load`] refuses; a rank of 0, a target that no layer has, an adapter folder whose rank is another than asked for.
     pub fn load(folder: &Path, options: &LoadOptions, learning: &Learning) -> Result<Self, LoadError> {
-        let mut source = Source::open(folder, options)?;
+        let mut opened = ModelFolder::open(folder, options)?;
         let taken = match learning {
             Learning::Everything => None,
-            Learning::Adapter(_) => source.take_adapter(),
+            Learning::Adapter(_) => opened.take_adapter(),
         };
-        let mut decoder = Decoder::from_source(&source, options)?;
-        let tokenizer = TextTokenizer::load(&source.tokenizer)?;
+        let mut decoder = Decoder::from_folder(&opened, options)?;
+        let tokenizer = TextTokenizer::load(&opened.tokenizer)?;
         tokenizer.check_vocabulary(decoder.config().vocabulary as usize)?;
         let mut parameters = Vec::new();
         let adapter = match learning {
@@ -123,12 +124,12 @@ impl Trainee {
                 None
             }
             Learning::Adapter(wanted) => {
-                let shape = adapt(folder, &mut decoder, taken.as_ref(), wanted, &source.base, &mut parameters)?;
+                let shape = adapt(folder, &mut decoder, taken.as_ref(), wanted, &opened.base, &mut parameters)?;
                 Some(shape)
             }
         };
-        let identity = source.identity(&decoder, &tokenizer);
-        let Source { config_json: config, tokenizer: path, .. } = source;
+        let identity = opened.identity(&tokenizer);
+        let ModelFolder { config_json: config, tokenizer: path, .. } = opened;
         Ok(Self {
             model: Model::from_parts(decoder, tokenizer, identity),
             parameters,
@@ -195,10 +196,11 @@ fn free(decoder: &mut Decoder, parameters: &mut Vec<Parameter>) -> Result<(), Tc
     };
     let one = |name: &str, value: &Tensor| Parameter::new(name.to_owned(), value, precision);
     let tied = decoder.is_tied();
-    decoder.embedding = learn(one("model.embed_tokens.weight", &decoder.embedding)?);
-    for (number, layer) in decoder.layers.iter_mut().enumerate() {
-        for (name, norm) in layer.norms_mut() {
-            *norm = learn(one(&format!("model.layers.{number}.{name}.weight"), norm)?);
+    let names = decoder.config().family.names;
+    decoder.embedding = learn(one(&names.weight(Module::Embedding), &decoder.embedding)?);
+    for (number, layer) in (0..).zip(&mut decoder.layers) {
+        for (part, norm) in layer.norms_mut() {
+            *norm = learn(one(&names.weight(Module::Layer(number, part)), norm)?);
         }
         for linear in layer.linears_mut() {
             let pieces = |what: &str| linear.parts.iter().map(|part| (format!("{}.{what}", part.name), part.rows)).collect::<Vec<_>>();
@@ -211,8 +213,8 @@ fn free(decoder: &mut Decoder, parameters: &mut Vec<Parameter>) -> Result<(), Tc
             linear.set_weight(weight)?;
         }
     }
-    decoder.final_norm = learn(one("model.norm.weight", &decoder.final_norm)?);
-    decoder.head = if tied { decoder.embedding.shallow_clone() } else { learn(one("lm_head.weight", &decoder.head)?) };
+    decoder.final_norm.weight = learn(one(&names.weight(Module::FinalNorm), &decoder.final_norm.weight)?);
+    decoder.head = if tied { decoder.embedding.shallow_clone() } else { learn(one(&names.weight(Module::Head), &decoder.head)?) };
     Ok(())
 }
 
@@ -270,7 +272,7 @@ fn adapt(
         }
     }
     if let Some(adapter) = from {
-        adapter.check_learnt(|weight| weights.contains(weight))?;
+        adapter.check_trained(|weight| weights.contains(weight))?;
     }
     Ok(AdapterShape {
         base: from.map_or_else(|| base.to_owned(), |adapter| adapter.base.clone()),

@@ -1,21 +1,22 @@
 //! What goes wrong around a session.
 
+use std::convert::Infallible;
+
 use mempack_format::{Difference, EmbedderIdentity, ModelIdentity};
 use mempack_model::ComputeError;
 
+use super::reference::ReferenceError;
 use crate::{FetchError, NotSigned, PackSearchError};
 
 /// A pack and a model, or a pack and an embedder, that do not belong together.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the pack does not belong to this {party}: it was built with `{built_with}`, this is `{given}`, and they differ in {}; pass the {party} \
-     that the pack was built with ({option}), or build the pack again with this one", list(.differences, .party)
+    "the pack was built with the {party} `{built_with}`, not with `{given}`; they differ in {}; use the {party} that the pack was built \
+     with, or build the pack again with this one", list(.differences, .party)
 )]
 pub struct IdentityMismatch {
     /// `model` or `embedder`.
     pub party: &'static str,
-    /// The option of the command line that chooses one.
-    pub option: &'static str,
     /// Name of the one that the pack was built with.
     pub built_with: String,
     /// Name of the one that was given.
@@ -35,7 +36,7 @@ impl IdentityMismatch {
     /// # Errors
     /// With the fields in which the two differ.
     pub fn check_model(pack: &ModelIdentity, model: &ModelIdentity) -> Result<(), Self> {
-        refuse("model", "--model", &pack.name, &model.name, pack.differences(model))
+        refuse("model", &pack.name, &model.name, pack.differences(model))
     }
 
     /// Refuses an embedder that is not the pack's.
@@ -43,21 +44,15 @@ impl IdentityMismatch {
     /// # Errors
     /// With the fields in which the two differ.
     pub fn check_embedder(pack: &EmbedderIdentity, embedder: &EmbedderIdentity) -> Result<(), Self> {
-        refuse("embedder", "--embedder", &pack.name, &embedder.name, pack.differences(embedder))
+        refuse("embedder", &pack.name, &embedder.name, pack.differences(embedder))
     }
 }
 
-fn refuse(
-    party: &'static str,
-    option: &'static str,
-    pack: &str,
-    given: &str,
-    differences: Vec<Difference>,
-) -> Result<(), IdentityMismatch> {
+fn refuse(party: &'static str, pack: &str, given: &str, differences: Vec<Difference>) -> Result<(), IdentityMismatch> {
     if differences.is_empty() {
         return Ok(());
     }
-    Err(IdentityMismatch { party, option, built_with: pack.to_owned(), given: given.to_owned(), differences })
+    Err(IdentityMismatch { party, built_with: pack.to_owned(), given: given.to_owned(), differences })
 }
 
 /// Why there is no session.
@@ -101,16 +96,29 @@ impl SessionError {
 pub enum RetrieveError {
     /// The embedder failed.
     #[error("embedding the query: {0}")]
-    Embed(#[source] ComputeError),
+    Embed(#[from] ComputeError),
     /// The search failed.
     #[error(transparent)]
     Search(#[from] PackSearchError),
+    /// A reference that a filter looked at could not be read.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+}
+
+impl From<Infallible> for RetrieveError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 impl RetrieveError {
     /// Whether the pack is damaged.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Search(error) if error.is_damage())
+        match self {
+            Self::Search(error) => error.is_damage(),
+            Self::Reference(error) => error.is_damage(),
+            Self::Embed(_) => false,
+        }
     }
 }
 
@@ -144,6 +152,9 @@ pub enum AskError {
     /// A memory could not be read.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The text of a reference could not be read.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// The model failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
@@ -155,6 +166,7 @@ impl AskError {
         match self {
             Self::Retrieve(error) => error.is_damage(),
             Self::Fetch(error) => error.is_damage(),
+            Self::Reference(error) => error.is_damage(),
             Self::NotSigned(error) => error.is_damage(),
             _ => false,
         }

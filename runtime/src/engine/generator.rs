@@ -3,12 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use mempack_format::Memory;
 use mempack_model::{Model, PromptTokens, ReaderOptions, TextStream};
 use mempack_retrieval::Transcript;
 
+use super::chunk::{ChunkMemories, Read};
 use super::error::{AskError, SessionError};
-use super::reading::{Memories, Read};
 use super::sampling::{Sampler, Sampling};
 use super::text::{AnswerText, Piece};
 use crate::Skipped;
@@ -22,7 +21,7 @@ pub struct ChunkReads {
     /// Which chunk: tokens `chunk * interval` to the next of the prompt and the answer together. A chunk of the answer that is
     /// missing in the list read what the one before it did.
     pub chunk: usize,
-    /// The text that it retrieved with; empty where memories were given and not retrieved.
+    /// The text that it retrieved with; empty where the caller named the references.
     pub query: String,
     /// The references read, most similar first.
     pub reads: Vec<Read>,
@@ -60,34 +59,23 @@ pub struct Answer {
     pub skipped: Arc<Skipped>,
 }
 
-/// A memory that a text is given, whatever it would retrieve.
+/// A prompt, and what its first pass reads.
 #[derive(Clone, Debug)]
-pub struct Given {
-    /// Number of its reference, for the report.
-    pub reference: u32,
-    /// How similar it is to the question; matters where the model's `similarity_bias` is not 0.
-    pub similarity: f32,
-    /// The memory.
-    pub memory: Arc<Memory>,
+pub struct PreparedPrompt {
+    /// The prompt's tokens.
+    pub tokens: PromptTokens,
+    /// Whether the prompt stands behind the prefix and the memories' interval of positions.
+    pub prefix: bool,
+    /// What each chunk of the prompt reads; empty without memories, and where texts stand in the prompt.
+    pub chunks: Vec<ChunkMemories>,
+    /// The references whose texts stand in the prompt, most similar first.
+    pub texts: Vec<Read>,
 }
 
-/// What a [`Generator`]'s prompt is read with.
-#[derive(Clone, Copy, Debug)]
-pub enum Reading<'a> {
-    /// Neither prefix nor memories: positions begin at 0, and the model decodes as its checkpoint does elsewhere.
-    Plain,
-    /// The prefix and these memories at every chunk, most similar first; with none, the model's weights alone answer, with
-    /// prefix and positions as they are with memories.
-    Memories(&'a [Given]),
-}
-
-/// What the chunks of a text read while it is decoded.
+/// What the chunks of an answer read while it is decoded.
 pub(crate) trait Feed {
-    /// The memories of each chunk of the prompt; a list that is too short holds for the later chunks.
-    fn prompt(&mut self, text: &Transcript) -> Result<Vec<Memories>, AskError>;
-
     /// Memories that the last token of the text is the first to read, with the number of its chunk.
-    fn due(&mut self) -> Result<Option<(usize, Memories)>, AskError>;
+    fn due(&mut self) -> Result<Option<(usize, ChunkMemories)>, AskError>;
 
     /// The text has grown by a token, which is about to be computed: what the next one needs can be fetched meanwhile.
     fn grown(&mut self, text: &Transcript) -> Result<(), AskError>;
@@ -96,36 +84,8 @@ pub(crate) trait Feed {
     fn skipped(&self) -> Arc<Skipped>;
 }
 
-/// The same memories from beginning to end.
-struct Fixed<'a>(&'a [Given]);
-
-impl Feed for Fixed<'_> {
-    fn prompt(&mut self, _: &Transcript) -> Result<Vec<Memories>, AskError> {
-        if self.0.is_empty() {
-            return Ok(Vec::new());
-        }
-        let read = |given: &Given| Read { pack: None, reference: given.reference, similarity: given.similarity, cached: true };
-        let memories = self.0.iter().map(|given| Arc::clone(&given.memory)).collect();
-        Ok(vec![Memories::new(String::new(), self.0.iter().map(read).collect(), memories)])
-    }
-
-    fn due(&mut self) -> Result<Option<(usize, Memories)>, AskError> {
-        Ok(None)
-    }
-
-    fn grown(&mut self, _: &Transcript) -> Result<(), AskError> {
-        Ok(())
-    }
-
-    fn skipped(&self) -> Arc<Skipped> {
-        Arc::default()
-    }
-}
-
-/// Answers prompts of which the caller says what they read. [`Session`](crate::Session) is one that retrieves for itself.
-///
-/// It is `Send` and not `Sync`, as its model is.
-pub struct Generator {
+/// Decodes answers to prompts.
+pub(crate) struct Generator {
     model: Model,
     sampling: Sampling,
     max_tokens: usize,
@@ -133,56 +93,41 @@ pub struct Generator {
 
 impl Generator {
     /// Answers have at most `max_tokens` tokens, 1 to [`MAX_ANSWER_TOKENS`]. The model's weights are shared, not copied.
-    ///
-    /// # Errors
-    /// If an option is out of its range.
-    pub fn new(model: &Model, sampling: Sampling, max_tokens: usize) -> Result<Self, SessionError> {
+    pub(crate) fn new(model: &Model, sampling: Sampling, max_tokens: usize) -> Result<Self, SessionError> {
         sampling.check()?;
         SessionError::check_range("max_tokens", max_tokens, MAX_ANSWER_TOKENS)?;
         Ok(Self { model: model.share(), sampling, max_tokens })
     }
 
     /// The model that answers.
-    pub fn model(&self) -> &Model {
+    pub(crate) fn model(&self) -> &Model {
         &self.model
     }
 
-    /// Answers a prompt, giving out the text as it comes; `on_text` may break it off.
-    ///
-    /// # Errors
-    /// If the prompt is too long for the model, there are more memories than a chunk can read or such as are not the model's, or the
-    /// model fails.
-    pub fn answer(
-        &self,
-        prompt: PromptTokens,
-        reading: Reading<'_>,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Result<Answer, AskError> {
-        match reading {
-            Reading::Plain => self.decode(prompt, false, &mut Fixed(&[]), on_text),
-            Reading::Memories(given) => self.decode(prompt, true, &mut Fixed(given), on_text),
-        }
+    /// The transcript that begins with a prompt.
+    pub(crate) fn transcript(&self, prompt: PromptTokens) -> Transcript {
+        Transcript::new(prompt.ids, prompt.question, self.model.memory().chunks())
     }
 
-    /// The loop itself. `prefix` says whether the context stands behind the prefix and the memories' interval of positions.
+    /// Answers a prompt, giving out the text as it comes; `on_text` may break it off.
     pub(crate) fn decode(
         &self,
-        prompt: PromptTokens,
-        prefix: bool,
+        prompt: PreparedPrompt,
         feed: &mut dyn Feed,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, AskError> {
-        let mut transcript = Transcript::new(prompt.ids, prompt.question, self.model.memory().chunks());
+        let PreparedPrompt { tokens, prefix, chunks: memories, texts } = prompt;
+        let mut transcript = self.transcript(tokens);
         let room = self.room(transcript.len(), prefix)?;
         let mut reader = self.model.reader(&ReaderOptions { capacity: 1 + transcript.len() + room, prefix })?;
-        let mut chunks = Vec::new();
         let mut scores = {
-            let memories = feed.prompt(&transcript)?;
-            let slots: Vec<_> = memories.iter().map(Memories::slots).collect();
-            let scores = reader.prompt(transcript.prompt(), &slots, false)?;
-            chunks.extend(memories.into_iter().enumerate().map(report));
-            scores
+            let slots: Vec<_> = memories.iter().map(ChunkMemories::slots).collect();
+            reader.prompt(transcript.prompt(), &slots, false)?
         };
+        let mut chunks: Vec<ChunkReads> = memories.into_iter().enumerate().map(report).collect();
+        if !texts.is_empty() {
+            chunks.push(ChunkReads { chunk: 0, query: String::new(), reads: texts });
+        }
         let mut output = Output::new(&self.model, on_text);
         let mut sampler = Sampler::new(self.sampling);
         let stop = loop {
@@ -209,8 +154,8 @@ impl Generator {
         Ok(Answer { text, tokens, prompt_tokens, chunks, stop, skipped: feed.skipped() })
     }
 
-    /// Tokens that an answer may have behind a prompt of so many.
-    fn room(&self, prompt: usize, prefix: bool) -> Result<usize, AskError> {
+    /// Refuses a prompt of so many tokens that leaves no room for an answer; else the tokens that an answer may have behind it.
+    pub(crate) fn room(&self, prompt: usize, prefix: bool) -> Result<usize, AskError> {
         let Some(positions) = self.model.config().max_positions else { return Ok(self.max_tokens) };
         let memory = self.model.memory();
         let before = if prefix { memory.reference_prefix_ids.len() + memory.reference_length as usize } else { 0 };
@@ -227,7 +172,7 @@ impl Generator {
     }
 }
 
-fn report((chunk, memories): (usize, Memories)) -> ChunkReads {
+fn report((chunk, memories): (usize, ChunkMemories)) -> ChunkReads {
     ChunkReads { chunk, query: memories.query, reads: memories.reads }
 }
 

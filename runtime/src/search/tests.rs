@@ -71,8 +71,8 @@ proptest! {
         let rows: Vec<f32> = (0..count * 2).map(|_| (random.uniform() * 3.0).floor() - 1.0).collect();
         let world = World { dim: 2, rows, links: vec![Vec::new(); count as usize], entry: 0 };
         let nodes = Query { world: &world, query: vec![1.0, 0.5] };
-        let mut wanted: Vec<Hit> = (0..count).map(|reference| Hit { reference, score: nodes.score(reference).unwrap().unwrap() }).collect();
-        wanted.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let mut wanted: Vec<Hit> = (0..count).map(|reference| Hit { reference, similarity: nodes.score(reference).unwrap().unwrap() }).collect();
+        wanted.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
         wanted.truncate(k);
         prop_assert_eq!(scan(&nodes, k).unwrap(), wanted);
     }
@@ -241,7 +241,7 @@ proptest! {
         for hits in [search_graph(&pack, &query, 5, 20), Ok(left_out)] {
             match hits {
                 Ok(hits) => for hit in hits {
-                    prop_assert_eq!(truth.score(hit.reference).unwrap(), Some(hit.score));
+                    prop_assert_eq!(truth.score(hit.reference).unwrap(), Some(hit.similarity));
                 },
                 Err(error) => prop_assert!(error.is_damage(), "{}", error),
             }

@@ -73,7 +73,7 @@ fn first_layer(trainee: &Trainee, reference: &[u32], weight: &Tensor, bias: Opti
     let s = Sizes::of(&decoder.config);
     let ids: Vec<i64> = reference.iter().map(|id| i64::from(*id)).collect();
     let x = decoder.embed(&ids).unwrap().detach().to_kind(Kind::Double);
-    let root = (x.square().mean_dim([-1i64].as_slice(), true, Kind::Double) + s.norm_eps).rsqrt();
+    let root = (x.square().mean_dim([-1i64].as_slice(), true, Kind::Double) + decoder.config.norm_eps).rsqrt();
     let norm = trainee.parameters.iter().find(|p| p.name == "model.layers.0.input_layernorm.weight").unwrap();
     let h = x * root * norm.master.detach().to_kind(Kind::Double);
     let all = h.linear(weight, bias).view([ids.len() as i64, -1, s.head_dim]).transpose(0, 1);

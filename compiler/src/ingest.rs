@@ -1,0 +1,82 @@
+//! The first pass: the corpus becomes documents in the pack and passages on disk.
+
+use std::io::Read;
+
+use mempack_corpus::{CorpusError, CorpusItem, Documents, OpenDocument, Segmenter};
+use mempack_format::{Origin, PackWriter};
+use mempack_model::Model;
+
+use crate::BuildError;
+use crate::cancel::check;
+use crate::context::BuildContext;
+use crate::dedup::Deduplicator;
+use crate::key::Keys;
+use crate::scratch::{Candidate, CandidateWriter};
+
+/// Where the parts of a corpus go.
+pub(crate) struct Ingest<'a, 's> {
+    pub keys: &'a Keys,
+    pub writer: &'a mut PackWriter,
+    pub candidates: &'a mut CandidateWriter,
+    pub deduplicator: &'a mut Deduplicator<'s>,
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IngestCounts {
+    /// Documents with words.
+    pub documents: u64,
+    /// Their passages.
+    pub candidates: u64,
+    /// Documents without words, which are left out.
+    pub empty: u64,
+}
+
+impl Ingest<'_, '_> {
+    /// Reads the whole corpus of the build.
+    pub fn read(mut self, context: &BuildContext<'_>, stdin: impl Read + 'static) -> Result<IngestCounts, BuildError> {
+        let segmenter = Segmenter::new(context.model)?;
+        let inputs = &context.options.inputs;
+        let mut counts = IngestCounts::default();
+        for item in Documents::new(inputs, stdin) {
+            match item? {
+                CorpusItem::Note(note) => context.progress.note(&note.to_string()),
+                CorpusItem::Document(document) => self.document(context, &segmenter, document, &mut counts)?,
+            }
+        }
+        if counts.documents == 0 {
+            let names: Vec<String> = inputs.iter().map(ToString::to_string).collect();
+            return Err(CorpusError::Empty { inputs: names.join(", ") }.into());
+        }
+        if counts.empty > 0 {
+            context.progress.note(&format!("{} documents without words were left out", counts.empty));
+        }
+        Ok(counts)
+    }
+
+    fn document(
+        &mut self,
+        context: &BuildContext<'_>,
+        segmenter: &Segmenter<'_, Model>,
+        document: OpenDocument,
+        counts: &mut IngestCounts,
+    ) -> Result<(), BuildError> {
+        let Some(passages) = segmenter.cut(document)? else {
+            counts.empty += 1;
+            return Ok(());
+        };
+        let number = self.writer.push_document(passages.metadata())?;
+        counts.documents += 1;
+        for passage in passages {
+            let passage = passage?;
+            check(context.cancel)?;
+            let origin = Origin { document: number, start: passage.start, end: passage.end };
+            let (key, tokens) = (self.keys.key(&passage.ids), passage.ids.len() as u64);
+            let name = self.candidates.push(&Candidate { key, ids: passage.ids, lead: passage.lead, text: passage.text })?;
+            self.deduplicator.push(&key, name, origin)?;
+            counts.candidates += 1;
+            context.progress.advance(1, tokens);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,292 @@
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::fs;
+use std::io::{Cursor, empty};
+use std::path::{Path, PathBuf};
+
+use mempack_format::Document;
+use proptest::prelude::*;
+
+use super::*;
+use crate::blocks::{Block, Blocks};
+use crate::{CorpusItem, Documents, Input, reference_text};
+
+/// A tokenizer: a token for each ASCII word with the blank before it, a token a byte for anything else, one for the template.
+struct Words {
+    limit: usize,
+    /// Tokens that a text has more when it is encoded as a reference.
+    extra: usize,
+    encoded: Cell<usize>,
+}
+
+impl Words {
+    fn new(limit: usize) -> Self {
+        Self { limit, extra: 0, encoded: Cell::new(0) }
+    }
+}
+
+impl ReferenceTokens for Words {
+    type Error = Infallible;
+
+    fn token_starts(&self, text: &str) -> Result<Vec<usize>, Infallible> {
+        self.encoded.set(self.encoded.get() + text.len());
+        let bytes = text.as_bytes();
+        let inner = |at: usize| at > 0 && bytes[at].is_ascii_alphabetic() && (bytes[at - 1].is_ascii_alphabetic() || bytes[at - 1] == b' ');
+        // A byte within a character counts where the character begins, as in byte-level vocabularies.
+        let begin = |at: usize| text.floor_char_boundary(at);
+        Ok((0..bytes.len()).filter(|at| !inner(*at)).map(begin).collect())
+    }
+
+    fn encode_reference(&self, text: &str) -> Result<Vec<u32>, Infallible> {
+        let extra = if text.len() > 40 { self.extra } else { 0 };
+        Ok(vec![0; self.token_starts(text)?.len() + 1 + extra])
+    }
+
+    fn max_reference_tokens(&self) -> usize {
+        self.limit
+    }
+}
+
+/// The passages of a text that is one block.
+fn cut(tokens: &Words, title: &str, text: &str) -> Vec<Passage> {
+    let segmenter = Segmenter::new(tokens).unwrap();
+    let lead = segmenter.lead(title).unwrap();
+    let block = Block { start: 0, text: text.to_owned() };
+    let passages = Passages::new(&segmenter, Document::default(), lead, Blocks::new(empty(), String::new()), block).unwrap();
+    passages.map(Result::unwrap).collect()
+}
+
+#[test]
+fn the_title_stands_before_each_passage_unless_the_text_has_it() {
+    let text = "# Zorvex\n\nZorvex is a drug for the heart that is given by mouth. It was made long ago by people who are no more. Take it twice a day.";
+    let passages = cut(&Words::new(24), "Zorvex", text);
+    assert!(passages.len() > 1);
+    assert_eq!(passages[0].lead, "");
+    assert!(passages[1..].iter().all(|passage| passage.lead == "Zorvex. "), "{passages:?}");
+    assert_eq!(cut(&Words::new(64), "刑法", "第一条")[0].lead, "刑法。");
+    assert_eq!(cut(&Words::new(64), "Why?", "Because.")[0].lead, "Why? ");
+    assert_eq!(cut(&Words::new(64), "", "Because.")[0].lead, "");
+    assert_eq!(cut(&Words::new(64), "Heart", "Heartless it was.")[0].lead, "Heart. ");
+}
+
+#[test]
+fn a_long_title_keeps_to_its_quarter() {
+    let title = "one two three four five six seven eight nine ten eleven twelve thirteen";
+    let passages = cut(&Words::new(40), title, "Text.");
+    assert_eq!(passages[0].lead, "one two three four five six seven eight nine. ");
+    let passages = cut(&Words::new(40), &"字".repeat(100), "Text.");
+    assert!(!passages[0].lead.is_empty() && passages[0].lead.len() <= 10, "{passages:?}");
+}
+
+#[test]
+fn few_words_are_not_left_over() {
+    let text = (0..5).map(|_| "There are ten tokens in this sentence with its stop. ").collect::<String>() + "And four more here.";
+    let passages = cut(&Words::new(34), "", &text);
+    assert!(
+        passages.iter().all(|passage| passage.ids.len() > 8),
+        "{:?}",
+        passages.iter().map(|passage| passage.ids.len()).collect::<Vec<_>>()
+    );
+    assert!(passages.iter().all(|passage| text[..passage.end as usize].ends_with('.')));
+}
+
+#[test]
+fn a_template_that_leaves_no_room_is_refused() {
+    assert!(matches!(Segmenter::new(&Words::new(10)), Err(CorpusError::ReferenceLength { found: 10, .. })));
+}
+
+#[test]
+fn a_document_is_not_encoded_again_and_again() {
+    let tokens = Words::new(64);
+    let text = "Some words that make a sentence of a usual length, as there are many. ".repeat(900);
+    cut(&tokens, "", &text);
+    assert!(tokens.encoded.get() < 3 * text.len(), "{} of {}", tokens.encoded.get(), text.len());
+}
+
+#[test]
+fn what_has_no_room_beside_the_title_does_without_it() {
+    let text = "a".repeat(60) + "！。；. ";
+    let passages = cut(&Words { extra: 2, ..Words::new(17) }, "a a a a a", &text);
+    assert_eq!(passages.iter().map(|passage| (passage.lead.as_str(), passage.text.as_str())).collect::<Vec<_>>(), [("", text.trim())]);
+}
+
+#[test]
+fn a_row_of_stops_is_cut() {
+    let text = "Contents".to_owned() + &"。".repeat(500) + "7";
+    let passages = cut(&Words::new(40), "Heart", &text);
+    assert_eq!(passages.iter().map(|passage| passage.text.as_str()).collect::<String>(), text);
+    assert!(passages.iter().all(|passage| passage.ids.len() <= 40 && passage.lead == "Heart. "), "{passages:?}");
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_and_every_passage_fits(
+        parts in prop::collection::vec("[a-zA-Z ]{0,30}|[。，！？；]|[。！)]{1,40}|[\u{4E00}-\u{4E40}]{1,40}|\\. |\r?\n|\n\n|[a-z]{60}|é{40}|\u{1F469}\u{200D}\u{1F680}", 0..60),
+        title in "[a-z ]{0,60}|[\u{4E00}-\u{4E40}]{0,30}",
+        limit in 17usize..140,
+        extra in 0usize..4,
+    ) {
+        let text = parts.concat();
+        let tokens = Words { extra, ..Words::new(limit) };
+        let mut from = 0;
+        for passage in cut(&tokens, &title, &text) {
+            let (start, end) = (passage.start as usize, passage.end as usize);
+            prop_assert!(text[from..start].trim().is_empty());
+            let own = &text[start..end];
+            prop_assert_eq!(&passage.text, own);
+            prop_assert!(!own.is_empty() && own.trim() == own);
+            prop_assert_eq!(passage.ids.len(), tokens.encode_reference(&reference_text(&passage.lead, own)).unwrap().len());
+            prop_assert!(passage.ids.len() <= limit);
+            from = end;
+        }
+        prop_assert!(text[from..].trim().is_empty());
+    }
+}
+
+/// The documents of `inputs`, cut into passages.
+fn cut_corpus(tokens: &Words, inputs: &[Input], stdin: impl std::io::Read + 'static) -> Vec<(Document, Vec<Passage>)> {
+    let segmenter = Segmenter::new(tokens).unwrap();
+    let mut documents = Vec::new();
+    for item in Documents::new(inputs, stdin) {
+        let CorpusItem::Document(document) = item.unwrap() else { continue };
+        let Some(passages) = segmenter.cut(document).unwrap() else { continue };
+        documents.push((passages.metadata().clone(), passages.map(Result::unwrap).collect()));
+    }
+    documents
+}
+
+fn sample(domain: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../kb-samples").join(domain).join("corpus.jsonl")
+}
+
+/// A digest of all that a pack takes from documents and passages.
+fn digest(documents: &[(Document, Vec<Passage>)]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut put = |field: &[u8]| {
+        hasher.update(&(field.len() as u64).to_le_bytes());
+        hasher.update(field);
+    };
+    for (Document { id, title, license, source, version, date }, passages) in documents {
+        [id, title, license, source, version, date].into_iter().for_each(|field| put(field.as_bytes()));
+        for Passage { start, end, text, lead, ids } in passages {
+            put(&start.to_le_bytes());
+            put(&end.to_le_bytes());
+            put(lead.as_bytes());
+            put(text.as_bytes());
+            put(&(ids.len() as u64).to_le_bytes());
+        }
+    }
+    hasher.finalize().to_string()
+}
+
+/// Documents, passages and digest were recorded from the recursive reader that version 0.1 had. A change here changes the ids of packs.
+#[test]
+fn sample_corpora_are_cut_as_in_version_0_1() {
+    let (legal, medical) = (fs::read(sample("legal")).unwrap(), fs::read(sample("medical")).unwrap());
+    let rows = [sample("legal"), sample("medical")].map(Input::Path);
+    let text = [b"Corpora\n\n", legal.as_slice(), &medical].concat();
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("b")).unwrap();
+    fs::write(folder.path().join("b/doses.md"), [b"# Laws and doses\n\n", medical.as_slice()].concat()).unwrap();
+    for name in ["a.jsonl", "a.txt", "a.pdf"] {
+        fs::write(folder.path().join(name), &legal).unwrap();
+    }
+    let expected = [
+        (
+            128,
+            [
+                (324, 502, "5100295d9d0d435354916a4264911b2c0b4e03d89788d11b6b947f8731cbe97d"),
+                (1, 763, "a25113b0c4b3b647092fea1b7a26f7e3869ee81d5f5d0f4cb5508bc938d15e3b"),
+                (167, 1043, "c2c527230a49ccfe5f2ae2c8793b9f78a7307e8af4618d982ac987dc39c542ea"),
+            ],
+        ),
+        (
+            40,
+            [
+                (324, 1927, "3fa452ce441399ad67de00537d8798c3e341754cf464e8c1ccb965e29faa45e4"),
+                (1, 2345, "e4a498d2ff77271e6301a13da5b84765832aa216f89cf50646442ca02bf66615"),
+                (167, 3541, "710638ddc3d68b5fa44a76076cbcc28482bbcce81a77764b707f3c5f97b540cf"),
+            ],
+        ),
+    ];
+    for (limit, expected) in expected {
+        let tokens = Words::new(limit);
+        let found = [
+            cut_corpus(&tokens, &rows, empty()),
+            cut_corpus(&tokens, &[Input::Stdin], Cursor::new(text.clone())),
+            cut_corpus(&tokens, &[Input::Path(folder.path().into())], empty()),
+        ];
+        for (documents, (count, passages, golden)) in found.iter().zip(expected) {
+            assert_eq!(
+                (documents.len(), documents.iter().map(|(_, passages)| passages.len()).sum::<usize>()),
+                (count, passages),
+                "{limit}"
+            );
+            assert_eq!(digest(documents), golden, "{limit}: {count} documents");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// A document of several blocks is the concatenation of its blocks, each cut alone.
+    #[test]
+    fn a_document_is_cut_block_by_block(paragraphs in prop::collection::vec("[a-z]{1,12}( [a-z]{1,9}){3,60}\\.|[!? ]{20}", 100..400)) {
+        let text = paragraphs.join("\n\n").repeat(2);
+        let tokens = Words::new(64);
+        let documents = cut_corpus(&tokens, &[Input::Stdin], Cursor::new(text.clone().into_bytes()));
+        let blocks = Blocks::new(Cursor::new(text.clone().into_bytes()), String::new()).map(Result::unwrap);
+        let mut expected = Vec::new();
+        for block in blocks.filter(|block| has_words(&block.text)) {
+            let shifted = |passage: Passage| Passage { start: passage.start + block.start, end: passage.end + block.start, ..passage };
+            expected.extend(cut(&tokens, "", &block.text).into_iter().map(shifted));
+        }
+        prop_assert_eq!(documents.into_iter().flat_map(|(_, passages)| passages).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn passages_end_after_an_error() {
+    let tokens = Words::new(64);
+    let segmenter = Segmenter::new(&tokens).unwrap();
+    let text = [b"A sentence of words. ".repeat(8000).as_slice(), b"\xFF"].concat();
+    let Some(Ok(CorpusItem::Document(document))) = Documents::new(&[Input::Stdin], Cursor::new(text)).next() else { panic!() };
+    let mut passages = segmenter.cut(document).unwrap().unwrap();
+    let first_blocks = passages.by_ref().take_while(Result::is_ok).count();
+    assert!(first_blocks > 100 && passages.next().is_none(), "{first_blocks}");
+}
+
+/// A tokenizer that fails for texts with a certain word.
+struct Failing;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the word is bad")]
+struct BadWord;
+
+impl ReferenceTokens for Failing {
+    type Error = BadWord;
+
+    fn token_starts(&self, text: &str) -> Result<Vec<usize>, BadWord> {
+        if text.contains("bad") { Err(BadWord) } else { Ok(vec![0; text.len().min(1)]) }
+    }
+
+    fn encode_reference(&self, text: &str) -> Result<Vec<u32>, BadWord> {
+        Ok(vec![0; self.token_starts(text)?.len()])
+    }
+
+    fn max_reference_tokens(&self) -> usize {
+        64
+    }
+}
+
+#[test]
+fn an_error_of_the_tokenizer_is_passed_on() {
+    let segmenter = Segmenter::new(&Failing).unwrap();
+    for rows in [r#"{"text": "a bad text"}"#, r#"{"title": "bad", "text": "a text"}"#] {
+        let Some(Ok(CorpusItem::Document(document))) = Documents::new(&[Input::Stdin], rows.as_bytes()).next() else { panic!() };
+        let error = segmenter.cut(document).err().unwrap();
+        let CorpusError::Tokens(source) = &error else { panic!("{error:?}") };
+        assert!(source.is::<BadWord>() && error.to_string() == "the word is bad");
+    }
+}

@@ -1,0 +1,114 @@
+//! A document of a corpus: its metadata, and its text in blocks.
+
+use std::fmt;
+
+use mempack_format::Document;
+
+use crate::CorpusError;
+use crate::blocks::Blocks;
+use crate::formats::MAX_LINE_BYTES;
+
+/// What a corpus consists of.
+#[derive(Debug)]
+pub enum CorpusItem {
+    /// The next document.
+    Document(OpenDocument),
+    /// A remark for the user.
+    Note(CorpusNote),
+}
+
+/// A remark of the reader that is no error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CorpusNote {
+    /// A folder has files of unknown kinds, which are skipped.
+    FilesIgnored {
+        /// The folder that the user named.
+        folder: String,
+        /// How many files in it and in the folders below it.
+        files: u64,
+        /// The extensions that are read.
+        expected: String,
+    },
+}
+
+impl fmt::Display for CorpusNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FilesIgnored { folder, files, expected } => write!(f, "{folder}: {files} files ignored that are not {expected}"),
+        }
+    }
+}
+
+/// Finds the title of a document in its text.
+pub(crate) type FindTitle = fn(&str) -> Option<String>;
+
+/// A document whose text has not been read yet: [`Segmenter::cut`](crate::Segmenter::cut) cuts it into passages,
+/// [`read_text`](Self::read_text) reads the whole of it.
+pub struct OpenDocument {
+    metadata: Document,
+    /// Finds a better title than that of the metadata in the first block with words.
+    find_title: Option<FindTitle>,
+    blocks: Blocks,
+}
+
+impl OpenDocument {
+    pub(crate) fn new(metadata: Document, blocks: Blocks) -> Self {
+        Self { metadata, find_title: None, blocks }
+    }
+
+    /// Also looks for the title in the text.
+    pub(crate) fn with_title_from(self, find_title: FindTitle) -> Self {
+        Self { find_title: Some(find_title), ..self }
+    }
+
+    /// The metadata before any text is read. A title in the text, such as the first heading of a Markdown file, is not in
+    /// it yet.
+    pub fn metadata(&self) -> &Document {
+        &self.metadata
+    }
+
+    /// The metadata, what finds the title, and the blocks.
+    pub(crate) fn into_parts(self) -> (Document, Option<FindTitle>, Blocks) {
+        (self.metadata, self.find_title, self.blocks)
+    }
+
+    /// Reads the whole text. Returns the metadata, with the title found in the text, and the text; `None` if it has no words.
+    ///
+    /// # Errors
+    /// If the text cannot be read, is not UTF-8, or has more than [`MAX_LINE_BYTES`] bytes.
+    pub fn read_text(self) -> Result<Option<(Document, String)>, CorpusError> {
+        let Self { mut metadata, find_title, blocks } = self;
+        let mut text = String::new();
+        for block in blocks {
+            let block = block?;
+            if text.len() + block.text.len() > MAX_LINE_BYTES {
+                return Err(CorpusError::DocumentTooLong { id: metadata.id, cap: MAX_LINE_BYTES });
+            }
+            text.push_str(&block.text);
+        }
+        if !has_words(&text) {
+            return Ok(None);
+        }
+        set_title(&mut metadata, find_title, &text);
+        Ok(Some((metadata, text)))
+    }
+}
+
+impl fmt::Debug for OpenDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenDocument").field("metadata", &self.metadata).finish_non_exhaustive()
+    }
+}
+
+/// Whether a text has something to read: a letter or a digit of any script.
+pub(crate) fn has_words(text: &str) -> bool {
+    text.contains(char::is_alphanumeric)
+}
+
+/// Replaces the title by the one that `find_title` finds in `text`.
+pub(crate) fn set_title(metadata: &mut Document, find_title: Option<FindTitle>, text: &str) {
+    if let Some(title) = find_title.and_then(|find| find(text)) {
+        metadata.title = title;
+    }
+}

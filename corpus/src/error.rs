@@ -1,0 +1,148 @@
+//! Why a corpus was not read or cut.
+
+use std::error::Error as StdError;
+use std::io;
+
+use thiserror::Error;
+
+/// Why a corpus was not read or cut. `path` is a file, a folder or `standard input`; lines and bytes are those of the file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CorpusError {
+    /// A path that does not exist.
+    #[error("{path}: no such file or folder; check the path")]
+    Missing {
+        /// The path.
+        path: String,
+    },
+    /// A named file of an unknown kind.
+    #[error("{path}: unknown kind of file, expected {expected}; rename it, or convert it to one of these")]
+    UnknownKind {
+        /// The path.
+        path: String,
+        /// The extensions that are read.
+        expected: String,
+    },
+    /// Reading failed.
+    #[error("{path}: cannot be read: {source}; check that the file is readable and the disk is in order")]
+    Read {
+        /// The path.
+        path: String,
+        /// What the system reports.
+        source: io::Error,
+    },
+    /// Bytes that are not UTF-8.
+    #[error("{path}: not UTF-8 at byte {offset} (found {found:#04x}); convert it, for example with iconv -f WINDOWS-1252 -t UTF-8")]
+    NotUtf8 {
+        /// The path.
+        path: String,
+        /// Offset of the first byte that is not part of a character.
+        offset: u64,
+        /// That byte.
+        found: u8,
+    },
+    /// A JSON line above the cap.
+    #[error("{path}, line {line}: longer than {cap} bytes, the maximum of a JSON line; split the document into several lines")]
+    LineTooLong {
+        /// The path.
+        path: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// The cap, [`MAX_LINE_BYTES`](crate::MAX_LINE_BYTES).
+        cap: usize,
+    },
+    /// A line that is not JSON.
+    #[error("{path}, line {line}: not a JSON object: {source}; each line must be one object such as {{\"text\": \"...\"}}")]
+    NotJson {
+        /// The path.
+        path: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// What the parser reports.
+        source: serde_json::Error,
+    },
+    /// JSON that is not an object.
+    #[error("{path}, line {line}: found {found}, expected an object such as {{\"text\": \"...\"}}; write one object a line")]
+    NotAnObject {
+        /// The path.
+        path: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// What was found.
+        found: &'static str,
+    },
+    /// A line without its text.
+    #[error("{path}, line {line}: the field `text` is missing; give the document's text in it, or remove the line")]
+    NoText {
+        /// The path.
+        path: String,
+        /// The line, counted from 1.
+        line: u64,
+    },
+    /// A field of the wrong type.
+    #[error("{path}, line {line}: the field `{field}` is {found}, expected a string; write it in quotes")]
+    FieldType {
+        /// The path.
+        path: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// The field.
+        field: &'static str,
+        /// The type found.
+        found: &'static str,
+    },
+    /// A field above the cap.
+    #[error(
+        "{path}, line {line}: the field `{field}` has {found} bytes, at most {cap} are allowed; shorten it, and put long text into `text`"
+    )]
+    FieldTooLong {
+        /// The path.
+        path: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// The field.
+        field: &'static str,
+        /// Bytes found.
+        found: usize,
+        /// The cap, [`MAX_FIELD_BYTES`](crate::MAX_FIELD_BYTES).
+        cap: usize,
+    },
+    /// A document above the cap for texts that are read whole.
+    #[error(
+        "the document {id} has more than {cap} bytes of text, the maximum of a text that is read whole; split it into several documents"
+    )]
+    DocumentTooLong {
+        /// The document.
+        id: String,
+        /// The cap, [`MAX_LINE_BYTES`](crate::MAX_LINE_BYTES).
+        cap: usize,
+    },
+    /// A corpus without words.
+    #[error("the corpus {inputs} holds no document with words; name files with text (.txt, .md, .jsonl with `text`)")]
+    Empty {
+        /// The inputs.
+        inputs: String,
+    },
+    /// A model whose references have no room for text.
+    #[error(
+        "the model's reference length is {found} tokens, of which its template takes {template}; at least {needed} are needed: change the \
+         `memory` block of its config.json"
+    )]
+    ReferenceLength {
+        /// The reference length, in tokens.
+        found: usize,
+        /// Tokens of the template around the text.
+        template: usize,
+        /// The smallest reference length that would do.
+        needed: usize,
+    },
+    /// The model's tokenizer failed.
+    #[error("{0}")]
+    Tokens(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl CorpusError {
+    pub(crate) fn tokens(source: impl StdError + Send + Sync + 'static) -> Self {
+        Self::Tokens(Box::new(source))
+    }
+}
