@@ -30,7 +30,7 @@ pub struct Args {
     /// Number type that memories are computed in: f32 or bf16
     #[arg(long, default_value_t)]
     precision: Precision,
-    /// How memories are stored: F32, BF16, SQ8, PQ<m>x<bits>, RQ<m>x<bits>, another of SPEC.md, section 9, or auto [default: that of --from, else RQ2x8,TCQ30x8]
+    /// How memories are stored: F32, BF16, SQ8, PQMxB or RQMxB (M codes of B bits), another name of SPEC.md, section 9, or auto [default: that of --from, else RQ2x8,TCQ30x8]
     #[arg(long)]
     codec: Option<Codec>,
     /// With --codec auto: maximum bytes of a memory; the codec within it that loses least of memories that it was not trained on is taken
