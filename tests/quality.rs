@@ -70,7 +70,7 @@ fn a_pack_says_what_its_codec_loses_and_is_held_to_it() {
     assert_eq!(object(&again), report, "the same sample, the same figures");
     assert!(quality(&pack, &["--sample", "20", "--seed", "3"]).ok().contains("no worse than recorded"));
 
-    // Who claims less than is true is found out, and who claims more is not worse than told.
+    // A pack that records too small a loss is detected; one that records too large a loss is not worse than recorded.
     let boasting = bench.file("boasting.mpk", claiming(&pack, 0.02));
     run(["verify", &boasting]).ok();
     let found = quality(&boasting, &["--sample", "80"]);

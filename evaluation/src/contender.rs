@@ -85,7 +85,8 @@ pub(crate) struct Contender {
 }
 
 impl Contender {
-    /// Creates the model and the session of a setting. An error if the mode needs a base model that is missing, or an option is out of range.
+    /// Creates the model and the session of a setting. An error if the mode needs a base model that is missing, or an option is out of
+    /// range.
     pub fn new(
         models: &Models<'_>,
         library: Option<&Library>,
@@ -125,8 +126,8 @@ impl Contender {
         Ok(Self { setting, model, session })
     }
 
-    /// One contender per mode, with `k` references and the model's values for everything else. Their answers have at most one token, because
-    /// they are used for the likelihood of given texts.
+    /// One contender per mode, with `k` references and the model's values for everything else. Their answers have at most one token,
+    /// because they are used for the likelihood of given texts.
     pub fn of_modes(models: &Models<'_>, library: Option<&Library>, modes: &[Mode], k: usize) -> Result<Vec<Self>, EvaluateError> {
         let mut written = WrittenMemories::default();
         let setting = |mode: &Mode| Setting::of(*mode, k, models.model.memory());

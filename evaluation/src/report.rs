@@ -27,8 +27,8 @@ pub struct QuestionReport {
     pub max_tokens: usize,
     /// Results of each mode.
     pub modes: BTreeMap<Mode, ModeReport>,
-    /// For n = 1, 3 and 5, the share of the questions with gold documents for which a gold document is among the first n references that the
-    /// whole question retrieves. `None` if no question has gold documents.
+    /// For n = 1, 3 and 5, the share of the questions with gold documents for which a gold document is among the first n references that
+    /// the whole question retrieves. `None` if no question has gold documents.
     pub hit_at: BTreeMap<usize, Option<f64>>,
     /// Number of questions with gold documents.
     pub hit_n: usize,

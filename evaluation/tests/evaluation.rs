@@ -1,4 +1,4 @@
-//! Measurements with the small model against slow ways of getting the same numbers. Needs the embedder that `make` puts in place.
+//! Compares measurements with slow computations of the same numbers, with the small model. Needs the embedder that `make` downloads.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use mempack_runtime::{MappedPack, MemoryCache, ReadFrom, Session, SessionOptions
 mod engine;
 use engine::{Written, embedder, sheets, tiny, tiny_with, write_pack};
 
-/// Models compute one at a time: tests that share two cores would only wait for each other.
+/// Runs one test with a model at a time, because concurrent tests would compete for the cores.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -104,7 +104,7 @@ fn modes_answer_as_sessions_and_readers_do() {
         assert_eq!(outcome(asked, Mode::ClosedBook).answer, session(false).text.trim());
         let read: Vec<u32> = with.chunks[0].reads.iter().map(|read| read.hit.reference.number).collect();
         assert_eq!(asked.retrieved.iter().map(|r| r.reference).collect::<Vec<_>>(), read);
-        // Five texts stand before the question, in its place in the prompt, best first.
+        // The five texts precede the question in the prompt, best first.
         let texts: Vec<String> = read.iter().map(|reference| bench.pack().text(*reference).unwrap()).collect();
         let context = outcome(asked, Mode::InContext);
         let prompt = in_context(&texts.join("\n\n"), &asked.question);
@@ -132,7 +132,7 @@ fn modes_answer_as_sessions_and_readers_do() {
     assert!((found - (f1(Mode::Memory) - f1(Mode::ClosedBook))).abs() < 1e-12);
 }
 
-/// Ids of a prompt with a text in it: the small model has no template for that, so the text stands where the question does.
+/// Token ids of a prompt with a text. The small model has no `context_template`, so the text is put before the question.
 fn in_context(text: &str, question: &str) -> Vec<u32> {
     let old = "\"prompt_template\": ";
     let template = "\"context_template\": \" Question: {text}\\n\\n{question} Answer:\", \"prompt_template\": ";
@@ -185,7 +185,7 @@ fn sweeps_measure_each_setting_once() {
     assert_eq!(steps(&report.sweep.tokens, Mode::Memory), [(5, 4), (5, 8), (5, 16), (5, 32), (5, 128)]);
     assert!(report.sweep.tokens.iter().all(|p| p.setting.mode == Mode::Memory));
     assert_eq!(all[0].retrieved.len(), 7);
-    // What seven memories and all tokens say is what a model made so says.
+    // The answers with seven memories and with all tokens are those of models configured for them.
     let wide = tiny_with(&[("\"memories_per_chunk\": 5", "\"memories_per_chunk\": 7")]);
     let session = Session::new(&wide, &bench.embedder, bench.pack(), SessionOptions { max_tokens: 6, ..Default::default() }).unwrap();
     let answer = session.ask(KELTAMIN, &mut |_| ControlFlow::Continue(())).unwrap();
@@ -219,7 +219,7 @@ fn a_reference_that_repeats_the_question_is_left_out() {
     assert_eq!((none, all[0], all.len()), (0, 10, 5));
     let (some, rest) = ask(0.9);
     assert!(some >= 1 && !rest.contains(&10) && rest.len() == 5, "{some} {rest:?}");
-    assert_eq!(ask(0.0), (sheets().len(), vec![]), "every sheet has a word of the question");
+    assert_eq!(ask(0.0), (sheets().len(), vec![]), "every sheet shares a word with the question");
 }
 
 #[test]
@@ -292,15 +292,15 @@ fn log_softmax(scores: &[f32], id: u32) -> f64 {
     f64::from(scores[id as usize]) - total.ln()
 }
 
-/// Memories and their similarities.
+/// Memories with their similarities.
 type Held = Vec<(Arc<Memory>, f32)>;
 
 fn slots(held: &Held) -> Vec<Slot<'_>> {
     held.iter().map(|(memory, similarity)| Slot { memory, similarity: *similarity }).collect()
 }
 
-/// The negative log-likelihood of a text, token by token, each chunk of 64 reading what `memories` gives for its first token; the
-/// token that begins the text reads with the first chunk.
+/// The negative log-likelihood of a text, computed token by token. Each chunk of 64 tokens reads what `memories` returns for its first
+/// token; the BOS belongs to the first chunk.
 fn step_by_step(model: &Model, text: &[u32], memories: impl Fn(usize) -> Held) -> f64 {
     let mut reader = model.reader(&ReaderOptions { capacity: text.len() + 1, prefix: true }).unwrap();
     let mut scores = reader.prompt(&[], &[slots(&memories(0))], false).unwrap();
@@ -358,10 +358,10 @@ fn perplexity_is_that_of_decoding_token_by_token() {
         assert!((found.perplexity.ln() - found.nats_per_token).abs() < 1e-9);
         assert!((found.bits_per_byte - found.nats_per_token * n / std::f64::consts::LN_2 / report.bytes as f64).abs() < 1e-9);
     }
-    assert!((with - closed).abs() / n > 0.01, "memories make a difference, or nothing is tested");
+    assert!((with - closed).abs() / n > 0.01, "memories change the result");
     assert!(windows[0].retrieved[0].is_empty() && windows[0].retrieved[1].len() == 5 && windows[1].retrieved[0].len() == 5);
 
-    // Without memories to read, all modes are closed book; and windows can be chosen.
+    // If every reference is filtered out, all modes equal closed book. `limit` selects windows.
     let strict = measure(&PerplexityOptions { overlap: 0.0, limit: Some(1), ..options }, &mut windows);
     assert_eq!(strict.windows, 1);
     assert_eq!(strict.modes[&Mode::Memory], strict.modes[&Mode::ClosedBook]);
@@ -394,7 +394,7 @@ fn choices_have_the_likelihood_of_their_tokens() {
     .unwrap();
     let direct = |prefix: bool, prompt: &[u32], slots: &[Slot<'_>]| {
         ["32 mg.", "a bucket"].map(|choice| {
-            // The small model's prompt ends in a colon: a blank stands before the answer.
+            // The small model's prompt ends in a colon, so a space precedes the answer.
             let ids = bench.model.tokenizer().encode_plain(&format!(" {choice}")).unwrap();
             let mut reader = bench.model.reader(&ReaderOptions { capacity: prompt.len() + ids.len() + 1, prefix }).unwrap();
             let mut scores = reader.prompt(prompt, &[slots.to_vec()], false).unwrap();

@@ -84,8 +84,8 @@ impl Requirements {
 /// A set of mounted packs that can change while it is read, for example to add a pack of another field or to replace a pack by its new
 /// version.
 ///
-/// A reader takes the present [`PackSet`] and keeps it for one request, so it sees one state of the set from beginning to end. When the last
-/// reader drops a pack that has left the set, the pack is unmapped and its memories leave the caches. No lock is held while packs are
+/// A reader takes the present [`PackSet`] and keeps it for one request, so it sees one state of the set from beginning to end. When the
+/// last reader drops a pack that has left the set, the pack is unmapped and its memories leave the caches. No lock is held while packs are
 /// searched, decoded or opened.
 ///
 /// ```no_run

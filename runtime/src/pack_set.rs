@@ -211,8 +211,8 @@ impl PackSet {
         Ok(found.into_iter().take(k).filter_map(of_pack).collect())
     }
 
-    /// Keeps the hits of the first pack that contains each key; `found` is in the order of the packs. `on_damage` can skip a hit whose table
-    /// entry is damaged.
+    /// Keeps the hits of the first pack that contains each key; `found` is in the order of the packs. `on_damage` can skip a hit whose
+    /// table entry is damaged.
     fn once_each(&self, found: Vec<(usize, Hit)>, on_damage: OnDamage<'_>) -> Result<Vec<(usize, Hit)>, PackSearchError> {
         let mut owners: HashMap<Digest, usize> = HashMap::with_capacity(found.len());
         let mut kept = Vec::with_capacity(found.len());

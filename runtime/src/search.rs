@@ -74,7 +74,7 @@ pub(crate) trait Nodes {
     fn count(&self) -> u32;
     /// The node's similarity to the query, a finite number; `None` if the node's vector is damaged and damage is skipped. An error for a
     /// node that does not exist.
-    fn score(&self, node: u32) -> Result<Option<f32>, SearchError>;
+    fn similarity(&self, node: u32) -> Result<Option<f32>, SearchError>;
     /// The node's links. They are untrusted: they may repeat and may name nodes that do not exist.
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError>;
 }
@@ -96,15 +96,15 @@ impl<'a, D: AsRef<[u8]>> PackNodes<'a, D> {
     }
 
     /// The node's similarity, after its vector has been compared with its leaf digest.
-    fn checked_score(&self, node: u32) -> Result<f32, ReadError> {
+    fn checked_similarity(&self, node: u32) -> Result<f32, ReadError> {
         self.checks.embeddings.once(node, || self.pack.check_embedding(node))?;
         let start = node as usize * self.query.len();
         let row = match self.embeddings.get(start..start + self.query.len()) {
             Some(row) => row,
             None => self.pack.embedding(node)?,
         };
-        let score = dot(self.query, row);
-        if score.is_finite() { Ok(score) } else { Err(self.damage(node, row)) }
+        let similarity = dot(self.query, row);
+        if similarity.is_finite() { Ok(similarity) } else { Err(self.damage(node, row)) }
     }
 
     /// The damage that explains a similarity that is not finite.
@@ -127,8 +127,8 @@ impl<D: AsRef<[u8]>> Nodes for PackNodes<'_, D> {
         self.pack.manifest().counts.references
     }
 
-    fn score(&self, node: u32) -> Result<Option<f32>, SearchError> {
-        Ok(self.tolerance.admit(self.checked_score(node))?)
+    fn similarity(&self, node: u32) -> Result<Option<f32>, SearchError> {
+        Ok(self.tolerance.admit(self.checked_similarity(node))?)
     }
 
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError> {
@@ -240,7 +240,7 @@ impl Seen {
 }
 
 fn candidate(nodes: &impl Nodes, reference: u32) -> Result<Option<Candidate>, SearchError> {
-    Ok(nodes.score(reference)?.map(|similarity| Candidate(Hit { reference, similarity })))
+    Ok(nodes.similarity(reference)?.map(|similarity| Candidate(Hit { reference, similarity })))
 }
 
 /// The best `k` of all nodes, in O(count) time and O(k) memory.

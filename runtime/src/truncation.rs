@@ -84,8 +84,8 @@ mod unix {
     use super::is_mapped;
 
     /// The message printed before the process ends.
-    const MESSAGE: &[u8] =
-        b"mempack: a pack was cut short while it was read; replace packs by renaming a new file over them, never in place; copy or build the pack again\n";
+    const MESSAGE: &[u8] = b"mempack: a pack was cut short while it was read; replace packs by renaming a new file over them, never in \
+        place; copy or build the pack again\n";
 
     /// The exit code.
     static CODE: AtomicI32 = AtomicI32::new(1);
@@ -167,7 +167,8 @@ mod unix {
                 let handler: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(before.sa_sigaction) };
                 handler(signal);
             }
-            // SAFETY: `signal` and `raise` are async-signal-safe. The signal is blocked until this handler returns, and then ends the process.
+            // SAFETY: `signal` and `raise` are async-signal-safe. The signal is blocked until this handler returns, and then ends the
+            // process.
             _ => unsafe {
                 libc::signal(signal, libc::SIG_DFL);
                 libc::raise(signal);

@@ -1,4 +1,4 @@
-//! Flipped bytes: found at the first touch, told with section and offset, or left out and counted.
+//! Flipped bytes are detected at first access, and reported with section and offset or skipped and counted.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ struct Written {
     sections: Vec<Section>,
 }
 
-/// A pack of more than one text block, whole.
+/// An undamaged pack with more than one text block.
 fn whole() -> &'static Written {
     static WHOLE: std::sync::OnceLock<Written> = std::sync::OnceLock::new();
     WHOLE.get_or_init(|| {
@@ -75,8 +75,8 @@ fn a_damaged_text_is_told_or_its_hit_comes_without() {
     let parts = skipped.parts();
     assert_eq!((parts.len(), parts[0].section, parts[0].places), (1, Tag::TEXT, 1), "the same block is one place");
     assert_eq!((&parts[0].path, parts[0].id), (&path, mounts.packs().packs()[0].id()));
-    let told = parts[0].to_string();
-    assert!(told.contains("text.mpk") && told.contains("1 damaged place of section TEXT"), "{told}");
+    let report = parts[0].to_string();
+    assert!(report.contains("text.mpk") && report.contains("1 damaged place of section TEXT"), "{report}");
     assert!(cite(&hits[0], OnDamage::Fail).unwrap_err().is_damage());
 }
 
@@ -96,7 +96,7 @@ fn damaged_memories_are_left_out_and_counted() {
     );
     let error = cache.fetch_or_skip(&pack, 8, OnDamage::Fail).unwrap_err();
     assert_eq!(damage(&error.source).offset, memories.offset + 8 * stride);
-    assert!(!cache.fetch_or_skip(&pack, REFERENCES, OnDamage::Skip(&skipped)).unwrap_err().is_damage(), "there is no such reference");
+    assert!(!cache.fetch_or_skip(&pack, REFERENCES, OnDamage::Skip(&skipped)).unwrap_err().is_damage(), "the reference does not exist");
 }
 
 #[test]
@@ -130,10 +130,10 @@ fn what_everything_rests_on_is_never_left_out() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// Whatever is flipped: what is given out is what the whole pack gives out, or it is an error.
+    /// For any flips, the result is that of the undamaged pack, or an error.
     #[test]
     fn flips_never_give_a_wrong_hit(flips in proptest::collection::vec(any::<prop::sample::Index>(), 1..20), seed: u64, skip: bool) {
-        // Behind the header page and before the manifest, which is the last section: those are refused at open.
+        // After the header page and before the manifest (the last section), because damage there is refused at open.
         let end = whole().section(Tag::MANIFEST).offset - 4096;
         let at: Vec<u64> = flips.iter().map(|index| 4096 + index.index(end as usize) as u64).collect();
         let (path, pack) = whole().flipped(&format!("{seed}.mpk"), &at);

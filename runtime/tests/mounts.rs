@@ -1,4 +1,4 @@
-//! Several packs as one, and packs replaced while others read.
+//! Several packs searched as one, and packs replaced while others read.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ use common::{Random, SHAPE, World, embedder_identity, model_identity, text, writ
 
 const DIM: usize = 8;
 
-/// Points of numbers `first..first + count`: those of equal numbers are equal in all packs.
+/// Points with the numbers `first..first + count`. Points with equal numbers are equal in all packs.
 fn world(first: u32, count: u32) -> World {
     let mut rows = Vec::new();
     (first..first + count).for_each(|number| rows.extend(Random(u64::from(number) * 77 + 5).unit(DIM, None, 1.0)));
@@ -35,7 +35,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// A pack of the numbers `first..first + count`.
+    /// A pack of the points `first..first + count`.
     fn pack(&self, name: &str, first: u32, count: u32) -> MappedPack {
         let path = self.path(name);
         write_numbered(&path, &world(first, count), SHAPE, None, first);
@@ -51,7 +51,7 @@ fn exact(packs: &PackSet, query: &[f32], k: usize) -> Vec<Hit<PackReference>> {
     packs.nearest(query, k, Method::Exact, OnDamage::Fail).unwrap()
 }
 
-/// Pack, reference and score.
+/// Pack, reference and similarity of each hit.
 fn essence(hits: &[Hit<PackReference>]) -> Vec<(&str, u32, f32)> {
     hits.iter().map(|hit| (hit.reference.pack.name(), hit.reference.number, hit.similarity)).collect()
 }
@@ -66,7 +66,7 @@ fn shared_by_threads() {
 #[test]
 fn several_packs_have_one_ranking_and_a_shared_text_is_one_hit() {
     let folder = Folder::new();
-    // 0..30, 20..50, 40..60 overlap; together they are 0..60.
+    // 0..30, 20..50 and 40..60 overlap; their union is 0..60.
     let mounts = Mounts::of(folder.pack("low.mpk", 0, 30));
     mounts.mount("mid", folder.pack("mid.mpk", 20, 30)).unwrap();
     mounts.mount("high", folder.pack("high.mpk", 40, 20)).unwrap();
@@ -97,7 +97,7 @@ fn several_packs_have_one_ranking_and_a_shared_text_is_one_hit() {
 #[test]
 fn equal_scores_are_in_the_order_of_packs_then_of_numbers() {
     let folder = Folder::new();
-    // The same points under other keys: every score is there twice.
+    // The same points with other keys: each similarity occurs twice.
     let write = |name: &str, first| {
         write_numbered(&folder.path(name), &world(0, 10), SHAPE, None, first);
         MappedPack::open(folder.path(name)).unwrap()
@@ -150,7 +150,7 @@ fn packs_of_other_models_or_embedders_are_refused_with_what_differs() {
                 assert!(text.contains(part), "{part} is not in {text}");
             }
         }
-        assert!(Arc::ptr_eq(&before, &mounts.packs()), "the set stays as it was");
+        assert!(Arc::ptr_eq(&before, &mounts.packs()), "the set is unchanged");
     }
 }
 
@@ -216,7 +216,7 @@ fn what_was_replaced_is_released_when_its_last_reader_lets_go() {
     assert_eq!(cache.statistics().memories, 3);
 
     drop(mounts.replace("pack", new).unwrap());
-    assert_eq!(exact(&reader, &query(2), 3), hits, "who began before reads the old one to the end");
+    assert_eq!(exact(&reader, &query(2), 3), hits, "a request that began before reads the old pack to its end");
     assert_ne!(exact(&mounts.packs(), &query(2), 3), hits);
     drop(reader);
     assert!(watch.upgrade().is_some() && cite(&hits[0], OnDamage::Fail).is_ok(), "hits can be cited");
@@ -229,7 +229,7 @@ fn what_was_replaced_is_released_when_its_last_reader_lets_go() {
     assert_eq!((cache.statistics().memories, cache.statistics().bytes), (0, 0));
 }
 
-/// Threads that search, decode and cite while a pack is replaced again and again.
+/// Threads search, decode and cite while a pack is replaced repeatedly.
 #[test]
 fn searches_go_on_while_a_pack_is_replaced() {
     let folder = Folder::new();
@@ -274,7 +274,7 @@ fn searches_go_on_while_a_pack_is_replaced() {
     println!("{} searches, {swaps} swaps, 0 failures", searches.load(Ordering::Relaxed));
     assert!(searches.load(Ordering::Relaxed) > 10 && swaps > 10);
     #[cfg(target_os = "linux")]
-    assert_eq!(paths.iter().map(|(path, _)| mappings_of(path)).sum::<usize>(), 1, "the one mounted");
+    assert_eq!(paths.iter().map(|(path, _)| mappings_of(path)).sum::<usize>(), 1, "only the mounted pack is mapped");
     let current = mounts.packs();
     drop(mounts);
     drop(current);

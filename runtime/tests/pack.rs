@@ -1,4 +1,4 @@
-//! The mapped pack and the memory cache, as a program without libtorch uses them.
+//! The mapped pack and the memory cache, without libtorch.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 mod common;
 use common::{Random, SHAPE, World, text, write_pack};
 
-/// Bytes of a memory of [`SHAPE`] in the cache: what `statistics` says of one.
+/// Bytes of a memory of [`SHAPE`] in the cache, by its `statistics`.
 fn memory_bytes(pack: &MappedPack) -> usize {
     let cache = MemoryCache::default();
     cache.get(pack, 0).unwrap();
@@ -182,7 +182,7 @@ fn threads_share_a_cache() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// The cache against a list in order of use.
+    /// Compares the cache with a list in order of use.
     #[test]
     fn keeps_the_most_recently_used(room in 1usize..6, asked in proptest::collection::vec(0u32..10, 0..60)) {
         static PACK: std::sync::OnceLock<(TempDir, MappedPack)> = std::sync::OnceLock::new();

@@ -15,8 +15,8 @@ pub use changes::{Change, Counted, DiffError, DiffReport, Side};
 /// id repeats, the first is compared with the first, and so on. References are compared by key: equal keys mean equal memories, up to the
 /// codec. A reference whose places in the corpus differ counts as kept and as moved.
 ///
-/// Sections are compared with their digests before they are read. Memory: at most about 40 bytes per reference and 100 bytes per document of
-/// both packs, and 24 bytes per origin of one pack while documents are compared.
+/// Sections are compared with their digests before they are read. Memory: at most about 40 bytes per reference and 100 bytes per document
+/// of both packs, and 24 bytes per origin of one pack while documents are compared.
 ///
 /// # Errors
 /// If a pack is damaged.

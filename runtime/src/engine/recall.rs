@@ -123,8 +123,8 @@ impl Retriever {
         Ok(self.retrieve_batch(&[text], k, method, OnDamage::Fail)?.pop().unwrap_or_default())
     }
 
-    /// As [`retrieve`](Self::retrieve) for several texts, which are embedded in one batch and searched in the same set of packs. Returns one
-    /// list per text.
+    /// As [`retrieve`](Self::retrieve) for several texts, which are embedded in one batch and searched in the same set of packs. Returns
+    /// one list per text.
     ///
     /// # Errors
     /// If the embedder or the search fails.

@@ -39,7 +39,8 @@ pub enum ReferenceError {
     /// The reference's title and text do not produce the number of tokens that its memory was written from.
     #[error(
         "{}: the memory of reference {reference} was written from {expected} tokens, but its title and text produce {found}: another \
-         version of mempack built the pack and composed references differently; build the pack again, or read the memories in it", path.display()
+         version of mempack built the pack and composed references differently; build the pack again, or read the memories in it",
+        path.display()
     )]
     Composed {
         /// The pack.
