@@ -18,7 +18,7 @@ use mempack_model::training::{Learning, Sequence, Trainee};
 use mempack_model::{DeviceChoice, LoadOptions};
 use mempack_numeric::Rng;
 use mempack_questions::{Fiction, FictionOptions, Folder};
-use mempack_trainer::{LogLine, Progress, TrainConfig, train};
+use mempack_trainer::{LogLine, TrainConfig, TrainProgress, train};
 
 /// Tokens of a sequence of text, and of a copied sequence in the last stage and in the measurement; its shortest and longest period.
 const LENGTH: usize = 96;
@@ -102,7 +102,7 @@ fn repeats(folder: &Path, [shortest, longest]: [usize; 2], length: usize) -> Res
 /// Prints the mean of every 50 steps.
 struct Lines(Mutex<Vec<LogLine>>);
 
-impl Progress for Lines {
+impl TrainProgress for Lines {
     fn begin(&self, _: &str, _: Option<u64>) {}
 
     fn advance(&self, _: u64) {}

@@ -8,9 +8,6 @@ use crate::LoadError;
 use crate::family::{Bias, Dimensions, EmbeddingScale, Family, GateActivation, SlidingWindow, alternatives, model_types};
 use crate::fields::Fields;
 
-/// Max value of any count in a configuration: far above that of any existing model, and small enough that products fit in 64 bits.
-const COUNT_CAP: u32 = 1 << 24;
-
 /// How RoPE frequencies are scaled for long contexts (`rope_type: llama3`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Llama3Scaling {
@@ -75,14 +72,11 @@ impl ModelConfig {
         let Some(family) = Family::of_model_type(model_type) else {
             return Err(f.refuse("model_type", model_types(), format!("`{model_type}`"), "use a model of one of these families"));
         };
-        let count = |name: &str| -> Result<u32, LoadError> { bounded(&f, name, f.required(name, "a count", f.u32(name)?)?) };
+        let count = |name: &str| -> Result<u32, LoadError> { f.required(name, "a count", f.count(name)?) };
         let layers = count("num_hidden_layers")?;
         let hidden = count("hidden_size")?;
         let query_heads = count("num_attention_heads")?;
-        let heads = match f.u32("num_key_value_heads")? {
-            Some(n) => bounded(&f, "num_key_value_heads", n)?,
-            None => query_heads,
-        };
+        let heads = f.count("num_key_value_heads")?.unwrap_or(query_heads);
         if query_heads % heads != 0 {
             return Err(f.refuse(
                 "num_key_value_heads",
@@ -91,19 +85,19 @@ impl ModelConfig {
                 "correct the file",
             ));
         }
-        let head_dim = match f.u32("head_dim")? {
-            Some(n) => bounded(&f, "head_dim", n)?,
+        let head_dim = match f.count("head_dim")? {
+            Some(n) => n,
             None if hidden % query_heads == 0 => hidden / query_heads,
             None => {
                 return Err(f.refuse(
                     "head_dim",
-                    format!("a dimension, as {query_heads} heads do not divide {hidden}"),
+                    format!("a dimension, because {query_heads} heads do not divide {hidden}"),
                     "nothing",
                     "add the field",
                 ));
             }
         };
-        if head_dim % 2 != 0 || head_dim == 0 {
+        if head_dim % 2 != 0 {
             return Err(f.refuse("head_dim", "an even number", head_dim.to_string(), "use a model whose heads RoPE can rotate"));
         }
         let activation = f.str("hidden_act")?.unwrap_or(family.default_activation());
@@ -195,14 +189,6 @@ impl ModelConfig {
             text += &format!("norm offset {:e}\n", family.norm_offset);
         }
         text
-    }
-}
-
-fn bounded(f: &Fields<'_>, name: &str, n: u32) -> Result<u32, LoadError> {
-    if (1..=COUNT_CAP).contains(&n) {
-        Ok(n)
-    } else {
-        Err(f.refuse(name, format!("a count from 1 to {COUNT_CAP}"), n.to_string(), "correct the file"))
     }
 }
 

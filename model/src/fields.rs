@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::LoadError;
 
+/// Max value of any count in a configuration: far above that of any existing model, and small enough that products of two fit in 64 bits.
+pub(crate) const COUNT_CAP: u32 = 1 << 24;
+
 /// The top-level object of a JSON file, or a block in it.
 pub(crate) struct Fields<'a> {
     path: &'a Path,
@@ -64,6 +67,16 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn u32(&self, name: &str) -> Result<Option<u32>, LoadError> {
         self.typed(name, "a whole number below 2^32", |v| v.as_u64().and_then(|n| u32::try_from(n).ok()))
+    }
+
+    /// A count from 1 to [`COUNT_CAP`], if it is present.
+    pub(crate) fn count(&self, name: &str) -> Result<Option<u32>, LoadError> {
+        match self.u32(name)? {
+            Some(n) if !(1..=COUNT_CAP).contains(&n) => {
+                Err(self.refuse(name, format!("a count from 1 to {COUNT_CAP}"), n.to_string(), "correct the file"))
+            }
+            n => Ok(n),
+        }
     }
 
     pub(crate) fn f64(&self, name: &str) -> Result<Option<f64>, LoadError> {

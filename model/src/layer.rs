@@ -38,11 +38,11 @@ pub(crate) struct Linear {
     transposed: Tensor,
     pub(crate) bias: Option<Tensor>,
     /// The joined projections.
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<Projection>,
 }
 
 /// One projection of a [`Linear`].
-pub(crate) struct Part {
+pub(crate) struct Projection {
     /// The module's name in the checkpoint.
     pub name: String,
     pub rows: i64,
@@ -84,7 +84,7 @@ impl Linear {
             let has_bias = shape.bias || folder.contains(&bias);
             any_bias |= has_bias;
             biases.push(if has_bias { folder.tensor(&bias, &[rows], kind, device)? } else { Tensor::f_zeros([rows], (kind, device))? });
-            parts.push(Part { name: names.module(*module), rows, low_rank: None });
+            parts.push(Projection { name: names.module(*module), rows, low_rank: None });
         }
         let weight = join(weights, 0)?;
         let bias = if any_bias { Some(join(biases, 0)?) } else { None };
@@ -130,12 +130,12 @@ impl Linear {
             weight: self.weight.shallow_clone(),
             transposed: self.transposed.shallow_clone(),
             bias: self.bias.as_ref().map(Tensor::shallow_clone),
-            parts: self.parts.iter().map(Part::share).collect(),
+            parts: self.parts.iter().map(Projection::share).collect(),
         }
     }
 }
 
-impl Part {
+impl Projection {
     fn share(&self) -> Self {
         Self { name: self.name.clone(), rows: self.rows, low_rank: self.low_rank.as_ref().map(LowRank::share) }
     }

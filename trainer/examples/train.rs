@@ -11,12 +11,12 @@ use std::error::Error;
 use std::sync::atomic::AtomicBool;
 
 use mempack_model::{DeviceChoice, LoadOptions, Model};
-use mempack_trainer::{LogLine, Progress, TrainConfig, train};
+use mempack_trainer::{LogLine, TrainConfig, TrainProgress, train};
 
 /// Prints each step.
 struct Lines;
 
-impl Progress for Lines {
+impl TrainProgress for Lines {
     fn begin(&self, what: &str, _total: Option<u64>) {
         println!("{what}");
     }

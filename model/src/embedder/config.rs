@@ -7,8 +7,6 @@ use serde_json::Value;
 use crate::LoadError;
 use crate::fields::{Fields, read_object};
 
-/// Max value of any count in a configuration: far above that of any existing model, and small enough that products fit in 64 bits.
-const COUNT_CAP: u32 = 1 << 24;
 const FETCH: &str = "use the folder of a sentence-embedding model, as all-MiniLM-L6-v2 or BGE-M3";
 
 /// The activation of the feed-forward part.
@@ -68,11 +66,7 @@ impl EncoderConfig {
             "roberta" | "xlm-roberta" | "camembert" => true,
             other => return Err(f.refuse("model_type", expected, format!("`{other}`"), "use an embedder of one of these shapes")),
         };
-        let count = |name: &str| -> Result<u32, LoadError> {
-            let n = f.required(name, "a count", f.u32(name)?)?;
-            let expected = || format!("a count from 1 to {COUNT_CAP}");
-            if (1..=COUNT_CAP).contains(&n) { Ok(n) } else { Err(f.refuse(name, expected(), n.to_string(), "correct the file")) }
-        };
+        let count = |name: &str| -> Result<u32, LoadError> { f.required(name, "a count", f.count(name)?) };
         let (hidden, heads) = (count("hidden_size")?, count("num_attention_heads")?);
         if hidden % heads != 0 {
             return Err(f.refuse("num_attention_heads", format!("a divisor of {hidden}"), heads.to_string(), "correct the file"));

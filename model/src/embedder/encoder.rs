@@ -109,7 +109,7 @@ impl EncoderLayer {
 }
 
 /// An encoder with its pooling, from token ids to unit vectors. [`Embedder`](crate::Embedder) adds a tokenizer.
-pub struct Encoder {
+pub struct TextEncoder {
     config: EncoderConfig,
     pooling: Pooling,
     device: Device,
@@ -120,7 +120,7 @@ pub struct Encoder {
     layers: Vec<EncoderLayer>,
 }
 
-impl Encoder {
+impl TextEncoder {
     /// Loads the encoder of a sentence-embedding folder: `config.json`, `model.safetensors` (or its shards) and
     /// `1_Pooling/config.json`. Without the latter, pooling is the mean, as in the sentence-transformers library.
     ///

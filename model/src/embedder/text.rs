@@ -8,7 +8,7 @@ use mempack_retrieval::Embed;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::config::load_max_tokens;
-use super::encoder::Encoder;
+use super::encoder::TextEncoder;
 use crate::fields::read_file;
 use crate::{ComputeError, LoadError, LoadOptions};
 
@@ -17,22 +17,22 @@ use crate::{ComputeError, LoadError, LoadOptions};
 /// It is loaded from the folder of a sentence-embedding model: BERT or XLM-RoBERTa with mean or CLS pooling. It is `Send`;
 /// [`share`](Self::share) makes a handle for another thread.
 pub struct Embedder {
-    encoder: Encoder,
+    encoder: TextEncoder,
     tokenizer: Arc<Tokenizer>,
     identity: EmbedderIdentity,
 }
 
 impl Embedder {
-    /// Loads an embedder's folder: what [`Encoder::load`] reads, and `tokenizer.json`.
+    /// Loads an embedder's folder: what [`TextEncoder::load`] reads, and `tokenizer.json`.
     ///
     /// Texts are truncated to the max tokens of `sentence_bert_config.json`, else to those of tokenizer.json, else to the number of
     /// positions. The padding in tokenizer.json is ignored.
     ///
     /// # Errors
     ///
-    /// Those of [`Encoder::load`], and a tokenizer that cannot be read or has ids that the model lacks.
+    /// Those of [`TextEncoder::load`], and a tokenizer that cannot be read or has ids that the model lacks.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
-        let (encoder, checkpoint) = Encoder::load_with_checkpoint(folder, options)?;
+        let (encoder, checkpoint) = TextEncoder::load_with_checkpoint(folder, options)?;
         let path = folder.join("tokenizer.json");
         let bytes = read_file(&path, "tokenizer", "put the embedder's tokenizer.json there")?;
         let wrong = |expected: &str, found: String| LoadError::Tokenizer {
@@ -81,7 +81,7 @@ impl Embedder {
     }
 
     /// The encoder, for texts given as token ids.
-    pub fn encoder(&self) -> &Encoder {
+    pub fn encoder(&self) -> &TextEncoder {
         &self.encoder
     }
 
@@ -98,7 +98,7 @@ impl Embedder {
 
     /// Embeds texts: `[texts, dim]`, row by row, each row of unit length.
     ///
-    /// The result is a function of the texts alone; see [`Encoder::embed_ids`].
+    /// The result is a function of the texts alone; see [`TextEncoder::embed_ids`].
     ///
     /// # Errors
     ///

@@ -9,9 +9,8 @@ use super::metadata::Metadata;
 use super::reader::{Gguf, TensorInfo};
 use super::tied::{TiedEmbedding, find_tied};
 use crate::family::{Bias, Dimensions, Family, GgufLayout, LayerModule, Module, ModuleShape, SlidingWindow, gguf_architectures};
+use crate::fields::COUNT_CAP;
 
-/// Max value of any count: far above that of any existing model, and small enough that products of two fit in 64 bits.
-const COUNT_CAP: u32 = 1 << 24;
 /// Max number of layers.
 const LAYER_CAP: u32 = 1 << 12;
 const FAMILY: &str = "use a model of a supported family";
@@ -75,7 +74,7 @@ impl Architecture {
             None => {
                 return Err(m.wrong(
                     &key("attention.key_length"),
-                    format!("a dimension, as {query_heads} heads do not divide {hidden}"),
+                    format!("a dimension, because {query_heads} heads do not divide {hidden}"),
                     "nothing",
                     FETCH,
                 ));
@@ -185,7 +184,7 @@ impl Architecture {
                 put(field, json!(id));
             }
         }
-        // A chat model ends its turn with a token of its own, which ends an answer as the end of text does.
+        // Either the end of a turn or the end of text ends an answer of a chat model.
         let mut ends: Vec<u32> = Vec::new();
         for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"] {
             ends.extend(self.id(m, key)?.filter(|id| !ends.contains(id)));

@@ -23,8 +23,10 @@ pub(crate) use learning::drawing;
 pub use adamw::{AdamW, AdamWConfig};
 pub use create::{CreateError, NewTokenizer, ScratchOptions, create_model};
 pub use learning::{AdapterOptions, Learning, Trainee};
-pub use loss::{Hits, Loss};
+pub use loss::{Hits, Predictions, TrainingLoss};
 pub use read::Sequence;
 pub use save::SaveError;
 pub use state::StateError;
+/// The tensors that a training objective computes its loss with.
+pub use tch::Tensor;
 pub use written::{WriteOptions, Written};

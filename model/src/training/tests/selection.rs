@@ -55,7 +55,7 @@ fn gradients_reach_queries_that_only_select() {
     for name in ["llama_gqa", "qwen2_bias"] {
         let (dir, case) = (folder(name), Case::read(name));
         let trainee = load(dir.path(), &Learning::Everything);
-        // A gradient is there from the start, or its absence could not be told from a zero.
+        // The gradient is defined from the start, because an undefined one would look like zero.
         lost(&trainee, &case, &writing(false)).backward(1.0).unwrap();
         let ([q, k, v], [q_with, k_with, v_with]) = (of_values(&trainee, &case, false), of_values(&trainee, &case, true));
         println!(
