@@ -1,4 +1,4 @@
-//! One way of answering, ready to answer: a mode with its number of references and of tokens kept.
+//! A setting (a mode with its parameters) and the model and session that run it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use crate::library::Library;
 use crate::mode::Mode;
 use crate::{EvaluateError, Models};
 
-/// The margin that no two unit vectors exceed.
+/// A similarity margin that admits every hit: cosines of unit vectors differ by at most 2.
 pub(crate) const ALL: f32 = 2.0;
 
-/// A number with three decimals, so that settings can be told apart and put in order.
+/// A number with three decimals, which makes settings comparable and sortable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Thousandths(u32);
 
 impl Thousandths {
-    /// The nearest one; a number below 0 is 0.
+    /// The nearest number with three decimals; negative numbers become 0.
     pub fn of(value: f32) -> Self {
         Self((f64::from(value) * 1000.0).round() as u32)
     }
@@ -36,23 +36,23 @@ impl Serialize for Thousandths {
     }
 }
 
-/// A mode, how many references it is given, how many of their tokens are kept, and how its memories are weighed.
+/// A mode with its parameters: number of references, tokens kept, and weighting of memories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Setting {
     /// The mode.
     pub mode: Mode,
-    /// References given, at most; modes with the gold reference have one, those without references none.
+    /// Maximum number of references. Modes with the gold reference read one, and closed-book modes none.
     pub k: usize,
-    /// Tokens of a reference kept at each key-value head, where memories are written anew.
+    /// Tokens of a reference kept per key-value head, if the mode writes memories.
     pub tokens: u32,
     /// Weight of the retrieval similarity in the softmax over memories.
     pub similarity_bias: Thousandths,
-    /// How far below the best hit's similarity a memory may be and still be read; 2 reads all.
+    /// Maximum distance of a memory's similarity from the best hit's; 2 admits all.
     pub similarity_margin: Thousandths,
 }
 
 impl Setting {
-    /// The mode with `k` references, everything else as the model has it.
+    /// The mode with `k` references and the model's values for everything else.
     pub fn of(mode: Mode, k: usize, memory: &MemoryConfig) -> Self {
         Self {
             mode,
@@ -64,10 +64,10 @@ impl Setting {
     }
 }
 
-/// Bytes of memories that are kept while they are compared: those that a few questions share.
+/// Budget of a cache of written memories, in bytes: enough for those that a few questions share.
 const WRITTEN_BYTES: usize = 64 << 20;
 
-/// Memories written from texts, shared by all settings that keep as many tokens.
+/// Caches of written memories, one for each number of tokens kept. Settings share them.
 #[derive(Default)]
 pub(crate) struct WrittenMemories(BTreeMap<u32, Arc<MemoryCache>>);
 
@@ -77,7 +77,7 @@ impl WrittenMemories {
     }
 }
 
-/// A setting with the model that answers in it, and the session that it answers in where there is a pack.
+/// A setting with its model, and with its session if there is a pack.
 pub(crate) struct Contender {
     pub setting: Setting,
     model: Model,
@@ -85,7 +85,7 @@ pub(crate) struct Contender {
 }
 
 impl Contender {
-    /// Refuses a mode that needs a base which is not there, and options that the model cannot have.
+    /// Creates the model and the session of a setting. An error if the mode needs a base model that is missing, or an option is out of range.
     pub fn new(
         models: &Models<'_>,
         library: Option<&Library>,
@@ -94,7 +94,7 @@ impl Contender {
         written: &mut WrittenMemories,
     ) -> Result<Self, EvaluateError> {
         let model = if setting.mode.uses_base() {
-            models.base.ok_or(EvaluateError::Mode { mode: setting.mode, reason: "the model is no adapter, so it has no base" })?
+            models.base.ok_or(EvaluateError::Mode { mode: setting.mode, reason: "it needs a base model, and the model is no adapter" })?
         } else {
             models.model
         };
@@ -109,8 +109,8 @@ impl Contender {
         };
         let model = model.with_memory(memory)?;
         let read_from = setting.mode.read_from();
-        // Time spent writing is left out of a setting's time, so nothing else may be done meanwhile. Memories of the pack are decoded for
-        // each question, as for a question that comes alone.
+        // The measured time excludes writing, so a session that writes must not prefetch at the same time. A cache of 0 bytes makes the
+        // other sessions decode the pack's memories for each question, as for a single question.
         let (prefetch, cache) = match read_from {
             ReadFrom::WrittenMemories => (false, written.of(setting.tokens)),
             _ => (true, Arc::new(MemoryCache::new(0))),
@@ -125,8 +125,8 @@ impl Contender {
         Ok(Self { setting, model, session })
     }
 
-    /// One for each mode, with `k` references and everything else as the model has it. They answer with a token at most: theirs is to
-    /// say how likely given texts are.
+    /// One contender per mode, with `k` references and the model's values for everything else. Their answers have at most one token, because
+    /// they are used for the likelihood of given texts.
     pub fn of_modes(models: &Models<'_>, library: Option<&Library>, modes: &[Mode], k: usize) -> Result<Vec<Self>, EvaluateError> {
         let mut written = WrittenMemories::default();
         let setting = |mode: &Mode| Setting::of(*mode, k, models.model.memory());
@@ -137,12 +137,12 @@ impl Contender {
         &self.model
     }
 
-    /// Where it reads; `None` without a pack.
+    /// The session; `None` without a pack.
     pub fn session(&self) -> Option<&Session> {
         self.session.as_ref()
     }
 
-    /// What stands behind question and text in its prompts.
+    /// The end of the prompt template, after the question and the text.
     pub fn prompt_end(&self) -> &str {
         let memory = self.model.memory();
         let context = memory.context_template.as_deref().filter(|_| self.setting.mode.read_from() == ReadFrom::Texts);
@@ -152,7 +152,7 @@ impl Contender {
         if question.len() < text.len() { question } else { text }
     }
 
-    /// The prompt of a question, and what its first pass reads.
+    /// The prompt of a question, with the memories or texts that it reads.
     pub fn prepare(&self, question: &str) -> Result<PreparedPrompt, AskError> {
         match &self.session {
             Some(session) => session.prepare(question),
@@ -164,8 +164,7 @@ impl Contender {
     }
 }
 
-/// The model's template of a prompt with a text in it. A model without one is given the text in place of the question, the question
-/// behind it.
+/// The model's `context_template`. If it has none, the prompt template with the text before the question.
 fn context_template(memory: &MemoryConfig) -> String {
     let plain = || memory.prompt_template.replacen("{question}", "{text}\n\n{question}", 1);
     memory.context_template.clone().unwrap_or_else(plain)

@@ -1,4 +1,4 @@
-//! What ends an evaluation early.
+//! Errors of evaluations.
 
 use std::path::PathBuf;
 
@@ -8,14 +8,14 @@ use mempack_runtime::{AskError, FetchError, IdentityMismatch, ReferenceError, Re
 
 use crate::Mode;
 
-/// Why an evaluation was not finished.
+/// Why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvaluateError {
     /// The pack was built with another model or another embedder.
     #[error(transparent)]
     Mismatch(#[from] IdentityMismatch),
-    /// An option has a value that makes no sense.
+    /// The value of an option is invalid.
     #[error("{option} is {found}; expected {expected}")]
     Option {
         /// Its name.
@@ -25,15 +25,15 @@ pub enum EvaluateError {
         /// What is accepted.
         expected: String,
     },
-    /// A mode that this measurement has not.
-    #[error("the mode `{mode}` does not fit here: {reason}; choose other modes with --modes")]
+    /// The mode cannot be measured.
+    #[error("mode `{mode}` cannot be measured: {reason}")]
     Mode {
         /// The mode.
         mode: Mode,
-        /// Why not.
+        /// Why.
         reason: &'static str,
     },
-    /// What the pack says of a reference or a document cannot be read.
+    /// The pack's data about a reference or a document cannot be read.
     #[error("{}: {item} {number}: {source}", path.display())]
     Read {
         /// The pack.
@@ -42,22 +42,22 @@ pub enum EvaluateError {
         item: &'static str,
         /// Its number.
         number: u32,
-        /// What is wrong.
+        /// The cause.
         source: Box<ReadError>,
     },
-    /// A reference could not be read as text.
+    /// The text of a reference could not be read.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// The memories of a chunk could not be read.
     #[error(transparent)]
     Chunk(#[from] AskError),
-    /// Nothing could be retrieved.
+    /// Retrieval failed.
     #[error(transparent)]
     Retrieve(#[from] RetrieveError),
     /// A memory could not be read.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// A generator could not be made.
+    /// A session could not be created.
     #[error(transparent)]
     Session(#[from] SessionError),
     /// A question could not be answered.
@@ -65,13 +65,13 @@ pub enum EvaluateError {
     Ask {
         /// The question's id.
         id: String,
-        /// Why not.
+        /// The cause.
         source: Box<AskError>,
     },
     /// The model failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
-    /// The caller wanted no more.
+    /// The caller stopped the evaluation.
     #[error("interrupted")]
     Interrupted,
 }

@@ -1,4 +1,4 @@
-//! What evaluations look up in a pack: gold references, passages, and what retrieval finds.
+//! Look-ups in a pack: gold references, passages, and retrieval with a whole question.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use mempack_model::{Embedder, Model};
 use mempack_numeric::dot;
 use mempack_retrieval::{Embed, Hit, Query, Recall, Recalled};
 use mempack_runtime::{
-    IdentityMismatch, MappedPack, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, Read, ReferenceText, RetrieveError,
+    IdentityMismatch, MappedPack, MemoryRead, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, ReferenceText, RetrieveError,
     Retriever, read_reference,
 };
 
 use crate::EvaluateError;
 use crate::metrics::Words;
 
-/// A reference that a model was given, or could have been.
+/// A reference with its text.
 #[derive(Clone, Debug)]
 pub(crate) struct Passage {
     /// The reference and its similarity to the query.
@@ -32,23 +32,23 @@ impl Passage {
     }
 }
 
-/// What retrieval finds for a question.
+/// The passages that a question retrieves.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Most similar first.
+    /// The passages, most similar first.
     pub passages: Vec<Passage>,
-    /// References passed over because they repeat the question.
+    /// Number of references filtered out because they repeat the question.
     pub left_out: usize,
 }
 
-/// A pack with the model and the embedder it was built with.
+/// A pack with the model and the embedder that it was built with.
 pub(crate) struct Library {
     mounts: Arc<Mounts>,
     mounted: Arc<Mounted>,
     model: Model,
     embedder: Embedder,
     retriever: Retriever,
-    /// References whose overlap with the question is above this are left out.
+    /// References whose overlap with the question exceeds this share are filtered out.
     max_overlap: f64,
 }
 
@@ -69,7 +69,7 @@ impl Library {
         self.mounted.pack()
     }
 
-    /// The pack as a session takes it.
+    /// The pack in the form that a session takes.
     pub fn mounts(&self) -> &Arc<Mounts> {
         &self.mounts
     }
@@ -99,7 +99,7 @@ impl Library {
         Ok(embedding.iter().map(|value| value.get()).collect())
     }
 
-    /// The references of some documents: each document's in the order of the pack.
+    /// The references of each of the documents, in the order of the pack.
     pub fn references_of(&self, documents: &HashSet<&str>) -> Result<HashMap<String, Vec<u32>>, EvaluateError> {
         let counts = self.pack().manifest().counts;
         let mut names = HashMap::new();
@@ -114,7 +114,7 @@ impl Library {
             let origins = self.pack().origins(reference).map_err(|source| self.unreadable("reference", reference, source))?;
             for name in origins.filter_map(|origin| names.get(&origin.document)) {
                 let list = references.entry(name.clone()).or_default();
-                // A text that stands twice in a document is one reference.
+                // A text that occurs twice in a document is one reference.
                 if list.last() != Some(&reference) {
                     list.push(reference);
                 }
@@ -123,8 +123,8 @@ impl Library {
         Ok(references)
     }
 
-    /// The gold reference of a question: of the given references that hold an accepted answer word by word (of all, if none does),
-    /// the one most similar to the question.
+    /// The gold reference of a question: among `references` that contain an accepted answer (among all, if none does), the one most similar
+    /// to the question.
     pub fn gold(&self, question: &str, references: &[u32], accepted: &[Words]) -> Result<Option<Passage>, EvaluateError> {
         if references.is_empty() {
             return Ok(None);
@@ -142,8 +142,8 @@ impl Library {
         Ok(passages.into_iter().max_by(order))
     }
 
-    /// The passages that were read, each once, in the order in which they were first read.
-    pub fn passages<'r>(&self, reads: impl Iterator<Item = &'r Read>) -> Result<Vec<Passage>, EvaluateError> {
+    /// The passages of the references read, without duplicates, in the order of their first use.
+    pub fn passages<'r>(&self, reads: impl Iterator<Item = &'r MemoryRead>) -> Result<Vec<Passage>, EvaluateError> {
         let mut passages: Vec<Passage> = Vec::new();
         for read in reads {
             if passages.iter().all(|passage| passage.number() != read.hit.reference.number) {

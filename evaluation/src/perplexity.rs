@@ -1,8 +1,8 @@
-//! How well a model predicts a text, with memories and without.
+//! Perplexity of a text, with and without memories.
 //!
-//! A text is cut into windows of tokens that are predicted each for itself. With memories, each chunk of a window reads what the
-//! tokens before it retrieve, as it would while the text is being written: nothing that is to be predicted takes part in the
-//! retrieval, and references that repeat the query or the chunk itself are left out.
+//! A text is cut into windows of tokens, which are predicted independently. With memories, each chunk of a window reads the references that
+//! the tokens before it retrieve, as in generation. The retrieval never uses tokens that are predicted later, and references that repeat
+//! the query or the chunk are filtered out.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -18,11 +18,11 @@ use crate::bootstrap::interval;
 use crate::contender::Contender;
 use crate::library::Library;
 use crate::likelihood::log_probabilities;
-use crate::report::Difference;
+use crate::report::PairedDifference;
 use crate::rows::{RowsError, evenly, read_rows};
 use crate::{EvaluateError, Mode, Models};
 
-/// Chunks of a window: each token is predicted from less than so many chunks before it.
+/// Chunks per window. Each token is predicted from fewer than this many preceding chunks.
 const WINDOW_CHUNKS: usize = 8;
 
 #[derive(Deserialize)]
@@ -30,10 +30,10 @@ struct Row {
     text: String,
 }
 
-/// The texts of a file: the field `text` of each line of a `.jsonl` file; any other file is one text.
+/// Reads the texts of a file: the field `text` of each line of a `.jsonl` file; any other file is one text.
 ///
 /// # Errors
-/// If the file cannot be read, or holds no text.
+/// If the file cannot be read, or contains no text.
 pub fn read_texts(path: &Path) -> Result<Vec<String>, RowsError> {
     const EXPECTED: &str = r#"{"text": "..."}"#;
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
@@ -46,16 +46,16 @@ pub fn read_texts(path: &Path) -> Result<Vec<String>, RowsError> {
     Ok(vec![text])
 }
 
-/// What is measured, and how.
+/// Options of [`measure_perplexity`].
 #[derive(Clone, Debug)]
 pub struct PerplexityOptions {
-    /// Of the modes those that put no text into a prompt and need no gold reference.
+    /// The modes to measure. Modes with texts in the prompt or the gold reference are not possible.
     pub modes: Vec<Mode>,
-    /// Memories that a chunk reads; `None` is the model's number.
+    /// Memories per chunk; `None` uses the model's number.
     pub k: Option<usize>,
-    /// References whose [overlap](crate::overlap) with the query and the chunk is above this are left out; 1 leaves none out.
+    /// References whose [overlap](crate::overlap) with the query and the chunk exceeds this share are not read; 1 filters nothing.
     pub overlap: f64,
-    /// Only so many windows, evenly spaced over the texts.
+    /// Maximum number of windows, evenly spaced over the texts.
     pub limit: Option<usize>,
 }
 
@@ -65,54 +65,54 @@ impl Default for PerplexityOptions {
     }
 }
 
-/// How well a mode predicts.
+/// The likelihood of the texts in one mode.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Prediction {
-    /// e to the mean negative log-likelihood of a token.
+    /// The exponential of the mean negative log-likelihood per token.
     pub perplexity: f64,
-    /// Mean negative log-likelihood of a token, in nats.
+    /// Mean negative log-likelihood per token, in nats.
     pub nats_per_token: f64,
-    /// The same of a byte of the text, in bits: comparable between tokenizers.
+    /// Negative log-likelihood per byte of text, in bits; comparable between tokenizers.
     pub bits_per_byte: f64,
 }
 
-/// What a window said.
+/// The scores of one window.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WindowScores {
-    /// Number of the text in the file, from 0.
+    /// Index of the text in the file, from 0.
     pub text: usize,
-    /// First token of the window in it.
+    /// Index of the window's first token in the text.
     pub first: usize,
-    /// Tokens predicted.
+    /// Number of predicted tokens.
     pub tokens: usize,
-    /// Each mode's mean negative log-likelihood of a token, in nats.
+    /// Mean negative log-likelihood per token of each mode, in nats.
     pub nats_per_token: BTreeMap<Mode, f64>,
-    /// References that the chunks retrieved, chunk by chunk, most similar first.
+    /// References that each chunk read, most similar first.
     pub retrieved: Vec<Vec<u32>>,
 }
 
-/// What all windows together say.
+/// Scores over all windows.
 #[derive(Clone, Debug, Serialize)]
 pub struct PerplexityReport {
-    /// Texts of the file.
+    /// Number of texts in the file.
     pub texts: usize,
-    /// Windows predicted.
+    /// Number of predicted windows.
     pub windows: usize,
-    /// Tokens predicted.
+    /// Number of predicted tokens.
     pub tokens: usize,
-    /// Bytes of text that they stand for.
+    /// Bytes of text that these tokens cover.
     pub bytes: usize,
     /// Id of the pack, if there is one.
     pub pack: Option<String>,
     /// Name of the model.
     pub model: String,
-    /// Each mode's figures.
+    /// Scores of each mode.
     pub modes: BTreeMap<Mode, Prediction>,
-    /// Paired differences, window by window, of each other mode and the first, in nats a token: negative is better.
-    pub differences: Vec<Difference>,
+    /// Paired differences between each other mode and the first, window by window, in nats per token. Negative is better.
+    pub differences: Vec<PairedDifference>,
 }
 
-/// A text as tokens, with the byte where each ends.
+/// The tokens of a text, with the byte offset of the end of each.
 struct Tokens {
     ids: Vec<u32>,
     ends: Vec<usize>,
@@ -124,18 +124,19 @@ impl Tokens {
         Ok(Self { ids: spans.iter().map(|(id, _)| *id).collect(), ends: spans.iter().map(|(_, span)| span.end).collect() })
     }
 
-    /// Bytes from the end of the token before a window to the end of its last one.
+    /// Bytes from the end of the token before a window to the end of the window's last token.
     fn bytes(&self, window: &Range<usize>) -> usize {
         let end = |count: usize| if count == 0 { 0 } else { self.ends[count - 1] };
         end(window.end).saturating_sub(end(window.start))
     }
 }
 
-/// Predicts texts in all modes. `observe` hears of each window and of how many there are, and may break off.
+/// Predicts texts in all modes. `observe` is called after each window with its scores and the number of windows, and can stop the
+/// evaluation.
 ///
 /// # Errors
-/// If a mode does not fit or needs a pack or base that is not there, the parts do not belong together, the pack is damaged, the model
-/// fails, or `observe` broke off.
+/// If a mode is not possible or needs a pack or base model that is missing, the pack and the models do not match, the pack is damaged, the
+/// model fails, or `observe` stops the evaluation.
 pub fn measure_perplexity(
     models: &Models<'_>,
     pack: Option<&Arc<MappedPack>>,
@@ -172,19 +173,19 @@ fn check_modes(modes: &[Mode], pack: bool) -> Result<(), EvaluateError> {
         let reason = match mode {
             Mode::ClosedBook | Mode::ClosedBookBase => continue,
             Mode::Memory | Mode::MemoryQuantized if pack => continue,
-            Mode::Memory | Mode::MemoryQuantized => "it retrieves, and there is no pack (--pack)",
-            _ => "a text has no question and no gold reference",
+            Mode::Memory | Mode::MemoryQuantized => "it retrieves from a pack, and no pack is given",
+            _ => "it needs a question or a gold reference, and a text has neither",
         };
         return Err(EvaluateError::Mode { mode, reason });
     }
     Ok(())
 }
 
-/// Windows of at most `most` tokens, none of two texts.
-fn cut(texts: &[Tokens], most: usize) -> Vec<(usize, Range<usize>)> {
+/// Windows of at most `max` tokens, each within one text.
+fn cut(texts: &[Tokens], max: usize) -> Vec<(usize, Range<usize>)> {
     let one = |(text, tokens): (usize, &Tokens)| {
         let all = tokens.ids.len();
-        (0..all).step_by(most).map(move |start| (text, start..all.min(start + most)))
+        (0..all).step_by(max).map(move |start| (text, start..all.min(start + max)))
     };
     texts.iter().enumerate().flat_map(one).collect()
 }
@@ -213,8 +214,8 @@ impl Measuring {
         Ok(WindowScores { text: number, first: window.start, tokens: text.len(), nats_per_token, retrieved })
     }
 
-    /// What each chunk of a window reads: what the tokens before it retrieve, as many as a chunk has. References that repeat them or the
-    /// chunk itself are left out.
+    /// The memories of each chunk of a window. The query is the preceding tokens, as many as a chunk has. References that repeat the query
+    /// or the chunk are filtered out.
     fn read(&self, contender: &Contender, tokens: &Tokens, window: &Range<usize>) -> Result<Vec<ChunkMemories>, EvaluateError> {
         let Some(session) = contender.session().filter(|_| contender.setting.mode.reads_memories()) else { return Ok(Vec::new()) };
         let mut read = Vec::new();
@@ -222,7 +223,7 @@ impl Measuring {
             let before = self.chunks.window_before(start);
             let text = contender.model().tokenizer().decode(&tokens.ids[before.clone()])?;
             let context = &tokens.ids[before.start..window.end.min(start + self.chunks.interval())];
-            // Nothing before a text, nothing to retrieve with.
+            // The first chunk of a text has no query.
             let query = Some(Query { text: text.trim(), context }).filter(|query| !query.text.is_empty());
             let memories = query.map(|query| session.read(&[query])).transpose()?.and_then(|mut all| all.pop());
             read.push(memories.unwrap_or_default());
@@ -251,7 +252,7 @@ fn report(
     for left in modes.iter().skip(1) {
         let values: Vec<f64> = scores.iter().map(|score| of(score, *left) - of(score, modes[0])).collect();
         let interval = interval(&values);
-        differences.extend(interval.map(|interval| Difference { left: *left, right: modes[0], metric: "nats_per_token", interval }));
+        differences.extend(interval.map(|interval| PairedDifference { left: *left, right: modes[0], metric: "nats_per_token", interval }));
     }
     PerplexityReport {
         texts,

@@ -140,8 +140,8 @@ fn in_context(text: &str, question: &str) -> Vec<u32> {
 }
 
 /// The greedy answer to a prompt, without the prefix.
-fn greedy(model: &Model, prompt: &[u32], most: usize) -> String {
-    let mut reader = model.reader(&ReaderOptions { capacity: prompt.len() + 1 + most, prefix: false }).unwrap();
+fn greedy(model: &Model, prompt: &[u32], max: usize) -> String {
+    let mut reader = model.reader(&ReaderOptions { capacity: prompt.len() + 1 + max, prefix: false }).unwrap();
     let mut scores = reader.prompt(prompt, &[], false).unwrap();
     let mut ids = Vec::new();
     loop {
@@ -150,7 +150,7 @@ fn greedy(model: &Model, prompt: &[u32], most: usize) -> String {
             break;
         }
         ids.push(best);
-        if ids.len() == most || model.tokenizer().decode(&ids).unwrap().contains('.') {
+        if ids.len() == max || model.tokenizer().decode(&ids).unwrap().contains('.') {
             break;
         }
         scores = reader.step(best).unwrap();
@@ -176,7 +176,7 @@ fn sweeps_measure_each_setting_once() {
     expected.extend([(1, 8), (3, 8), (5, 4), (5, 8), (5, 16), (5, 32), (5, 128), (7, 8)].map(|(k, tokens)| (Mode::Memory, k, tokens)));
     expected.extend([1, 3, 5, 7].map(|k| (Mode::MemoryQuantized, k, 8)));
     assert_eq!(settings, expected);
-    let steps = |points: &[mempack_evaluation::Point], mode| {
+    let steps = |points: &[mempack_evaluation::SweepPoint], mode| {
         points.iter().filter(|p| p.setting.mode == mode).map(|p| (p.setting.k, p.setting.tokens)).collect::<Vec<_>>()
     };
     for mode in [Mode::Memory, Mode::MemoryQuantized] {

@@ -29,7 +29,7 @@ pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
     for chunk in &answer.chunks {
         for read in &chunk.reads {
             let found = read.cite(OnDamage::Fail)?.found;
-            println!("\n{:.2} {} {}..{}", found.score, found.document, found.start, found.end);
+            println!("\n{:.2} {} {}..{}", found.similarity, found.document, found.start, found.end);
         }
     }
     // to here

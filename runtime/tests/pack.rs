@@ -70,7 +70,7 @@ fn a_hit_is_described_with_every_place_of_its_text() {
     let pack = MappedPack::open(path).unwrap();
     let found = pack.describe(&Hit { reference: 1, similarity: 0.5 }).unwrap();
     assert_eq!((found.document.as_str(), found.title.as_str(), found.start, found.end), ("squares", "On squares", 100, 160));
-    assert_eq!((found.reference, found.score, found.text, found.origins), (1, 0.5, text(1), 2));
+    assert_eq!((found.reference, found.similarity, found.text, found.origins), (1, 0.5, text(1), 2));
     assert_eq!(found.further.len(), 1);
     assert_eq!((found.further[0].document.as_str(), found.further[0].start), ("again", 5));
     assert!(matches!(pack.describe(&Hit { reference: 3, similarity: 0.5 }), Err(ReadError::OutOfRange { .. })));

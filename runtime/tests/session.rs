@@ -394,7 +394,7 @@ fn what_cannot_be_answered_is_refused() {
     assert!(matches!(session.ask(" \n", &mut ignore), Err(AskError::EmptyQuestion)));
     // 2048 positions, less prefix, interval and first token.
     let long = session.ask(&"dose ".repeat(3000), &mut ignore);
-    assert!(matches!(long, Err(AskError::TooLong { most: 1916, .. })), "{long:?}");
+    assert!(matches!(long, Err(AskError::TooLong { max: 1916, .. })), "{long:?}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub fn hit_json(hit: &Citation) -> Value {
     let found = &hit.found;
     json!({
         "pack": hit.pack, "pack_id": hit.id.to_string(), "document": found.document, "title": found.title, "reference": found.reference,
-        "start": found.start, "end": found.end, "score": found.score, "text": (!hit.text_damaged).then_some(&found.text),
+        "start": found.start, "end": found.end, "score": found.similarity, "text": (!hit.text_damaged).then_some(&found.text),
     })
 }
 
@@ -67,7 +67,7 @@ pub fn hit_json(hit: &Citation) -> Value {
 pub fn place(hit: &Citation, several: bool) -> String {
     let found = &hit.found;
     let pack = if several { format!("{}: ", hit.pack) } else { String::new() };
-    format!("{:.3}  {pack}{} [{}..{}]  {}", found.score, found.document, found.start, found.end, found.title)
+    format!("{:.3}  {pack}{} [{}..{}]  {}", found.similarity, found.document, found.start, found.end, found.title)
 }
 
 /// The text of a hit, with all lines indented.

@@ -1,4 +1,4 @@
-//! What a chunk reads: retrieval, then the memories of what was retrieved.
+//! Retrieves references for a chunk and loads their memories.
 
 use std::sync::Arc;
 
@@ -7,71 +7,53 @@ use mempack_model::{Model, Slot};
 use mempack_retrieval::{Hit, Margin, Query, Recalled};
 
 use super::error::{AskError, RetrieveError};
+use super::memory_read::MemoryRead;
 use super::recall::{NotRepeating, Readable, Retriever};
 use super::source::{Loaded, MemorySource};
-use crate::{Citation, CiteError, Method, OnDamage, PackReference, PackSet, Skipped, cite};
+use crate::{Method, OnDamage, PackReference, PackSet, Skipped};
 
-/// Damaged references that a chunk passes over, at most, to read others in their place.
+/// Maximum number of damaged references that a chunk replaces by others.
 const MAX_REPLACED: usize = 64;
-
-/// A reference that a chunk read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Read {
-    /// The reference, whose pack stays mapped for as long as this is kept, and its similarity to the chunk's query.
-    pub hit: Hit<PackReference>,
-    /// Whether its memory was in the cache when the chunk asked for it.
-    pub cached: bool,
-}
-
-impl Read {
-    /// Text, document and span of the reference, from the very pack that it was read from.
-    ///
-    /// # Errors
-    /// If what the pack says of the reference is damaged.
-    pub fn cite(&self, on_damage: OnDamage<'_>) -> Result<Citation, CiteError> {
-        cite(&self.hit, on_damage)
-    }
-}
 
 /// The memories of one chunk.
 #[derive(Clone, Debug, Default)]
 pub struct ChunkMemories {
-    /// The text that retrieved them; empty where the caller named the references.
+    /// The query text; empty if the caller named the references.
     pub query: String,
     /// The references, most similar first.
-    pub reads: Vec<Read>,
-    /// Their memories.
+    pub reads: Vec<MemoryRead>,
+    /// The memories, in the order of `reads`.
     memories: Vec<Arc<Memory>>,
 }
 
 impl ChunkMemories {
-    /// The memories as attention takes them.
+    /// The memories in the form that the model's reader accepts.
     pub fn slots(&self) -> Vec<Slot<'_>> {
-        let slot = |(memory, read): (_, &Read)| Slot { memory, similarity: read.hit.similarity };
+        let slot = |(memory, read): (_, &MemoryRead)| Slot { memory, similarity: read.hit.similarity };
         self.memories.iter().map(AsRef::as_ref).zip(&self.reads).map(slot).collect()
     }
 }
 
-/// Finds and loads what chunks read.
+/// Retrieves and loads the memories of chunks.
 pub(crate) struct ChunkReader {
     pub(crate) retriever: Retriever,
     pub(crate) source: MemorySource,
-    /// Memories of a chunk, at most.
+    /// Maximum number of memories per chunk.
     pub(crate) k: usize,
     pub(crate) margin: Margin,
-    /// The model and the overlap above which references that repeat the question are not read; `None` reads them.
+    /// The model that tokenizes, and the overlap with the question above which a reference is filtered out; `None` filters nothing.
     pub(crate) max_overlap: Option<(Model, f64)>,
 }
 
-/// What one question sees from beginning to end, whatever is mounted meanwhile.
+/// The state that one question uses from beginning to end, regardless of later mounts.
 #[derive(Clone)]
 pub(crate) struct Scope {
     pub(crate) packs: Arc<PackSet>,
-    /// Where damage is counted; `None` if it is an error.
+    /// Counts skipped damage; `None` if damage is an error.
     pub(crate) skipped: Option<Arc<Skipped>>,
-    /// Tokens of the question, which references must not repeat; empty where that does not matter.
+    /// Tokens of the question, for the overlap filter; empty if there is no filter.
     pub(crate) question: Arc<[u32]>,
-    /// References that every chunk reads, in place of what it would retrieve.
+    /// References that every chunk reads instead of retrieving.
     pub(crate) named: Option<Arc<[Hit<PackReference>]>>,
 }
 
@@ -92,9 +74,9 @@ impl ChunkReader {
         }
     }
 
-    /// The memories that `query` retrieves: a function of the packs, the question and the query alone.
+    /// The memories that `query` retrieves. They depend only on the packs, the question and the query.
     ///
-    /// Where damage is left out, the next similar references take the place of those that are damaged.
+    /// If damage is skipped, the next most similar references replace damaged ones.
     pub(crate) fn read(&self, scope: &Scope, query: String) -> Result<ChunkMemories, AskError> {
         if let Some(named) = &scope.named {
             let Loaded { reads, memories, .. } = self.source.load(named.to_vec(), scope.on_damage())?;
@@ -120,14 +102,15 @@ impl ChunkReader {
         }
     }
 
-    /// Has memories decoded that a chunk will probably read whose query begins as `query` does: those that `query` retrieves, and as
-    /// many again.
+    /// Decodes memories into the cache for a chunk whose query will begin like `query`: the memories of twice as many hits as a chunk
+    /// reads.
     pub(crate) fn warm(&self, scope: &Scope, query: &str) -> Result<(), AskError> {
         let hits = scope.packs.nearest(&self.retriever.embed(query)?, 2 * self.k, Method::default(), scope.on_damage());
         self.source.warm(&scope.packs, &hits.map_err(RetrieveError::from)?)
     }
 
-    /// The stages, put together. They take a vector, for it is the same each time that damage is passed over.
+    /// Runs the retrieval stages. The caller passes the query's vector, because it stays the same when the retrieval is repeated after
+    /// damage.
     fn recall(
         &self,
         scope: &Scope,

@@ -1,4 +1,4 @@
-//! What goes wrong around a session.
+//! Errors of sessions and retrieval.
 
 use std::convert::Infallible;
 
@@ -8,7 +8,7 @@ use mempack_model::ComputeError;
 use super::reference::ReferenceError;
 use crate::{FetchError, NotSigned, PackSearchError};
 
-/// A pack and a model, or a pack and an embedder, that do not belong together.
+/// A pack and a model, or a pack and an embedder, that do not match.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the pack was built with the {party} `{built_with}`, not with `{given}`; they differ in {}; use the {party} that the pack was built \
@@ -19,9 +19,9 @@ pub struct IdentityMismatch {
     pub party: &'static str,
     /// Name of the one that the pack was built with.
     pub built_with: String,
-    /// Name of the one that was given.
+    /// Name of the given one.
     pub given: String,
-    /// Every field that differs, with what the pack has and what was given; never empty.
+    /// Every field that differs, with the pack's value and the given one; never empty.
     pub differences: Vec<Difference>,
 }
 
@@ -34,7 +34,7 @@ impl IdentityMismatch {
     /// Refuses a model that is not the pack's.
     ///
     /// # Errors
-    /// With the fields in which the two differ.
+    /// If the two differ; the error lists the fields.
     pub fn check_model(pack: &ModelIdentity, model: &ModelIdentity) -> Result<(), Self> {
         refuse("model", &pack.name, &model.name, pack.differences(model))
     }
@@ -42,7 +42,7 @@ impl IdentityMismatch {
     /// Refuses an embedder that is not the pack's.
     ///
     /// # Errors
-    /// With the fields in which the two differ.
+    /// If the two differ; the error lists the fields.
     pub fn check_embedder(pack: &EmbedderIdentity, embedder: &EmbedderIdentity) -> Result<(), Self> {
         refuse("embedder", &pack.name, &embedder.name, pack.differences(embedder))
     }
@@ -55,17 +55,17 @@ fn refuse(party: &'static str, pack: &str, given: &str, differences: Vec<Differe
     Err(IdentityMismatch { party, built_with: pack.to_owned(), given: given.to_owned(), differences })
 }
 
-/// Why there is no session.
+/// Why a session could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
     /// The pack was built with another model or another embedder.
     #[error(transparent)]
     Mismatch(#[from] IdentityMismatch),
-    /// The session demands signatures, and a pack has none that counts.
+    /// The session requires signatures, and no trusted key signed a pack.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
-    /// An option has a value that makes no sense.
+    /// The value of an option is invalid.
     #[error("{option} is {found}; expected {expected}")]
     Option {
         /// Its name.
@@ -75,22 +75,22 @@ pub enum SessionError {
         /// What is accepted.
         expected: String,
     },
-    /// The thread that prefetches memories could not be started.
-    #[error("the thread that prefetches memories could not be started: {0}")]
+    /// The prefetch thread could not be started.
+    #[error("the prefetch thread could not be started: {0}")]
     Thread(#[source] std::io::Error),
 }
 
 impl SessionError {
-    /// Refuses an option outside 1 to `most`.
-    pub(crate) fn check_range(option: &'static str, found: usize, most: usize) -> Result<(), Self> {
-        if (1..=most).contains(&found) {
+    /// Refuses an option outside 1 to `max`.
+    pub(crate) fn check_range(option: &'static str, found: usize, max: usize) -> Result<(), Self> {
+        if (1..=max).contains(&found) {
             return Ok(());
         }
-        Err(Self::Option { option, found: found.to_string(), expected: format!("1 to {most}") })
+        Err(Self::Option { option, found: found.to_string(), expected: format!("1 to {max}") })
     }
 }
 
-/// Why nothing was retrieved.
+/// Why retrieval failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetrieveError {
@@ -100,7 +100,7 @@ pub enum RetrieveError {
     /// The search failed.
     #[error(transparent)]
     Search(#[from] PackSearchError),
-    /// A reference that a filter looked at could not be read.
+    /// A reference that a filter checks could not be read.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
 }
@@ -122,7 +122,7 @@ impl RetrieveError {
     }
 }
 
-/// Why a question was not answered to the end.
+/// Why a question was not answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
@@ -130,23 +130,23 @@ pub enum AskError {
     #[error("the question is empty; ask something")]
     EmptyQuestion,
     /// The prompt leaves no room in the model's context.
-    #[error("the prompt has {tokens} tokens, and the model has room for {most}; ask a shorter question")]
+    #[error("the prompt has {tokens} tokens, and the model has room for {max}; ask a shorter question")]
     TooLong {
         /// Tokens of the prompt.
         tokens: usize,
-        /// Most tokens that leave room for one token of an answer.
-        most: usize,
+        /// Maximum number of tokens that leaves room for an answer of one token.
+        max: usize,
     },
-    /// The model computed something that is no distribution.
-    #[error("the model's scores for token {token} of the answer hold no finite maximum; the model's weights may be damaged")]
+    /// The model's logits are not a distribution.
+    #[error("the model's logits for token {token} of the answer have no finite maximum; the model's weights may be damaged")]
     Scores {
-        /// Which token of the answer.
+        /// Index of the answer's token.
         token: usize,
     },
-    /// The session demands signatures, and a pack that was mounted since has none that counts.
+    /// The session requires signatures, and no trusted key signed a pack that was mounted later.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
-    /// Memories could not be found.
+    /// Retrieval failed.
     #[error(transparent)]
     Retrieve(#[from] RetrieveError),
     /// A memory could not be read.

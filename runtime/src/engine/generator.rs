@@ -1,4 +1,4 @@
-//! The decoding loop: a prompt in, an answer out, whatever it reads on the way.
+//! The decoding loop, from a prompt to an answer.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -6,81 +6,82 @@ use std::sync::Arc;
 use mempack_model::{Model, PromptTokens, ReaderOptions, TextStream};
 use mempack_retrieval::Transcript;
 
-use super::chunk::{ChunkMemories, Read};
+use super::chunk::ChunkMemories;
 use super::error::{AskError, SessionError};
+use super::memory_read::MemoryRead;
 use super::sampling::{Sampler, Sampling};
 use super::text::{AnswerText, Piece};
 use crate::Skipped;
 
-/// Most tokens of an answer that can be asked for: the cache of keys and values is allocated for them at once.
+/// Largest allowed `max_tokens`. The key-value cache is allocated for that many tokens at the start.
 pub const MAX_ANSWER_TOKENS: usize = 1 << 16;
 
-/// What a chunk read.
+/// The references that a chunk read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChunkReads {
-    /// Which chunk: tokens `chunk * interval` to the next of the prompt and the answer together. A chunk of the answer that is
-    /// missing in the list read what the one before it did.
+    /// Index of the chunk, which begins at token `chunk * interval` of prompt and answer together. A chunk of the answer that is missing
+    /// from the list read the same references as the one before it.
     pub chunk: usize,
-    /// The text that it retrieved with; empty where the caller named the references.
+    /// The query text; empty if the caller named the references.
     pub query: String,
     /// The references read, most similar first.
-    pub reads: Vec<Read>,
+    pub reads: Vec<MemoryRead>,
 }
 
 /// Why an answer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// The model ended it, with this token, which is no part of it.
+    /// The model produced this end token, which is not part of the answer.
     Token(u32),
-    /// This stop string of the model, which ends the answer.
+    /// The answer ends with this stop string of the model.
     Text(String),
-    /// It has as many tokens as were allowed.
+    /// The answer has the maximum number of tokens.
     MaxTokens,
     /// The model's context is full.
     ContextFull,
-    /// The receiver of the text wanted no more.
+    /// The receiver of the text stopped the answer.
     Interrupted,
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its text: the streamed pieces, one after the other.
+    /// The concatenation of the streamed pieces.
     pub text: String,
-    /// Its tokens; a token that ended it by its id is not among them.
+    /// The tokens, without the end token.
     pub tokens: Vec<u32>,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// What was read, chunk by chunk; empty without memories.
+    /// The references read by each chunk; empty if the answer comes from the weights alone. Texts in the prompt are listed as chunk 0.
     pub chunks: Vec<ChunkReads>,
-    /// Why it ended.
+    /// Why the answer ended.
     pub stop: Stop,
-    /// What was left out because it was damaged; nothing, unless the session was told to leave damage out.
+    /// The damage that was skipped; empty unless the session skips damage.
     pub skipped: Arc<Skipped>,
 }
 
-/// A prompt, and what its first pass reads.
+/// A prompt, and the memories or texts that it reads.
 #[derive(Clone, Debug)]
 pub struct PreparedPrompt {
     /// The prompt's tokens.
     pub tokens: PromptTokens,
-    /// Whether the prompt stands behind the prefix and the memories' interval of positions.
+    /// Whether the prompt comes after the prefix and the positions reserved for memories.
     pub prefix: bool,
-    /// What each chunk of the prompt reads; empty without memories, and where texts stand in the prompt.
+    /// The memories of each chunk of the prompt; empty if the session reads no memories.
     pub chunks: Vec<ChunkMemories>,
-    /// The references whose texts stand in the prompt, most similar first.
-    pub texts: Vec<Read>,
+    /// The references whose texts are in the prompt, most similar first.
+    pub texts: Vec<MemoryRead>,
 }
 
-/// What the chunks of an answer read while it is decoded.
+/// Supplies memories to the chunks of an answer while it is decoded.
 pub(crate) trait Feed {
-    /// Memories that the last token of the text is the first to read, with the number of its chunk.
+    /// The memories of the chunk that begins at the last token, with the chunk's index; `None` if no chunk begins there.
     fn due(&mut self) -> Result<Option<(usize, ChunkMemories)>, AskError>;
 
-    /// The text has grown by a token, which is about to be computed: what the next one needs can be fetched meanwhile.
+    /// Called after a token was added and before the model computes it. Retrieval for the next token can start here.
     fn grown(&mut self, text: &Transcript) -> Result<(), AskError>;
 
-    /// What was left out of the packs.
+    /// The damage skipped so far.
     fn skipped(&self) -> Arc<Skipped>;
 }
 
@@ -92,7 +93,7 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
-    /// Answers have at most `max_tokens` tokens, 1 to [`MAX_ANSWER_TOKENS`]. The model's weights are shared, not copied.
+    /// A generator of answers of at most `max_tokens` tokens, 1 to [`MAX_ANSWER_TOKENS`]. It shares the model's weights.
     pub(crate) fn new(model: &Model, sampling: Sampling, max_tokens: usize) -> Result<Self, SessionError> {
         sampling.check()?;
         SessionError::check_range("max_tokens", max_tokens, MAX_ANSWER_TOKENS)?;
@@ -109,7 +110,7 @@ impl Generator {
         Transcript::new(prompt.ids, prompt.question, self.model.memory().chunks())
     }
 
-    /// Answers a prompt, giving out the text as it comes; `on_text` may break it off.
+    /// Answers a prompt and streams the text to `on_text`, which can stop the answer.
     pub(crate) fn decode(
         &self,
         prompt: PreparedPrompt,
@@ -154,15 +155,15 @@ impl Generator {
         Ok(Answer { text, tokens, prompt_tokens, chunks, stop, skipped: feed.skipped() })
     }
 
-    /// Refuses a prompt of so many tokens that leaves no room for an answer; else the tokens that an answer may have behind it.
+    /// Maximum number of tokens of an answer after a prompt of `prompt` tokens. An error if there is no room for any.
     pub(crate) fn room(&self, prompt: usize, prefix: bool) -> Result<usize, AskError> {
         let Some(positions) = self.model.config().max_positions else { return Ok(self.max_tokens) };
         let memory = self.model.memory();
         let before = if prefix { memory.reference_prefix_ids.len() + memory.reference_length as usize } else { 0 };
-        // The first token comes before the prompt, too.
-        let most = (positions as usize).saturating_sub(before + 1);
-        match most.saturating_sub(prompt) {
-            0 => Err(AskError::TooLong { tokens: prompt, most: most.saturating_sub(1) }),
+        // The BOS also takes a position.
+        let max = (positions as usize).saturating_sub(before + 1);
+        match max.saturating_sub(prompt) {
+            0 => Err(AskError::TooLong { tokens: prompt, max: max.saturating_sub(1) }),
             left => Ok(left.min(self.max_tokens)),
         }
     }
@@ -176,7 +177,7 @@ fn report((chunk, memories): (usize, ChunkMemories)) -> ChunkReads {
     ChunkReads { chunk, query: memories.query, reads: memories.reads }
 }
 
-/// Tokens to text, and text to its receiver.
+/// Converts tokens to text and streams it.
 struct Output<'a> {
     stream: TextStream,
     text: AnswerText,
@@ -193,7 +194,7 @@ impl<'a> Output<'a> {
         Ok(give(&mut self.text, self.on_text, &new))
     }
 
-    /// Gives out what is held back; the answer's text, and why it ended after all.
+    /// Streams the rest of the text. Returns the whole text and the final reason to stop.
     fn finish(mut self, stop: Stop) -> Result<(String, Stop), AskError> {
         if matches!(stop, Stop::Text(_) | Stop::Interrupted) {
             return Ok((self.text.into_text(), stop));

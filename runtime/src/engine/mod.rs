@@ -1,8 +1,9 @@
-//! Decoding with memories: what needs the model.
+//! Decoding with memories: the parts of the runtime that need the model.
 
 mod chunk;
 mod error;
 mod generator;
+mod memory_read;
 mod prefetch;
 mod recall;
 mod reference;
@@ -11,9 +12,10 @@ mod session;
 mod source;
 mod text;
 
-pub use chunk::{ChunkMemories, Read};
+pub use chunk::ChunkMemories;
 pub use error::{AskError, IdentityMismatch, RetrieveError, SessionError};
 pub use generator::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
+pub use memory_read::MemoryRead;
 pub use recall::{NotRepeating, PackIndex, Retriever};
 pub use reference::{ReferenceError, ReferenceText, read_reference};
 pub use sampling::Sampling;

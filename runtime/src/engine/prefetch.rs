@@ -1,4 +1,4 @@
-//! A second thread that retrieves while the model decodes. It changes when memories are there, never which.
+//! A second thread that retrieves while the model decodes. It affects when memories are loaded, never which.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -6,21 +6,21 @@ use std::thread::JoinHandle;
 use super::chunk::{ChunkMemories, ChunkReader, Scope};
 use super::error::{AskError, SessionError};
 
-/// What the thread is asked for.
+/// A request to the thread.
 enum Request {
-    /// Decode what the query will probably retrieve.
+    /// Decode the memories that the query will probably retrieve.
     Warm(Scope, String),
     /// Retrieve, and send the memories.
     Read(Scope, String, SyncSender<Result<ChunkMemories, AskError>>),
 }
 
-/// The thread, which ends when this is dropped.
+/// Handle of the thread, which ends when the handle is dropped.
 pub(crate) struct Prefetcher {
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Memories that are on their way.
+/// A retrieval whose result has not been received yet.
 pub(crate) struct Pending {
     query: String,
     reply: Option<Receiver<Result<ChunkMemories, AskError>>>,
@@ -34,13 +34,15 @@ impl Prefetcher {
         Ok(Self { requests: Some(requests), thread: Some(thread.map_err(SessionError::Thread)?) })
     }
 
-    /// Has memories decoded that a later query will probably want.
+    /// Starts decoding the memories that a later query will probably retrieve.
     pub(crate) fn warm(&self, scope: Scope, query: String) {
-        // If the thread has ended, nothing is decoded ahead; retrieval works without it.
-        let _ = self.requests.as_ref().map(|requests| requests.send(Request::Warm(scope, query)));
+        if let Some(requests) = &self.requests {
+            // If the thread has ended, nothing is decoded in advance; retrieval works without it.
+            let _ = requests.send(Request::Warm(scope, query));
+        }
     }
 
-    /// Begins to retrieve for `query`.
+    /// Starts the retrieval for `query`.
     pub(crate) fn begin(&self, scope: Scope, query: String) -> Pending {
         let (reply, receiver) = sync_channel(1);
         let sent = self.requests.as_ref().is_some_and(|requests| requests.send(Request::Read(scope, query.clone(), reply)).is_ok());
@@ -49,12 +51,12 @@ impl Prefetcher {
 }
 
 impl Pending {
-    /// A retrieval that begins when it is waited for.
+    /// A retrieval that [`wait`](Self::wait) performs.
     pub(crate) fn later(query: String) -> Self {
         Self { query, reply: None }
     }
 
-    /// Waits for the memories; retrieves them here if no thread does.
+    /// Waits for the memories, or retrieves them on this thread if the prefetch thread did not.
     pub(crate) fn wait(self, reader: &ChunkReader, scope: &Scope) -> Result<ChunkMemories, AskError> {
         match self.reply.and_then(|reply| reply.recv().ok()) {
             Some(result) => result,
@@ -65,7 +67,7 @@ impl Pending {
 
 impl Drop for Prefetcher {
     fn drop(&mut self) {
-        // Without a sender the thread's loop ends.
+        // Dropping the sender ends the thread's loop.
         self.requests = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -75,7 +77,7 @@ impl Drop for Prefetcher {
 
 fn work(reader: &ChunkReader, inbox: &Receiver<Request>) {
     while let Ok(mut request) = inbox.recv() {
-        // A newer request is worth more than warming.
+        // Newer requests take priority over warming.
         while matches!(request, Request::Warm(..)) {
             match inbox.try_recv() {
                 Ok(newer) => request = newer,
@@ -84,14 +86,14 @@ fn work(reader: &ChunkReader, inbox: &Receiver<Request>) {
         }
         match request {
             Request::Warm(scope, query) => {
-                // What fails here fails again, and is reported, when a chunk reads it.
+                // An error here is reported when a chunk reads the same memory.
                 let _ = reader.warm(&scope, &query);
             }
             Request::Read(scope, query, reply) => {
                 let memories = reader.read(&scope, query);
-                // The packs are let go of before the reply, so that who waits for it never waits for that.
+                // Drop the packs before the reply, so that the receiver does not wait for an unmapping.
                 drop(scope);
-                // If the receiver is gone, the answer ended first.
+                // The send fails if the answer ended first.
                 let _ = reply.send(memories);
             }
         }

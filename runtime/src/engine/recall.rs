@@ -1,4 +1,4 @@
-//! Retrieval over mounted packs: the stages of `mempack-retrieval`, implemented with packs and models.
+//! Retrieval over mounted packs: the stages of `mempack-retrieval`, implemented for packs and models.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::error::{IdentityMismatch, RetrieveError};
 use super::reference::{ReferenceError, read_reference};
 use crate::{MappedPack, Method, Mounts, OnDamage, PackReference, PackSet};
 
-/// The references of a set of packs, searched by vector in one ranking.
+/// Searches a set of packs by vector, with one ranking.
 #[derive(Clone, Copy)]
 pub struct PackIndex<'a> {
     packs: &'a PackSet,
@@ -27,19 +27,19 @@ impl Index for PackIndex<'_> {
     }
 }
 
-/// Refuses references that repeat the text they are read for (arXiv 2407.01178, equation 6).
+/// Filters out references that repeat the text that they are read for (arXiv 2407.01178, equation 6).
 #[derive(Clone, Copy)]
 pub struct NotRepeating<'a> {
     model: &'a Model,
     max_overlap: f64,
 }
 
-/// Hits searched for beyond those wanted, in case some repeat the text.
+/// Additional hits to search for, in case some repeat the text.
 const SPARE: usize = 8;
 
 impl<'a> NotRepeating<'a> {
-    /// Refuses references whose [overlap](mempack_model::overlap) with the query's context is above `max_overlap`, a share. Tokens are
-    /// those of `model`, which built the packs.
+    /// Filters out references whose [overlap](mempack_model::overlap) with the query's context exceeds `max_overlap`, a share from 0 to 1.
+    /// `model`, which built the packs, tokenizes them.
     pub fn new(model: &'a Model, max_overlap: f64) -> Self {
         Self { model, max_overlap }
     }
@@ -59,7 +59,7 @@ impl Filter<PackReference> for NotRepeating<'_> {
     }
 }
 
-/// Refuses references that could not be read.
+/// Filters out references whose memories could not be read.
 pub(crate) struct Readable<'a> {
     pub(crate) unreadable: &'a [PackReference],
 }
@@ -76,14 +76,14 @@ impl Filter<PackReference> for Readable<'_> {
     }
 }
 
-/// An embedder and the packs that it searches.
+/// Finds references by text: an embedder and the packs to search.
 pub struct Retriever {
     embedder: Embedder,
     mounts: Arc<Mounts>,
 }
 
 impl Retriever {
-    /// Over one pack. The embedder's weights are shared, not copied.
+    /// A retriever over one pack. It shares the embedder's weights.
     ///
     /// # Errors
     /// If the pack was built with another embedder.
@@ -91,7 +91,7 @@ impl Retriever {
         Self::over(embedder, Arc::new(Mounts::of(pack)))
     }
 
-    /// Over packs that may be replaced meanwhile.
+    /// A retriever over packs that may be mounted and replaced later.
     ///
     /// # Errors
     /// If the packs were built with another embedder.
@@ -100,22 +100,22 @@ impl Retriever {
         Ok(Self { embedder: embedder.share(), mounts })
     }
 
-    /// The same for another thread.
+    /// A second retriever over the same packs, for another thread.
     pub fn share(&self) -> Self {
         Self { embedder: self.embedder.share(), mounts: Arc::clone(&self.mounts) }
     }
 
-    /// The packs it searches.
+    /// The packs that it searches.
     pub fn mounts(&self) -> &Arc<Mounts> {
         &self.mounts
     }
 
-    /// Embedding and search over a set of packs; other stages can be added.
+    /// The stages embedding and search, over a set of packs. Other stages can be added.
     pub fn stages<'a>(&'a self, packs: &'a PackSet, method: Method, on_damage: OnDamage<'a>) -> Retrieval<&'a Embedder, PackIndex<'a>> {
         Retrieval::new(&self.embedder, PackIndex { packs, method, on_damage })
     }
 
-    /// The `k` references nearest to `text` in the packs that are mounted now, best first; fewer if they have fewer.
+    /// The `k` references nearest to `text` in the packs mounted now, best first; fewer if the packs have fewer.
     ///
     /// # Errors
     /// If the embedder or the search fails.
@@ -123,8 +123,8 @@ impl Retriever {
         Ok(self.retrieve_batch(&[text], k, method, OnDamage::Fail)?.pop().unwrap_or_default())
     }
 
-    /// As [`retrieve`](Self::retrieve) for several texts, embedded in one batch and searched for in one state of the packs; one list a
-    /// text.
+    /// As [`retrieve`](Self::retrieve) for several texts, which are embedded in one batch and searched in the same set of packs. Returns one
+    /// list per text.
     ///
     /// # Errors
     /// If the embedder or the search fails.
@@ -141,7 +141,7 @@ impl Retriever {
         Ok(recalled.into_iter().map(|recalled| recalled.hits).collect())
     }
 
-    /// The vector of a text, `[dim]`.
+    /// The embedding of a text, `[dim]`.
     pub(crate) fn embed(&self, text: &str) -> Result<Vec<f32>, RetrieveError> {
         Ok(self.embedder.embed(&[text])?)
     }

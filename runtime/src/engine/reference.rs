@@ -1,4 +1,4 @@
-//! A reference of a pack as model and embedder read it.
+//! A reference of a pack in the form that the model and the embedder read.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -9,46 +9,46 @@ use mempack_retrieval::Hit;
 
 use crate::MappedPack;
 
-/// A reference's words and tokens.
+/// A reference's text and tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferenceText {
     /// Its number in the pack.
     pub number: u32,
-    /// Ids of the documents that hold it, the first one first.
+    /// Ids of the documents that contain it, in corpus order.
     pub documents: Vec<String>,
-    /// What was encoded of it: the document's title, if it stands before the text, and the text.
+    /// The encoded text: the document's title, if references include it, and the reference's text.
     pub text: String,
-    /// The same as the model's ids, template included: what its memory is written from.
+    /// The token ids that its memory is written from, including the template.
     pub ids: Vec<u32>,
 }
 
-/// Why a reference could not be read as text.
+/// Why a reference's text could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReferenceError {
-    /// What the pack says of the reference cannot be read.
+    /// The pack's data about the reference cannot be read.
     #[error("{}: reference {reference}: {source}", path.display())]
     Read {
         /// The pack.
         path: PathBuf,
         /// The reference's number.
         reference: u32,
-        /// What is wrong.
+        /// The cause.
         source: Box<ReadError>,
     },
-    /// A reference's text and title no longer give the tokens that its memory was written from.
+    /// The reference's title and text do not produce the number of tokens that its memory was written from.
     #[error(
-        "{}: reference {reference} was written from {expected} tokens, but its text and title give {found}: the pack was built by a \
-         version of mempack that composed references in another way; build it again, or read the memories that it holds", path.display()
+        "{}: the memory of reference {reference} was written from {expected} tokens, but its title and text produce {found}: another \
+         version of mempack built the pack and composed references differently; build the pack again, or read the memories in it", path.display()
     )]
     Composed {
         /// The pack.
         path: PathBuf,
         /// The reference's number.
         reference: u32,
-        /// Tokens of the reference in the pack.
+        /// Number of tokens that the pack records.
         expected: usize,
-        /// Tokens of what was composed.
+        /// Number of tokens of the composed reference.
         found: usize,
     },
     /// The tokenizer failed.
@@ -72,7 +72,7 @@ impl ReferenceError {
 /// Text, documents and tokens of a reference, composed as the compiler composes them.
 ///
 /// # Errors
-/// If the pack is damaged or has no such reference, or the tokens are not as many as the pack says.
+/// If the pack is damaged or does not have the reference, or the number of tokens is not the one that the pack records.
 pub fn read_reference(model: &Model, pack: &MappedPack, number: u32) -> Result<ReferenceText, ReferenceError> {
     let failed = |source| ReferenceError::Read { path: pack.path().to_owned(), reference: number, source: Box::new(source) };
     let described = pack.describe(&Hit { reference: number, similarity: 0.0 }).map_err(failed)?;

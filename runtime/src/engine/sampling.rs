@@ -1,4 +1,4 @@
-//! From logits to the next token.
+//! Chooses the next token from logits.
 
 use mempack_numeric::Rng;
 
@@ -10,13 +10,14 @@ pub enum Sampling {
     /// The most probable token; a tie goes to the lower id.
     #[default]
     Greedy,
-    /// Drawn from the smallest set of tokens whose probability reaches `top_p`, after division of the logits by `temperature`.
+    /// Nucleus sampling: the logits are divided by `temperature`, and a token is drawn from the smallest set whose probability reaches
+    /// `top_p`.
     TopP {
         /// Above 0. 1 is the model's own distribution.
         temperature: f32,
         /// Above 0, at most 1.
         top_p: f32,
-        /// The same seed, question and pack give the same answer.
+        /// Seed of the generator. The same seed, question and pack give the same answer.
         seed: u64,
     },
 }
@@ -38,7 +39,7 @@ impl Sampling {
     }
 }
 
-/// Chooses tokens one after the other; one sampler for one answer.
+/// Chooses the tokens of one answer.
 pub(crate) struct Sampler {
     sampling: Sampling,
     rng: Rng,
@@ -50,7 +51,7 @@ impl Sampler {
         Self { sampling, rng: Rng::from_seed(seed) }
     }
 
-    /// The next token, or `None` where `logits` hold no finite maximum (empty, NaN, infinite).
+    /// The next token, or `None` if `logits` have no finite maximum (empty, NaN, infinite).
     pub(crate) fn choose(&mut self, logits: &[f32]) -> Option<u32> {
         let best = argmax(logits)?;
         match self.sampling {
@@ -76,13 +77,13 @@ fn argmax(logits: &[f32]) -> Option<(u32, f32)> {
     best.filter(|(_, top)| top.is_finite())
 }
 
-/// The token at `draw` (in `[0, 1)`) of the nucleus's distribution.
+/// The token at quantile `draw` (in `[0, 1)`) of the nucleus's distribution.
 fn nucleus(logits: &[f32], best: (u32, f32), temperature: f64, top_p: f64, draw: f64) -> u32 {
     let weight = |logit: f32| ((f64::from(logit) - f64::from(best.1)) / temperature).exp();
     let mut tokens: Vec<(u32, f64)> = (0u32..).zip(logits).map(|(id, &logit)| (id, weight(logit))).collect();
     let total: f64 = tokens.iter().map(|(_, weight)| weight).sum();
     if top_p < 1.0 {
-        // A token below this weight cannot be in the nucleus: all such together weigh less than 1 - top_p.
+        // A token below this weight cannot be in the nucleus: together, these tokens weigh less than 1 - top_p.
         let floor = total * (1.0 - top_p) / tokens.len() as f64;
         tokens.retain(|&(id, weight)| weight >= floor || id == best.0);
         tokens.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -100,7 +101,7 @@ fn nucleus(logits: &[f32], best: (u32, f32), temperature: f64, top_p: f64, draw:
             return id;
         }
     }
-    // Rounding can leave a last crumb.
+    // Rounding can leave a small positive rest.
     best.0
 }
 
@@ -113,7 +114,7 @@ mod tests {
         Sampler::new(Sampling::TopP { temperature, top_p, seed })
     }
 
-    /// The nucleus by definition: sort all, add until `top_p` is reached.
+    /// The nucleus by its definition: sort all tokens, and add them until `top_p` is reached.
     fn slow_nucleus(logits: &[f32], temperature: f64, top_p: f64) -> Vec<u32> {
         let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let mut all: Vec<(u32, f64)> =

@@ -8,9 +8,10 @@ use mempack_format::PublicKey;
 use mempack_model::{Embedder, Model, PromptTokens, context_tokens, prompt_tokens};
 use mempack_retrieval::{Hit, Query, Transcript};
 
-use super::chunk::{ChunkMemories, ChunkReader, Read, Scope};
+use super::chunk::{ChunkMemories, ChunkReader, Scope};
 use super::error::{AskError, IdentityMismatch, SessionError};
 use super::generator::{Answer, Feed, Generator, PreparedPrompt};
+use super::memory_read::MemoryRead;
 use super::prefetch::{Pending, Prefetcher};
 use super::recall::Retriever;
 use super::reference::read_reference;
@@ -18,33 +19,32 @@ use super::sampling::Sampling;
 use super::source::{MemorySource, ReadFrom};
 use crate::{MappedPack, MemoryCache, Mounts, PackReference, PackSet, Skipped};
 
-/// References that are read at most where their texts stand in the prompt.
+/// Maximum number of references whose texts can be put into a prompt.
 const MAX_TEXTS: usize = 4096;
-/// What stands between texts in a prompt.
+/// Separates the texts in a prompt.
 const BETWEEN_TEXTS: &str = "\n\n";
 
-/// How a session answers.
+/// Options of a [`Session`].
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// What answers are read from.
+    /// What answers are based on.
     pub read_from: ReadFrom,
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// Tokens of an answer, at most: 1 to [`MAX_ANSWER_TOKENS`](crate::MAX_ANSWER_TOKENS).
+    /// Maximum number of tokens of an answer, 1 to [`MAX_ANSWER_TOKENS`](crate::MAX_ANSWER_TOKENS).
     pub max_tokens: usize,
-    /// References that a chunk reads, at most the model's `memories_per_chunk`; `None` is the model's number. Texts in the prompt may be
-    /// more.
+    /// References per chunk, at most the model's `memories_per_chunk`, which `None` uses. With [`ReadFrom::Texts`] there may be more.
     pub k: Option<usize>,
-    /// References whose [overlap](mempack_model::overlap) with the question is above this share are not read; `None` reads them. For
-    /// measurements: a reference that repeats its question gives the answer away.
+    /// References whose [overlap](mempack_model::overlap) with the question exceeds this share are filtered out; `None` filters nothing.
+    /// Measurements need it, because a reference that repeats its question reveals the answer.
     pub max_overlap: Option<f64>,
-    /// Whether a second thread retrieves while the model decodes. It changes when memories are there, not which.
+    /// Whether a second thread retrieves while the model decodes. It affects when memories are loaded, not which.
     pub prefetch: bool,
-    /// Where memories are kept; sessions may share one.
+    /// The cache of memories. Sessions can share one.
     pub cache: Arc<MemoryCache>,
-    /// Whether memories and vectors that are damaged are left out and counted, instead of ending the answer.
+    /// Whether damaged memories and vectors are skipped and counted instead of ending the answer with an error.
     pub skip_damaged: bool,
-    /// Public keys, one of which must have signed every pack; with none, no signature is needed.
+    /// Public keys, one of which must have signed each pack. If empty, no signature is required.
     pub trusted: Vec<PublicKey>,
 }
 
@@ -64,9 +64,9 @@ impl Default for SessionOptions {
     }
 }
 
-/// A model and packs that belong together. Loaded once, it answers any number of questions, each for itself.
+/// Answers questions with a model and matching packs. A session answers any number of questions, each independently of the others.
 ///
-/// It is `Send`; several threads have a session each, over the same packs, cache and weights.
+/// A session is `Send`. Several threads use one session each, over the same packs, cache and weights.
 pub struct Session {
     generator: Generator,
     reader: ChunkReader,
@@ -80,19 +80,19 @@ impl Session {
     /// A session over one pack. Weights and pack are shared, not copied.
     ///
     /// # Errors
-    /// If the pack was built with another model or embedder, lacks a signature that is demanded, or an option is out of its range.
+    /// If the pack was built with another model or embedder, lacks a required signature, or an option is out of range.
     pub fn new(model: &Model, embedder: &Embedder, pack: Arc<MappedPack>, options: SessionOptions) -> Result<Self, SessionError> {
         Self::over(model, embedder, Arc::new(Mounts::of(pack)), options)
     }
 
-    /// A session over packs that may be mounted, unmounted and replaced meanwhile: each question is answered from those that are
-    /// mounted when it is asked, from its beginning to its end.
+    /// A session over packs that may be mounted, unmounted and replaced later. Each question pins the packs that are mounted when it is
+    /// asked, until its answer is complete.
     ///
-    /// The model must be the packs' own to read their memories. Memories that it writes, and texts, it may read from any pack
-    /// whose references it composes to the same tokens.
+    /// To read the packs' memories, the model must be the one that built them. Written memories and texts work with any pack whose
+    /// references the model composes to the same number of tokens.
     ///
     /// # Errors
-    /// If the packs were built with another model or embedder, one lacks a signature that is demanded, or an option is out of its range.
+    /// If the packs were built with another model or embedder, one lacks a required signature, or an option is out of range.
     pub fn over(model: &Model, embedder: &Embedder, mounts: Arc<Mounts>, options: SessionOptions) -> Result<Self, SessionError> {
         let SessionOptions { read_from, sampling, max_tokens, k, max_overlap, prefetch, cache, skip_damaged, trusted } = options;
         if read_from == ReadFrom::PackMemories {
@@ -119,12 +119,12 @@ impl Session {
         Ok(Self { generator, reader, prefetcher, read_from, skip_damaged, trusted })
     }
 
-    /// The packs it reads.
+    /// The packs that it reads.
     pub fn mounts(&self) -> &Arc<Mounts> {
         self.reader.retriever.mounts()
     }
 
-    /// Where its memories are.
+    /// The cache of memories.
     pub fn cache(&self) -> &Arc<MemoryCache> {
         &self.reader.source.cache
     }
@@ -134,16 +134,16 @@ impl Session {
         self.generator.model()
     }
 
-    /// Time that this session has spent writing memories; with those of packs, none.
+    /// Time that this session has spent writing memories; zero unless it reads [`ReadFrom::WrittenMemories`].
     pub fn time_writing(&self) -> Duration {
         self.reader.source.time_writing()
     }
 
-    /// Answers a question, giving out the text as it comes; `on_text` may break it off.
+    /// Answers a question and streams the text to `on_text`, which can stop the answer.
     ///
-    /// Each chunk of the prompt reads its own memories; while the answer grows, each new chunk retrieves with the tokens before it
-    /// (arXiv 2407.01178, section 3.2). The template around the question is no part of a query. The answer keeps the packs that it
-    /// read mapped, so that they can be cited.
+    /// Each chunk of the prompt reads its own memories. While the answer grows, each new chunk retrieves with the tokens before it
+    /// (arXiv 2407.01178, section 3.2). The template around the question is not part of a query. The answer keeps the packs that it read
+    /// mapped, so that they can be cited.
     ///
     /// # Errors
     /// If the question is blank or too long for the model, a memory is damaged, a pack lacks a signature, or the model fails.
@@ -152,7 +152,7 @@ impl Session {
         self.answer(question, scope, on_text)
     }
 
-    /// Answers a question from the references given, whatever it would retrieve: every chunk reads all of them.
+    /// Answers a question from the given references instead of retrieving. Every chunk reads all of them.
     ///
     /// # Errors
     /// As [`ask`](Self::ask), and if there are more references than a chunk can read.
@@ -166,7 +166,7 @@ impl Session {
         self.answer(question, scope, on_text)
     }
 
-    /// The prompt of a question, and what its first pass reads: what [`ask`](Self::ask) begins with.
+    /// The prompt of a question with the memories or texts that it reads, as [`ask`](Self::ask) begins.
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
@@ -174,7 +174,7 @@ impl Session {
         self.prompt(question, &self.scope(question, None)?)
     }
 
-    /// What chunks read that query so; the queries' context, not the question, is what references must not repeat.
+    /// The memories that chunks with these queries read. The overlap filter compares references with each query's context.
     ///
     /// # Errors
     /// If retrieval fails, a memory is damaged, or a pack lacks a signature.
@@ -186,7 +186,7 @@ impl Session {
 
     fn answer(&self, question: &str, scope: Scope, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<Answer, AskError> {
         let prompt = self.prompt(question, &scope)?;
-        self.generator.decode(prompt, &mut Retrieved { session: self, scope, pending: None, warmed: false }, on_text)
+        self.generator.decode(prompt, &mut RetrievalFeed { session: self, scope, pending: None, warmed: false }, on_text)
     }
 
     fn scope(&self, question: &str, named: Option<Vec<Hit<PackReference>>>) -> Result<Scope, AskError> {
@@ -222,7 +222,7 @@ impl Session {
         Ok(PreparedPrompt { tokens, prefix, chunks, texts: Vec::new() })
     }
 
-    /// A prompt with the texts in it that the whole question retrieves.
+    /// A prompt that contains the texts that the whole question retrieves.
     fn prompt_with_texts(&self, question: &str, scope: &Scope) -> Result<PreparedPrompt, AskError> {
         let hits = self.reader.hits(scope, question)?;
         let mut texts = Vec::with_capacity(hits.len());
@@ -230,27 +230,27 @@ impl Session {
             texts.push(read_reference(self.model(), hit.reference.pack.pack(), hit.reference.number)?.text);
         }
         let filled = context_tokens(self.model(), &texts.join(BETWEEN_TEXTS), question)?;
-        // The template is there, as `over` has checked.
+        // `over` has checked that the template exists.
         let tokens = filled.map_or_else(|| prompt_tokens(self.model(), question), Ok::<PromptTokens, _>)?;
-        let texts = hits.into_iter().map(|hit| Read { hit, cached: false }).collect();
+        let texts = hits.into_iter().map(|hit| MemoryRead { hit, cached: false }).collect();
         Ok(PreparedPrompt { tokens, prefix: false, chunks: Vec::new(), texts })
     }
 
-    /// The words of a window, as a query.
+    /// The query text of a window of tokens.
     fn query(&self, text: &Transcript, window: Range<usize>) -> Result<String, AskError> {
         Ok(self.model().tokenizer().decode(&text.query_ids(window))?.trim().to_owned())
     }
 }
 
-/// Each chunk of an answer reads what it retrieves.
-struct Retrieved<'a> {
+/// Retrieves for each chunk of an answer.
+struct RetrievalFeed<'a> {
     session: &'a Session,
     scope: Scope,
     pending: Option<(usize, Pending)>,
     warmed: bool,
 }
 
-impl Feed for Retrieved<'_> {
+impl Feed for RetrievalFeed<'_> {
     fn due(&mut self) -> Result<Option<(usize, ChunkMemories)>, AskError> {
         let Some((chunk, coming)) = self.pending.take() else { return Ok(None) };
         let memories = coming.wait(&self.session.reader, &self.scope)?;
@@ -262,7 +262,7 @@ impl Feed for Retrieved<'_> {
         if !self.session.read_from.reads_memories() || self.scope.named.is_some() {
             return Ok(());
         }
-        // The next token begins a chunk: what it reads is known by now, and is fetched while this token is computed.
+        // If the next token begins a chunk, its query is already known, and retrieval overlaps the computation of this token.
         self.pending = self.begin_chunk(text)?;
         if !self.warmed && self.pending.is_none() && text.until_next_chunk() <= (text.chunks().interval() / 4).max(1) {
             self.warm(text)?;
@@ -276,8 +276,8 @@ impl Feed for Retrieved<'_> {
     }
 }
 
-impl Retrieved<'_> {
-    /// Begins to retrieve for the chunk that the next token begins, if it does.
+impl RetrievalFeed<'_> {
+    /// Starts the retrieval for the next chunk, if the next token begins one.
     fn begin_chunk(&self, text: &Transcript) -> Result<Option<(usize, Pending)>, AskError> {
         let Some(chunk) = text.chunk_begun() else { return Ok(None) };
         let query = self.session.query(text, text.last_window())?;
@@ -288,7 +288,7 @@ impl Retrieved<'_> {
         Ok(Some((chunk, pending)))
     }
 
-    /// Has the memories decoded that the next chunk will probably read.
+    /// Starts decoding the memories that the next chunk will probably read.
     fn warm(&self, text: &Transcript) -> Result<(), AskError> {
         if let Some(prefetcher) = &self.session.prefetcher {
             prefetcher.warm(self.scope.clone(), self.session.query(text, text.last_window())?);

@@ -1,4 +1,4 @@
-//! Where memories come from.
+//! Loads the memories of references: decoded from packs, or written by the model.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,30 +8,30 @@ use mempack_format::{Digest, Memory};
 use mempack_model::Model;
 use mempack_retrieval::Hit;
 
-use super::chunk::Read;
 use super::error::AskError;
+use super::memory_read::MemoryRead;
 use super::reference::read_reference;
 use crate::{MemoryCache, OnDamage, PackReference, PackSet};
 
-/// What a session's answers are read from.
+/// What a session's answers are based on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadFrom {
-    /// The memories of the packs, as their codec gives them back.
+    /// The memories of the packs, decoded by their codec.
     #[default]
     PackMemories,
-    /// Memories that the model writes when they are first read, from the packs' texts; they pass through no codec.
+    /// Memories that the model writes from the packs' texts when they are first read. No codec is applied.
     WrittenMemories,
-    /// The packs' texts in the prompt (the model's `context_template`); no memories, no prefix.
+    /// The packs' texts, put into the prompt by the model's `context_template`, without memories and prefix.
     Texts,
     /// The weights alone.
     Weights {
-        /// Whether prefix and positions are as they are with memories. Without, the model decodes as its checkpoint does elsewhere.
+        /// Whether prefix and positions are the same as with memories. If not, the model decodes like a plain language model.
         prefix: bool,
     },
 }
 
 impl ReadFrom {
-    /// Whether the context stands behind the prefix and the memories' interval of positions.
+    /// Whether the context comes after the prefix and the positions reserved for memories.
     pub(crate) fn has_prefix(self) -> bool {
         matches!(self, Self::PackMemories | Self::WrittenMemories | Self::Weights { prefix: true })
     }
@@ -42,25 +42,25 @@ impl ReadFrom {
     }
 }
 
-/// Loads the memories of references, into a cache.
+/// Loads the memories of references through a cache.
 pub(crate) struct MemorySource {
     pub(crate) cache: Arc<MemoryCache>,
-    /// Writes memories; `None` takes them from the packs.
+    /// Writes memories; `None` if they come from the packs.
     writer: Option<Writer>,
 }
 
 struct Writer {
     model: Model,
-    /// Tells this model's memories from others in the cache.
+    /// Identifies this model's memories in the cache.
     identity: Digest,
     nanoseconds: Arc<AtomicU64>,
 }
 
-/// What was loaded of some hits.
+/// The loaded memories of hits.
 pub(crate) struct Loaded {
-    pub(crate) reads: Vec<Read>,
+    pub(crate) reads: Vec<MemoryRead>,
     pub(crate) memories: Vec<Arc<Memory>>,
-    /// Those whose memories are damaged and left out.
+    /// References whose memories are damaged and were skipped.
     pub(crate) damaged: Vec<PackReference>,
 }
 
@@ -95,7 +95,7 @@ impl MemorySource {
         for (hit, fetched) in hits.into_iter().zip(fetched) {
             match fetched {
                 Some((memory, cached)) => {
-                    loaded.reads.push(Read { hit, cached });
+                    loaded.reads.push(MemoryRead { hit, cached });
                     loaded.memories.push(memory);
                 }
                 None => loaded.damaged.push(hit.reference),
@@ -112,8 +112,7 @@ impl MemorySource {
         hits.iter().map(fetch).collect()
     }
 
-    /// Decodes memories into the cache that will probably be read soon. Memories that would have to be written are left for when they
-    /// are read.
+    /// Decodes memories that will probably be read soon into the cache. Does nothing if memories have to be written.
     pub(crate) fn warm(&self, packs: &PackSet, hits: &[Hit<PackReference>]) -> Result<(), AskError> {
         if self.writer.is_some() {
             return Ok(());
@@ -128,8 +127,7 @@ impl MemorySource {
 }
 
 impl Writer {
-    /// The memories of hits, and which of them were in the cache. Those that were not are written in one batch, in the order of their
-    /// numbers.
+    /// The memories of hits, and whether each was in the cache. Missing memories are written in one batch, in the order of their numbers.
     fn fetch(&self, cache: &MemoryCache, hits: &[Hit<PackReference>]) -> Result<Vec<(Arc<Memory>, bool)>, AskError> {
         let known = |hit: &Hit<PackReference>| cache.written(hit.reference.pack.pack(), hit.reference.number, &self.identity);
         let mut found: Vec<Option<(Arc<Memory>, bool)>> = hits.iter().map(|hit| Some((known(hit)?, true))).collect();

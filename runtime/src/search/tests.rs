@@ -12,12 +12,12 @@ use proptest::prelude::*;
 mod common;
 use common::{Random, SHAPE, World, write_pack};
 
-struct Query<'a> {
+struct QueryNodes<'a> {
     world: &'a World,
     query: Vec<f32>,
 }
 
-impl Nodes for Query<'_> {
+impl Nodes for QueryNodes<'_> {
     fn count(&self) -> u32 {
         self.world.links.len() as u32
     }
@@ -41,7 +41,7 @@ fn recall(world: &World, random: &mut Random, clustered: bool, k: usize) -> f64 
     for _ in 0..queries {
         let near = (random.uniform() * world.links.len() as f32) as u32;
         let query = random.unit(world.dim, clustered.then(|| world.row(near)), if clustered { 0.1 } else { 1.0 });
-        let nodes = Query { world, query };
+        let nodes = QueryNodes { world, query };
         let wanted = scan(&nodes, k).unwrap();
         let got = descend(&nodes, world.entry, world.top_level(), k, DEFAULT_EF).unwrap();
         assert_eq!(got.len(), k.min(world.links.len()));
@@ -70,7 +70,7 @@ proptest! {
         let mut random = Random(seed);
         let rows: Vec<f32> = (0..count * 2).map(|_| (random.uniform() * 3.0).floor() - 1.0).collect();
         let world = World { dim: 2, rows, links: vec![Vec::new(); count as usize], entry: 0 };
-        let nodes = Query { world: &world, query: vec![1.0, 0.5] };
+        let nodes = QueryNodes { world: &world, query: vec![1.0, 0.5] };
         let mut wanted: Vec<Hit> = (0..count).map(|reference| Hit { reference, similarity: nodes.score(reference).unwrap().unwrap() }).collect();
         wanted.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
         wanted.truncate(k);
@@ -87,7 +87,7 @@ proptest! {
         let mut world = World::scatter(&mut random, links.len() as u32, 4, 0);
         world.links = links;
         let count = world.links.len() as u32;
-        let nodes = Query { world: &world, query: random.unit(4, None, 1.0) };
+        let nodes = QueryNodes { world: &world, query: random.unit(4, None, 1.0) };
         match descend(&nodes, entry % (count + 2), top_level, k, ef) {
             Ok(hits) => prop_assert!(hits.len() <= k && hits.iter().all(|hit| hit.reference < count)),
             Err(SearchError::Read(ReadError::OutOfRange { index, .. })) => prop_assert!(index >= u64::from(count)),
@@ -130,7 +130,7 @@ fn a_pack_is_searched_as_the_points_it_was_made_of() {
     let mut random = Random(12);
     for _ in 0..20 {
         let query = random.unit(16, Some(world.row(40)), 0.1);
-        let nodes = Query { world, query: query.clone() };
+        let nodes = QueryNodes { world, query: query.clone() };
         assert_eq!(search_exact(&pack, &query, 5).unwrap(), scan(&nodes, 5).unwrap());
         let wanted = descend(&nodes, world.entry, world.top_level(), 5, 50).unwrap();
         assert_eq!(search_graph(&pack, &query, 5, 50).unwrap(), wanted);
@@ -234,7 +234,7 @@ proptest! {
         }
         let pack = Pack::open(bytes.as_slice()).unwrap();
         let query = Random(seed).unit(16, None, 1.0);
-        let truth = Query { world, query: query.clone() };
+        let truth = QueryNodes { world, query: query.clone() };
         let skipped = Skipped::default();
         let left_out = search(&pack, &query, 5, Method::Graph { ef: 20 }, OnDamage::Skip(&skipped)).unwrap();
         prop_assert_eq!(left_out.len(), 5);
