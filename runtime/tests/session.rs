@@ -40,8 +40,9 @@ fn ask(session: &Session, question: &str) -> Answer {
 
 /// An answer without the parts that depend on timing.
 fn essence(answer: &Answer) -> impl PartialEq + std::fmt::Debug + use<> {
-    let reads =
-        |reads: &[mempack_runtime::MemoryRead]| reads.iter().map(|r| (r.hit.reference.number, r.hit.similarity.to_bits())).collect::<Vec<_>>();
+    let reads = |reads: &[mempack_runtime::MemoryRead]| {
+        reads.iter().map(|r| (r.hit.reference.number, r.hit.similarity.to_bits())).collect::<Vec<_>>()
+    };
     let chunks: Vec<_> = answer.chunks.iter().map(|c| (c.chunk, c.query.clone(), reads(&c.reads))).collect();
     (answer.text.clone(), answer.tokens.clone(), answer.stop.clone(), chunks)
 }
