@@ -56,6 +56,9 @@ struct Writer {
     nanoseconds: Arc<AtomicU64>,
 }
 
+/// A memory, and whether it was in the cache already.
+type CachedMemory = (Arc<Memory>, bool);
+
 /// The loaded memories of hits.
 pub(crate) struct Loaded {
     pub(crate) reads: Vec<MemoryRead>,
@@ -104,7 +107,7 @@ impl MemorySource {
         Ok(loaded)
     }
 
-    fn fetch(&self, hits: &[Hit<PackReference>], on_damage: OnDamage<'_>) -> Result<Vec<Option<(Arc<Memory>, bool)>>, AskError> {
+    fn fetch(&self, hits: &[Hit<PackReference>], on_damage: OnDamage<'_>) -> Result<Vec<Option<CachedMemory>>, AskError> {
         let fetch = |hit: &Hit<PackReference>| {
             let PackReference { pack, number } = &hit.reference;
             Ok(self.cache.fetch_or_skip(pack.pack(), *number, on_damage)?)
@@ -128,9 +131,9 @@ impl MemorySource {
 
 impl Writer {
     /// The memories of hits, and whether each was in the cache. Missing memories are written in one batch, in the order of their numbers.
-    fn fetch(&self, cache: &MemoryCache, hits: &[Hit<PackReference>]) -> Result<Vec<(Arc<Memory>, bool)>, AskError> {
+    fn fetch(&self, cache: &MemoryCache, hits: &[Hit<PackReference>]) -> Result<Vec<CachedMemory>, AskError> {
         let known = |hit: &Hit<PackReference>| cache.written(hit.reference.pack.pack(), hit.reference.number, &self.identity);
-        let mut found: Vec<Option<(Arc<Memory>, bool)>> = hits.iter().map(|hit| Some((known(hit)?, true))).collect();
+        let mut found: Vec<Option<CachedMemory>> = hits.iter().map(|hit| Some((known(hit)?, true))).collect();
         let mut missing: Vec<usize> = (0..hits.len()).filter(|place| found.get(*place).is_some_and(Option::is_none)).collect();
         missing.sort_by_key(|place| hits.get(*place).map(|hit| hit.reference.number));
         let started = Instant::now();
