@@ -1,10 +1,10 @@
-# Two commands: `make demo` runs the main job, `make test` passes the tests. Each does the set-up it needs, once.
+# `make demo` builds and asks the sample packs, `make test` runs all tests. Each does the set-up that it needs, once.
 #
-# What the user already has is respected:
-#   LIBTORCH=/path/to/libtorch    libtorch 2.11 with headers; nothing is downloaded for the build
+# What you already have is used:
+#   LIBTORCH=/path/to/libtorch    libtorch 2.11 with headers; the build then downloads nothing
 #   EMBEDDER=/path/to/folder      a sentence embedder (BERT or XLM-RoBERTa, Hugging Face layout)
 #   BASE=/path/to/folder          SmolLM2-135M-Instruct as a Hugging Face folder, the base of the default model
-#   VECTORS=/path/to/file.npy     for `make bench-codec`: vectors of your own, float32 [n, head_dim]
+#   VECTORS=/path/to/file.npy     for `make bench-codec`: your own vectors, float32 [n, head_dim]
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -26,7 +26,7 @@ else
 LIBTORCH_READY := libtorch/build-version
 endif
 
-.PHONY: all build models demo test eval lint bench bench-codec clean-packs
+.PHONY: all build models demo test eval lint bench bench-codec dist clean-packs
 
 all: build
 
@@ -42,12 +42,12 @@ models/all-MiniLM-L6-v2/model.safetensors:
 $(GGUF):
 	$(PYTHON) scripts/setup.py base-gguf
 
-# The import writes beside its target and renames at the end. IMPORTER is the build that is at hand.
+# The import writes beside its target and renames at the end. IMPORTER is the program that was just built.
 models/SmolLM2-135M-Instruct/config.json: | $(GGUF)
 	$(IMPORTER) import $(GGUF) -o $(@D)
 	rm -r $(dir $(GGUF))
 
-# A folder that the user names is there already.
+# A folder that the user names exists already.
 $(EMBEDDER)/model.safetensors $(BASE)/config.json:
 
 .PHONY: in-place
@@ -60,7 +60,7 @@ models: build
 demo: models
 	scripts/demo.sh $(MEMPACK)
 
-# The tests' own build imports the base: another would have other features, and compile the dependencies twice.
+# The tests' own build imports the base: another build would have other features, and compile the dependencies twice.
 test: $(LIBTORCH_READY)
 	$(CARGO) test --workspace --no-run
 	@$(MAKE) --no-print-directory in-place IMPORTER=$(TARGET)/debug/mempack
@@ -71,7 +71,7 @@ lint: $(LIBTORCH_READY)
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
 
-# All sample questions, from the weights alone, from memories and with the texts in the prompt. `make eval EVAL="--limit 40"` asks fewer.
+# All sample questions: closed book, from memories, and with the texts in the prompt. `make eval EVAL="--limit 40"` asks fewer.
 eval: models
 	for domain in legal medical; do \
 	    [ -e packs/$$domain.mpk ] || { mkdir -p packs && $(MEMPACK) build kb-samples/$$domain/corpus.jsonl -o packs/$$domain.mpk; } || exit; \
@@ -79,18 +79,22 @@ eval: models
 	done
 
 bench: models
-	$(CARGO) bench --workspace
+	$(CARGO) bench --package mempack-benches --benches
 
-# Codecs beside those of faiss: docs/codec.md. `CODEC_BENCH=--reuse` takes what faiss did before; training its largest takes a quarter of an hour.
+# Compares codecs with those of faiss: docs/codec.md. `CODEC_BENCH=--reuse` reuses earlier figures of faiss, whose largest codec trains for a quarter of an hour.
 bench-codec: $(LIBTORCH_READY) $(CODEC_ENV)/ready
-	$(CARGO) build --release --package mempack-compiler --example bench_codec
-	$(CODEC_ENV)/bin/python benches/peers/codec/run.py --mempack $(TARGET)/release/examples/bench_codec \
+	$(CARGO) build --release --package mempack-benches --bin bench_codec
+	$(CODEC_ENV)/bin/python benches/peers/codec/run.py --mempack $(TARGET)/release/bench_codec \
 	    $(if $(VECTORS),--vectors '$(VECTORS)') $(CODEC_BENCH)
 
 $(CODEC_ENV)/ready: benches/peers/codec/requirements.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --requirement $<
 	touch $@
+
+# A tarball that runs where it is unpacked: target/dist/mempack-VERSION-x86_64-linux.tar.gz
+dist: build
+	scripts/dist.sh $(MEMPACK) $(TARGET)/dist
 
 clean-packs:
 	rm -rf packs

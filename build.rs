@@ -1,4 +1,4 @@
-//! Lets binaries and tests find libtorch at run time; does nothing in a build without it.
+//! Lets binaries and tests find libtorch at run time. Does nothing in a build without it.
 
 include!("model/rpath.rs");
 

@@ -1,4 +1,4 @@
-//! Lets binaries and tests find libtorch at run time; does nothing in a build without it.
+//! Sets the run path of binaries and tests, so that they find libtorch. Does nothing in a build without libtorch.
 
 include!("../model/rpath.rs");
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Averages the weights of two adapters of one form, of which one was trained on from the other (Wortsman et al. 2022, arXiv 2109.01903).
+"""Averages the weights of two adapters of the same shape, one of which was trained from the other (Wortsman et al. 2022, arXiv 2109.01903).
 
     python3 scripts/average_adapters.py BEFORE AFTER OUT
 
-BEFORE and AFTER are adapter folders with bf16 weights; OUT is made, with AFTER's other files.
+BEFORE and AFTER are adapter folders with bf16 weights. OUT is created, with the other files of AFTER.
 """
 import array
 import json
@@ -16,7 +16,7 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 def read(path):
-    """The header of a safetensors file, as it stands there, and the numbers after it as bf16 patterns."""
+    """The raw header of a safetensors file, and the numbers after it as bf16 patterns."""
     data = path.read_bytes()
     length = struct.unpack("<Q", data[:8])[0]
     header = data[8 : 8 + length]
@@ -31,7 +31,7 @@ def floats(patterns):
 
 
 def rounded(numbers):
-    """bf16 patterns nearest to numbers, of two the even one."""
+    """The bf16 patterns nearest to the numbers, ties to even."""
     wide = struct.unpack(f"<{len(numbers)}I", struct.pack(f"<{len(numbers)}f", *numbers))
     return array.array("H", ((x + 0x7FFF + (x >> 16 & 1)) >> 16 for x in wide))
 
@@ -40,7 +40,7 @@ def main():
     before, after, out = map(pathlib.Path, sys.argv[1:4])
     (header, ours), (other, theirs) = read(before / WEIGHTS), read(after / WEIGHTS)
     if json.loads(header) != json.loads(other):
-        sys.exit(f"{before} and {after} have tensors of other names, shapes or places")
+        sys.exit(f"{before} and {after} differ in the names, shapes or offsets of their tensors")
     mean = rounded([(x + y) / 2 for x, y in zip(floats(ours), floats(theirs))])
     shutil.copytree(after, out)
     (out / WEIGHTS).write_bytes(struct.pack("<Q", len(header)) + header + mean.tobytes())

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks a pack's signature with OpenSSL alone, as SPEC.md section 17 has it: check_signature.sh PACK KEY.pub
+# Checks a pack's signature with OpenSSL alone (SPEC.md, section 17): check_signature.sh PACK KEY.pub
 # Prints the key id and "Signature Verified Successfully"; needs OpenSSL 3 (or 1.1.1), od, dd.
 set -eu
 [ $# -eq 2 ] || { echo "usage: check_signature.sh PACK KEY.pub" >&2; exit 2; }

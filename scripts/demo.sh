@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demo: each sample corpus becomes a pack, the pack is verified, and questions are answered from it, with memories and without.
+# The demo: builds a pack from each sample corpus, verifies it, and answers questions with and without memories.
 #
 #     scripts/demo.sh MEMPACK        (called by `make demo`, which does the set-up)
 set -euo pipefail
@@ -27,7 +27,7 @@ demo() {
     done
 }
 
-# Some of these the model gets right, some not: kb-samples/reader/README.md says what it was trained for.
+# The model answers some of these right and some wrong: kb-samples/reader/README.md says what it was trained for.
 demo legal \
     "Which committee alone can bring in money bills under Korvenna's Constitutional Instrument?" \
     "Where are combs sent for testing when grey brood disease is found in Korvenna?" \

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Kills builds at random moments until each has completed, and checks that nothing was lost.
+"""Kills builds at random moments until each has completed, and checks that nothing is lost.
 
     scripts/kill_builds.py MEMPACK [--kills 200] [--seed 1] [--documents 40] [--model DIR] [--keep]
 
-One build is made undisturbed. Then the same build is started over an older pack again and again: each process is killed at a random
-moment (four of five with SIGKILL, the others with SIGINT or SIGTERM) and the command is started anew, until it completes: every second
-time the moment is counted from the start, else from when the process first keeps something that it computed. After every kill
-the pack at the target must be the old one, whole, or the new one; once a build has completed, its id must be that of the undisturbed one
-and nothing else may lie beside it. A finished build makes room for the next, until as many kills as asked for have hit a process.
+One build runs undisturbed. Then the same build is started over an older pack, killed at a random moment (four times of five with SIGKILL,
+else with SIGINT or SIGTERM), and started again until it completes. Every second time the moment is counted from the start, else from
+when the process first saves something that it computed. After every kill the pack at the target must be whole, and be the old or the new
+one. A completed build must have the id of the undisturbed one, with no other file beside it. This repeats until --kills processes have
+been killed.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SIGNALS = [signal.SIGKILL] * 8 + [signal.SIGINT, signal.SIGTERM]
 
 
 def corpus(path, documents):
-    """Sentences that do not repeat themselves, the same at every call."""
+    """Sentences without repetition, the same on every call."""
     words = random.Random(7)
     syllables = ["ba", "co", "di", "fe", "gu", "ha", "jo", "ki", "lu", "me", "no", "pa", "ri", "so", "tu", "ve"]
     word = lambda: "".join(words.choice(syllables) for _ in range(words.randint(1, 4)))
@@ -55,7 +55,7 @@ class Builds:
         return json.loads(done.stdout)
 
     def verified_id(self):
-        """The id of the pack at the target, every byte of which is checked."""
+        """The id of the pack at the target, after checking every byte."""
         done = subprocess.run([self.program, "verify", str(self.target)], capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"the pack at the target is not whole: {done.stderr}")
@@ -66,7 +66,7 @@ class Builds:
         return sorted(name for name in os.listdir(self.target.parent) if name not in ("pack.mpk", "pack.mpk.building"))
 
     def kept(self):
-        """When each file that outlives a kill was last written."""
+        """Modification times of the files that survive a kill."""
         times = {}
         for name in ("sample", "codec", "records"):
             try:
@@ -76,7 +76,7 @@ class Builds:
         return times
 
     def wait(self, process, seconds, after_work):
-        """Waits so long, from the start or from the first file that is written; says whether the process ended before."""
+        """Waits for `seconds`, from the start or from the first file written; returns whether the process ended before, and its stage."""
         before, began = self.kept(), not after_work
         while process.poll() is None and (seconds > 0 or not began):
             time.sleep(0.005)
@@ -96,7 +96,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--codec", default="SQ8")
     parser.add_argument("--model", default=str(ROOT / "tests/fixtures/tiny"))
-    parser.add_argument("--keep", action="store_true", help="leave the folder of the builds there")
+    parser.add_argument("--keep", action="store_true", help="do not delete the folder of the builds")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     folder = Path(tempfile.mkdtemp(prefix="kill-builds-"))
@@ -155,12 +155,12 @@ def run(arguments, builds, chance):
         if os.listdir(builds.target.parent) != ["pack.mpk"]:
             sys.exit(f"a finished build left {os.listdir(builds.target.parent)}")
         finished, encoded, resumed = finished + 1, encoded + report["encoded"], resumed + report["resumed"]
-        print(f"build {finished}: {hits} kills, the last process took over {report['resumed']} of {references} references", flush=True)
+        print(f"build {finished}: {hits} kills, the last process reused {report['resumed']} of {references} references", flush=True)
     print(
         f"{kills} kills ({', '.join(f'{count} {name}' for name, count in sorted(by_signal.items()))}) of {attempts} processes in "
         f"{time.monotonic() - started:.0f} s: {finished} builds completed, all with the id of the undisturbed one; the old pack was whole "
-        f"after every kill; the processes that completed encoded {encoded} references and took over {resumed}; the last that a killed process "
-        f"had written: {', '.join(f'{name} {count}' for name, count in sorted(by_stage.items()))}"
+        f"after every kill; the processes that completed encoded {encoded} references and reused {resumed}; last file written by "
+        f"killed processes: {', '.join(f'{name} {count}' for name, count in sorted(by_stage.items()))}"
     )
 
 

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""How much of a full build it takes to rebuild a pack after a small change.
+"""Measures the cost of rebuilding a pack after a small change, relative to a full build.
 
     scripts/measure_rebuild.py MEMPACK CORPUS.jsonl [--articles N] [--percent 1] [--model DIR] [--codec RQ2x8,TCQ14x8] [--sample N]
 
 Builds a pack of the first N articles (all without --articles), changes a percent of them (a sentence is added to each, chosen by seed) and
-builds again with --from over the same target. Prints, of both builds, the references encoded, the seconds that threads worked on
-memories, codes and embeddings (`encoding_seconds`), the seconds of every stage, the processor time of the whole process, and the shares of
-the one in the other. Fails if the share of encoding is not below --most percent (5). On a machine that does other things too, processor
-time is the figure to trust.
+builds again with --from over the same target. Prints, for both builds, the references encoded, the seconds that threads worked on
+memories, codes and embeddings (`encoding_seconds`), the seconds of every stage and the processor time of the whole process, and the ratios
+of the two builds. Fails if the ratio of encoding is not below --max percent (5). On a busy machine, trust the processor time.
 """
 
 import argparse
@@ -28,7 +27,7 @@ def main():
     parser.add_argument("corpus")
     parser.add_argument("--articles", type=int)
     parser.add_argument("--percent", type=float, default=1.0)
-    parser.add_argument("--most", type=float, default=5.0)
+    parser.add_argument("--max", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", default="1")
     parser.add_argument("--codec", default="RQ2x8,TCQ14x8")
@@ -72,8 +71,8 @@ def main():
     print(f"the rebuild's encoding takes {encoding:.2f}% of the full build's; all of its stages together take {whole:.2f}% of it")
     processor = 100 * again["processor"] / full["processor"]
     print(f"the processor time of the whole rebuild, loading of the models included, is {processor:.2f}% of the full build's")
-    if encoding >= arguments.most:
-        sys.exit(f"above {arguments.most}%")
+    if encoding >= arguments.max:
+        sys.exit(f"above {arguments.max}%")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes what the default reader is trained and measured on (kb-samples/reader/train.toml).
+"""Writes the data that the default reader is trained and measured on (kb-samples/reader/train.toml).
 
     python3 scripts/reader_data.py MEMPACK SQUAD OUT
 
-MEMPACK is the program, SQUAD a folder with corpus.jsonl and qa_train_part.jsonl, whose rows bear `title` and `gold_ids`, OUT the folder
-to make. A tenth of SQuAD's articles is held out: those whose titles' SHA-256 digests are the lowest. Fiction for training, choosing and
-testing comes of different seeds; no document of one is in another. Parts that are there already are left as they are.
+MEMPACK is the program; SQUAD a folder with corpus.jsonl and qa_train_part.jsonl, whose rows have `title` and `gold_ids`; OUT the folder to
+write. The tenth of SQuAD's articles whose titles have the lowest SHA-256 digests is held out. Fiction for training, choosing and
+testing has different seeds, so that they share no document. Existing parts are left unchanged.
 """
 import hashlib
 import json
@@ -40,7 +40,7 @@ def split_squad(squad, out):
         part = out / (name + ".part")
         part.mkdir(parents=True, exist_ok=True)
         about = asked(test)
-        # Passages without questions stay: retrieval has to tell them apart from the others.
+        # Passages without questions stay: retrieval must distinguish them from the others.
         write(part / "corpus.jsonl", [row for row in corpus if (row["title"] in held) == test])
         write(part / "questions.jsonl", about)
         part.rename(out / name)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The format's and the runtime's tests under AddressSanitizer, which needs a nightly compiler: the mapping, the handler of truncation
-# and the product of vectors are where `unsafe` is. zstd's C code is not instrumented.
+# The tests of format, runtime and numeric under AddressSanitizer, which needs a nightly compiler: `unsafe` code is in the mapping, the
+# handler of truncation and the inner product. zstd's C code is not instrumented.
 #     scripts/sanitize.sh [TEST...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
-# A handler of SIGBUS is among what is tested: the sanitizer's own must not come before it.
+# The tests include a SIGBUS handler, which the sanitizer's own must not precede.
 export ASAN_OPTIONS="handle_sigbus=0:${ASAN_OPTIONS:-}"
 export RUSTFLAGS="-Zsanitizer=address ${RUSTFLAGS:-}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/sanitize"
-exec cargo +nightly test -p mempack-format -p mempack-runtime --lib --tests --target "$host" "$@"
+exec cargo +nightly test -p mempack-format -p mempack-runtime -p mempack-numeric --lib --tests --target "$host" "$@"

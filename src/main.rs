@@ -7,6 +7,7 @@ mod environment;
 mod failure;
 #[cfg(feature = "engine")]
 mod folders;
+mod hints;
 mod interrupt;
 mod output;
 mod progress;
@@ -15,10 +16,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Compile reference corpora into memory packs, and decode language models with them.
+/// Compile a reference corpus into a memory pack, and let a language model decode with it.
 ///
-/// Exit codes: 0 done; 1 the work failed, or a pack's codec loses more than the pack says; 2 usage; 3 the pack is damaged, or a signature is wrong; 4 the pack and the model do not match,
-/// or no trusted key signed the pack; 130 interrupted.
+/// Exit codes: 0 done; 1 the work failed, or a pack's codec loses more than the pack records; 2 usage; 3 the pack is damaged, or a
+/// signature is wrong; 4 the pack and the model do not match, or no trusted key signed the pack; 130 interrupted.
 #[derive(Parser)]
 #[command(name = "mempack", version, propagate_version = true)]
 struct Cli {
@@ -34,20 +35,20 @@ enum Command {
     /// Compile a corpus into a memory pack
     #[cfg(feature = "engine")]
     Build(cmd::build::Args),
-    /// Show what a pack holds
+    /// Show what is in a pack
     Inspect(cmd::inspect::Args),
     /// Check every byte of a pack, or a sample, and list all damage
     Verify(cmd::verify::Args),
-    /// Mend a damaged pack from others that have the same content
+    /// Repair a damaged pack from others that have the same content
     Repair(cmd::repair::Args),
-    /// Tell what differs between two packs
+    /// Show the differences between two packs
     Diff(cmd::diff::Args),
-    /// Take documents out of a pack, so that nothing of them is left in it
+    /// Remove documents from a pack, so that nothing of them is left in it
     #[cfg(feature = "engine")]
     Revoke(cmd::revoke::Args),
-    /// Make a pair of keys to sign packs with
+    /// Make a key pair for signing packs
     Keygen(cmd::keygen::Args),
-    /// Put a signature behind a pack
+    /// Sign a pack
     Sign(cmd::sign::Args),
     /// Find the references nearest to a query
     #[cfg(feature = "engine")]
@@ -55,10 +56,10 @@ enum Command {
     /// Answer a question with memories from a pack
     #[cfg(feature = "engine")]
     Ask(cmd::ask::Args),
-    /// Measure what memories are worth: on questions, on choices, on a text
+    /// Measure what memories are worth: on questions, multiple choice or a text
     #[cfg(feature = "engine")]
     Eval(cmd::eval::Args),
-    /// Measure what a pack's codec loses, and whether that is worse than the pack says
+    /// Measure the loss of a pack's codec, and compare it with what the pack records
     #[cfg(feature = "engine")]
     Quality(cmd::quality::Args),
     /// Teach a model to read memories
@@ -72,7 +73,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    // Where the system refuses the handler, a pack cut short ends the program by the signal itself, which tells as much, less clearly.
+    // If the system refuses the handler, a truncated pack ends the program with SIGBUS instead of a message.
     let _ = mempack_runtime::exit_when_cut_short(failure::Kind::Damaged as u8);
     #[cfg(feature = "engine")]
     environment::settle();

@@ -1,4 +1,4 @@
-//! How figures are shown to people.
+//! Figures for people and for JSON.
 
 use mempack_format::{Divergence, Loss, Quality};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub fn thousands(n: u64) -> String {
     out
 }
 
-/// A number of bytes in binary units: `1.5 MiB`.
+/// A size in binary units: `1.5 MiB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut value = n as f64;
@@ -28,7 +28,7 @@ pub fn bytes(n: u64) -> String {
     if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
-/// What a codec loses, in a line, and in lines layer by layer from the first one that has memories.
+/// The loss of a codec: a summary line, then a line for each memory layer, of which `first_layer` is the first.
 pub fn quality_lines(quality: &Quality, first_layer: u32) -> Vec<String> {
     let Quality { memories, layers, divergence } = quality;
     let mean = |of: fn(&Loss) -> f64| layers.iter().map(of).sum::<f64>() / layers.len().max(1) as f64;
@@ -46,7 +46,7 @@ pub fn quality_lines(quality: &Quality, first_layer: u32) -> Vec<String> {
     std::iter::once(line).chain(layers.iter().zip(first_layer..).map(layer)).collect()
 }
 
-/// The same as JSON.
+/// The loss of a codec as JSON.
 pub fn quality_json(quality: &Quality) -> Value {
     let losses = |of: fn(&Loss) -> f64| quality.layers.iter().map(of).collect::<Vec<_>>();
     json!({

@@ -13,7 +13,7 @@ use crate::output::thousands;
 /// How often a plain line is printed.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// One stage after another, each counting its own unit.
+/// One stage after another, each with its own unit.
 pub struct Progress {
     stage: Mutex<Option<Stage>>,
     terminal: bool,
@@ -36,7 +36,7 @@ impl Progress {
         Self { stage: Mutex::new(None), terminal: io::stderr().is_terminal() }
     }
 
-    /// End the stage before, if any, and begin one that counts `unit` up to `total` if that is known.
+    /// Ends the current stage, if any, and begins one that counts `unit` up to `total`, if that is known.
     pub fn begin(&self, name: &str, unit: &'static str, total: Option<u64>) {
         self.end();
         let bar = self.terminal.then(|| {
@@ -57,7 +57,7 @@ impl Progress {
         *self.lock() = Some(Stage { name: name.to_owned(), unit, total, done: 0, tokens: 0, started: now, printed: now, bar });
     }
 
-    /// Count what is done of the stage, with the tokens in it where that says something.
+    /// Counts units that are done, and the tokens in them (0 if they have none).
     pub fn advance(&self, units: u64, tokens: u64) {
         let mut guard = self.lock();
         let Some(stage) = guard.as_mut() else { return };
@@ -66,7 +66,7 @@ impl Progress {
         stage.show();
     }
 
-    /// Say how far the stage is.
+    /// Sets how many units are done.
     pub fn set(&self, done: u64) {
         let mut guard = self.lock();
         let Some(stage) = guard.as_mut() else { return };
@@ -74,7 +74,7 @@ impl Progress {
         stage.show();
     }
 
-    /// Hears how many bytes are done and how many there are of a work that begins now, shows it, and ends the work when the user wants.
+    /// A callback for work that reports bytes done and in total: shows them, and returns `Break` once `cancel` is set.
     pub fn watch<'a>(&'a self, name: String, cancel: &'a AtomicBool) -> impl FnMut(u64, u64) -> ControlFlow<()> + 'a {
         let mut begun = false;
         move |done, total| {
@@ -86,7 +86,7 @@ impl Progress {
         }
     }
 
-    /// Print a remark without disturbing the bar.
+    /// Prints a remark above the bar.
     #[cfg_attr(not(feature = "engine"), allow(dead_code))]
     pub fn note(&self, text: &str) {
         match self.lock().as_ref().and_then(|stage| stage.bar.as_ref()) {
@@ -95,7 +95,7 @@ impl Progress {
         }
     }
 
-    /// End the stage; its last line stays.
+    /// Ends the stage. Its last line stays.
     pub fn end(&self) {
         if let Some(stage) = self.lock().take() {
             if let Some(bar) = &stage.bar {
@@ -106,7 +106,7 @@ impl Progress {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Stage>> {
-        // A panic elsewhere leaves at worst an old count behind.
+        // After a panic elsewhere the count may be old, which does no harm.
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -151,7 +151,7 @@ fn short(rate: f64) -> String {
     if rate < 100.0 { format!("{rate:.1}") } else { thousands(rate as u64) }
 }
 
-/// A time left, in the unit that suits it.
+/// A duration in a suitable unit.
 pub fn duration(seconds: f64) -> String {
     match seconds as u64 {
         s @ 0..=99 => format!("{s} s"),

@@ -29,7 +29,7 @@ fn verify_lists_all_damage() {
     let ran = run(["verify", &pack, &good]);
     ran.fails(3, &["damaged.mpk: damaged in 33 places", "mempack repair"]);
     assert_eq!(ran.out.matches("is damaged at byte").count(), 20, "{}", ran.out);
-    assert!(ran.out.contains("13 damages more") && ran.out.contains("good.mpk: whole: 200 references"), "{}", ran.out);
+    assert!(ran.out.contains("13 more damaged places") && ran.out.contains("good.mpk: whole: 200 references"), "{}", ran.out);
     let (memories, _) = section(&whole, "MEMORIES");
     let ran = run(["verify", &pack, "--all"]);
     ran.fails(3, &["33 places"]);
@@ -105,7 +105,7 @@ fn repair_replaces_the_damaged_pack() {
     assert!(fs::read(&pack).unwrap() == whole);
     assert_eq!(fs::metadata(&pack).unwrap().permissions(), permissions);
     run(["verify", &pack]).ok();
-    assert!(run(["repair", &pack, "--from", &copy]).ok().contains("nothing to mend"));
+    assert!(run(["repair", &pack, "--from", &copy]).ok().contains("nothing to repair"));
     assert_eq!(bench.names(), ["copy.mpk", "damaged.mpk"], "nothing is left behind");
 }
 

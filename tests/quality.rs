@@ -68,14 +68,14 @@ fn a_pack_says_what_its_codec_loses_and_is_held_to_it() {
     assert!(report["matched"].as_f64() > Some(0.98), "{report}");
     let again = quality(&pack, &["--json", "--sample", "80"]).ok();
     assert_eq!(object(&again), report, "the same sample, the same figures");
-    assert!(quality(&pack, &["--sample", "20", "--seed", "3"]).ok().contains("no worse than the pack says"));
+    assert!(quality(&pack, &["--sample", "20", "--seed", "3"]).ok().contains("no worse than recorded"));
 
-    // Who claims less than is true is found out, and who claims more is not worse than told.
+    // A pack that records too small a loss is detected; one that records too large a loss is not worse than recorded.
     let boasting = bench.file("boasting.mpk", claiming(&pack, 0.02));
     run(["verify", &boasting]).ok();
     let found = quality(&boasting, &["--sample", "80"]);
     assert_eq!(found.code, 1, "{}{}", found.out, found.err);
-    assert!(found.out.contains("  worse\n") && found.out.contains("\nworse than the pack says"), "{}", found.out);
+    assert!(found.out.contains("  worse\n") && found.out.contains("\nworse than recorded"), "{}", found.out);
     assert_eq!(object(&quality(&boasting, &["--sample", "80", "--json"]).out)["worse"], true);
     assert_eq!(quality(&bench.file("modest.mpk", claiming(&pack, 50.0)), &[]).code, 0);
 
@@ -91,7 +91,7 @@ fn a_codec_that_loses_nothing_has_nothing_to_say() {
     let built = run(build_args(&input, &pack, &["--codec", "F32", "--max-kl", "0"])).ok();
     assert!(!built.contains("loses") && told(&pack).is_null(), "{built}");
     let measured = quality(&pack, &[]).ok();
-    assert!(measured.contains("the pack says nothing of what its codec loses"), "{measured}");
+    assert!(measured.contains("the pack does not record the loss of its codec"), "{measured}");
     // BF16 has no tables, and loses a little.
     let bf16 = bench.path("bf16.mpk");
     run(build_args(&input, &bf16, &["--codec", "BF16"])).ok();

@@ -48,7 +48,7 @@ fn a_pack_is_signed_verified_and_shown() {
     // A copy with a second signature; the first pack stays as it is.
     let copy = bench.path("b.mpk");
     assert!(run(["sign", &pack, "--key", &bench.path("two"), "-o", &copy]).ok().contains("one of 2 signatures"));
-    assert!(run(["sign", &copy, "--key", &bench.path("two")]).ok().contains("signed anew"));
+    assert!(run(["sign", &copy, "--key", &bench.path("two")]).ok().contains("signed again"));
     let (one, two) = (inspect(&pack), inspect(&copy));
     assert_eq!([&one["id"], &two["id"]], [&before["id"]; 2]);
     assert_eq!([&one["bytes"], &two["bytes"]], [&before["bytes"]; 2]);

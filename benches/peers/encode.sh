@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# References/s and tokens/s of `mempack build`, and of transformers' prefill of the same references, in one run.
+# References/s and tokens/s of `mempack build`, and of prefilling the same references in transformers, in one run.
 #
 #     benches/peers/encode.sh CORPUS [PRECISION] [THREADS]
 #
@@ -10,7 +10,7 @@ corpus=$1 precision=${2:-bf16} threads=${3:-2}
 export OMP_WAIT_POLICY=passive
 pack=$(mktemp -d)/peer.mpk
 trap 'rm -rf "$(dirname "$pack")"' EXIT
-# The sample is kept small, so that the time is that of writing.
+# With a small sample nearly all of the time is writing.
 target/release/mempack build "$corpus" -o "$pack" --precision "$precision" --threads "$threads" --codec SQ8 --sample 64 --json
 cargo run --release --quiet -p mempack-runtime --example references -- "$pack" |
     "${PYTHON:-python3}" benches/peers/prefill_transformers.py "${BASE:-models/SmolLM2-135M-Instruct}" \

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""transformers' prefill of a pack's references: the peer of `mempack build`'s write path.
+"""Prefill of a pack's references in transformers: the peer of the write path of `mempack build`.
 
     references PACK | python3 benches/peers/prefill_transformers.py MODEL [--dtype bfloat16] [--threads 2] [--limit 2048]
 
-Standard input is what `cargo run --release -p mempack-runtime --example references -- PACK` prints: one JSON object a
-line with `title` and `text`. The model runs all its layers without the vocabulary head, on batches of similar
-length, as a batch server would. `encode.sh` beside this file runs both in one go.
+Standard input is the output of `cargo run --release -p mempack-runtime --example references -- PACK`: one JSON object per
+line with `title` and `text`. The model runs all layers without the vocabulary head, on batches of similar length, as a
+batch server would. `encode.sh` in this folder runs both.
 Prints references/s and tokens/s (padding and prefix not counted). Needs torch and transformers.
 """
 import argparse

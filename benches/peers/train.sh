@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Tokens/s of `mempack train`, and of the same step in PyTorch, one after the other on the same threads.
+# Tokens/s of `mempack train` and of the same step in PyTorch, one after the other on the same threads.
 #
 #     benches/peers/train.sh [STEPS] [THREADS]
 #
-# 14 references and 14 sequences a step over SmolLM2-135M-Instruct, LoRA of rank 16 on all linear layers, 8 tokens kept, bf16. Both
-# sides count tokens without prefixes and padding, and leave the first step out. Alternates three times, for machines that are not idle.
-# DEVICE=cuda runs both on a GPU, BATCH=64 takes as many references and sequences.
+# 14 references and 14 sequences per step on SmolLM2-135M-Instruct, LoRA of rank 16 on all linear layers, 8 tokens kept, bf16. Both
+# count tokens without prefixes and padding, and leave the first step out. They alternate three times, for machines that are not idle.
+# DEVICE=cuda runs both on a GPU; BATCH=64 sets the number of references and sequences.
 # Needs `make build models`, and a Python with torch, safetensors and tokenizers (PYTHON, default python3).
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -3,12 +3,12 @@
 
     python3 benches/peers/train_pytorch.py BASE FICTION [--steps 5] [--threads 2] [--references 14] [--sequences 14] [--device cpu]
 
-The step is the one that `mempack train` makes: references are written once (the last memory layer's queries choose 8 tokens a
-key-value head, gradients reach the selection), sequences read 1 to 5 of them with a similarity bias, the loss is on the answers'
-tokens, LoRA of rank 16 on all linear layers learns by AdamW in float32 over a frozen bfloat16 base, and gradients are cut to a norm
-of 1. FICTION is a folder of `mempack make-questions`: documents are cut at 128 tokens, and a sequence asks up to three questions about
-one of them, in at most 110 tokens. Attention is PyTorch's own fused one, as in transformers.
-Prints tokens/s (prefixes and padding not counted), from the median step after the first. Needs torch, safetensors and tokenizers.
+The step is that of `mempack train`. References are written once: the last memory layer's queries choose 8 tokens per key-value head, and
+gradients reach the selection. Sequences read 1 to 5 references with a similarity bias. The loss is on the tokens of the answers. LoRA of rank
+16 on all linear layers is trained by AdamW in float32 over a frozen bfloat16 base, and gradients are clipped to a norm of 1. FICTION is
+a folder of `mempack make-questions`: documents are cut at 128 tokens, and a sequence asks up to three questions about one of them, in at most
+110 tokens. Attention is PyTorch's fused operation, as in transformers.
+Prints tokens/s (prefixes and padding not counted) of the median step after the first. Needs torch, safetensors and tokenizers.
 """
 import argparse
 import json

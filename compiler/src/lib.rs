@@ -53,6 +53,7 @@ pub use resume::{ResumeState, StageProgress};
 pub use revoke::{Revocation, RevokeError, RevokeReport, RevokeStage};
 pub use tuning::choose::CANDIDATES;
 pub use tuning::drift::{Drift, Fit};
+pub use tuning::sample::MAX_SENSITIVITY_TEXTS;
 
 /// The generator that packs name in their manifest.
 const GENERATOR: &str = concat!("mempack ", env!("CARGO_PKG_VERSION"));

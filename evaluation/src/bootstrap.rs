@@ -1,35 +1,35 @@
-//! How sure a mean is: bootstrap intervals.
+//! Bootstrap confidence intervals of means.
 
-use mempack_runtime::SplitMix;
+use mempack_numeric::Rng;
 use serde::Serialize;
 
-/// Resamples of an interval.
+/// Number of resamples.
 const RESAMPLES: usize = 10_000;
-/// Decides the resamples: the same values give the same interval.
+/// Fixed seed, so that the same values give the same interval.
 const SEED: u64 = 0x6d65_6d70_6163_6b00;
 
-/// A mean with its 95% interval.
+/// A mean with its 95% confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Interval {
-    /// The mean of the values themselves.
+    /// The mean of the values.
     pub mean: f64,
     /// The 2.5th percentile of the resamples' means.
     pub low: f64,
     /// The 97.5th percentile.
     pub high: f64,
-    /// How many values there are.
+    /// Number of values.
     pub n: usize,
 }
 
-/// The mean of some values, one a question, and the 95% percentile interval of 10,000 resamples with replacement. For a paired
-/// difference of two ways of answering, give the differences, question by question. `None` without values.
+/// The mean of `values`, one per question, and the 95% percentile interval of 10,000 resamples with replacement. For a paired comparison
+/// of two modes, pass the difference for each question. `None` without values.
 pub fn interval(values: &[f64]) -> Option<Interval> {
     if values.is_empty() {
         return None;
     }
     let n = values.len();
     let mean = |sum: f64| sum / n as f64;
-    let mut random = SplitMix::new(SEED);
+    let mut random = Rng::from_seed(SEED);
     let mut means: Vec<f64> = (0..RESAMPLES).map(|_| mean((0..n).map(|_| values[random.below(n)]).sum())).collect();
     means.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| means[((RESAMPLES - 1) as f64 * share).round() as usize];
@@ -73,10 +73,10 @@ mod tests {
         #[test]
         fn an_interval_lies_among_the_values(values in proptest::collection::vec(-1.0f64..1.0, 1..40)) {
             let Interval { mean, low, high, n } = interval(&values).unwrap();
-            let (least, most) = values.iter().fold((f64::MAX, f64::MIN), |(l, m), v| (l.min(*v), m.max(*v)));
+            let (min, max) = values.iter().fold((f64::MAX, f64::MIN), |(l, m), v| (l.min(*v), m.max(*v)));
             prop_assert!(n == values.len() && low <= high);
             for x in [mean, low, high] {
-                prop_assert!(x >= least - 1e-9 && x <= most + 1e-9);
+                prop_assert!(x >= min - 1e-9 && x <= max + 1e-9);
             }
         }
     }

@@ -1,54 +1,54 @@
-//! Multiple choice: which of the given answers a model finds likeliest (TruthfulQA, arXiv 2109.07958; MMLU, arXiv 2009.03300).
+//! Multiple choice: which of the given answers is most likely to the model (TruthfulQA, arXiv 2109.07958; MMLU, arXiv 2009.03300).
 //!
-//! An answer's likelihood is that of its tokens behind the question's prompt, in the same modes as answers are: closed book, with
-//! memories, with texts in the prompt. The answers themselves do not stand in the prompt.
+//! The likelihood of a choice is that of its tokens after the question's prompt. The modes are those of questions: closed book, with
+//! memories, with texts in the prompt. The prompt does not contain the choices.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use mempack_model::{DEFAULT_OVERLAP, Model, Slot};
-use mempack_runtime::{MappedPack, MemoryCache};
+use mempack_model::{DEFAULT_OVERLAP, Slot};
+use mempack_runtime::{ChunkMemories, MappedPack, PreparedPrompt};
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::interval;
-use crate::contender::{Contender, Prepared, Written};
-use crate::library::{Found, Library};
+use crate::contender::Contender;
+use crate::library::Library;
 use crate::likelihood::log_probabilities;
-use crate::report::Difference;
+use crate::report::PairedDifference;
 use crate::rows::{RowsError, read_rows};
 use crate::tally::mean;
 use crate::{EvaluateError, Mode, Models, Retrieved};
 
-/// A question with answers to choose from.
+/// A multiple-choice question.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Row")]
 pub struct ChoiceQuestion {
-    /// Its name.
+    /// Its id.
     pub id: String,
-    /// Its words.
+    /// Its text.
     pub question: String,
-    /// The answers, each once.
+    /// The choices, without duplicates.
     pub choices: Vec<String>,
-    /// Which of them are right, for each way of counting that the row has.
+    /// The right choices, for each metric that the row supports.
     tasks: Tasks,
 }
 
-/// Places of the answers to choose from, and whether each is right.
+/// Indices of the choices, and whether each is right.
 type Task = Vec<(usize, bool)>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Tasks {
-    /// TruthfulQA's MC1: one is right.
+    /// TruthfulQA's MC1: one choice is right.
     mc1: Option<Task>,
-    /// TruthfulQA's MC2: several are.
+    /// TruthfulQA's MC2: several choices are right.
     mc2: Option<Task>,
-    /// One right choice, given by its letter or number.
+    /// One choice is right, given by its letter or index.
     one: Option<Task>,
 }
 
-/// A line of a file, as it stands there.
+/// A line of a file before validation.
 #[derive(Deserialize)]
 struct Row {
     #[serde(default)]
@@ -58,18 +58,18 @@ struct Row {
     mc2: Option<BTreeMap<String, u8>>,
     #[serde(default)]
     choices: Vec<String>,
-    answer: Option<Answer>,
+    answer: Option<RightAnswer>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Answer {
+enum RightAnswer {
     Place(usize),
     Letter(String),
 }
 
-impl Answer {
-    /// Its place among the choices, from 0.
+impl RightAnswer {
+    /// Its index among the choices.
     fn place(&self) -> Option<usize> {
         match self {
             Self::Place(place) => Some(*place),
@@ -81,14 +81,14 @@ impl Answer {
     }
 }
 
-/// Why a line is no question with choices.
+/// Why a line is not a multiple-choice question.
 #[derive(Debug, thiserror::Error)]
 enum RowError {
-    #[error("neither `mc1`, `mc2` nor `choices` with an `answer`")]
+    #[error("expected `mc1`, `mc2`, or `choices` with an `answer`")]
     Nothing,
-    #[error("`{field}` has no right answer beside a wrong one")]
+    #[error("`{field}` has no right answer together with a wrong one")]
     OneSided { field: &'static str },
-    #[error("`answer` is none of the {choices} choices; expected a letter from A on, or a number from 0 on")]
+    #[error("`answer` is none of the {choices} choices; expected a letter, starting with A, or an index, starting with 0")]
     Answer { choices: usize },
 }
 
@@ -126,23 +126,23 @@ impl TryFrom<Row> for ChoiceQuestion {
     }
 }
 
-/// The questions of a file: TruthfulQA's, `{"question", "mc1": {answer: 0 or 1, ...}, "mc2": {...}}` a line, or such with one right
-/// choice, `{"question", "choices": [...], "answer": "B"}`, as those of MMLU.
+/// Reads the questions of a JSONL file: `{"question", "mc1": {answer: 0 or 1, ...}, "mc2": {...}}` like TruthfulQA, or
+/// `{"question", "choices": [...], "answer": "B"}` with one right choice like MMLU.
 ///
 /// # Errors
-/// If the file cannot be read, a line is no such question, or there is none.
+/// If the file cannot be read, a line is not a question of this form, or there is none.
 pub fn read_choices(path: &Path) -> Result<Vec<ChoiceQuestion>, RowsError> {
     read_rows(path, r#"{"question": "...", "choices": ["...", "..."], "answer": "A"}"#)
 }
 
-/// What is measured, and how.
+/// Options of [`choose_answers`].
 #[derive(Clone, Debug)]
 pub struct ChoiceOptions {
-    /// The ways of answering; those with the gold reference do not fit, as these questions have none.
+    /// The modes to measure. Modes with the gold reference are not possible, because these questions have none.
     pub modes: Vec<Mode>,
-    /// References given; `None` is the model's number of memories a chunk.
+    /// References per question; `None` uses the model's number of memories per chunk.
     pub k: Option<usize>,
-    /// References whose [overlap](crate::overlap) with the question is above this are left out; 1 leaves none out.
+    /// References whose [overlap](crate::overlap) with the question exceeds this share are not read; 1 filters nothing.
     pub overlap: f64,
 }
 
@@ -152,61 +152,61 @@ impl Default for ChoiceOptions {
     }
 }
 
-/// How right a mode's choices are; what a file has no labels for is `None`.
+/// Scores of a mode's choices; `None` for a metric without labels in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct ChoiceScores {
-    /// Share of the questions whose right answer is likelier than each wrong one (TruthfulQA MC1).
+    /// Share of the questions whose right answer is more likely than every wrong one (TruthfulQA MC1).
     pub mc1: Option<f64>,
-    /// Mean share of the right answers in the probability of all (TruthfulQA MC2).
+    /// Mean share of the right answers in the total probability of all answers (TruthfulQA MC2).
     pub mc2: Option<f64>,
-    /// Share of the questions whose one right choice is the likeliest.
+    /// Share of the questions whose single right choice is the most likely.
     pub accuracy: Option<f64>,
-    /// The same with likelihoods for each byte, so that short choices have no advantage.
+    /// Accuracy by log-likelihood per byte, so that short choices have no advantage.
     pub accuracy_normalised: Option<f64>,
 }
 
-/// What one mode made of one question.
+/// The scores of one mode on one question.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Chosen {
     /// The question's id.
     pub id: String,
     /// The mode.
     pub mode: Mode,
-    /// The natural logarithm of each choice's probability, in the order of the question's.
+    /// The natural logarithm of each choice's probability, in the order of the question's choices.
     pub log_likelihoods: Vec<f64>,
-    /// What was retrieved, most similar first; empty closed book.
+    /// The references read, most similar first; empty closed book.
     pub retrieved: Vec<Retrieved>,
-    /// 0 or 1, but for MC2.
+    /// The scores: 0 or 1, except for MC2.
     #[serde(flatten)]
     pub scores: ChoiceScores,
 }
 
-/// What all questions together say.
+/// Scores over all questions.
 #[derive(Clone, Debug, Serialize)]
 pub struct ChoiceReport {
-    /// Questions asked.
+    /// Number of questions.
     pub questions: usize,
     /// Id of the pack, if there is one.
     pub pack: Option<String>,
     /// Name of the model.
     pub model: String,
-    /// Each mode's figures.
+    /// Scores of each mode.
     pub modes: BTreeMap<Mode, ChoiceScores>,
-    /// Paired differences of each other mode and the first.
-    pub differences: Vec<Difference>,
+    /// Paired differences between each other mode and the first.
+    pub differences: Vec<PairedDifference>,
 }
 
-/// A score's name, and how it is read off.
+/// A metric's name and its value.
 type Metric = (&'static str, fn(&ChoiceScores) -> Option<f64>);
 
 const METRICS: [Metric; 4] =
     [("mc1", |s| s.mc1), ("mc2", |s| s.mc2), ("accuracy", |s| s.accuracy), ("accuracy_normalised", |s| s.accuracy_normalised)];
 
-/// Lets the model choose, in all modes, and scores its choices. `observe` hears what each mode chose, and may break off.
+/// Scores the choices of each question in all modes. `observe` is called after each question and can stop the evaluation.
 ///
 /// # Errors
-/// If a mode needs a pack, base or gold reference that is not there, the parts do not belong together, the pack is damaged, the model
-/// fails, or `observe` broke off.
+/// If a mode needs a pack, a base model or a gold reference that is missing, the pack and the models do not match, the pack is damaged, the
+/// model fails, or `observe` stops the evaluation.
 pub fn choose_answers(
     models: &Models<'_>,
     pack: Option<&Arc<MappedPack>>,
@@ -215,40 +215,34 @@ pub fn choose_answers(
     observe: &mut dyn FnMut(&ChoiceQuestion, &[Chosen]) -> ControlFlow<()>,
 ) -> Result<ChoiceReport, EvaluateError> {
     if let Some(&mode) = options.modes.iter().find(|mode| mode.uses_gold()) {
-        return Err(EvaluateError::Mode { mode, reason: "questions with choices have no gold reference" });
+        return Err(EvaluateError::Mode { mode, reason: "multiple-choice questions have no gold reference" });
     }
     if let Some(&mode) = options.modes.iter().find(|mode| mode.uses_retrieval() && pack.is_none()) {
-        return Err(EvaluateError::Mode { mode, reason: "it retrieves, and there is no pack (--pack)" });
+        return Err(EvaluateError::Mode { mode, reason: "it retrieves from a pack, and no pack is given" });
     }
     let memory = models.model.memory();
     let k = options.k.unwrap_or(memory.memories_per_chunk as usize);
-    let contenders = Contender::of_modes(models, &options.modes, k)?;
     let library = pack.map(|pack| Library::new(models.model, models.embedder, pack, options.overlap)).transpose()?;
     let library = library.filter(|_| options.modes.iter().any(|mode| mode.uses_retrieval()));
-    let cache = MemoryCache::new(0);
+    let contenders = Contender::of_modes(models, library.as_ref(), &options.modes, k)?;
 
     let mut all: Vec<Vec<ChoiceScores>> = vec![Vec::new(); contenders.len()];
     for question in questions {
-        let found = match &library {
-            Some(library) => retrieve(library, models.model, &question.question, k)?,
-            None => Found::default(),
-        };
-        let mut written = Written::default();
         let mut chosen = Vec::with_capacity(contenders.len());
         for (contender, scores) in contenders.iter().zip(&mut all) {
-            let passages = contender.choose(&found.passages, None).unwrap_or_default();
-            contender.write(&passages, &mut written)?;
-            let packed = library.as_ref().map(|library| (library.pack().as_ref(), &cache));
-            let prepared = contender.prepare(&question.question, &passages, &written, packed)?;
-            let likelihoods = likelihoods(contender, &prepared, &question.choices)?;
-            let judged = question.judge(&likelihoods);
-            scores.push(judged);
+            let failed = |source| EvaluateError::Ask { id: question.id.clone(), source: Box::new(source) };
+            let prompt = contender.prepare(&question.question).map_err(failed)?;
+            let likelihoods = likelihoods(contender, &prompt, &question.choices)?;
+            let scored = question.score(&likelihoods);
+            scores.push(scored);
+            let reads = prompt.chunks.iter().flat_map(|chunk| &chunk.reads).chain(&prompt.texts);
+            let passages = library.as_ref().map_or_else(|| Ok(Vec::new()), |library| library.passages(reads))?;
             chosen.push(Chosen {
                 id: question.id.clone(),
                 mode: contender.setting.mode,
-                scores: judged,
+                scores: scored,
                 log_likelihoods: likelihoods,
-                retrieved: passages.iter().map(|passage| Retrieved::of(passage)).collect(),
+                retrieved: passages.iter().map(Retrieved::of).collect(),
             });
         }
         if observe(question, &chosen).is_break() {
@@ -258,30 +252,24 @@ pub fn choose_answers(
     Ok(report(models, pack, questions.len(), &options.modes, &all))
 }
 
-fn retrieve(library: &Library, model: &Model, question: &str, k: usize) -> Result<Found, EvaluateError> {
-    let query = library.embed(&[question])?.pop().unwrap_or_default();
-    library.nearest(&query, &model.tokenizer().encode_plain(question)?, k)
-}
-
-/// The logarithm of each choice's probability behind a prompt.
-fn likelihoods(contender: &Contender, prepared: &Prepared, choices: &[String]) -> Result<Vec<f64>, EvaluateError> {
+/// The logarithm of each choice's probability after a prompt.
+fn likelihoods(contender: &Contender, prompt: &PreparedPrompt, choices: &[String]) -> Result<Vec<f64>, EvaluateError> {
     let model = contender.model();
-    // Behind a prompt that ends in a letter or a colon, an answer's first word has a blank before it.
+    // After a prompt that does not end in white space, a space precedes the answer's first word.
     let blank = if contender.prompt_end().ends_with(char::is_whitespace) { "" } else { " " };
-    let slots: Vec<Slot<'_>> = prepared.slots();
-    let chunks = if slots.is_empty() { Vec::new() } else { vec![slots] };
+    let chunks: Vec<Vec<Slot<'_>>> = prompt.chunks.iter().map(ChunkMemories::slots).collect();
     let one = |choice: &String| {
         let ids = model.tokenizer().encode_plain(&format!("{blank}{choice}"))?;
-        let text = [prepared.prompt.ids.as_slice(), &ids].concat();
-        let each = log_probabilities(model, prepared.has_prefix(), &text, ids.len(), &chunks)?;
+        let text = [prompt.tokens.ids.as_slice(), &ids].concat();
+        let each = log_probabilities(model, prompt.prefix, &text, ids.len(), &chunks)?;
         Ok(each.iter().sum())
     };
     choices.iter().map(one).collect()
 }
 
 impl ChoiceQuestion {
-    /// Scores the likelihoods of its choices.
-    fn judge(&self, likelihoods: &[f64]) -> ChoiceScores {
+    /// Scores the likelihoods of the choices.
+    fn score(&self, likelihoods: &[f64]) -> ChoiceScores {
         let by_byte: Vec<f64> = likelihoods.iter().zip(&self.choices).map(|(l, choice)| l / choice.len().max(1) as f64).collect();
         ChoiceScores {
             mc1: self.tasks.mc1.as_deref().map(|task| best_is_right(task, likelihoods)),
@@ -292,15 +280,15 @@ impl ChoiceQuestion {
     }
 }
 
-/// 1 if a right answer is above all wrong ones, else 0: a tie is no choice.
+/// 1 if a right answer is above all wrong ones, else 0. A tie counts as wrong.
 fn best_is_right(task: &[(usize, bool)], likelihoods: &[f64]) -> f64 {
     let best = |right: bool| task.iter().filter(|t| t.1 == right).map(|t| likelihoods[t.0]).fold(f64::NEG_INFINITY, f64::max);
     f64::from(u8::from(best(true) > best(false)))
 }
 
-/// The right answers' share of the probability of all.
+/// The share of the right answers in the total probability.
 fn right_share(task: &[(usize, bool)], likelihoods: &[f64]) -> f64 {
-    // Likelihoods of sentences underflow: relative to the best they do not.
+    // Probabilities of sentences underflow, so they are taken relative to the best.
     let best = task.iter().map(|t| likelihoods[t.0]).fold(f64::NEG_INFINITY, f64::max);
     let sum = |wanted: &dyn Fn(bool) -> bool| task.iter().filter(|t| wanted(t.1)).map(|t| (likelihoods[t.0] - best).exp()).sum::<f64>();
     sum(&|right| right) / sum(&|_| true)
@@ -323,7 +311,7 @@ fn report(
         for (metric, value) in METRICS {
             let pairs = scores.iter().zip(&all[0]).filter_map(|(a, b)| Some(value(a)? - value(b)?));
             let interval = interval(&pairs.collect::<Vec<_>>());
-            differences.extend(interval.map(|interval| Difference { left: *left, right: modes[0], metric, interval }));
+            differences.extend(interval.map(|interval| PairedDifference { left: *left, right: modes[0], metric, interval }));
         }
     }
     ChoiceReport {
@@ -348,16 +336,16 @@ mod tests {
         let question = row(r#"{"id": "1", "question": "?", "mc1": {"yes": 1, "no": 0, "both": 0},
                                "mc2": {"yes": 1, "indeed": 1, "no": 0}}"#)
         .unwrap();
-        // Both tasks share the choices they share.
+        // A choice that both tasks have is listed once.
         assert_eq!(question.choices, ["both", "no", "yes", "indeed"]);
         let likelihoods = |both: f64, no: f64, yes: f64, indeed: f64| [both, no, yes, indeed].map(f64::ln);
-        let scores = question.judge(&likelihoods(0.1, 0.2, 0.3, 0.1));
+        let scores = question.score(&likelihoods(0.1, 0.2, 0.3, 0.1));
         assert_eq!((scores.mc1, scores.accuracy), (Some(1.0), None));
         assert!((scores.mc2.unwrap() - 0.4 / 0.6).abs() < 1e-12, "{scores:?}");
-        assert_eq!(question.judge(&likelihoods(0.1, 0.31, 0.3, 0.1)).mc1, Some(0.0));
-        assert_eq!(question.judge(&likelihoods(0.3, 0.2, 0.3, 0.1)).mc1, Some(0.0), "a tie is no choice");
-        // Log-likelihoods that exp() takes for 0.
-        let far = question.judge(&[-2000.0, -2001.0, -2000.0, -2001.0]);
+        assert_eq!(question.score(&likelihoods(0.1, 0.31, 0.3, 0.1)).mc1, Some(0.0));
+        assert_eq!(question.score(&likelihoods(0.3, 0.2, 0.3, 0.1)).mc1, Some(0.0), "a tie counts as wrong");
+        // Log-likelihoods whose exp() underflows to 0.
+        let far = question.score(&[-2000.0, -2001.0, -2000.0, -2001.0]);
         assert!((far.mc2.unwrap() - (1.0 + (-1f64).exp()) / (1.0 + 2.0 * (-1f64).exp())).abs() < 1e-12);
     }
 
@@ -365,7 +353,7 @@ mod tests {
     fn one_right_choice_with_and_without_regard_to_length() {
         for answer in ["\"B\"", "1"] {
             let question = row(&format!(r#"{{"question": "?", "choices": ["ab", "abcdefgh"], "answer": {answer}}}"#)).unwrap();
-            let scores = question.judge(&[-4.0, -8.0]);
+            let scores = question.score(&[-4.0, -8.0]);
             assert_eq!((scores.accuracy, scores.accuracy_normalised), (Some(0.0), Some(1.0)));
             assert_eq!((scores.mc1, scores.mc2), (None, None));
         }

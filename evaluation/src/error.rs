@@ -1,21 +1,21 @@
-//! What ends an evaluation early.
+//! Errors of evaluations.
 
 use std::path::PathBuf;
 
 use mempack_format::ReadError;
 use mempack_model::ComputeError;
-use mempack_runtime::{AskError, FetchError, IdentityMismatch, RetrieveError, SessionError};
+use mempack_runtime::{AskError, FetchError, IdentityMismatch, ReferenceError, RetrieveError, SessionError};
 
 use crate::Mode;
 
-/// Why an evaluation was not finished.
+/// Why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvaluateError {
     /// The pack was built with another model or another embedder.
     #[error(transparent)]
     Mismatch(#[from] IdentityMismatch),
-    /// An option has a value that makes no sense.
+    /// The value of an option is invalid.
     #[error("{option} is {found}; expected {expected}")]
     Option {
         /// Its name.
@@ -25,15 +25,15 @@ pub enum EvaluateError {
         /// What is accepted.
         expected: String,
     },
-    /// A mode that this measurement has not.
-    #[error("the mode `{mode}` does not fit here: {reason}; choose other modes with --modes")]
+    /// The mode cannot be measured.
+    #[error("mode `{mode}` cannot be measured: {reason}")]
     Mode {
         /// The mode.
         mode: Mode,
-        /// Why not.
+        /// Why.
         reason: &'static str,
     },
-    /// What the pack says of a reference or a document cannot be read.
+    /// The pack's data about a reference or a document cannot be read.
     #[error("{}: {item} {number}: {source}", path.display())]
     Read {
         /// The pack.
@@ -42,31 +42,22 @@ pub enum EvaluateError {
         item: &'static str,
         /// Its number.
         number: u32,
-        /// What is wrong.
+        /// The cause.
         source: Box<ReadError>,
     },
-    /// A reference's text and title no longer give the tokens that its memory was written from.
-    #[error(
-        "{}: reference {reference} was written from {expected} tokens, and its text and title give {found}: the pack was built by a \
-         mempack that composed references otherwise; build it again, or leave out the modes that write memories anew", path.display()
-    )]
-    Composed {
-        /// The pack.
-        path: PathBuf,
-        /// The reference.
-        reference: u32,
-        /// Tokens of the reference in the pack.
-        expected: usize,
-        /// Tokens of what was composed.
-        found: usize,
-    },
-    /// Nothing could be retrieved.
+    /// The text of a reference could not be read.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The memories of a chunk could not be read.
+    #[error(transparent)]
+    Chunk(#[from] AskError),
+    /// Retrieval failed.
     #[error(transparent)]
     Retrieve(#[from] RetrieveError),
     /// A memory could not be read.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// A generator could not be made.
+    /// A session could not be created.
     #[error(transparent)]
     Session(#[from] SessionError),
     /// A question could not be answered.
@@ -74,13 +65,13 @@ pub enum EvaluateError {
     Ask {
         /// The question's id.
         id: String,
-        /// Why not.
+        /// The cause.
         source: Box<AskError>,
     },
     /// The model failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
-    /// The caller wanted no more.
+    /// The caller stopped the evaluation.
     #[error("interrupted")]
     Interrupted,
 }
@@ -92,6 +83,8 @@ impl EvaluateError {
             Self::Read { source, .. } => matches!(**source, ReadError::Damaged(_)),
             Self::Retrieve(error) => error.is_damage(),
             Self::Fetch(error) => error.is_damage(),
+            Self::Reference(error) => error.is_damage(),
+            Self::Chunk(error) => error.is_damage(),
             Self::Ask { source, .. } => source.is_damage(),
             _ => false,
         }

@@ -1,18 +1,18 @@
-//! A report as an SVG figure: bars for the modes, lines for what was varied.
+//! Draws a report as an SVG figure: bars for the modes, lines for the sweeps.
 
 use mempack_figure::{Anchor, COLOURS, Drawing, GRID, INK};
 
 use crate::report::{ModeReport, QuestionReport, Series};
 
 const WIDTH: f64 = 760.0;
-/// Height of a panel's plot, and the room around it.
+/// Height of a panel's plot, followed by its margins.
 const PLOT: f64 = 220.0;
 const ABOVE: f64 = 46.0;
 const BELOW: f64 = 74.0;
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 20.0;
 
-/// Draws exact match and F1 of the modes with their 95% intervals, and below it a panel for each sweep. One SVG document.
+/// Draws exact match and F1 of the modes with their 95% intervals, and a panel for each sweep below. Returns an SVG document.
 pub fn figure(report: &QuestionReport) -> String {
     let sweeps: Vec<_> = report.sweep.series().collect();
     let panel = ABOVE + PLOT + BELOW;
@@ -24,12 +24,12 @@ pub fn figure(report: &QuestionReport) -> String {
     drawing.svg()
 }
 
-/// The place of a share, 0 to 1, in the plot that begins at `top`.
+/// The y coordinate of a share, 0 to 1, in the panel that begins at `top`.
 fn height(top: f64, share: f64) -> f64 {
     top + ABOVE + PLOT * (1.0 - share.clamp(0.0, 1.0))
 }
 
-/// Title, and lines at the fifths.
+/// Draws the title, and grid lines at multiples of 0.2.
 fn frame(drawing: &mut Drawing, top: f64, title: &str) {
     drawing.text((LEFT, top + 20.0), 15, Anchor::Start, title);
     for fifth in 0..=5 {
@@ -40,7 +40,7 @@ fn frame(drawing: &mut Drawing, top: f64, title: &str) {
     }
 }
 
-/// The colours' meaning, in a row above the plot.
+/// Draws the legend, in a row above the plot.
 fn legend(drawing: &mut Drawing, top: f64, names: &[String]) {
     let mut x = LEFT;
     for (name, colour) in names.iter().zip(COLOURS.iter().cycle()) {
@@ -68,7 +68,7 @@ fn bars(drawing: &mut Drawing, top: f64, report: &QuestionReport) {
                 drawing.line((centre, height(top, low)), (centre, height(top, high)), INK, 1.5);
             }
         }
-        // Neighbours' names take turns on two lines, so that ten of them fit.
+        // Names alternate between two lines, so that ten of them fit.
         let line = 18.0 + 16.0 * (number % 2) as f64;
         drawing.text((middle, height(top, 0.0) + line), 11, Anchor::Middle, mode);
     }
@@ -84,7 +84,7 @@ fn lines(drawing: &mut Drawing, top: f64, (what, points, step): Series<'_>) {
     let mut modes: Vec<_> = points.iter().map(|point| point.setting.mode).collect();
     modes.dedup();
     legend(drawing, top, &modes.iter().map(ToString::to_string).collect::<Vec<_>>());
-    // The points of each mode ascend, whichever steps it has.
+    // Each mode's points ascend, but modes may have different steps.
     let mut steps: Vec<String> = Vec::new();
     for point in points {
         let name = step(&point.setting);
@@ -92,7 +92,7 @@ fn lines(drawing: &mut Drawing, top: f64, (what, points, step): Series<'_>) {
             steps.push(name);
         }
     }
-    // Steps stand at equal distances: they are chosen ones, mostly doubling.
+    // Steps are drawn at equal distances, because most of them double.
     let gap = (WIDTH - LEFT - RIGHT) / steps.len().max(1) as f64;
     let x = |name: &String| LEFT + gap * (steps.iter().position(|step| step == name).unwrap_or_default() as f64 + 0.5);
     for step in &steps {
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
     use crate::contender::Thousandths;
-    use crate::report::{Point, Sweeps};
+    use crate::report::{SweepPoint, Sweeps};
     use crate::{Mode, Setting};
 
     fn figures(exact: f64) -> ModeReport {
@@ -152,7 +152,7 @@ mod tests {
             differences: Vec::new(),
             gain: None,
             sweep: Sweeps {
-                k: k.iter().map(|&k| Point { setting: setting(k), figures: figures(0.1 * k as f64) }).collect(),
+                k: k.iter().map(|&k| SweepPoint { setting: setting(k), figures: figures(0.1 * k as f64) }).collect(),
                 ..Sweeps::default()
             },
         }
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn bars_are_as_high_as_their_values() {
         let svg = figure(&report(&[]));
-        // Background, two of the legend, then exact match and F1 of two modes.
+        // The first three are the background and the legend; exact match and F1 of two modes follow.
         assert_eq!(attributes(&svg, "rect", "height")[3..], [44.0, 44.0, 176.0, 176.0]);
         assert!(svg.contains("a&lt;b &amp; c") && svg.contains("closed_book"), "{svg}");
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));

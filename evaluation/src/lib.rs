@@ -1,14 +1,17 @@
-//! What memories are worth: a model's answers from its weights alone, from the memories of a pack and with the same texts in its
-//! prompt, side by side (arXiv 2407.01178, section 6), and what a user gains in time.
+//! Measures the value of memories: compares a model's answers from its weights alone, from the memories of a pack, and with the pack's
+//! texts in the prompt (arXiv 2407.01178, section 6), in quality and in time.
 //!
-//! - [`answer_questions`] answers a file of questions in several [modes](Mode) and scores the answers;
-//! - [`choose_answers`] lets the model choose among given answers by their likelihood;
-//! - [`measure_perplexity`] says how well it predicts a text;
-//! - [`measure_quality`] says what the pack's codec loses, and whether that is worse than the pack says.
+//! - [`answer_questions`] answers questions in several [modes](Mode) and scores the answers.
+//! - [`choose_answers`] scores multiple-choice questions by the likelihood of the choices.
+//! - [`measure_perplexity`] measures how well the model predicts a text.
+//! - [`measure_quality`] measures the loss of the pack's codec and compares it with the loss that the pack records.
 //!
-//! Each gives a report that is written as JSON, printed as a table (its `Display`) and drawn as a [`figure`]. Retrieval happens once
-//! a question and is the same for all modes; references that repeat the question are [left out](overlap). It works with any model
-//! and pack that belong together.
+//! Each returns a report that serializes to JSON and prints as a table (its `Display`); [`figure`] draws the report on questions.
+//!
+//! Each mode is a [`Session`](mempack_runtime::Session) that reads from what its [`ReadFrom`](mempack_runtime::ReadFrom) names: the program
+//! that `ask` runs. So retrieval is the session's: memories are retrieved chunk by chunk, and texts with the whole question. The hit rates
+//! ([`QuestionReport::hit_at`]) come from one more retrieval with the whole question. References that repeat the question are
+//! [filtered out](overlap). The measurements work with any pack and the model that built it.
 //!
 //! ```no_run
 //! use std::{ops::ControlFlow, path::Path, sync::Arc};
@@ -44,6 +47,8 @@ mod likelihood;
 mod metrics;
 mod mode;
 mod models;
+mod options;
+mod outcome;
 mod perplexity;
 mod quality;
 mod question;
@@ -52,7 +57,7 @@ mod rows;
 mod table;
 mod tally;
 
-pub use answering::{Asked, Outcome, QuestionOptions, Retrieved, Sweep, UnknownSweep, answer_questions};
+pub use answering::answer_questions;
 pub use bootstrap::{Interval, interval};
 pub use choices::{ChoiceOptions, ChoiceQuestion, ChoiceReport, ChoiceScores, Chosen, choose_answers, read_choices};
 pub use contender::{Setting, Thousandths};
@@ -63,7 +68,9 @@ pub use mempack_questions::{Question, read_questions};
 pub use metrics::{Score, Words, abstains, novel_share, score};
 pub use mode::{Mode, UnknownMode};
 pub use models::Models;
+pub use options::{QuestionOptions, Sweep, UnknownSweep};
+pub use outcome::{Asked, Outcome, Retrieved};
 pub use perplexity::{PerplexityOptions, PerplexityReport, Prediction, WindowScores, measure_perplexity, read_texts};
 pub use quality::{Compared, DEVIATIONS, LayerQuality, QualityOptions, QualityReport, measure_quality};
-pub use report::{Difference, Gain, ModeReport, Point, QuestionReport, Sweeps, Unanswerable};
+pub use report::{Gain, ModeReport, PairedDifference, QuestionReport, SweepPoint, Sweeps, Unanswerable};
 pub use rows::{RowsError, evenly, read_rows};

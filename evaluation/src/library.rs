@@ -1,128 +1,120 @@
-//! What a pack holds that a question can be answered from.
+//! Look-ups in a pack: gold references, passages, and retrieval with a whole question.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mempack_format::ReadError;
-use mempack_model::{Composer, Embedder, Model, overlaps, reference_text};
-use mempack_runtime::{DEFAULT_EF, Hit, IdentityMismatch, MappedPack, PackSearchError, RetrieveError};
+use mempack_model::{Embedder, Model};
+use mempack_numeric::dot;
+use mempack_retrieval::{Embed, Hit, Query, Recall, Recalled};
+use mempack_runtime::{
+    IdentityMismatch, MappedPack, MemoryRead, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, ReferenceText, RetrieveError,
+    Retriever, read_reference,
+};
 
 use crate::EvaluateError;
 use crate::metrics::Words;
 
-/// Hits looked at beside those wanted, in case some repeat the question.
-const SPARE: usize = 8;
-
-/// A reference, with everything that the modes give to a model.
+/// A reference with its text.
 #[derive(Clone, Debug)]
 pub(crate) struct Passage {
-    /// Its number in the pack.
-    pub reference: u32,
-    /// Its similarity to the query.
-    pub similarity: f32,
-    /// The documents it stands in, the first one first.
-    pub documents: Vec<String>,
-    /// What was encoded of it, in words: the title, if it stands before the text, and the text.
-    pub text: String,
-    /// The same as the model's ids: what its memory is written from.
-    pub ids: Vec<u32>,
+    /// The reference and its similarity to the query.
+    pub hit: Hit<PackReference>,
+    /// Its text, tokens and documents.
+    pub reference: ReferenceText,
     /// The words of its text.
     pub words: Words,
 }
 
-/// What retrieval found.
+impl Passage {
+    pub fn number(&self) -> u32 {
+        self.hit.reference.number
+    }
+}
+
+/// The passages that a question retrieves.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Most similar first.
+    /// The passages, most similar first.
     pub passages: Vec<Passage>,
-    /// References passed over because they repeat the query's text.
+    /// Number of references filtered out because they repeat the question.
     pub left_out: usize,
 }
 
-/// A pack with the model and the embedder it was built with.
+/// A pack with the model and the embedder that it was built with.
 pub(crate) struct Library {
-    pack: Arc<MappedPack>,
+    mounts: Arc<Mounts>,
+    mounted: Arc<Mounted>,
     model: Model,
     embedder: Embedder,
-    /// References whose overlap with the query's text is above this are left out.
-    most_overlap: f64,
+    retriever: Retriever,
+    /// References whose overlap with the question exceeds this share are filtered out.
+    max_overlap: f64,
 }
 
 impl Library {
-    pub fn new(model: &Model, embedder: &Embedder, pack: &Arc<MappedPack>, most_overlap: f64) -> Result<Self, EvaluateError> {
+    pub fn new(model: &Model, embedder: &Embedder, pack: &Arc<MappedPack>, max_overlap: f64) -> Result<Self, EvaluateError> {
         IdentityMismatch::check_model(&pack.manifest().model, model.identity())?;
-        IdentityMismatch::check_embedder(&pack.manifest().embedder, embedder.identity())?;
-        if !(0.0..=1.0).contains(&most_overlap) {
+        if !(0.0..=1.0).contains(&max_overlap) {
             let expected = "a share, 0 to 1".to_owned();
-            return Err(EvaluateError::Option { option: "overlap", found: most_overlap.to_string(), expected });
+            return Err(EvaluateError::Option { option: "overlap", found: max_overlap.to_string(), expected });
         }
-        Ok(Self { pack: Arc::clone(pack), model: model.share(), embedder: embedder.share(), most_overlap })
+        let mounts = Arc::new(Mounts::of(Arc::clone(pack)));
+        let retriever = Retriever::over(embedder, Arc::clone(&mounts))?;
+        let mounted = Arc::new(Mounted::of(Arc::clone(pack)));
+        Ok(Self { mounts, mounted, model: model.share(), embedder: embedder.share(), retriever, max_overlap })
     }
 
     pub fn pack(&self) -> &Arc<MappedPack> {
-        &self.pack
+        self.mounted.pack()
     }
 
-    /// Unit vectors of queries, one after the other.
-    pub fn embed(&self, queries: &[&str]) -> Result<Vec<Vec<f32>>, EvaluateError> {
-        let rows = self.embedder.embed(queries).map_err(RetrieveError::Embed)?;
-        Ok(rows.chunks_exact(self.embedder.dim().max(1)).map(<[f32]>::to_vec).collect())
+    /// The pack in the form that a session takes.
+    pub fn mounts(&self) -> &Arc<Mounts> {
+        &self.mounts
     }
 
-    /// The `most` references nearest to a query that do not repeat `text`, the tokens that they are retrieved for.
-    pub fn nearest(&self, query: &[f32], text: &[u32], most: usize) -> Result<Found, EvaluateError> {
-        let mut wanted = most + SPARE;
-        loop {
-            let hits = self.pack.search(query, wanted, DEFAULT_EF.max(wanted));
-            let failed = |source| RetrieveError::Search(PackSearchError { path: self.pack.path().to_owned(), source: Box::new(source) });
-            let hits = hits.map_err(failed)?;
-            let all = hits.len() < wanted;
-            let mut found = Found::default();
-            for hit in hits {
-                if found.passages.len() == most {
-                    break;
-                }
-                let passage = self.passage(hit)?;
-                if overlaps(text, &self.own_ids(&passage)?, self.most_overlap) {
-                    found.left_out += 1;
-                } else {
-                    found.passages.push(passage);
-                }
-            }
-            if all || found.passages.len() == most {
-                return Ok(found);
-            }
-            wanted *= 2;
-        }
+    pub fn embedder(&self) -> &Embedder {
+        &self.embedder
+    }
+
+    pub fn max_overlap(&self) -> f64 {
+        self.max_overlap
+    }
+
+    /// The `max` references nearest to a question that do not repeat it.
+    pub fn nearest(&self, question: &str, max: usize) -> Result<Found, EvaluateError> {
+        let context = self.model.tokenizer().encode_plain(question)?;
+        let packs = self.mounts.packs();
+        let stages = self.retriever.stages(&packs, Method::default(), OnDamage::Fail);
+        let stages = stages.filtered(NotRepeating::new(&self.model, self.max_overlap));
+        let recalled = stages.recall(&[Query { text: question, context: &context }], max)?;
+        let Recalled { hits, filtered } = recalled.into_iter().next().unwrap_or_default();
+        Ok(Found { passages: hits.into_iter().map(|hit| self.passage(hit)).collect::<Result<_, _>>()?, left_out: filtered })
     }
 
     /// The unit vector of a reference.
-    pub fn embedding(&self, reference: u32) -> Result<Vec<f32>, EvaluateError> {
-        let embedding = self.pack.embedding(reference).map_err(|source| self.unreadable("reference", reference, source))?;
+    pub fn embedding(&self, number: u32) -> Result<Vec<f32>, EvaluateError> {
+        let embedding = self.pack().embedding(number).map_err(|source| self.unreadable("reference", number, source))?;
         Ok(embedding.iter().map(|value| value.get()).collect())
     }
 
-    /// Ids of a reference's text without its template, to be compared with those of other text.
-    fn own_ids(&self, passage: &Passage) -> Result<Vec<u32>, EvaluateError> {
-        Ok(self.model.tokenizer().encode_plain(&passage.text)?)
-    }
-
-    /// The references of some documents: each document's in the order of the pack.
+    /// The references of each of the documents, in the order of the pack.
     pub fn references_of(&self, documents: &HashSet<&str>) -> Result<HashMap<String, Vec<u32>>, EvaluateError> {
-        let counts = self.pack.manifest().counts;
+        let counts = self.pack().manifest().counts;
         let mut names = HashMap::new();
         for number in 0..counts.documents {
-            let id = self.pack.document(number).map_err(|source| self.unreadable("document", number, source))?.id;
+            let id = self.pack().document(number).map_err(|source| self.unreadable("document", number, source))?.id;
             if documents.contains(id.as_str()) {
                 names.insert(number, id);
             }
         }
         let mut references: HashMap<String, Vec<u32>> = HashMap::new();
         for reference in 0..counts.references {
-            let origins = self.pack.origins(reference).map_err(|source| self.unreadable("reference", reference, source))?;
+            let origins = self.pack().origins(reference).map_err(|source| self.unreadable("reference", reference, source))?;
             for name in origins.filter_map(|origin| names.get(&origin.document)) {
                 let list = references.entry(name.clone()).or_default();
-                // A text that stands twice in a document is one reference.
+                // A text that occurs twice in a document is one reference.
                 if list.last() != Some(&reference) {
                     list.push(reference);
                 }
@@ -131,40 +123,49 @@ impl Library {
         Ok(references)
     }
 
-    /// The gold reference of a question: of the given references that hold an accepted answer word by word (of all, if none does),
-    /// the one most similar to the question.
-    pub fn gold(&self, query: &[f32], references: &[u32], accepted: &[Words]) -> Result<Option<Passage>, EvaluateError> {
+    /// The gold reference of a question: among `references` that contain an accepted answer (among all, if none does), the one most similar
+    /// to the question.
+    pub fn gold(&self, question: &str, references: &[u32], accepted: &[Words]) -> Result<Option<Passage>, EvaluateError> {
+        if references.is_empty() {
+            return Ok(None);
+        }
+        let query = Embed::embed(&self.embedder, &[question]).map_err(RetrieveError::Embed)?.pop().unwrap_or_default();
         let mut passages = Vec::new();
-        for &reference in references {
-            let score = query.iter().zip(self.embedding(reference)?).map(|(a, b)| a * b).sum();
-            passages.push(self.passage(Hit { reference, score })?);
+        for &number in references {
+            let similarity = dot(&query, &self.embedding(number)?);
+            passages.push(self.passage_of(number, similarity)?);
         }
         if passages.iter().any(|passage| holds(passage, accepted)) {
             passages.retain(|passage| holds(passage, accepted));
         }
-        Ok(passages.into_iter().max_by(|a, b| a.similarity.total_cmp(&b.similarity).then(b.reference.cmp(&a.reference))))
+        let order = |a: &Passage, b: &Passage| a.hit.similarity.total_cmp(&b.hit.similarity).then(b.number().cmp(&a.number()));
+        Ok(passages.into_iter().max_by(order))
     }
 
-    /// Text, documents and tokens of a reference, composed as the compiler does.
-    pub fn passage(&self, hit: Hit) -> Result<Passage, EvaluateError> {
-        let reference = hit.reference;
-        let failed = |source| self.unreadable("reference", reference, source);
-        let described = self.pack.describe(&hit).map_err(failed)?;
-        let composer = Composer::new(&self.model)?;
-        let composed = composer.compose(&composer.lead(&described.title)?, &described.text)?;
-        let expected = usize::from(self.pack.reference(reference).map_err(failed)?.tokens);
-        if composed.ids.len() != expected {
-            let (path, found) = (self.pack.path().to_owned(), composed.ids.len());
-            return Err(EvaluateError::Composed { path, reference, expected, found });
+    /// The passages of the references read, without duplicates, in the order of their first use.
+    pub fn passages<'r>(&self, reads: impl Iterator<Item = &'r MemoryRead>) -> Result<Vec<Passage>, EvaluateError> {
+        let mut passages: Vec<Passage> = Vec::new();
+        for read in reads {
+            if passages.iter().all(|passage| passage.number() != read.hit.reference.number) {
+                passages.push(self.passage(read.hit.clone())?);
+            }
         }
-        let text = reference_text(&composed.lead, &described.text).into_owned();
-        let mut documents = vec![described.document];
-        documents.extend(described.further.into_iter().map(|place| place.document));
-        Ok(Passage { reference, similarity: hit.score, documents, words: Words::of(&text), text, ids: composed.ids })
+        Ok(passages)
+    }
+
+    /// The passage of a reference of the pack.
+    pub fn passage_of(&self, number: u32, similarity: f32) -> Result<Passage, EvaluateError> {
+        self.passage(Hit { reference: PackReference { pack: Arc::clone(&self.mounted), number }, similarity })
+    }
+
+    /// The passage of a hit.
+    pub fn passage(&self, hit: Hit<PackReference>) -> Result<Passage, EvaluateError> {
+        let reference = read_reference(&self.model, self.pack(), hit.reference.number)?;
+        Ok(Passage { hit, words: Words::of(&reference.text), reference })
     }
 
     fn unreadable(&self, item: &'static str, number: u32, source: ReadError) -> EvaluateError {
-        EvaluateError::Read { path: self.pack.path().to_owned(), item, number, source: Box::new(source) }
+        EvaluateError::Read { path: self.pack().path().to_owned(), item, number, source: Box::new(source) }
     }
 }
 

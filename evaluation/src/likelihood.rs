@@ -1,14 +1,15 @@
-//! How likely a model finds a text.
+//! The likelihood of a text.
 
 use mempack_model::{ComputeError, Model, ReaderOptions, Slot};
 
-/// Natural logarithms of the probabilities of `targets`, the last tokens of `text`, each given all before it.
+/// Natural logarithms of the probabilities of the last `targets` tokens of `text`, each given all tokens before it. Runs one pass of the
+/// model.
 ///
-/// `chunks` lists what the chunks of the text read; `prefix` says whether the text stands behind the reference prefix (as it must to
-/// read anything). One pass of the model.
+/// `chunks` are the memories that each chunk of the text reads. `prefix` is whether the text comes after the reference prefix, which is
+/// required to read memories.
 ///
 /// # Errors
-/// As those of [`Reader::prompt`](mempack_model::Reader::prompt).
+/// As [`Reader::prompt`](mempack_model::Reader::prompt).
 pub(crate) fn log_probabilities(
     model: &Model,
     prefix: bool,
@@ -19,7 +20,7 @@ pub(crate) fn log_probabilities(
     let mut reader = model.reader(&ReaderOptions { capacity: 1 + text.len(), prefix })?;
     let scores = reader.prompt(text, chunks, true)?;
     let first = text.len().saturating_sub(targets);
-    // Row 0 belongs to the token that begins a text, so row i is about token i.
+    // Row 0 is the output at the BOS, so row i predicts token i.
     let rows = scores.chunks_exact(model.config().vocabulary.max(1) as usize).skip(first);
     Ok(rows.zip(&text[first..]).map(|(row, target)| log_probability(row, *target as usize)).collect())
 }

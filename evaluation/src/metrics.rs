@@ -1,7 +1,7 @@
-//! How an answer is compared with the accepted ones, and with the texts it may have come from.
+//! Compares an answer with the accepted answers, and with the texts that it may have come from.
 //!
-//! The rules are those of the SQuAD evaluation (arXiv 1606.05250, section 6.1, and its script for version 2): lower case, ASCII
-//! punctuation taken out, the words `a`, `an` and `the` replaced by a blank, words split at white space.
+//! The rules are those of the SQuAD evaluation (arXiv 1606.05250, section 6.1, and the script of version 2): convert to lower case, remove
+//! ASCII punctuation, replace the words `a`, `an` and `the` by a space, and split at white space.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ impl Words {
     pub fn of(text: &str) -> Self {
         let lower = text.to_lowercase();
         let kept: String = lower.chars().filter(|c| !c.is_ascii_punctuation()).collect();
-        // An article is a whole run of letters and digits: also in "a–b", whose dash is no ASCII punctuation.
+        // An article is a complete run of letters and digits, also in "a–b", whose dash is not ASCII punctuation.
         let mut without = String::with_capacity(kept.len());
         let mut rest = kept.as_str();
         while let Some(first) = rest.chars().next() {
@@ -27,12 +27,12 @@ impl Words {
         Self(without.split_whitespace().map(str::to_owned).collect())
     }
 
-    /// How many they are.
+    /// Number of words.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no words.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -42,13 +42,13 @@ impl Words {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether `part` stands in these words, word by word and without a gap. Nothing stands nowhere.
+    /// Whether `part` occurs in these words as a contiguous sequence. An empty `part` does not occur.
     pub fn contains(&self, part: &Self) -> bool {
         !part.is_empty() && self.0.windows(part.len()).any(|window| window == part.0)
     }
 
-    /// The harmonic mean of precision and recall of the words, repeated ones counted as often as they are common; with no word on
-    /// either side, 1 if both have none, else 0.
+    /// The harmonic mean of precision and recall of the words. A repeated word counts as often as both sides have it. If a side is empty, 1
+    /// if both are, else 0.
     pub fn f1(&self, other: &Self) -> f64 {
         if self.is_empty() || other.is_empty() {
             return f64::from(u8::from(self == other));
@@ -61,16 +61,16 @@ impl Words {
     }
 }
 
-/// How right an answer is.
+/// The score of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
     /// 1 if the answer is one of the accepted ones, else 0.
     pub exact_match: f64,
-    /// Word F1 with the accepted answer that is nearest, 0 to 1.
+    /// Word F1 with the nearest accepted answer, 0 to 1.
     pub f1: f64,
 }
 
-/// What a model may say where the corpus holds no answer; an empty answer says the same.
+/// Answers that count as abstaining, like an empty answer.
 const ABSTENTIONS: [&str; 9] = [
     "references do not tell",
     "no answer",
@@ -83,12 +83,12 @@ const ABSTENTIONS: [&str; 9] = [
     "i do not know",
 ];
 
-/// Whether an answer says that there is none: it is empty, or one of a few phrases such as "Unanswerable." and "I don't know.".
+/// Whether an answer abstains: it is empty, or one of a few phrases like "Unanswerable." and "I don't know.".
 pub fn abstains(answer: &Words) -> bool {
     answer.is_empty() || ABSTENTIONS.iter().any(|phrase| answer.iter().eq(phrase.split(' ')))
 }
 
-/// Scores an answer against the accepted ones, the best of which counts; where none is accepted, only an answer that
+/// Scores an answer against the accepted answers; the best score counts. If no answer is accepted, only an answer that
 /// [abstains](abstains) is right.
 pub fn score(answer: &Words, accepted: &[Words]) -> Score {
     if accepted.is_empty() {
@@ -102,7 +102,7 @@ pub fn score(answer: &Words, accepted: &[Words]) -> Score {
     }
 }
 
-/// The share of an answer's words that stand in none of the texts; `None` for an answer without words.
+/// The share of an answer's words that occur in none of the texts; `None` for an answer without words.
 pub fn novel_share(answer: &Words, texts: &[&Words]) -> Option<f64> {
     if answer.is_empty() {
         return None;
@@ -127,12 +127,12 @@ mod tests {
         let cases = [
             ("The Corn Exchange.", "corn exchange"),
             ("  A  cat,\tan owl\nand the hen ", "cat owl and hen"),
-            // Punctuation goes before articles do, and leaves no blank behind.
+            // Punctuation is removed before articles, and leaves no space.
             ("a.b", "ab"),
             ("the-end", "theend"),
             ("Theatre another an", "theatre another"),
             ("A. B.", "b"),
-            // A dash outside ASCII stays, and bounds a word.
+            // A dash outside ASCII stays, and delimits words.
             ("a–b", "–b"),
             ("24–10", "24–10"),
             ("don't", "dont"),
@@ -155,7 +155,7 @@ mod tests {
             ("the Corn Exchange", &["Corn exchange."], 1.0, 1.0),
             ("Corn", &["the Corn Exchange"], 0.0, 2.0 / 3.0),
             ("in the Corn Exchange at Marrowick", &["Corn Exchange"], 0.0, 4.0 / 7.0),
-            // Repeated words count as often as both have them.
+            // Repeated words count as often as both sides have them.
             ("yes yes yes", &["yes"], 0.0, 0.5),
             ("to be or not to be", &["to be to be"], 0.0, 0.8),
             ("be to", &["to be"], 0.0, 1.0),

@@ -1,49 +1,38 @@
-//! The ways of answering that are compared.
+//! The modes of answering that are compared.
 
 use std::fmt;
 use std::str::FromStr;
 
+use mempack_runtime::ReadFrom;
 use serde::{Serialize, Serializer};
 
-/// A way of answering: with which model, and from what.
+/// A mode of answering: which model answers, and from what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
-    /// From the weights alone, with prefix and positions as with memories.
+    /// From the weights alone, with the same prefix and positions as with memories.
     ClosedBook,
-    /// From memories of the references retrieved, written anew and not encoded.
+    /// From exact memories of the retrieved references, which the model writes and no codec encodes.
     Memory,
-    /// From memories of the references retrieved, as the pack's codec gives them.
+    /// From the pack's memories of the retrieved references, decoded by its codec.
     MemoryQuantized,
-    /// With the texts of the references retrieved in the prompt.
+    /// With the texts of the retrieved references in the prompt.
     InContext,
-    /// From the gold reference's memory, written anew.
+    /// From the exact memory of the gold reference.
     MemoryGold,
-    /// From the gold reference's memory, as the pack's codec gives it.
+    /// From the pack's memory of the gold reference.
     MemoryQuantizedGold,
-    /// With the gold reference's text in the prompt.
+    /// With the text of the gold reference in the prompt.
     InContextGold,
-    /// The adapter's base alone, from its weights: no adapter, no prefix.
+    /// The base model of an adapter, from its weights alone, without adapter and prefix.
     ClosedBookBase,
-    /// The adapter's base alone, with the texts retrieved in the prompt.
+    /// The base model of an adapter, with the texts of the retrieved references in the prompt.
     InContextBase,
-    /// The adapter's base alone, with the gold reference's text in the prompt.
+    /// The base model of an adapter, with the text of the gold reference in the prompt.
     InContextGoldBase,
 }
 
-/// What a mode answers from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Basis {
-    Nothing,
-    /// Memories written from the references' text.
-    Written,
-    /// Memories decoded from the pack.
-    Packed,
-    /// The references' text, in the prompt.
-    Text,
-}
-
 impl Mode {
-    /// All of them.
+    /// All modes.
     pub const ALL: [Self; 10] = [
         Self::ClosedBook,
         Self::Memory,
@@ -57,10 +46,10 @@ impl Mode {
         Self::InContextGoldBase,
     ];
 
-    /// Those that answer what a pack is worth.
+    /// The modes measured by default.
     pub const DEFAULT: [Self; 4] = [Self::ClosedBook, Self::Memory, Self::MemoryQuantized, Self::InContext];
 
-    /// Its name, in JSON and on the command line.
+    /// The name, in JSON and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::ClosedBook => "closed_book",
@@ -76,32 +65,34 @@ impl Mode {
         }
     }
 
-    /// Whether it needs the adapter's base alone.
+    /// Whether the base model of an adapter answers.
     pub fn uses_base(self) -> bool {
         matches!(self, Self::ClosedBookBase | Self::InContextBase | Self::InContextGoldBase)
     }
 
-    /// Whether it is given the gold reference, whatever retrieval finds.
+    /// Whether it reads the gold reference instead of retrieving.
     pub fn uses_gold(self) -> bool {
         matches!(self, Self::MemoryGold | Self::MemoryQuantizedGold | Self::InContextGold | Self::InContextGoldBase)
     }
 
     /// Whether it reads memories.
     pub fn reads_memories(self) -> bool {
-        matches!(self.basis(), Basis::Written | Basis::Packed)
+        self.read_from().reads_memories()
     }
 
-    /// Whether it answers from what retrieval finds.
+    /// Whether it reads retrieved references.
     pub fn uses_retrieval(self) -> bool {
-        self.basis() != Basis::Nothing && !self.uses_gold()
+        !matches!(self.read_from(), ReadFrom::Weights { .. }) && !self.uses_gold()
     }
 
-    pub(crate) fn basis(self) -> Basis {
+    /// What the mode's session reads from.
+    pub(crate) fn read_from(self) -> ReadFrom {
         match self {
-            Self::ClosedBook | Self::ClosedBookBase => Basis::Nothing,
-            Self::Memory | Self::MemoryGold => Basis::Written,
-            Self::MemoryQuantized | Self::MemoryQuantizedGold => Basis::Packed,
-            Self::InContext | Self::InContextGold | Self::InContextBase | Self::InContextGoldBase => Basis::Text,
+            Self::ClosedBook => ReadFrom::Weights { prefix: true },
+            Self::ClosedBookBase => ReadFrom::Weights { prefix: false },
+            Self::Memory | Self::MemoryGold => ReadFrom::WrittenMemories,
+            Self::MemoryQuantized | Self::MemoryQuantizedGold => ReadFrom::PackMemories,
+            Self::InContext | Self::InContextGold | Self::InContextBase | Self::InContextGoldBase => ReadFrom::Texts,
         }
     }
 }
@@ -118,9 +109,9 @@ impl Serialize for Mode {
     }
 }
 
-/// A word that names no [`Mode`].
+/// A word that is not the name of a [`Mode`].
 #[derive(Debug, thiserror::Error)]
-#[error("no mode is called `{found}`; expected one of {}", Mode::ALL.map(Mode::name).join(", "))]
+#[error("unknown mode `{found}`; expected one of {}", Mode::ALL.map(Mode::name).join(", "))]
 pub struct UnknownMode {
     /// The word.
     pub found: String,
@@ -153,7 +144,7 @@ mod tests {
         for mode in Mode::ALL {
             assert!(!(mode.uses_gold() && mode.uses_retrieval()), "{mode}");
             assert!(!(mode.uses_base() && mode.reads_memories()), "a base has no memories: {mode}");
-            assert_eq!(mode.basis() == Basis::Nothing, !mode.uses_gold() && !mode.uses_retrieval(), "{mode}");
+            assert_eq!(matches!(mode.read_from(), ReadFrom::Weights { .. }), !mode.uses_gold() && !mode.uses_retrieval(), "{mode}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! How well a model predicts a text, with memories and without.
+//! Perplexity of a text, with and without memories.
 //!
-//! A text is cut into windows of tokens that are predicted each for itself. With memories, each chunk of a window reads what the
-//! tokens before it retrieve, as it would while the text is being written: nothing that is to be predicted takes part in the
-//! retrieval, and references that repeat the query or the chunk itself are left out.
+//! A text is cut into windows of tokens, which are predicted independently. With memories, each chunk of a window reads the references that
+//! the tokens before it retrieve, as in generation. The retrieval never uses tokens that are predicted later, and references that repeat
+//! the query or the chunk are filtered out.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -10,18 +10,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mempack_model::{DEFAULT_OVERLAP, Model, Slot};
-use mempack_runtime::{Given, MappedPack, MemoryCache};
+use mempack_retrieval::{Chunks, Query};
+use mempack_runtime::{ChunkMemories, MappedPack};
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::interval;
-use crate::contender::{Contender, Written, slots};
-use crate::library::{Found, Library};
+use crate::contender::Contender;
+use crate::library::Library;
 use crate::likelihood::log_probabilities;
-use crate::report::Difference;
+use crate::report::PairedDifference;
 use crate::rows::{RowsError, evenly, read_rows};
 use crate::{EvaluateError, Mode, Models};
 
-/// Chunks of a window: each token is predicted from less than so many chunks before it.
+/// Chunks per window. Each token is predicted from fewer than this many preceding chunks.
 const WINDOW_CHUNKS: usize = 8;
 
 #[derive(Deserialize)]
@@ -29,10 +30,10 @@ struct Row {
     text: String,
 }
 
-/// The texts of a file: the field `text` of each line of a `.jsonl` file; any other file is one text.
+/// Reads the texts of a file: the field `text` of each line of a `.jsonl` file; any other file is one text.
 ///
 /// # Errors
-/// If the file cannot be read, or holds no text.
+/// If the file cannot be read, or contains no text.
 pub fn read_texts(path: &Path) -> Result<Vec<String>, RowsError> {
     const EXPECTED: &str = r#"{"text": "..."}"#;
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
@@ -45,16 +46,16 @@ pub fn read_texts(path: &Path) -> Result<Vec<String>, RowsError> {
     Ok(vec![text])
 }
 
-/// What is measured, and how.
+/// Options of [`measure_perplexity`].
 #[derive(Clone, Debug)]
 pub struct PerplexityOptions {
-    /// Of the modes those that put no text into a prompt and need no gold reference.
+    /// The modes to measure. Modes with texts in the prompt or the gold reference are not possible.
     pub modes: Vec<Mode>,
-    /// Memories that a chunk reads; `None` is the model's number.
+    /// Memories per chunk; `None` uses the model's number.
     pub k: Option<usize>,
-    /// References whose [overlap](crate::overlap) with the query and the chunk is above this are left out; 1 leaves none out.
+    /// References whose [overlap](crate::overlap) with the query and the chunk exceeds this share are not read; 1 filters nothing.
     pub overlap: f64,
-    /// Only so many windows, evenly spaced over the texts.
+    /// Maximum number of windows, evenly spaced over the texts.
     pub limit: Option<usize>,
 }
 
@@ -64,54 +65,54 @@ impl Default for PerplexityOptions {
     }
 }
 
-/// How well a mode predicts.
+/// The likelihood of the texts in one mode.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Prediction {
-    /// e to the mean negative log-likelihood of a token.
+    /// The exponential of the mean negative log-likelihood per token.
     pub perplexity: f64,
-    /// Mean negative log-likelihood of a token, in nats.
+    /// Mean negative log-likelihood per token, in nats.
     pub nats_per_token: f64,
-    /// The same of a byte of the text, in bits: comparable between tokenizers.
+    /// Negative log-likelihood per byte of text, in bits; comparable between tokenizers.
     pub bits_per_byte: f64,
 }
 
-/// What a window said.
+/// The scores of one window.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WindowScores {
-    /// Number of the text in the file, from 0.
+    /// Index of the text in the file, from 0.
     pub text: usize,
-    /// First token of the window in it.
+    /// Index of the window's first token in the text.
     pub first: usize,
-    /// Tokens predicted.
+    /// Number of predicted tokens.
     pub tokens: usize,
-    /// Each mode's mean negative log-likelihood of a token, in nats.
+    /// Mean negative log-likelihood per token of each mode, in nats.
     pub nats_per_token: BTreeMap<Mode, f64>,
-    /// References that the chunks retrieved, chunk by chunk, most similar first.
+    /// References that each chunk read, most similar first.
     pub retrieved: Vec<Vec<u32>>,
 }
 
-/// What all windows together say.
+/// Scores over all windows.
 #[derive(Clone, Debug, Serialize)]
 pub struct PerplexityReport {
-    /// Texts of the file.
+    /// Number of texts in the file.
     pub texts: usize,
-    /// Windows predicted.
+    /// Number of predicted windows.
     pub windows: usize,
-    /// Tokens predicted.
+    /// Number of predicted tokens.
     pub tokens: usize,
-    /// Bytes of text that they stand for.
+    /// Bytes of text that these tokens cover.
     pub bytes: usize,
     /// Id of the pack, if there is one.
     pub pack: Option<String>,
     /// Name of the model.
     pub model: String,
-    /// Each mode's figures.
+    /// Scores of each mode.
     pub modes: BTreeMap<Mode, Prediction>,
-    /// Paired differences, window by window, of each other mode and the first, in nats a token: negative is better.
-    pub differences: Vec<Difference>,
+    /// Paired differences between each other mode and the first, window by window, in nats per token. Negative is better.
+    pub differences: Vec<PairedDifference>,
 }
 
-/// A text as tokens, with the byte where each ends.
+/// The tokens of a text, with the byte offset of the end of each.
 struct Tokens {
     ids: Vec<u32>,
     ends: Vec<usize>,
@@ -123,18 +124,19 @@ impl Tokens {
         Ok(Self { ids: spans.iter().map(|(id, _)| *id).collect(), ends: spans.iter().map(|(_, span)| span.end).collect() })
     }
 
-    /// Bytes from the end of the token before a window to the end of its last one.
+    /// Bytes from the end of the token before a window to the end of the window's last token.
     fn bytes(&self, window: &Range<usize>) -> usize {
         let end = |count: usize| if count == 0 { 0 } else { self.ends[count - 1] };
         end(window.end).saturating_sub(end(window.start))
     }
 }
 
-/// Predicts texts in all modes. `observe` hears of each window and of how many there are, and may break off.
+/// Predicts texts in all modes. `observe` is called after each window with its scores and the number of windows, and can stop the
+/// evaluation.
 ///
 /// # Errors
-/// If a mode does not fit or needs a pack or base that is not there, the parts do not belong together, the pack is damaged, the model
-/// fails, or `observe` broke off.
+/// If a mode is not possible or needs a pack or base model that is missing, the pack and the models do not match, the pack is damaged, the
+/// model fails, or `observe` stops the evaluation.
 pub fn measure_perplexity(
     models: &Models<'_>,
     pack: Option<&Arc<MappedPack>>,
@@ -145,19 +147,14 @@ pub fn measure_perplexity(
     check_modes(&options.modes, pack.is_some())?;
     let memory = models.model.memory();
     let k = options.k.unwrap_or(memory.memories_per_chunk as usize);
-    let contenders = Contender::of_modes(models, &options.modes, k)?;
     let library = pack.map(|pack| Library::new(models.model, models.embedder, pack, options.overlap)).transpose()?;
-    let interval_tokens = memory.retrieval_interval as usize;
-    let measuring = Measuring {
-        library: library.filter(|_| options.modes.iter().any(|mode| mode.uses_retrieval())),
-        contenders,
-        chunk: interval_tokens,
-        k,
-        cache: MemoryCache::new(0),
-    };
+    let library = library.filter(|_| options.modes.iter().any(|mode| mode.uses_retrieval()));
+    let contenders = Contender::of_modes(models, library.as_ref(), &options.modes, k)?;
+    let chunks = memory.chunks();
+    let measuring = Measuring { contenders, chunks };
 
     let tokens = texts.iter().map(|text| Tokens::of(models.model, text)).collect::<Result<Vec<_>, _>>()?;
-    let windows = evenly(cut(&tokens, WINDOW_CHUNKS * interval_tokens), options.limit);
+    let windows = evenly(cut(&tokens, WINDOW_CHUNKS * chunks.interval()), options.limit);
     let mut scores: Vec<WindowScores> = Vec::with_capacity(windows.len());
     for (text, window) in &windows {
         let score = measuring.window(*text, &tokens[*text], window)?;
@@ -176,77 +173,62 @@ fn check_modes(modes: &[Mode], pack: bool) -> Result<(), EvaluateError> {
         let reason = match mode {
             Mode::ClosedBook | Mode::ClosedBookBase => continue,
             Mode::Memory | Mode::MemoryQuantized if pack => continue,
-            Mode::Memory | Mode::MemoryQuantized => "it retrieves, and there is no pack (--pack)",
-            _ => "a text has no question and no gold reference",
+            Mode::Memory | Mode::MemoryQuantized => "it retrieves from a pack, and no pack is given",
+            _ => "it needs a question or a gold reference, and a text has neither",
         };
         return Err(EvaluateError::Mode { mode, reason });
     }
     Ok(())
 }
 
-/// Windows of at most `most` tokens, none of two texts.
-fn cut(texts: &[Tokens], most: usize) -> Vec<(usize, Range<usize>)> {
+/// Windows of at most `max` tokens, each within one text.
+fn cut(texts: &[Tokens], max: usize) -> Vec<(usize, Range<usize>)> {
     let one = |(text, tokens): (usize, &Tokens)| {
         let all = tokens.ids.len();
-        (0..all).step_by(most).map(move |start| (text, start..all.min(start + most)))
+        (0..all).step_by(max).map(move |start| (text, start..all.min(start + max)))
     };
     texts.iter().enumerate().flat_map(one).collect()
 }
 
 struct Measuring {
-    library: Option<Library>,
     contenders: Vec<Contender>,
-    /// Tokens of a chunk.
-    chunk: usize,
-    k: usize,
-    cache: MemoryCache,
+    chunks: Chunks,
 }
 
 impl Measuring {
     fn window(&self, number: usize, tokens: &Tokens, window: &Range<usize>) -> Result<WindowScores, EvaluateError> {
-        let found = self.retrieve(tokens, window)?;
         let text = &tokens.ids[window.clone()];
-        let mut written = Written::default();
         let mut nats_per_token = BTreeMap::new();
+        let mut retrieved: Vec<Vec<u32>> = Vec::new();
         for contender in &self.contenders {
-            let mut given: Vec<Vec<Given>> = Vec::new();
-            if contender.setting.mode.reads_memories() {
-                let packed = self.library.as_ref().map(|library| (library.pack().as_ref(), &self.cache));
-                let all: Vec<_> = found.iter().flat_map(|found| &found.passages).collect();
-                contender.write(&all, &mut written)?;
-                for found in &found {
-                    given.push(contender.memories(&found.passages.iter().collect::<Vec<_>>(), &written, packed)?);
-                }
-            }
-            let chunks: Vec<Vec<Slot<'_>>> = given.iter().map(|given| slots(given)).collect();
+            let read = self.read(contender, tokens, window)?;
+            let slots: Vec<Vec<Slot<'_>>> = read.iter().map(ChunkMemories::slots).collect();
             let prefix = !contender.setting.mode.uses_base();
-            let each = log_probabilities(contender.model(), prefix, text, text.len(), &chunks)?;
+            let each = log_probabilities(contender.model(), prefix, text, text.len(), &slots)?;
             nats_per_token.insert(contender.setting.mode, -each.iter().sum::<f64>() / text.len() as f64);
+            if retrieved.is_empty() {
+                let numbers = |chunk: &ChunkMemories| chunk.reads.iter().map(|read| read.hit.reference.number).collect();
+                retrieved = read.iter().map(numbers).collect();
+            }
         }
-        let retrieved = found.iter().map(|found| found.passages.iter().map(|passage| passage.reference).collect()).collect();
         Ok(WindowScores { text: number, first: window.start, tokens: text.len(), nats_per_token, retrieved })
     }
 
-    /// What each chunk of a window reads: what the tokens before it retrieve, as many as a chunk has.
-    fn retrieve(&self, tokens: &Tokens, window: &Range<usize>) -> Result<Vec<Found>, EvaluateError> {
-        let (Some(library), Some(contender)) = (&self.library, self.contenders.first()) else { return Ok(Vec::new()) };
-        let starts: Vec<usize> = window.clone().step_by(self.chunk).collect();
-        let before = |start: usize| start.saturating_sub(self.chunk)..start;
-        let decode = |start: &usize| contender.model().tokenizer().decode(&tokens.ids[before(*start)]);
-        let queries = starts.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
-        let queries: Vec<&str> = queries.iter().map(|query| query.trim()).collect();
-        let vectors = library.embed(&queries)?;
-        let mut found = Vec::with_capacity(starts.len());
-        for ((start, query), vector) in starts.iter().zip(&queries).zip(&vectors) {
-            // Nothing before a text, nothing to retrieve with.
-            found.push(if query.is_empty() {
-                Found::default()
-            } else {
-                let around = before(*start).start..window.end.min(start + self.chunk);
-                library.nearest(vector, &tokens.ids[around], self.k)?
-            });
+    /// The memories of each chunk of a window. The query is the preceding tokens, as many as a chunk has. References that repeat the query
+    /// or the chunk are filtered out.
+    fn read(&self, contender: &Contender, tokens: &Tokens, window: &Range<usize>) -> Result<Vec<ChunkMemories>, EvaluateError> {
+        let Some(session) = contender.session().filter(|_| contender.setting.mode.reads_memories()) else { return Ok(Vec::new()) };
+        let mut read = Vec::new();
+        for start in window.clone().step_by(self.chunks.interval()) {
+            let before = self.chunks.window_before(start);
+            let text = contender.model().tokenizer().decode(&tokens.ids[before.clone()])?;
+            let context = &tokens.ids[before.start..window.end.min(start + self.chunks.interval())];
+            // The first chunk of a text has no query.
+            let query = Some(Query { text: text.trim(), context }).filter(|query| !query.text.is_empty());
+            let memories = query.map(|query| session.read(&[query])).transpose()?.and_then(|mut all| all.pop());
+            read.push(memories.unwrap_or_default());
         }
-        Ok(found)
+        Ok(read)
     }
 }
 
@@ -270,7 +252,7 @@ fn report(
     for left in modes.iter().skip(1) {
         let values: Vec<f64> = scores.iter().map(|score| of(score, *left) - of(score, modes[0])).collect();
         let interval = interval(&values);
-        differences.extend(interval.map(|interval| Difference { left: *left, right: modes[0], metric: "nats_per_token", interval }));
+        differences.extend(interval.map(|interval| PairedDifference { left: *left, right: modes[0], metric: "nats_per_token", interval }));
     }
     PerplexityReport {
         texts,

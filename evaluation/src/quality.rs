@@ -1,9 +1,10 @@
-//! What a pack's codec loses, measured again: memories are written anew from the pack's texts and compared with its records, as its
-//! writer compared them (SPEC 5.1), and what comes out with what the pack says.
+//! Measures the loss of a pack's codec again, and compares it with the loss that the pack records.
 //!
-//! Both figures are of samples. One counts as worse than told only beyond what sampling explains: [`DEVIATIONS`] standard errors of
-//! the difference, of which the sample here tells its own (a jackknife over groups of memories) and, as its memories are of the same
-//! kind, those of the writer's from the number that the pack names.
+//! Memories are computed again from the pack's texts and compared with its records, as the pack's writer compared them (SPEC 5.1).
+//!
+//! Both the recorded and the measured loss come from samples. A measured loss counts as worse only if it exceeds the recorded loss by more
+//! than [`DEVIATIONS`] standard errors of the difference. The standard error of this sample comes from a jackknife over groups of memories;
+//! the writer's is derived from it and the sample size that the pack records, because both samples are drawn from the same memories.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,31 +12,33 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mempack_format::{Divergence, Loss, Memory, Quality, SampledDistortion, jackknife};
-use mempack_model::{MOST_PROBES, Probe, Slot, divergence, predicted_probes};
-use mempack_runtime::{Hit, MappedPack, MemoryCache, SplitMix};
+use mempack_model::{MAX_PROBES, Probe, Slot, divergence, predicted_probes};
+use mempack_numeric::Rng;
+use mempack_runtime::{MappedPack, MemoryCache};
 use serde::Serialize;
 
 use crate::library::{Library, Passage};
 use crate::{EvaluateError, Models};
 
-/// How many standard errors a figure may be above what was told. Among the keys and values of some dozens of layers one is
-/// above it by chance in about a thousand measurements.
+/// Number of standard errors by which a measured loss may exceed the recorded loss. Over the keys and values of a few dozen layers, about
+/// one in a thousand measurements exceeds it by chance.
 pub const DEVIATIONS: f64 = 4.0;
-/// Share of what was told that rounding may add: another machine, other batches.
+/// Relative difference that rounding may add on another machine or with other batches.
 const ROUNDING: f64 = 0.01;
-/// Share of the tokens of memories written anew that the records must have: ties may fall otherwise on another machine.
-const LEAST_MATCHED: f64 = 0.95;
-/// Groups of the jackknife, at most.
+/// Minimum share of the selected tokens of computed memories that the records must also have. Ties may be broken differently on another
+/// machine.
+const MIN_MATCHED: f64 = 0.95;
+/// Maximum number of groups of the jackknife.
 const GROUPS: usize = SampledDistortion::GROUPS;
-/// Memories that are written in one pass.
+/// Memories computed in one pass.
 const BATCH: usize = 16;
 
-/// How a pack is measured.
+/// Options of [`measure_quality`].
 #[derive(Clone, Copy, Debug)]
 pub struct QualityOptions {
-    /// References whose memories are written anew, at most.
+    /// Maximum number of references whose memories are computed again.
     pub sample: usize,
-    /// Decides which.
+    /// Seed of the sample.
     pub seed: u64,
 }
 
@@ -45,47 +48,48 @@ impl Default for QualityOptions {
     }
 }
 
-/// A figure, and what the pack says of it.
+/// A measured loss and the loss that the pack records.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Compared {
-    /// What was measured.
+    /// The measured loss.
     pub measured: f64,
-    /// The standard error of that; none of fewer than two groups.
+    /// Its standard error; `None` for fewer than two groups.
     pub error: Option<f64>,
-    /// What the pack says.
-    pub told: Option<f64>,
-    /// The most that agrees with what it says.
-    pub most: Option<f64>,
+    /// The recorded loss; `None` if the pack records none.
+    #[serde(rename = "told")]
+    pub recorded: Option<f64>,
+    /// The largest measured loss that agrees with the recorded one.
+    #[serde(rename = "most")]
+    pub max: Option<f64>,
 }
 
 impl Compared {
-    /// `sizes` are those of the sample here and of the writer's.
-    fn new(measured: f64, error: Option<f64>, told: Option<f64>, sizes: (f64, f64)) -> Self {
+    /// `sizes` are the sizes of this sample and of the writer's.
+    fn new(measured: f64, error: Option<f64>, recorded: Option<f64>, sizes: (f64, f64)) -> Self {
         let (ours, theirs) = sizes;
-        // What nothing is known of may be off by itself.
+        // Without a standard error, the loss itself is the spread.
         let spread = error.unwrap_or(measured) * (1.0 + ours / theirs.max(1.0)).sqrt();
-        Self { measured, error, told, most: told.map(|told| told * (1.0 + ROUNDING) + DEVIATIONS * spread) }
+        Self { measured, error, recorded, max: recorded.map(|recorded| recorded * (1.0 + ROUNDING) + DEVIATIONS * spread) }
     }
 
-    /// Whether it is worse than what the pack says.
+    /// Whether the measured loss is worse than the recorded one. NaN is worse.
     pub fn is_worse(&self) -> bool {
-        // What is no number is not good.
-        self.most.is_some_and(|most| self.measured > most || self.measured.is_nan())
+        self.max.is_some_and(|max| self.measured > max || self.measured.is_nan())
     }
 }
 
-/// A memory layer.
+/// The losses of one memory layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LayerQuality {
-    /// Its number in the model.
+    /// Index of the layer in the model.
     pub layer: u32,
-    /// What is lost of its keys.
+    /// Loss of the keys.
     pub keys: Compared,
-    /// What is lost of its values.
+    /// Loss of the values.
     pub values: Compared,
 }
 
-/// What was measured of a pack.
+/// The result of [`measure_quality`].
 #[derive(Clone, Debug, Serialize)]
 pub struct QualityReport {
     /// Id of the pack.
@@ -94,26 +98,28 @@ pub struct QualityReport {
     pub codec: String,
     /// Name of the model.
     pub model: String,
-    /// Memories written anew.
+    /// Number of memories computed again.
     pub memories: u32,
-    /// Memories that the pack's writer measured on.
-    pub told_memories: Option<u32>,
-    /// Share of the tokens of memories written anew that the records have too.
+    /// Number of memories that the recorded losses were measured on; `None` if the pack records no losses.
+    #[serde(rename = "told_memories")]
+    pub recorded_memories: Option<u32>,
+    /// Share of the selected tokens of computed memories that the records also have.
     pub matched: f64,
-    /// Layer by layer.
+    /// Losses by layer.
     pub layers: Vec<LayerQuality>,
-    /// Divergence in nats a token, if a text found memories to read.
+    /// KL divergence in nats per token; `None` if no text retrieved a memory.
     pub divergence: Option<Compared>,
-    /// Tokens predicted for it.
+    /// Number of tokens predicted for the divergence.
     pub tokens: u64,
-    /// Whether anything is worse than the pack says.
+    /// Whether a loss is worse than recorded, or too few tokens match.
     pub worse: bool,
 }
 
-/// Measures what the codec of a pack loses. `observe` hears of memories done and of how many there are, and may break off.
+/// Measures the loss of a pack's codec. `observe` is called with the number of memories done and their total, and can stop the
+/// measurement.
 ///
 /// # Errors
-/// If the parts do not belong together, the sample is empty, the pack is damaged, the model fails, or `observe` broke off.
+/// If the pack and the models do not match, the sample is empty, the pack is damaged, the model fails, or `observe` stops the measurement.
 pub fn measure_quality(
     models: &Models<'_>,
     pack: &Arc<MappedPack>,
@@ -127,9 +133,9 @@ pub fn measure_quality(
         return Err(EvaluateError::Option { option: "sample", found, expected });
     }
     let chosen = choose(count, options);
-    let told = pack.quality();
-    // Neighbours are as near as they were to the writer only among as many.
-    let pool = told.map_or(MOST_PROBES, |told| (told.memories as usize).clamp(2, MOST_PROBES));
+    let recorded = pack.quality();
+    // Neighbours are as similar as the writer's only if they come from a pool of the same size.
+    let pool = recorded.map_or(MAX_PROBES, |recorded| (recorded.memories as usize).clamp(2, MAX_PROBES));
     let mut measured = Measured {
         models,
         library: &library,
@@ -144,14 +150,14 @@ pub fn measure_quality(
             observe(done, chosen.len())
         })?;
     }
-    Ok(measured.report(pack, told))
+    Ok(measured.report(pack, recorded))
 }
 
-/// References in a random order that the seed decides.
+/// A random sample of references in random order, determined by the seed.
 fn choose(count: u32, options: &QualityOptions) -> Vec<u32> {
-    let mut random = SplitMix::new(options.seed);
+    let mut random = Rng::from_seed(options.seed);
     let wanted = options.sample.min(count as usize);
-    // Robert Floyd's sampling: no list of all references is needed.
+    // Floyd's algorithm, which needs no list of all references.
     let mut chosen: Vec<u32> = Vec::with_capacity(wanted);
     let mut seen = HashSet::with_capacity(wanted);
     for last in count as usize - wanted..count as usize {
@@ -171,19 +177,19 @@ struct Measured<'a> {
     library: &'a Library,
     cache: MemoryCache,
     sample: SampledDistortion,
-    /// Of each text predicted: nats, and tokens.
+    /// Nats and tokens of each predicted text.
     sums: Vec<(f64, u64)>,
 }
 
 impl Measured<'_> {
-    /// Writes the memories of some references anew, compares them, and predicts each text from those of the others.
+    /// Computes the memories of some references, compares them with the records, and predicts each text from the memories of others.
     fn pool(&mut self, references: &[u32], done: &mut dyn FnMut(usize) -> ControlFlow<()>) -> Result<(), EvaluateError> {
         let (model, pack) = (self.models.model, self.library.pack());
-        let passages = references.iter().map(|reference| self.library.passage(Hit { reference: *reference, score: 1.0 }));
+        let passages = references.iter().map(|reference| self.library.passage_of(*reference, 1.0));
         let passages: Vec<Passage> = passages.collect::<Result<_, _>>()?;
         let mut exact: Vec<Memory> = Vec::with_capacity(passages.len());
         for batch in passages.chunks(BATCH) {
-            let ids: Vec<&[u32]> = batch.iter().map(|passage| passage.ids.as_slice()).collect();
+            let ids: Vec<&[u32]> = batch.iter().map(|passage| passage.reference.ids.as_slice()).collect();
             exact.extend(model.write(&ids)?);
             if done(batch.len()).is_break() {
                 return Err(EvaluateError::Interrupted);
@@ -195,7 +201,7 @@ impl Measured<'_> {
         }
         let embeddings = references.iter().map(|reference| self.library.embedding(*reference)).collect::<Result<Vec<_>, _>>()?;
         let probes: Vec<Probe<'_>> =
-            passages.iter().zip(&embeddings).map(|(passage, embedding)| Probe { ids: &passage.ids, embedding }).collect();
+            passages.iter().zip(&embeddings).map(|(passage, embedding)| Probe { ids: &passage.reference.ids, embedding }).collect();
         for (at, nearest) in predicted_probes(model.memory(), &probes) {
             if done(0).is_break() {
                 return Err(EvaluateError::Interrupted);
@@ -207,30 +213,30 @@ impl Measured<'_> {
         Ok(())
     }
 
-    fn report(self, pack: &MappedPack, told: Option<&Quality>) -> QualityReport {
+    fn report(self, pack: &MappedPack, recorded: Option<&Quality>) -> QualityReport {
         let manifest = pack.manifest();
         let whole = self.sample.whole();
         let without: Vec<Vec<Loss>> = self.sample.without_one().iter().map(|part| part.layers()).collect();
-        let sizes = (f64::from(whole.memories()), told.map_or(1.0, |told| f64::from(told.memories)));
+        let sizes = (f64::from(whole.memories()), recorded.map_or(1.0, |recorded| f64::from(recorded.memories)));
         let layers = whole.layers().into_iter().enumerate().zip(manifest.model.first_memory_layer..).map(|((at, loss), layer)| {
-            let told = told.and_then(|told| told.layers.get(at));
+            let recorded = recorded.and_then(|recorded| recorded.layers.get(at));
             let compared = |of: fn(&Loss) -> f64| {
                 let error = jackknife(without.iter().map(|layers| of(&layers[at])));
-                Compared::new(of(&loss), error, told.map(of), sizes)
+                Compared::new(of(&loss), error, recorded.map(of), sizes)
             };
             LayerQuality { layer, keys: compared(|loss| loss.keys), values: compared(|loss| loss.values) }
         });
         let layers: Vec<LayerQuality> = layers.collect();
-        let (divergence, tokens) = self.divergence(told.and_then(|told| told.divergence));
+        let (divergence, tokens) = self.divergence(recorded.and_then(|recorded| recorded.divergence));
         let matched = whole.matched();
         let worse = layers.iter().any(|layer| layer.keys.is_worse() || layer.values.is_worse());
-        let worse = worse || divergence.is_some_and(|divergence| divergence.is_worse()) || matched < LEAST_MATCHED;
+        let worse = worse || divergence.is_some_and(|divergence| divergence.is_worse()) || matched < MIN_MATCHED;
         QualityReport {
             pack: pack.id().to_string(),
             codec: manifest.codec.clone(),
             model: self.models.model.identity().name.clone(),
             memories: whole.memories(),
-            told_memories: told.map(|told| told.memories),
+            recorded_memories: recorded.map(|recorded| recorded.memories),
             matched,
             layers,
             divergence,
@@ -239,7 +245,7 @@ impl Measured<'_> {
         }
     }
 
-    fn divergence(&self, told: Option<Divergence>) -> (Option<Compared>, u64) {
+    fn divergence(&self, recorded: Option<Divergence>) -> (Option<Compared>, u64) {
         let mean = |without: Option<usize>| {
             let kept = self.sums.iter().enumerate().filter(|(text, _)| without.is_none_or(|group| text % GROUPS != group));
             let (nats, tokens) = kept.fold((0.0, 0), |(nats, tokens), (_, (n, t))| (nats + n, tokens + t));
@@ -251,12 +257,12 @@ impl Measured<'_> {
         }
         let groups = GROUPS.min(self.sums.len());
         let error = jackknife((0..groups).map(|group| mean(Some(group)).0));
-        let sizes = (tokens as f64, told.map_or(1.0, |told| told.tokens as f64));
-        (Some(Compared::new(measured, error, told.map(|told| told.nats), sizes)), tokens)
+        let sizes = (tokens as f64, recorded.map_or(1.0, |recorded| recorded.tokens as f64));
+        (Some(Compared::new(measured, error, recorded.map(|recorded| recorded.nats), sizes)), tokens)
     }
 }
 
-/// Memories as a reader takes them.
+/// Memories in the form that the model's reader accepts.
 fn read<'m>(nearest: &[(usize, f32)], memory: impl Fn(usize) -> &'m Memory) -> Vec<Slot<'m>> {
     nearest.iter().map(|(other, similarity)| Slot { memory: memory(*other), similarity: *similarity }).collect()
 }
@@ -264,15 +270,15 @@ fn read<'m>(nearest: &[(usize, f32)], memory: impl Fn(usize) -> &'m Memory) -> V
 impl fmt::Display for QualityReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { codec, memories, matched, tokens, .. } = self;
-        let of = self.told_memories.map_or("the pack says nothing".to_owned(), |told| format!("the pack tells of {told}"));
-        writeln!(f, "codec {codec}, {memories} memories written anew ({of}), {:.2}% of their tokens in the pack", 100.0 * matched)?;
+        let recorded = self.recorded_memories.map_or("the pack records none".to_owned(), |count| format!("the pack records {count}"));
+        writeln!(f, "codec {codec}, {memories} memories computed again ({recorded}), {:.2}% of their tokens in the pack", 100.0 * matched)?;
         writeln!(f, "{:<12} {:>10} {:>10} {:>10} {:>10}", "", "measured", "+-", "told", "at most")?;
         let mut row = |name: String, compared: &Compared| {
             let number = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.6}"));
-            let Compared { measured, error, told, most } = compared;
+            let Compared { measured, error, recorded, max } = compared;
             let mark = if compared.is_worse() { "  worse" } else { "" };
-            let (error, told, most) = (number(*error), number(*told), number(*most));
-            writeln!(f, "{name:<12} {measured:>10.6} {error:>10} {told:>10} {most:>10}{mark}")
+            let (error, recorded, max) = (number(*error), number(*recorded), number(*max));
+            writeln!(f, "{name:<12} {measured:>10.6} {error:>10} {recorded:>10} {max:>10}{mark}")
         };
         for layer in &self.layers {
             row(format!("keys {}", layer.layer), &layer.keys)?;
@@ -280,15 +286,15 @@ impl fmt::Display for QualityReport {
         }
         if let Some(divergence) = &self.divergence {
             row("KL, nats".to_owned(), divergence)?;
-            writeln!(f, "KL divergence a token, over {tokens} tokens")?;
+            writeln!(f, "KL divergence per token, over {tokens} tokens")?;
         }
-        if *matched < LEAST_MATCHED {
-            writeln!(f, "the memories are not those of these texts: too few tokens are the same")?;
+        if *matched < MIN_MATCHED {
+            writeln!(f, "the memories do not belong to these texts: too few tokens match")?;
         }
-        let verdict = match (self.worse, self.told_memories) {
-            (true, _) => "worse than the pack says",
-            (false, Some(_)) => "no worse than the pack says",
-            (false, None) => "the pack says nothing of what its codec loses",
+        let verdict = match (self.worse, self.recorded_memories) {
+            (true, _) => "worse than recorded",
+            (false, Some(_)) => "no worse than recorded",
+            (false, None) => "the pack does not record the loss of its codec",
         };
         writeln!(f, "{verdict}")
     }
@@ -314,9 +320,9 @@ mod tests {
 
     #[test]
     fn worse_is_beyond_what_sampling_explains() {
-        let compared = |measured, told| Compared::new(measured, Some(0.01), Some(told), (64.0, 64.0));
+        let compared = |measured, recorded| Compared::new(measured, Some(0.01), Some(recorded), (64.0, 64.0));
         assert!(!compared(0.1, 0.1).is_worse() && !compared(0.05, 0.1).is_worse());
-        // Four times 0.01 times the root of two is 0.057.
+        // 4 * 0.01 * sqrt(2) is 0.057.
         assert!(!compared(0.15, 0.1).is_worse() && compared(0.16, 0.1).is_worse());
         assert!(compared(f64::NAN, 0.1).is_worse() && !Compared::new(9.0, None, None, (1.0, 1.0)).is_worse());
     }

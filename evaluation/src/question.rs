@@ -1,11 +1,11 @@
-//! What answers a question accepts.
+//! The accepted answers of a question.
 
 use mempack_questions::Question;
 
 use crate::metrics::Words;
 
-/// The accepted answers, normalised; none where the right answer is that there is none. `None` for a question whose gold document
-/// itself is the answer: it says something about retrieval only.
+/// The accepted answers, normalised; empty if the corpus has no answer. `None` for a question without answers whose gold document is to be
+/// found: it counts for retrieval only.
 pub fn accepted(question: &Question) -> Option<Vec<Words>> {
     match (question.answerable, question.answers.is_empty()) {
         (false, _) => Some(Vec::new()),

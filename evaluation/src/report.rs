@@ -1,4 +1,4 @@
-//! What an evaluation on questions found, as it is written as JSON.
+//! The report of an evaluation on questions. Its fields are the JSON output.
 
 use std::collections::BTreeMap;
 
@@ -8,118 +8,119 @@ use crate::bootstrap::Interval;
 use crate::contender::Setting;
 use crate::mode::Mode;
 
-/// What all questions together say.
+/// Results over all questions.
 #[derive(Clone, Debug, Serialize)]
 pub struct QuestionReport {
-    /// Questions asked.
+    /// Number of questions.
     pub questions: usize,
     /// Id of the pack.
     pub pack: String,
     /// Name of the model.
     pub model: String,
-    /// References given to the modes that retrieve.
+    /// Maximum number of references of the modes that retrieve.
     pub k: usize,
-    /// References with more overlap with the question were left out.
+    /// References whose overlap with the question exceeds this share were filtered out.
     pub overlap: f64,
-    /// How many references were left out, over all questions.
+    /// Number of references filtered out, over all questions, by the retrieval with the whole question.
     pub left_out: usize,
-    /// Most tokens of an answer.
+    /// Maximum number of tokens of an answer.
     pub max_tokens: usize,
-    /// Each mode's figures.
+    /// Results of each mode.
     pub modes: BTreeMap<Mode, ModeReport>,
-    /// For 1, 3 and 5: the share of questions with gold documents of which one is among as many first references; `None` if no question
-    /// has any.
+    /// For n = 1, 3 and 5, the share of the questions with gold documents for which a gold document is among the first n references that
+    /// the whole question retrieves. `None` if no question has gold documents.
     pub hit_at: BTreeMap<usize, Option<f64>>,
-    /// Questions with gold documents.
+    /// Number of questions with gold documents.
     pub hit_n: usize,
-    /// Paired differences of modes, each question its own pair, where both were measured.
-    pub differences: Vec<Difference>,
-    /// What a user gains with the pack's memories over the texts in the prompt, where both were measured.
+    /// Paired differences between modes that were both measured, question by question.
+    pub differences: Vec<PairedDifference>,
+    /// Speed of the pack's memories relative to texts in the prompt, if both were measured.
     pub gain: Option<Gain>,
-    /// What was varied.
+    /// Results of the sweeps.
     pub sweep: Sweeps,
 }
 
-/// `memory_quantized` as a multiple of `in_context`.
+/// The speed of `memory_quantized` divided by that of `in_context`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Gain {
-    /// Of its questions a second: above 1 is faster.
+    /// Ratio of questions per second. Above 1, memories are faster.
     pub questions_per_second: f64,
-    /// Of its time to the first text: below 1 is sooner.
+    /// Ratio of the times to the first text. Below 1, memories are faster.
     pub first_token: f64,
 }
 
-/// One mode's figures. Shares and means are `None` where nothing was measured.
+/// Results of one mode. Shares and means are `None` if nothing was measured.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ModeReport {
     /// Share of the questions whose answer is accepted.
     pub exact_match: Option<f64>,
     /// Mean word F1.
     pub f1: Option<f64>,
-    /// Questions answered that have accepted answers, or have none because the corpus holds none.
+    /// Number of answered questions: those with accepted answers, and those that the corpus does not answer.
     pub n: usize,
     /// 95% bootstrap interval of `exact_match`.
     pub exact_match_interval: Option<[f64; 2]>,
     /// 95% bootstrap interval of `f1`.
     pub f1_interval: Option<[f64; 2]>,
-    /// The same for the questions that have no answer, if there are such.
+    /// Results on the questions that the corpus does not answer, if there are any.
     pub unanswerable: Option<Unanswerable>,
-    /// Mean share of an answer's words that stand in none of the references.
+    /// Mean share of an answer's words that occur in none of the references.
     pub novel_information: Option<f64>,
-    /// Share of the answers that stand whole in a reference given (closed book: retrieved).
+    /// Share of the answers that occur completely in one of the references read (closed book: retrieved).
     pub in_references: Option<f64>,
-    /// Share of the answers that stand in a reference given and that the same model does not give closed book.
+    /// Share of the answers that occur in a reference read and that the same model does not give closed book.
     pub integration: Option<f64>,
-    /// Questions answered in a second, one after the other, retrieval included.
+    /// Questions per second, answered one after the other, including retrieval.
     pub questions_per_second: Option<f64>,
-    /// Median milliseconds from the question to the first text of the answer, retrieval included; writing memories anew is not.
+    /// Median time from the question to the first text of the answer in milliseconds, including retrieval and excluding the writing of
+    /// memories.
     pub first_token_ms: Option<f64>,
-    /// Mean tokens of a prompt.
+    /// Mean number of tokens of a prompt.
     pub prompt_tokens: Option<f64>,
-    /// Mean tokens of an answer.
+    /// Mean number of tokens of an answer.
     pub answer_tokens: Option<f64>,
-    /// Questions whose prompt was too long for the model: answered with nothing.
+    /// Number of questions whose prompt was too long for the model. Their answers are empty.
     pub too_long: usize,
 }
 
-/// Questions without an answer: right is to say so.
+/// Results on questions that the corpus does not answer. Abstaining is right.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Unanswerable {
-    /// Share of them that were answered so.
+    /// Share of the questions on which the model abstained.
     pub exact_match: f64,
-    /// How many there are.
+    /// Number of these questions.
     pub n: usize,
 }
 
-/// How much better one mode is than another on the same questions.
+/// The mean difference between two modes on the same questions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Difference {
-    /// The mode.
+pub struct PairedDifference {
+    /// The mode that is compared.
     pub left: Mode,
     /// The mode that is subtracted.
     pub right: Mode,
-    /// `exact_match`, `f1`, or what else was compared.
+    /// Name of the metric, for example `exact_match` or `f1`.
     pub metric: &'static str,
     /// The mean difference.
     #[serde(flatten)]
     pub interval: Interval,
 }
 
-/// The series of figures where something was varied.
+/// The results of the sweeps.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sweeps {
-    /// Over the references given.
-    pub k: Vec<Point>,
-    /// Over the tokens kept at each key-value head.
-    pub tokens: Vec<Point>,
+    /// Over the number of references.
+    pub k: Vec<SweepPoint>,
+    /// Over the tokens kept per key-value head.
+    pub tokens: Vec<SweepPoint>,
     /// Over the similarity bias.
-    pub bias: Vec<Point>,
+    pub bias: Vec<SweepPoint>,
     /// Over the similarity margin.
-    pub margin: Vec<Point>,
+    pub margin: Vec<SweepPoint>,
 }
 
 impl Sweeps {
-    /// All series that have points: what is varied, the points, and where a point stands on its axis, in words.
+    /// All series that have points: the name of the varied parameter, the points, and the label of a point on the axis.
     pub(crate) fn series(&self) -> impl Iterator<Item = Series<'_>> {
         let all: [Series<'_>; 4] = [
             ("references given", &self.k, |s| s.k.to_string()),
@@ -131,16 +132,16 @@ impl Sweeps {
     }
 }
 
-/// A series of figures.
-pub(crate) type Series<'a> = (&'static str, &'a [Point], fn(&Setting) -> String);
+/// The name of a parameter, its points, and the label of a point.
+pub(crate) type Series<'a> = (&'static str, &'a [SweepPoint], fn(&Setting) -> String);
 
-/// One setting's figures.
+/// The results of one setting.
 #[derive(Clone, Debug, Serialize)]
-pub struct Point {
+pub struct SweepPoint {
     /// The setting.
     #[serde(flatten)]
     pub setting: Setting,
-    /// Its figures.
+    /// Its results.
     #[serde(flatten)]
     pub figures: ModeReport,
 }

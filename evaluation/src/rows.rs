@@ -1,4 +1,4 @@
-//! Files of JSON lines, read whole: one object a line.
+//! Reads JSONL files completely: one JSON value per line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -6,46 +6,46 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-/// Why a file of JSON lines was not read.
+/// Why a JSONL file could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowsError {
-    /// The file cannot be opened or read, or is no UTF-8 text.
-    #[error("{}: line {line}: {source}; the file must be there and be UTF-8 text", path.display())]
+    /// The file cannot be opened or read, or is not UTF-8 text.
+    #[error("{}: line {line}: {source}; the file must exist and be UTF-8 text", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The line that could not be read; 1 also if the file could not be opened.
+        /// The line that could not be read; 1 if the file could not be opened.
         line: usize,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A line is no row.
-    #[error("{}, line {line}: {source}; expected a line such as {expected}", path.display())]
+    /// A line is not a valid row.
+    #[error("{}, line {line}: {source}; expected a line like {expected}", path.display())]
     Row {
         /// The file.
         path: PathBuf,
         /// The line.
         line: usize,
-        /// What is wrong with it.
+        /// The cause.
         source: serde_json::Error,
-        /// A line that would be right.
+        /// An example of a valid line.
         expected: &'static str,
     },
     /// The file has no rows.
-    #[error("{}: no rows; expected lines such as {expected}", path.display())]
+    #[error("{}: no rows; expected lines like {expected}", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
-        /// A line that would be right.
+        /// An example of a valid line.
         expected: &'static str,
     },
 }
 
-/// The rows of a file; empty lines are passed over. `expected` is a line that would be right, for messages.
+/// Reads the rows of a file. Empty lines are ignored. `expected` is an example of a valid line, for error messages.
 ///
 /// # Errors
-/// If the file cannot be read, a line is no such row, or there is none.
+/// If the file cannot be read, a line is not a valid row, or there are no rows.
 pub fn read_rows<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<Vec<T>, RowsError> {
     let failed = |line| move |source| RowsError::Io { path: path.to_owned(), line, source };
     let file = File::open(path).map_err(failed(1))?;
@@ -63,11 +63,11 @@ pub fn read_rows<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Re
     Ok(rows)
 }
 
-/// `limit` of the rows, evenly spaced over them; all if there are no more.
+/// Selects `limit` evenly spaced rows; all rows if there are no more than that.
 pub fn evenly<T>(rows: Vec<T>, limit: Option<usize>) -> Vec<T> {
     let all = rows.len();
     let Some(limit) = limit.filter(|limit| *limit < all) else { return rows };
-    // Row i is kept where the count of rows due by it grows.
+    // Row i is kept if the number of rows due increases at i.
     rows.into_iter().enumerate().filter(|(i, _)| i * limit / all != (i + 1) * limit / all).map(|(_, row)| row).collect()
 }
 
@@ -97,9 +97,9 @@ mod tests {
         };
         assert_eq!(read(b"1\n\n2\n"), Ok(vec![1, 2]));
         for (content, words) in [
-            (&b"1\nx\n"[..], ["rows.jsonl, line 2", "such as 7"]),
+            (&b"1\nx\n"[..], ["rows.jsonl, line 2", "like 7"]),
             (b"1\n\xff\n", ["rows.jsonl: line 2", "UTF-8"]),
-            (b" \n", ["rows.jsonl: no rows", "such as 7"]),
+            (b" \n", ["rows.jsonl: no rows", "like 7"]),
         ] {
             let error = read(content).unwrap_err();
             assert!(words.iter().all(|word| error.contains(word)), "{error}");

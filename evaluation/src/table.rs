@@ -1,20 +1,20 @@
-//! Reports as people read them.
+//! Reports as text tables.
 
 use std::fmt::{self, Display, Formatter};
 
 use crate::choices::ChoiceReport;
 use crate::perplexity::PerplexityReport;
-use crate::report::{Difference, ModeReport, QuestionReport};
+use crate::report::{ModeReport, PairedDifference, QuestionReport};
 
-/// Width of the column of names.
+/// Width of the column of names, in characters.
 const NAMES: usize = 24;
 
-/// A share or a mean with three digits, or a dash.
+/// A share or a mean with three decimals, or a dash.
 fn share(value: Option<f64>) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{value:.3}"))
 }
 
-/// A larger number with one digit, or a dash.
+/// A larger number with one decimal, or a dash.
 fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{value:.1}"))
 }
@@ -45,12 +45,12 @@ fn cells(figures: &ModeReport) -> Vec<String> {
 
 const COLUMNS: [&str; 9] = ["exact", "F1", "n", "in refs", "integr.", "novel", "prompt", "q/s", "first ms"];
 
-fn differences(f: &mut Formatter<'_>, all: &[Difference]) -> fmt::Result {
+fn differences(f: &mut Formatter<'_>, all: &[PairedDifference]) -> fmt::Result {
     if all.is_empty() {
         return Ok(());
     }
     writeln!(f, "\npaired differences, with 95% bootstrap intervals:")?;
-    for Difference { left, right, metric, interval } in all {
+    for PairedDifference { left, right, metric, interval } in all {
         let name = format!("{left} - {right}");
         writeln!(f, "{name:<36} {metric:<20} {:+.3} [{:+.3}, {:+.3}]", interval.mean, interval.low, interval.high)?;
     }
@@ -63,7 +63,7 @@ impl Display for QuestionReport {
         let hits: Vec<String> = self.hit_at.iter().map(|(n, share_of)| format!("{} at {n}", share(*share_of))).collect();
         writeln!(f, "gold document retrieved: {} (of {})", hits.join(", "), self.hit_n)?;
         if self.left_out > 0 {
-            writeln!(f, "{} references left out, as they repeat the question", self.left_out)?;
+            writeln!(f, "{} references left out because they repeat the question", self.left_out)?;
         }
         writeln!(f)?;
         head(f, "mode", &COLUMNS)?;
@@ -72,7 +72,7 @@ impl Display for QuestionReport {
         }
         for (mode, figures) in &self.modes {
             if let Some(without) = figures.unanswerable {
-                writeln!(f, "{mode}: of {} questions without an answer, {:.3} answered so", without.n, without.exact_match)?;
+                writeln!(f, "{mode}: abstains on {:.3} of {} questions without an answer", without.exact_match, without.n)?;
             }
             if figures.too_long > 0 {
                 writeln!(f, "{mode}: {} prompts were too long for the model", figures.too_long)?;
@@ -82,7 +82,7 @@ impl Display for QuestionReport {
             let (rate, first) = (gain.questions_per_second, gain.first_token);
             writeln!(
                 f,
-                "memory_quantized against in_context: {rate:.2} times the questions a second, {first:.2} of the time to the first text"
+                "memory_quantized relative to in_context: {rate:.2} times the questions per second, {first:.2} times the time to the first text"
             )?;
         }
         differences(f, &self.differences)?;

@@ -1,32 +1,33 @@
-//! From outcomes to figures.
+//! Aggregates outcomes into the report.
 
 use std::collections::BTreeMap;
 
 use mempack_runtime::MappedPack;
 
-use crate::answering::{Asked, HIT_AT, Outcome, QuestionOptions, Sweep};
 use crate::bootstrap::interval;
 use crate::contender::Setting;
-use crate::report::{Difference, Gain, ModeReport, Point, QuestionReport, Sweeps, Unanswerable};
+use crate::options::{QuestionOptions, Sweep};
+use crate::outcome::{Asked, HIT_AT, Outcome};
+use crate::report::{Gain, ModeReport, PairedDifference, QuestionReport, SweepPoint, Sweeps, Unanswerable};
 use crate::{Mode, Question};
 
-/// The modes whose difference is of interest.
+/// The pairs of modes whose differences are reported.
 const PAIRS: [(Mode, Mode); 3] = [(Mode::Memory, Mode::InContext), (Mode::MemoryQuantized, Mode::Memory), (Mode::Memory, Mode::ClosedBook)];
 
-/// What is counted while questions are answered.
+/// Counts and outcomes collected while questions are answered.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     questions: usize,
     left_out: usize,
     with_gold: usize,
     ranks: Vec<usize>,
-    settings: BTreeMap<Setting, Vec<Kept>>,
+    settings: BTreeMap<Setting, Vec<ScoredOutcome>>,
 }
 
-/// What is kept of an outcome.
+/// The numbers of an outcome that the report needs.
 #[derive(Clone, Debug)]
-struct Kept {
-    /// Number of the question: outcomes of two settings are paired by it.
+struct ScoredOutcome {
+    /// Number of the question, by which outcomes of two settings are paired.
     question: usize,
     answerable: bool,
     exact_match: f64,
@@ -51,32 +52,32 @@ impl Tally {
             self.ranks.extend(asked.gold_rank);
         }
         for outcome in &asked.outcomes {
-            self.settings.entry(outcome.setting).or_default().push(Kept::of(outcome, number, question.answerable));
+            self.settings.entry(outcome.setting).or_default().push(ScoredOutcome::of(outcome, number, question.answerable));
         }
     }
 
-    /// The figures. `own` are the settings of the modes themselves.
+    /// The report. `own` are the settings of the modes, without those of the sweeps.
     pub fn report(&self, own: &[Setting], options: &QuestionOptions, model: &str, pack: &MappedPack) -> QuestionReport {
-        let kept = |setting: &Setting| self.settings.get(setting).map_or(&[][..], Vec::as_slice);
+        let outcomes = |setting: &Setting| self.settings.get(setting).map_or(&[][..], Vec::as_slice);
         let hit = |n: usize| self.ranks.iter().filter(|rank| **rank <= n).count();
         let share = |n: usize| (self.with_gold > 0).then(|| n as f64 / self.with_gold as f64);
-        let of = |mode: Mode| own.iter().find(|setting| setting.mode == mode).map(&kept);
+        let of = |mode: Mode| own.iter().find(|setting| setting.mode == mode).map(&outcomes);
         let mut differences = Vec::new();
         for (left, right) in PAIRS {
             if let (Some(a), Some(b)) = (of(left), of(right)) {
                 for (metric, value) in METRICS {
                     let interval = interval(&paired(a, b, value));
-                    differences.extend(interval.map(|interval| Difference { left, right, metric, interval }));
+                    differences.extend(interval.map(|interval| PairedDifference { left, right, metric, interval }));
                 }
             }
         }
-        // A point of a sweep differs from the modes' own settings in what is varied only.
-        let points = |sweep: Sweep, modes: &[Mode], vary: &dyn Fn(Setting, Setting) -> Setting| -> Vec<Point> {
+        // A point of a sweep differs from the setting of its mode only in the parameter that is varied.
+        let points = |sweep: Sweep, modes: &[Mode], vary: &dyn Fn(Setting, Setting) -> Setting| -> Vec<SweepPoint> {
             let wanted = |s: &Setting| modes.contains(&s.mode) && own.first().is_some_and(|&own| vary(own, *s) == *s);
             let all = self.settings.iter().filter(|(setting, _)| options.sweeps.contains(&sweep) && wanted(setting));
-            all.map(|(setting, kept)| Point { setting: *setting, figures: figures(kept) }).collect()
+            all.map(|(setting, outcomes)| SweepPoint { setting: *setting, figures: figures(outcomes) }).collect()
         };
-        let modes: BTreeMap<Mode, ModeReport> = own.iter().map(|setting| (setting.mode, figures(kept(setting)))).collect();
+        let modes: BTreeMap<Mode, ModeReport> = own.iter().map(|setting| (setting.mode, figures(outcomes(setting)))).collect();
         let first = own.first();
         let k = first.map_or(0, |setting| setting.k);
         let written = [Mode::Memory];
@@ -107,12 +108,12 @@ impl Tally {
     }
 }
 
-/// A metric's name, and how it is read off.
-type Metric = (&'static str, fn(&Kept) -> f64);
+/// A metric's name and its value for an outcome.
+type Metric = (&'static str, fn(&ScoredOutcome) -> f64);
 
-const METRICS: [Metric; 2] = [("exact_match", |kept| kept.exact_match), ("f1", |kept| kept.f1)];
+const METRICS: [Metric; 2] = [("exact_match", |outcome| outcome.exact_match), ("f1", |outcome| outcome.f1)];
 
-impl Kept {
+impl ScoredOutcome {
     fn of(outcome: &Outcome, question: usize, answerable: bool) -> Self {
         Self {
             question,
@@ -131,7 +132,7 @@ impl Kept {
     }
 }
 
-/// The pack's memories against the texts in the prompt.
+/// The gain of the pack's memories over texts in the prompt.
 fn gain(modes: &BTreeMap<Mode, ModeReport>) -> Option<Gain> {
     let (memory, context) = (modes.get(&Mode::MemoryQuantized)?, modes.get(&Mode::InContext)?);
     Some(Gain {
@@ -140,33 +141,33 @@ fn gain(modes: &BTreeMap<Mode, ModeReport>) -> Option<Gain> {
     })
 }
 
-/// The differences of two settings on the questions that both answered.
-fn paired(left: &[Kept], right: &[Kept], value: fn(&Kept) -> f64) -> Vec<f64> {
-    let right: BTreeMap<usize, f64> = right.iter().map(|kept| (kept.question, value(kept))).collect();
-    left.iter().filter_map(|kept| Some(value(kept) - right.get(&kept.question)?)).collect()
+/// The differences between two settings, on the questions that both answered.
+fn paired(left: &[ScoredOutcome], right: &[ScoredOutcome], value: fn(&ScoredOutcome) -> f64) -> Vec<f64> {
+    let right: BTreeMap<usize, f64> = right.iter().map(|outcome| (outcome.question, value(outcome))).collect();
+    left.iter().filter_map(|outcome| Some(value(outcome) - right.get(&outcome.question)?)).collect()
 }
 
-fn figures(kept: &[Kept]) -> ModeReport {
-    let values = |value: fn(&Kept) -> f64| kept.iter().map(value).collect::<Vec<f64>>();
+fn figures(outcomes: &[ScoredOutcome]) -> ModeReport {
+    let values = |value: fn(&ScoredOutcome) -> f64| outcomes.iter().map(value).collect::<Vec<f64>>();
     let [exact, f1] = METRICS.map(|(_, value)| interval(&values(value)));
     let share = |flags: Vec<bool>| mean(&flags.into_iter().map(|flag| f64::from(u8::from(flag))).collect::<Vec<_>>());
-    let without: Vec<f64> = kept.iter().filter(|kept| !kept.answerable).map(|kept| kept.exact_match).collect();
-    let seconds: f64 = values(|kept| kept.seconds).iter().sum();
+    let without: Vec<f64> = outcomes.iter().filter(|outcome| !outcome.answerable).map(|outcome| outcome.exact_match).collect();
+    let seconds: f64 = values(|outcome| outcome.seconds).iter().sum();
     ModeReport {
         exact_match: exact.map(|interval| interval.mean),
         f1: f1.map(|interval| interval.mean),
-        n: kept.len(),
+        n: outcomes.len(),
         exact_match_interval: exact.map(|interval| [interval.low, interval.high]),
         f1_interval: f1.map(|interval| [interval.low, interval.high]),
         unanswerable: mean(&without).map(|exact_match| Unanswerable { exact_match, n: without.len() }),
-        novel_information: mean(&kept.iter().filter_map(|kept| kept.novel).collect::<Vec<_>>()),
-        in_references: share(kept.iter().map(|kept| kept.in_references).collect()),
-        integration: share(kept.iter().filter_map(|kept| kept.integrated).collect()),
-        questions_per_second: (seconds > 0.0).then(|| kept.len() as f64 / seconds),
-        first_token_ms: median(kept.iter().filter_map(|kept| kept.first_token_seconds).collect()).map(|seconds| 1e3 * seconds),
-        prompt_tokens: mean(&values(|kept| kept.prompt_tokens as f64)),
-        answer_tokens: mean(&values(|kept| kept.answer_tokens as f64)),
-        too_long: kept.iter().filter(|kept| kept.too_long).count(),
+        novel_information: mean(&outcomes.iter().filter_map(|outcome| outcome.novel).collect::<Vec<_>>()),
+        in_references: share(outcomes.iter().map(|outcome| outcome.in_references).collect()),
+        integration: share(outcomes.iter().filter_map(|outcome| outcome.integrated).collect()),
+        questions_per_second: (seconds > 0.0).then(|| outcomes.len() as f64 / seconds),
+        first_token_ms: median(outcomes.iter().filter_map(|outcome| outcome.first_token_seconds).collect()).map(|seconds| 1e3 * seconds),
+        prompt_tokens: mean(&values(|outcome| outcome.prompt_tokens as f64)),
+        answer_tokens: mean(&values(|outcome| outcome.answer_tokens as f64)),
+        too_long: outcomes.iter().filter(|outcome| outcome.too_long).count(),
     }
 }
 
@@ -174,7 +175,7 @@ pub(crate) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The middle value; of an even number, the mean of the middle two.
+/// The middle value, or the mean of the two middle values; `None` without values.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -186,8 +187,8 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn kept(question: usize, exact_match: f64) -> Kept {
-        Kept {
+    fn scored(question: usize, exact_match: f64) -> ScoredOutcome {
+        ScoredOutcome {
             question,
             answerable: true,
             exact_match,
@@ -205,15 +206,15 @@ mod tests {
 
     #[test]
     fn pairs_are_those_that_both_answered() {
-        let left = [kept(0, 1.0), kept(1, 1.0), kept(3, 0.0)];
-        let right = [kept(1, 0.0), kept(2, 1.0), kept(3, 1.0)];
-        assert_eq!(paired(&left, &right, |kept| kept.exact_match), [1.0, -1.0]);
+        let left = [scored(0, 1.0), scored(1, 1.0), scored(3, 0.0)];
+        let right = [scored(1, 0.0), scored(2, 1.0), scored(3, 1.0)];
+        assert_eq!(paired(&left, &right, |outcome| outcome.exact_match), [1.0, -1.0]);
     }
 
     #[test]
     fn gain_is_a_ratio_of_both() {
-        let fast: Vec<Kept> = [0, 1].map(|i| Kept { seconds: 0.25, ..kept(i, 0.0) }).into();
-        let slow = [Kept { first_token_seconds: Some(0.4), ..kept(0, 0.0) }];
+        let fast: Vec<ScoredOutcome> = [0, 1].map(|i| ScoredOutcome { seconds: 0.25, ..scored(i, 0.0) }).into();
+        let slow = [ScoredOutcome { first_token_seconds: Some(0.4), ..scored(0, 0.0) }];
         let mut modes = BTreeMap::from([(Mode::MemoryQuantized, figures(&fast))]);
         assert_eq!(gain(&modes), None);
         modes.insert(Mode::InContext, figures(&slow));
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn figures_of_a_few_outcomes() {
-        let mut all: Vec<Kept> = (0..4).map(|i| kept(i, f64::from(u8::from(i == 0)))).collect();
+        let mut all: Vec<ScoredOutcome> = (0..4).map(|i| scored(i, f64::from(u8::from(i == 0)))).collect();
         all[1].novel = Some(0.5);
         all[2].integrated = Some(true);
         all[3].integrated = Some(false);

@@ -1,4 +1,4 @@
-//! Measurements with the small model against slow ways of getting the same numbers. Needs the embedder that `make` puts in place.
+//! Compares measurements with slow computations of the same numbers, with the small model. Needs the embedder that `make` downloads.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,13 +8,13 @@ use mempack_evaluation::{
     QuestionReport, Sweep, answer_questions, choose_answers, measure_perplexity,
 };
 use mempack_model::{Embedder, Memory, Model, ReaderOptions, Slot, context_tokens, prompt_tokens, reference_tokens};
-use mempack_runtime::{MappedPack, MemoryCache, Session, SessionOptions};
+use mempack_runtime::{MappedPack, MemoryCache, ReadFrom, Session, SessionOptions};
 
 #[path = "../../runtime/tests/engine/mod.rs"]
 mod engine;
 use engine::{Written, embedder, sheets, tiny, tiny_with, write_pack};
 
-/// Models compute one at a time: tests that share two cores would only wait for each other.
+/// Runs one test with a model at a time, because concurrent tests would compete for the cores.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -89,7 +89,11 @@ fn modes_answer_as_sessions_and_readers_do() {
 
     for asked in all.iter().filter(|asked| !asked.outcomes.is_empty()) {
         let session = |memories| {
-            let options = SessionOptions { memories, max_tokens: 12, ..Default::default() };
+            let options = SessionOptions {
+                read_from: if memories { ReadFrom::PackMemories } else { ReadFrom::Weights { prefix: true } },
+                max_tokens: 12,
+                ..Default::default()
+            };
             let session = Session::new(&bench.model, &bench.embedder, bench.pack(), options).unwrap();
             session.ask(&asked.question, &mut |_| ControlFlow::Continue(())).unwrap()
         };
@@ -98,9 +102,9 @@ fn modes_answer_as_sessions_and_readers_do() {
         assert_eq!(outcome(asked, Mode::MemoryQuantized).answer, with.text.trim());
         assert_eq!(outcome(asked, Mode::Memory).answer, with.text.trim(), "codec F32 changes nothing");
         assert_eq!(outcome(asked, Mode::ClosedBook).answer, session(false).text.trim());
-        let read: Vec<u32> = with.chunks[0].reads.iter().map(|read| read.reference).collect();
+        let read: Vec<u32> = with.chunks[0].reads.iter().map(|read| read.hit.reference.number).collect();
         assert_eq!(asked.retrieved.iter().map(|r| r.reference).collect::<Vec<_>>(), read);
-        // Five texts stand before the question, in its place in the prompt, best first.
+        // The five texts precede the question in the prompt, best first.
         let texts: Vec<String> = read.iter().map(|reference| bench.pack().text(*reference).unwrap()).collect();
         let context = outcome(asked, Mode::InContext);
         let prompt = in_context(&texts.join("\n\n"), &asked.question);
@@ -128,7 +132,7 @@ fn modes_answer_as_sessions_and_readers_do() {
     assert!((found - (f1(Mode::Memory) - f1(Mode::ClosedBook))).abs() < 1e-12);
 }
 
-/// Ids of a prompt with a text in it: the small model has no template for that, so the text stands where the question does.
+/// Token ids of a prompt with a text. The small model has no `context_template`, so the text is put before the question.
 fn in_context(text: &str, question: &str) -> Vec<u32> {
     let old = "\"prompt_template\": ";
     let template = "\"context_template\": \" Question: {text}\\n\\n{question} Answer:\", \"prompt_template\": ";
@@ -136,8 +140,8 @@ fn in_context(text: &str, question: &str) -> Vec<u32> {
 }
 
 /// The greedy answer to a prompt, without the prefix.
-fn greedy(model: &Model, prompt: &[u32], most: usize) -> String {
-    let mut reader = model.reader(&ReaderOptions { capacity: prompt.len() + 1 + most, prefix: false }).unwrap();
+fn greedy(model: &Model, prompt: &[u32], max: usize) -> String {
+    let mut reader = model.reader(&ReaderOptions { capacity: prompt.len() + 1 + max, prefix: false }).unwrap();
     let mut scores = reader.prompt(prompt, &[], false).unwrap();
     let mut ids = Vec::new();
     loop {
@@ -146,7 +150,7 @@ fn greedy(model: &Model, prompt: &[u32], most: usize) -> String {
             break;
         }
         ids.push(best);
-        if ids.len() == most || model.tokenizer().decode(&ids).unwrap().contains('.') {
+        if ids.len() == max || model.tokenizer().decode(&ids).unwrap().contains('.') {
             break;
         }
         scores = reader.step(best).unwrap();
@@ -172,7 +176,7 @@ fn sweeps_measure_each_setting_once() {
     expected.extend([(1, 8), (3, 8), (5, 4), (5, 8), (5, 16), (5, 32), (5, 128), (7, 8)].map(|(k, tokens)| (Mode::Memory, k, tokens)));
     expected.extend([1, 3, 5, 7].map(|k| (Mode::MemoryQuantized, k, 8)));
     assert_eq!(settings, expected);
-    let steps = |points: &[mempack_evaluation::Point], mode| {
+    let steps = |points: &[mempack_evaluation::SweepPoint], mode| {
         points.iter().filter(|p| p.setting.mode == mode).map(|p| (p.setting.k, p.setting.tokens)).collect::<Vec<_>>()
     };
     for mode in [Mode::Memory, Mode::MemoryQuantized] {
@@ -181,7 +185,7 @@ fn sweeps_measure_each_setting_once() {
     assert_eq!(steps(&report.sweep.tokens, Mode::Memory), [(5, 4), (5, 8), (5, 16), (5, 32), (5, 128)]);
     assert!(report.sweep.tokens.iter().all(|p| p.setting.mode == Mode::Memory));
     assert_eq!(all[0].retrieved.len(), 7);
-    // What seven memories and all tokens say is what a model made so says.
+    // The answers with seven memories and with all tokens are those of models configured for them.
     let wide = tiny_with(&[("\"memories_per_chunk\": 5", "\"memories_per_chunk\": 7")]);
     let session = Session::new(&wide, &bench.embedder, bench.pack(), SessionOptions { max_tokens: 6, ..Default::default() }).unwrap();
     let answer = session.ask(KELTAMIN, &mut |_| ControlFlow::Continue(())).unwrap();
@@ -215,7 +219,7 @@ fn a_reference_that_repeats_the_question_is_left_out() {
     assert_eq!((none, all[0], all.len()), (0, 10, 5));
     let (some, rest) = ask(0.9);
     assert!(some >= 1 && !rest.contains(&10) && rest.len() == 5, "{some} {rest:?}");
-    assert_eq!(ask(0.0), (sheets().len(), vec![]), "every sheet has a word of the question");
+    assert_eq!(ask(0.0), (sheets().len(), vec![]), "every sheet shares a word with the question");
 }
 
 #[test]
@@ -288,15 +292,15 @@ fn log_softmax(scores: &[f32], id: u32) -> f64 {
     f64::from(scores[id as usize]) - total.ln()
 }
 
-/// Memories and their similarities.
+/// Memories with their similarities.
 type Held = Vec<(Arc<Memory>, f32)>;
 
 fn slots(held: &Held) -> Vec<Slot<'_>> {
     held.iter().map(|(memory, similarity)| Slot { memory, similarity: *similarity }).collect()
 }
 
-/// The negative log-likelihood of a text, token by token, each chunk of 64 reading what `memories` gives for its first token; the
-/// token that begins the text reads with the first chunk.
+/// The negative log-likelihood of a text, computed token by token. Each chunk of 64 tokens reads what `memories` returns for its first
+/// token; the BOS belongs to the first chunk.
 fn step_by_step(model: &Model, text: &[u32], memories: impl Fn(usize) -> Held) -> f64 {
     let mut reader = model.reader(&ReaderOptions { capacity: text.len() + 1, prefix: true }).unwrap();
     let mut scores = reader.prompt(&[], &[slots(&memories(0))], false).unwrap();
@@ -344,7 +348,7 @@ fn perplexity_is_that_of_decoding_token_by_token() {
             }
             let query = bench.model.tokenizer().decode(&all[end - 64..end]).unwrap();
             let hits = pack.search_exact(&bench.embedder.embed(&[query.trim()]).unwrap(), 5).unwrap();
-            hits.iter().map(|hit| (cache.get(&pack, hit.reference).unwrap(), hit.score)).collect()
+            hits.iter().map(|hit| (cache.get(&pack, hit.reference).unwrap(), hit.similarity)).collect()
         });
     }
     let n = all.len() as f64;
@@ -354,10 +358,10 @@ fn perplexity_is_that_of_decoding_token_by_token() {
         assert!((found.perplexity.ln() - found.nats_per_token).abs() < 1e-9);
         assert!((found.bits_per_byte - found.nats_per_token * n / std::f64::consts::LN_2 / report.bytes as f64).abs() < 1e-9);
     }
-    assert!((with - closed).abs() / n > 0.01, "memories make a difference, or nothing is tested");
+    assert!((with - closed).abs() / n > 0.01, "memories change the result");
     assert!(windows[0].retrieved[0].is_empty() && windows[0].retrieved[1].len() == 5 && windows[1].retrieved[0].len() == 5);
 
-    // Without memories to read, all modes are closed book; and windows can be chosen.
+    // If every reference is filtered out, all modes equal closed book. `limit` selects windows.
     let strict = measure(&PerplexityOptions { overlap: 0.0, limit: Some(1), ..options }, &mut windows);
     assert_eq!(strict.windows, 1);
     assert_eq!(strict.modes[&Mode::Memory], strict.modes[&Mode::ClosedBook]);
@@ -390,7 +394,7 @@ fn choices_have_the_likelihood_of_their_tokens() {
     .unwrap();
     let direct = |prefix: bool, prompt: &[u32], slots: &[Slot<'_>]| {
         ["32 mg.", "a bucket"].map(|choice| {
-            // The small model's prompt ends in a colon: a blank stands before the answer.
+            // The small model's prompt ends in a colon, so a space precedes the answer.
             let ids = bench.model.tokenizer().encode_plain(&format!(" {choice}")).unwrap();
             let mut reader = bench.model.reader(&ReaderOptions { capacity: prompt.len() + ids.len() + 1, prefix }).unwrap();
             let mut scores = reader.prompt(prompt, &[slots.to_vec()], false).unwrap();
@@ -404,7 +408,7 @@ fn choices_have_the_likelihood_of_their_tokens() {
     let pack = bench.pack();
     let hits = pack.search_exact(&bench.embedder.embed(&[KELTAMIN]).unwrap(), 5).unwrap();
     let memories: Vec<_> = hits.iter().map(|hit| MemoryCache::new(0).get(&pack, hit.reference).unwrap()).collect();
-    let slots: Vec<Slot<'_>> = memories.iter().zip(&hits).map(|(memory, hit)| Slot { memory, similarity: hit.score }).collect();
+    let slots: Vec<Slot<'_>> = memories.iter().zip(&hits).map(|(memory, hit)| Slot { memory, similarity: hit.similarity }).collect();
     let texts: Vec<String> = hits.iter().map(|hit| pack.text(hit.reference).unwrap()).collect();
     let (prompt, context) = (prompt_tokens(&bench.model, KELTAMIN).unwrap().ids, in_context(&texts.join("\n\n"), KELTAMIN));
     let expected = [direct(true, &prompt, &[]), direct(true, &prompt, &slots), direct(true, &prompt, &slots), direct(false, &context, &[])];

@@ -1,4 +1,4 @@
-//! LoRA adapters in the PEFT layout, merged into the base's weights when they are loaded.
+//! LoRA adapters (arXiv 2106.09685) in the PEFT layout.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,11 +12,11 @@ use crate::fields::{Fields, read_object};
 
 pub(crate) const CONFIG: &str = "adapter_config.json";
 pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
-/// What PEFT puts before the names of the model's own modules.
+/// PEFT's prefix of module names.
 pub(crate) const WRAPPER: &str = "base_model.model.";
 const PLAIN: &str = "train or export a plain LoRA adapter";
 
-/// An adapter: for some weights W of the base, a change `scale * B A`.
+/// An adapter: low-rank changes `scale * B A` of some weights of the base model.
 pub(crate) struct Adapter {
     /// `base_model_name_or_path`.
     pub base: String,
@@ -24,15 +24,15 @@ pub(crate) struct Adapter {
     pub rank: u32,
     /// `lora_alpha`.
     pub alpha: f64,
-    /// What B A is multiplied with.
+    /// Factor of B A.
     pub scale: f64,
     weights: Checkpoint,
-    /// The base's weight that each pair changes, with the pair's name up to `lora_A` or `lora_B`.
+    /// For each changed weight of the base model, the name of its pair up to `lora_A` or `lora_B`.
     pairs: BTreeMap<String, String>,
 }
 
 impl Adapter {
-    /// The adapter in `folder`, if there is one.
+    /// The adapter in `folder`; `None` if it holds no adapter_config.json.
     pub(crate) fn open(folder: &Path) -> Result<Option<Self>, LoadError> {
         let path = folder.join(CONFIG);
         if !path.exists() {
@@ -61,7 +61,7 @@ impl Adapter {
         }
         let rank = f.required("r", "the rank", f.u32("r")?.filter(|r| *r > 0))?;
         let alpha = f.required("lora_alpha", "a number", f.f64("lora_alpha")?)?;
-        // Rank-stabilised LoRA (arXiv 2312.03732) divides by the root.
+        // Rank-stabilized LoRA (arXiv 2312.03732) divides by the square root of the rank.
         let scale = alpha / if f.bool("use_rslora")?.unwrap_or(false) { f64::from(rank).sqrt() } else { rank.into() };
         let base = f.required("base_model_name_or_path", "the base's name or folder", f.str("base_model_name_or_path")?)?.to_owned();
         let weights = Checkpoint::open_file(&folder.join(WEIGHTS))?;
@@ -77,7 +77,7 @@ impl Adapter {
         Ok(Some(Self { base, rank, alpha, scale, weights, pairs }))
     }
 
-    /// What the adapter adds to the base's weight `name` of shape `shape`, in f32; `None` if it leaves it alone.
+    /// The change of the base's weight `name` of shape `shape`, in f32; `None` if it is not changed.
     pub(crate) fn change(&self, name: &str, shape: &[i64], device: Device) -> Result<Option<Tensor>, LoadError> {
         match self.pair(name, shape, device)? {
             Some((a, b)) => Ok(Some(b.f_matmul(&a)?.f_mul_scalar_(self.scale)?)),
@@ -85,7 +85,8 @@ impl Adapter {
         }
     }
 
-    /// A `[rank, columns]` and B `[rows, rank]`, in f32, of the base's weight `name` of shape `shape`; `None` if it is left alone.
+    /// The pair of the base's weight `name` of shape `shape`: A `[rank, columns]` and B `[rows, rank]` in f32; `None` if the weight is not
+    /// changed.
     pub(crate) fn pair(&self, name: &str, shape: &[i64], device: Device) -> Result<Option<(Tensor, Tensor)>, LoadError> {
         let Some(pair) = self.pairs.get(name) else { return Ok(None) };
         let (a, b) = (format!("{pair}.lora_A.weight"), format!("{pair}.lora_B.weight"));
@@ -99,28 +100,28 @@ impl Adapter {
         Ok(Some((a, b)))
     }
 
-    /// Refuses an adapter that changes a weight which the base does not have.
+    /// Refuses an adapter that changes a weight which the base lacks.
     pub(crate) fn check_targets(&self, has: impl Fn(&str) -> bool) -> Result<(), LoadError> {
         self.check(has, "a change of the base's weights", "which the base lacks", "use the adapter with its own base")
     }
 
-    /// Refuses an adapter of which a part would not go on learning, and would be lost.
-    pub(crate) fn check_learnt(&self, learns: impl Fn(&str) -> bool) -> Result<(), LoadError> {
-        let remedy = "train all weights, which merges the adapter first, or use an adapter of layers' projections alone";
-        self.check(learns, "changes of the layers' projections alone", "which does not learn", remedy)
+    /// Refuses an adapter with a part that would not be trained further, and so would be lost.
+    pub(crate) fn check_trained(&self, is_trained: impl Fn(&str) -> bool) -> Result<(), LoadError> {
+        let remedy = "train all weights, which merges the adapter first, or use an adapter of the layers' projections alone";
+        self.check(is_trained, "changes of the layers' projections alone", "which is not trained", remedy)
     }
 
-    fn check(&self, right: impl Fn(&str) -> bool, expected: &str, but: &str, remedy: &str) -> Result<(), LoadError> {
-        match self.pairs.iter().find(|(target, _)| !right(target)) {
+    fn check(&self, accepted: impl Fn(&str) -> bool, expected: &str, reason: &str, remedy: &str) -> Result<(), LoadError> {
+        match self.pairs.iter().find(|(target, _)| !accepted(target)) {
             Some((target, pair)) => {
-                let found = format!("a change of `{target}`, {but}");
+                let found = format!("a change of `{target}`, {reason}");
                 Err(self.weights.wrong(&format!("{pair}.lora_A.weight"), expected, &found, remedy))
             }
             None => Ok(()),
         }
     }
 
-    /// Digest of the adapter's weights and scaling.
+    /// Digest of the adapter's weights and scale.
     pub(crate) fn digest(&self) -> Digest {
         Digest::of(format!("lora {} scale {:e}", self.weights.digest(), self.scale).as_bytes())
     }

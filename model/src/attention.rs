@@ -1,4 +1,4 @@
-//! Attention of whole sequences, with gradients where they are asked for.
+//! Attention over whole sequences, with or without gradients.
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -7,30 +7,30 @@ use tch::{Device, Kind, TchError, Tensor};
 pub(crate) enum Mask<'a> {
     /// All of them.
     None,
-    /// As many tokens as columns, of which each sees those up to its own.
+    /// As many columns as tokens; a token attends to the columns up to its own.
     Causal,
-    /// `[rows or 1, 1, tokens, columns]`, added to the scaled scores.
+    /// Added to the scaled scores, `[rows or 1, 1, tokens, columns]`.
     Bias(&'a Tensor),
 }
 
 impl<'a> Mask<'a> {
-    /// Causal where there is no bias, which hides what comes later itself.
+    /// `bias`, which must hide later tokens; causal without one.
     pub fn or_causal(bias: Option<&'a Tensor>) -> Self {
         bias.map_or(Self::Causal, Self::Bias)
     }
 
-    /// All columns where there is no bias.
+    /// `bias`; all columns without one.
     pub fn or_none(bias: Option<&'a Tensor>) -> Self {
         bias.map_or(Self::None, Self::Bias)
     }
 }
 
-/// What queries `[rows, query_heads, tokens, head_dim]` take from keys and values `[rows, heads, columns, head_dim]`, of which each
-/// serves a group of query heads: `[rows, query_heads, tokens, head_dim]`.
+/// Grouped-query attention of queries `[rows, query_heads, tokens, head_dim]` to keys and values `[rows, heads, columns, head_dim]`:
+/// `[rows, query_heads, tokens, head_dim]`.
 pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
     let gradients = q.requires_grad() || k.requires_grad() || v.requires_grad();
-    // On the CPU, the fused backward pass in bf16 takes three to four times as long as the products it is made of. On a GPU the fused
-    // operation is cuDNN's where it has one, which is planned anew for every shape, and here hardly two are the same.
+    // On the CPU, the fused backward pass in bf16 takes three to four times as long as separate products. On recent GPUs the fused
+    // operation is cuDNN's, which prepares a plan for every new shape, and few shapes occur twice here.
     if q.device() != Device::Cpu || gradients && q.kind() == Kind::BFloat16 {
         return by_products(q, k, v, mask);
     }
@@ -43,18 +43,18 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> R
     Tensor::f_scaled_dot_product_attention(q, k, v, bias, 0.0, causal, None, grouped)
 }
 
-/// [`attention`] with the tokens of all rows one after the other: `[rows * tokens, query_heads * head_dim]`.
+/// [`attention`] with the rows flattened: `[rows * tokens, query_heads * head_dim]`.
 pub(crate) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
     let (rows, query_heads, tokens, dim) = q.size4()?;
     attention(q, k, v, mask)?.f_transpose(1, 2)?.f_reshape([rows * tokens, query_heads * dim])
 }
 
-/// Attention as two products and a softmax. Scores are f32 whatever the precision, as they are inside the fused operation.
+/// Attention as two products and a softmax. Scores are f32 whatever the precision, as in the fused operation.
 fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
     let (rows, query_heads, tokens, dim) = q.size4()?;
     let (_, heads, columns, _) = k.size4()?;
     let group = query_heads / heads;
-    // Query heads of a group are rows of one product with their key-value head.
+    // The query heads of a group are rows of one product with their key-value head.
     let grouped = q.f_reshape([rows, heads, group * tokens, dim])?.f_to_kind(Kind::Float)?.f_mul_scalar((dim as f64).sqrt().recip())?;
     let scores = grouped.f_matmul(&k.f_to_kind(Kind::Float)?.f_transpose(-1, -2)?)?.f_view([rows, heads, group, tokens, columns])?;
     let scores = match mask {
@@ -72,14 +72,14 @@ mod tests {
 
     type Inputs = [Tensor; 3];
 
-    /// Queries, keys and values of chance, as `kind`.
+    /// Random queries, keys and values of type `kind`.
     fn inputs(columns: i64, kind: Kind) -> Inputs {
         let _drawing = crate::training::drawing(6);
         [[2, 6, 7, 16], [2, 2, columns, 16], [2, 2, columns, 16]]
             .map(|shape| Tensor::randn(shape, tch::kind::FLOAT_CPU).to_kind(Kind::BFloat16).to_kind(kind).set_requires_grad(true))
     }
 
-    /// A bias that hides some columns from some rows of one sequence, and none of the other.
+    /// A bias that hides some columns of one sequence and none of the other.
     fn bias(columns: i64, kind: Kind) -> Tensor {
         let bias = Tensor::zeros([2, 1, 7, columns], tch::kind::FLOAT_CPU);
         let _ = bias.narrow(0, 0, 1).narrow(3, 1, 3).fill_(f64::NEG_INFINITY);
@@ -87,7 +87,7 @@ mod tests {
         bias.to_kind(kind)
     }
 
-    /// What comes out, and the gradients of its sum with fixed weights.
+    /// The output, and the gradients of its weighted sum.
     fn through(inputs: &Inputs, of: impl Fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor, TchError>) -> Vec<Tensor> {
         let out = of(&inputs[0], &inputs[1], &inputs[2]).unwrap();
         let weights = Tensor::arange(out.numel() as i64, tch::kind::FLOAT_CPU).sin().view_as(&out);

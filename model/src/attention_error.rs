@@ -1,27 +1,27 @@
-//! What the attention to memories loses when these have gone through a codec.
+//! The error of attention to memories that were encoded and decoded by a codec.
 
 use tch::{Kind, TchError, Tensor};
 
 use crate::attention::{Mask, attention};
-use crate::reader::Attended;
+use crate::reader::AttentionInputs;
 use crate::{ComputeError, Model, ReaderOptions, Slot};
 
-/// A sum of squared errors, and the sum of squares that it is measured by.
+/// A sum of squared errors, and the sum of squares of the exact values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RelativeError {
     /// Sum of squared errors.
     pub lost: f64,
-    /// Sum of squares of what is exact.
+    /// Sum of squares of the exact values.
     pub squares: f64,
 }
 
 impl RelativeError {
-    /// The error over the squares; 0 of nothing.
+    /// Squared errors over squares; 0 if both sums are 0.
     pub fn value(&self) -> f64 {
         if self.squares == 0.0 { self.lost } else { self.lost / self.squares }
     }
 
-    /// Adds the sums of another.
+    /// Adds the sums of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.lost += other.lost;
         self.squares += other.squares;
@@ -34,23 +34,23 @@ impl RelativeError {
     }
 }
 
-/// What the attention of one memory layer loses, over all queries of a text.
+/// The errors of attention at one memory layer, over all queries of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AttentionError {
-    /// Of the scaled scores of memory tokens, without similarity bias, about their mean for each query: the softmax does not see that.
+    /// Of the scaled scores of memory tokens without similarity bias, less their mean for each query, which the softmax ignores.
     pub scores: RelativeError,
-    /// Of what queries take from memories if their softmax is over the memories' tokens alone, similarity bias included.
+    /// Of attention's output if the softmax is over memory tokens alone, similarity bias included.
     pub outputs: RelativeError,
-    /// The same with exact values.
+    /// As `outputs`, with exact values.
     pub outputs_keys: RelativeError,
-    /// The same with exact keys.
+    /// As `outputs`, with exact keys.
     pub outputs_values: RelativeError,
-    /// Of what attention gives in the model: over memories, prefix and context, the latter two exact.
+    /// Of attention's output in the model: over memories, prefix and context, of which the latter two are exact.
     pub whole: RelativeError,
 }
 
 impl AttentionError {
-    /// Adds the sums of another.
+    /// Adds the sums of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.scores.merge(&other.scores);
         self.outputs.merge(&other.outputs);
@@ -59,9 +59,9 @@ impl AttentionError {
         self.whole.merge(&other.whole);
     }
 
-    /// Adds the error of a layer's memories whose rotated keys and values, `[1, heads, memory tokens, head_dim]`, are those given
-    /// instead of the ones attended to.
-    fn add(&mut self, attended: &Attended<'_>, lossy_keys: &Tensor, lossy_values: &Tensor) -> Result<(), TchError> {
+    /// Adds the errors of attention to `lossy_keys` and `lossy_values`, `[1, heads, memory tokens, head_dim]`, rotated, instead of the
+    /// memories in `attended`.
+    fn add(&mut self, attended: &AttentionInputs<'_>, lossy_keys: &Tensor, lossy_values: &Tensor) -> Result<(), TchError> {
         let float = |x: &Tensor| x.f_to_kind(Kind::Float);
         let (q, k, v, bias) = (float(&attended.queries)?, float(attended.keys)?, float(attended.values)?, float(&attended.bias)?);
         let (lossy_k, lossy_v) = (float(lossy_keys)?, float(lossy_values)?);
@@ -69,7 +69,7 @@ impl AttentionError {
         let of_memories = |x: &Tensor| x.f_narrow(2, 0, memory_tokens);
         let (memory_k, memory_v, memory_bias) = (of_memories(&k)?, of_memories(&v)?, bias.f_narrow(3, 0, memory_tokens)?);
 
-        // Tokens of empty slots have no score.
+        // Empty slots have no scores.
         let held = memory_bias.f_select(2, 0)?.f_flatten(0, -1)?.f_isfinite()?.f_nonzero()?.f_flatten(0, -1)?;
         let scores = |k: &Tensor| centred_scores(&q, &k.f_index_select(2, &held)?);
         self.scores.add(&scores(&memory_k)?, &scores(&lossy_k)?)?;
@@ -94,20 +94,20 @@ fn centred_scores(q: &Tensor, k: &Tensor) -> Result<Tensor, TchError> {
     scores.f_sub(&scores.f_mean_dim([-1i64].as_slice(), true, None)?)
 }
 
-/// What attention to `lossy` memories gives instead of what it gives to `exact` ones, of the same tokens and similarities: for each
-/// memory layer, with the queries that the model has while it reads `text` and the exact memories. One pass of the model.
+/// The errors of attention to `lossy` instead of `exact` memories, which must have the same tokens and similarities: one for each memory
+/// layer, at the queries of `text` while the model reads the exact memories. Takes one pass of the model.
 ///
 /// # Errors
-/// As those of [`Reader::prompt`](crate::Reader::prompt).
+/// Those of [`Reader::prompt`](crate::Reader::prompt).
 pub fn attention_error(model: &Model, text: &[u32], exact: &[Slot<'_>], lossy: &[Slot<'_>]) -> Result<Vec<AttentionError>, ComputeError> {
     let mut reader = model.reader(&ReaderOptions { capacity: 1 + text.len(), prefix: true })?;
     let loaded = reader.load(lossy)?;
     let mut errors = vec![AttentionError::default(); model.memory().num_memory_layers as usize];
-    let mut watch = |attended: Attended<'_>| {
+    let mut observer = |attended: AttentionInputs<'_>| {
         let layer = |x: &Tensor| x.f_narrow(0, attended.layer as i64, 1);
         errors[attended.layer].add(&attended, &layer(&loaded.keys)?, &layer(&loaded.values)?)
     };
-    reader.watched_prompt(text, &[exact.to_vec()], false, Some(&mut watch))?;
+    reader.observed_prompt(text, &[exact.to_vec()], false, Some(&mut observer))?;
     Ok(errors)
 }
 
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     const DIM: usize = 4;
-    /// Of memories; the last slot is empty.
+    /// Memory tokens, of which the last slot is empty.
     const MEMORY_TOKENS: usize = 3;
     const COLUMNS: usize = 5;
     const BIAS: [f32; COLUMNS] = [0.0, -0.5, f32::NEG_INFINITY, 0.0, 0.0];
@@ -129,7 +129,7 @@ mod tests {
         Tensor::from_slice(numbers).view([1, heads, -1, DIM as i64])
     }
 
-    /// What a query takes from the first columns of a head, and its scores about their mean.
+    /// The output of attention to the first columns of a head, and the scores less their mean.
     fn slow(q: &[f32], k: &[f32], v: &[f32], columns: usize) -> (Vec<f64>, Vec<f64>) {
         let rows = |x: &[f32]| x.chunks(DIM).take(columns).map(<[f32]>::to_vec).collect::<Vec<_>>();
         let score = |k: &Vec<f32>| q.iter().zip(k).map(|(a, b)| f64::from(a * b)).sum::<f64>() / (DIM as f64).sqrt();
@@ -177,7 +177,7 @@ mod tests {
         }
 
         let (keys, values) = (tensor(&k, heads as i64), tensor(&v, heads as i64));
-        let attended = Attended {
+        let attended = AttentionInputs {
             layer: 0,
             queries: tensor(&q, (heads * group) as i64),
             keys: &keys,

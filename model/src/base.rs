@@ -1,14 +1,14 @@
-//! Finding the base model of an adapter.
+//! Finds the base model of an adapter.
 
 use std::path::{Path, PathBuf};
 
 use crate::LoadError;
 
-/// The folder of the base `name` of the adapter in `adapter`.
+/// The folder of the base model `name` of the adapter in the folder `adapter`.
 ///
-/// `given` is taken as it is. Without it, in order: the name as a path, from the current folder and from the adapter's;
-/// then the name's last part in `$MEMPACK_MODELS`, in `models/` of the current folder, and in `models/` of the
-/// program's folder and those above it.
+/// `given` is used unchecked. Without it, these are tried in order: `name` as a path relative to the current folder, and to the adapter;
+/// then the last component of `name` in `$MEMPACK_MODELS`, in `models/` of the current folder, and in `models/` of the program's
+/// folder and of its parents.
 pub(crate) fn find_base(adapter: &Path, name: &str, given: Option<&Path>) -> Result<PathBuf, LoadError> {
     if let Some(folder) = given {
         return Ok(folder.to_owned());
@@ -23,7 +23,7 @@ pub(crate) fn find_base(adapter: &Path, name: &str, given: Option<&Path>) -> Res
 
 fn candidates(adapter: &Path, name: &str, models: Option<&Path>, program: Option<&Path>) -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::from(name), adapter.join(name)];
-    // A hub name has an owner before the slash; folders of models bear the last part.
+    // A hub name is `owner/model`; folders are named after the model.
     if let Some(last) = Path::new(name).file_name() {
         folders.extend(models.map(|folder| folder.join(last)));
         folders.push(Path::new("models").join(last));
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_where_it_says() {
+    fn folders_are_tried_in_order() {
         let found = candidates(Path::new("/a/reader"), "owner/base", Some(Path::new("/m")), Some(Path::new("/r/target/mempack")));
         let expected =
             ["owner/base", "/a/reader/owner/base", "/m/base", "models/base", "/r/target/models/base", "/r/models/base", "/models/base"];
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_that_is_nowhere_is_an_error_that_lists_the_places() {
+    fn a_missing_base_is_an_error_that_lists_the_folders() {
         let error = find_base(Path::new("/nowhere/reader"), "no-such-base", None).unwrap_err().to_string();
         for part in ["no-such-base", "/nowhere/reader/no-such-base", "MEMPACK_MODELS", "make"] {
             assert!(error.contains(part), "{error}");

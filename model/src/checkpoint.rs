@@ -1,4 +1,4 @@
-//! Weights on disk: safetensors files, one or sharded, mapped and checked before any tensor is made.
+//! Weights on disk: one safetensors file or several shards, memory-mapped, with headers that are checked before any tensor is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -12,10 +12,11 @@ use crate::LoadError;
 use crate::fields::{Fields, io_error, read_object};
 use crate::safetensors_header::{Entry, parse_header};
 
-/// Name of the file of an unsharded checkpoint, and of the index of a sharded one.
+/// The file of an unsharded checkpoint.
 const SINGLE: &str = "model.safetensors";
+/// The index of a sharded checkpoint.
 const INDEX: &str = "model.safetensors.index.json";
-const FETCH: &str = "fetch the model's weights in the safetensors form";
+const FETCH: &str = "fetch the model's weights in safetensors format";
 
 /// The tensors of a checkpoint, by name.
 pub(crate) struct Checkpoint {
@@ -37,7 +38,7 @@ impl Checkpoint {
         let map = fields.required("weight_map", "a map from tensor to file", fields.get("weight_map").and_then(|m| m.as_object()))?;
         let mut names = BTreeSet::new();
         for (tensor, file) in map {
-            // A name, not a path: an index must not lead out of its folder.
+            // A file name and no path, so that an index cannot refer to files outside of its folder.
             match file.as_str().filter(|name| Path::new(name).file_name().is_some_and(|f| f == *name)) {
                 Some(name) => names.insert(name),
                 None => {
@@ -71,8 +72,8 @@ impl Checkpoint {
 
     fn add(&mut self, path: &Path) -> Result<(), LoadError> {
         let file = File::open(path).map_err(|source| io_error(path, "file of weights", FETCH, source))?;
-        // SAFETY: the map is read-only and private to this checkpoint, and every byte is copied out of it before the
-        // model is used. A file that another process cuts short meanwhile ends the program, as with any mapping.
+        // SAFETY: the mapping is read-only and private to this checkpoint, and tensors copy their bytes out of it. If another process
+        // truncates the file meanwhile, the program ends with a signal, as with any mapping.
         let map = unsafe { Mmap::map(&file) }.map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
         let number = self.files.len();
         for (name, entry) in parse_header(path, &map)? {
@@ -95,29 +96,29 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// Whether there is a tensor of this name.
+    /// Whether the checkpoint holds a tensor of this name.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// Shape of a tensor, if it is there.
+    /// Shape of a tensor, if it exists.
     pub(crate) fn shape(&self, name: &str) -> Option<&[i64]> {
         self.tensors.get(name).map(|(_, entry)| entry.shape.as_slice())
     }
 
-    /// The tensor `name`, which must have the shape `shape`, as `kind` on `device`.
+    /// Reads the tensor `name`, which must have the shape `shape`, and converts it to `kind` on `device`.
     pub(crate) fn tensor(&self, name: &str, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor, LoadError> {
         let Some((file, entry)) = self.tensors.get(name) else {
             return Err(self.wrong(
                 name,
                 &format!("a tensor of shape {shape:?}"),
                 "nothing",
-                "the weights do not belong to config.json, or were cut",
+                "the weights belong to another config.json, or are incomplete",
             ));
         };
         if entry.shape != shape {
             let found = format!("{:?}", entry.shape);
-            return Err(self.wrong(name, &format!("shape {shape:?}"), &found, "the weights do not belong to config.json"));
+            return Err(self.wrong(name, &format!("shape {shape:?}"), &found, "the weights belong to another config.json"));
         }
         let stored = match entry.dtype.as_str() {
             "F32" => Kind::Float,
@@ -129,7 +130,7 @@ impl Checkpoint {
         Ok(Tensor::f_from_data_size(bytes, shape, stored)?.f_to_kind(kind)?.f_to_device(device)?)
     }
 
-    /// Digest of all tensors in the order of their names: name, type, shape and bytes. Sharding does not change it.
+    /// Digest of name, type, shape and bytes of all tensors, in the order of their names. It does not depend on sharding.
     pub(crate) fn digest(&self) -> Digest {
         let mut hash = blake3::Hasher::new();
         for (name, (file, entry)) in &self.tensors {
@@ -146,7 +147,7 @@ impl Checkpoint {
         LoadError::Tensor { path: path.clone(), tensor: name.into(), expected: expected.into(), found: found.into(), remedy: remedy.into() }
     }
 
-    /// The bytes of an entry; `parse_header` has checked the span against this very file.
+    /// The bytes of an entry, whose span `parse_header` has checked against the file.
     fn bytes(&self, file: usize, entry: &Entry) -> &[u8] {
         &self.files[file].1[entry.span.clone()]
     }

@@ -5,29 +5,27 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::LoadError;
+use crate::family::{Bias, Dimensions, EmbeddingScale, Family, GateActivation, SlidingWindow, alternatives, model_types};
 use crate::fields::Fields;
 
-/// Most of any count in a configuration: far past any model there is, and small enough that products fit in 64 bits.
-const COUNT_CAP: u32 = 1 << 24;
-
-/// How the frequencies of the rotary embedding are stretched for long contexts (`rope_type: llama3`).
+/// How RoPE frequencies are scaled for long contexts (`rope_type: llama3`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Llama3Scaling {
     /// Low frequencies are divided by this.
     pub factor: f64,
-    /// Wavelengths past `original / low` are low frequencies.
+    /// Wavelengths above `original / low` are low frequencies.
     pub low_freq_factor: f64,
-    /// Wavelengths short of `original / high` are high frequencies, and stay.
+    /// Wavelengths below `original / high` are high frequencies, which stay unchanged.
     pub high_freq_factor: f64,
-    /// The context the model was first trained with.
+    /// Context length of the first training.
     pub original_max_position_embeddings: f64,
 }
 
-/// The architecture of a decoder of Llama, Mistral or Qwen2 shape.
+/// The architecture of a decoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    /// `llama`, `mistral` or `qwen2`.
-    pub model_type: String,
+    /// The family of `model_type`.
+    pub family: &'static Family,
     /// Layers.
     pub layers: u32,
     /// Width of the residual stream.
@@ -42,13 +40,15 @@ pub struct ModelConfig {
     pub head_dim: u32,
     /// Rows of the embedding.
     pub vocabulary: u32,
-    /// Epsilon of the norms.
+    /// Epsilon of the RMS norms.
     pub norm_eps: f64,
-    /// Base of the rotary embedding.
+    /// Activation of the gate in the feed-forward part.
+    pub(crate) activation: GateActivation,
+    /// Base of RoPE's frequencies (`rope_theta`).
     pub rope_base: f64,
-    /// Stretching of the rotary embedding.
+    /// Scaling of RoPE's frequencies.
     pub rope_scaling: Option<Llama3Scaling>,
-    /// Whether q, k and v projections must have biases.
+    /// Whether the query, key and value projections must have biases.
     pub qkv_bias: bool,
     /// Whether the output projection must have a bias.
     pub output_bias: bool,
@@ -56,11 +56,11 @@ pub struct ModelConfig {
     pub mlp_bias: bool,
     /// Whether the embedding is the head.
     pub tied: bool,
-    /// The token that begins a text.
+    /// The BOS, the token before a text.
     pub bos: u32,
-    /// The tokens that end one.
+    /// The tokens that end a text.
     pub eos: Vec<u32>,
-    /// Tokens of context the model was made for, where the file says so.
+    /// Max tokens of context (`max_position_embeddings`), if the file says it.
     pub max_positions: Option<u32>,
 }
 
@@ -68,23 +68,15 @@ impl ModelConfig {
     /// Reads config.json's fields.
     pub(crate) fn parse(path: &Path, object: &Map<String, Value>) -> Result<Self, LoadError> {
         let f = Fields::new(path, object);
-        let model_type = f.required("model_type", "`llama`, `mistral` or `qwen2`", f.str("model_type")?)?;
-        if !matches!(model_type, "llama" | "mistral" | "qwen2") {
-            return Err(f.refuse(
-                "model_type",
-                "`llama`, `mistral` or `qwen2`",
-                format!("`{model_type}`"),
-                "use a model of one of these shapes",
-            ));
-        }
-        let count = |name: &str| -> Result<u32, LoadError> { bounded(&f, name, f.required(name, "a count", f.u32(name)?)?) };
+        let model_type = f.required("model_type", &model_types(), f.str("model_type")?)?;
+        let Some(family) = Family::of_model_type(model_type) else {
+            return Err(f.refuse("model_type", model_types(), format!("`{model_type}`"), "use a model of one of these families"));
+        };
+        let count = |name: &str| -> Result<u32, LoadError> { f.required(name, "a count", f.count(name)?) };
         let layers = count("num_hidden_layers")?;
         let hidden = count("hidden_size")?;
         let query_heads = count("num_attention_heads")?;
-        let heads = match f.u32("num_key_value_heads")? {
-            Some(n) => bounded(&f, "num_key_value_heads", n)?,
-            None => query_heads,
-        };
+        let heads = f.count("num_key_value_heads")?.unwrap_or(query_heads);
         if query_heads % heads != 0 {
             return Err(f.refuse(
                 "num_key_value_heads",
@@ -93,29 +85,36 @@ impl ModelConfig {
                 "correct the file",
             ));
         }
-        let head_dim = match f.u32("head_dim")? {
-            Some(n) => bounded(&f, "head_dim", n)?,
+        let head_dim = match f.count("head_dim")? {
+            Some(n) => n,
             None if hidden % query_heads == 0 => hidden / query_heads,
             None => {
                 return Err(f.refuse(
                     "head_dim",
-                    format!("a dimension, as {query_heads} heads do not divide {hidden}"),
+                    format!("a dimension, because {query_heads} heads do not divide {hidden}"),
                     "nothing",
                     "add the field",
                 ));
             }
         };
-        if head_dim % 2 != 0 || head_dim == 0 {
-            return Err(f.refuse("head_dim", "an even number", head_dim.to_string(), "use a model whose heads can be rotated"));
+        if head_dim % 2 != 0 {
+            return Err(f.refuse("head_dim", "an even number", head_dim.to_string(), "use a model whose heads RoPE can rotate"));
         }
-        let activation = f.str("hidden_act")?.unwrap_or("silu");
-        if !matches!(activation, "silu" | "swish") {
-            return Err(f.refuse("hidden_act", "`silu`", format!("`{activation}`"), "use a model with this activation"));
-        }
-        let attention_bias = f.bool("attention_bias")?.unwrap_or(false);
-        let (rope_base, rope_scaling) = rope(&f)?;
+        let activation = f.str("hidden_act")?.unwrap_or(family.default_activation());
+        let Some(activation) = family.activation(activation) else {
+            let expected = alternatives(family.activations.iter().map(|(name, _)| *name));
+            return Err(f.refuse("hidden_act", expected, format!("`{activation}`"), "use a model with this activation"));
+        };
+        let has_bias = |bias: Bias| -> Result<bool, LoadError> {
+            match bias {
+                Bias::Never => Ok(false),
+                Bias::Always => Ok(true),
+                Bias::Field(field) => Ok(f.bool(field)?.unwrap_or(false)),
+            }
+        };
+        let (rope_base, rope_scaling) = rope(&f, family)?;
         let config = Self {
-            model_type: model_type.to_owned(),
+            family,
             layers,
             hidden,
             intermediate: count("intermediate_size")?,
@@ -124,13 +123,14 @@ impl ModelConfig {
             head_dim,
             vocabulary: count("vocab_size")?,
             norm_eps: f.f64("rms_norm_eps")?.unwrap_or(1e-6),
+            activation,
             rope_base,
             rope_scaling,
-            qkv_bias: attention_bias || model_type == "qwen2",
-            output_bias: attention_bias && model_type != "qwen2",
-            mlp_bias: f.bool("mlp_bias")?.unwrap_or(false),
-            tied: f.bool("tie_word_embeddings")?.unwrap_or(false),
-            bos: f.required("bos_token_id", "the id of the token that begins a text", f.u32("bos_token_id")?)?,
+            qkv_bias: has_bias(family.biases.qkv)?,
+            output_bias: has_bias(family.biases.output)?,
+            mlp_bias: has_bias(family.biases.mlp)?,
+            tied: f.bool("tie_word_embeddings")?.unwrap_or(family.tied_by_default),
+            bos: f.required("bos_token_id", "the id of the BOS", f.u32("bos_token_id")?)?,
             eos: f.ids("eos_token_id")?.unwrap_or_default(),
             max_positions: f.u32("max_position_embeddings")?,
         };
@@ -143,9 +143,26 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// The fields that change what is computed, written one a line: the digest of this text is the architecture's identity.
+    /// The numbers that determine which tensors there are, and their shapes.
+    pub(crate) fn dimensions(&self) -> Dimensions {
+        Dimensions {
+            layers: self.layers,
+            hidden: self.hidden,
+            intermediate: self.intermediate,
+            query_heads: self.query_heads,
+            heads: self.heads,
+            head_dim: self.head_dim,
+            vocabulary: self.vocabulary,
+            qkv_bias: self.qkv_bias,
+            output_bias: self.output_bias,
+            mlp_bias: self.mlp_bias,
+            tied: self.tied,
+        }
+    }
+
+    /// The fields that change what is computed, one a line. The digest of this text identifies the architecture in packs.
     pub(crate) fn canonical(&self) -> String {
-        format!(
+        let mut text = format!(
             "hidden {}\nintermediate {}\nlayers {}\nquery heads {}\nkey-value heads {}\nhead dimension {}\nvocabulary {}\nnorm epsilon {:e}\n\
              rope base {:e}\nrope scaling {:?}\nbos {}\n",
             self.hidden,
@@ -159,20 +176,24 @@ impl ModelConfig {
             self.rope_base,
             self.rope_scaling,
             self.bos
-        )
+        );
+        // Only what differs from Llama: digests in existing packs were computed without these lines.
+        let family = self.family;
+        if self.activation != GateActivation::Silu {
+            text += &format!("activation {:?}\n", self.activation);
+        }
+        if family.embedding_scale != EmbeddingScale::One {
+            text += &format!("embedding scale {:?}\n", family.embedding_scale);
+        }
+        if family.norm_offset != 0.0 {
+            text += &format!("norm offset {:e}\n", family.norm_offset);
+        }
+        text
     }
 }
 
-fn bounded(f: &Fields<'_>, name: &str, n: u32) -> Result<u32, LoadError> {
-    if (1..=COUNT_CAP).contains(&n) {
-        Ok(n)
-    } else {
-        Err(f.refuse(name, format!("a count from 1 to {COUNT_CAP}"), n.to_string(), "correct the file"))
-    }
-}
-
-/// Base and scaling of the rotary embedding: `rope_theta` and `rope_scaling` of older files, `rope_parameters` of newer ones.
-fn rope(f: &Fields<'_>) -> Result<(f64, Option<Llama3Scaling>), LoadError> {
+/// Base and scaling of RoPE: `rope_theta` and `rope_scaling` in older files, `rope_parameters` in newer ones.
+fn rope(f: &Fields<'_>, family: &Family) -> Result<(f64, Option<Llama3Scaling>), LoadError> {
     let parameters = f.block("rope_parameters")?;
     let inner = match &parameters {
         Some(p) => p.f64("rope_theta")?,
@@ -191,7 +212,10 @@ fn rope(f: &Fields<'_>) -> Result<(f64, Option<Llama3Scaling>), LoadError> {
         None => block.str("type")?.unwrap_or("default"),
     };
     match kind {
-        "default" => Ok((base, None)),
+        kind if !family.rope_types.contains(&kind) => {
+            let expected = alternatives(family.rope_types.iter().copied());
+            Err(block.refuse("rope_type", expected, format!("`{kind}`"), "use a model without this scaling"))
+        }
         "llama3" => {
             let positive = |name: &str| -> Result<f64, LoadError> {
                 let value = block.required(name, "a positive number", block.f64(name)?)?;
@@ -213,18 +237,18 @@ fn rope(f: &Fields<'_>) -> Result<(f64, Option<Llama3Scaling>), LoadError> {
             }
             Ok((base, Some(scaling)))
         }
-        other => Err(block.refuse("rope_type", "`default` or `llama3`", format!("`{other}`"), "use a model without this scaling")),
+        _ => Ok((base, None)),
     }
 }
 
-/// Full attention is computed: a window that cuts it short would give other values than the model's own.
+/// Refuses a sliding window that is shorter than the context, because attention is computed over the whole context.
 fn sliding_window(f: &Fields<'_>, config: &ModelConfig) -> Result<(), LoadError> {
     let used = match f.bool("use_sliding_window")? {
         Some(used) => used,
-        None => config.model_type == "mistral",
+        None => config.family.sliding_window == SlidingWindow::IfSet,
     };
     match (used, f.u32("sliding_window")?) {
-        (true, Some(window)) if config.max_positions.is_none_or(|most| window < most) => Err(f.refuse(
+        (true, Some(window)) if config.max_positions.is_none_or(|max| window < max) => Err(f.refuse(
             "sliding_window",
             "none, or one that spans max_position_embeddings",
             window.to_string(),

@@ -5,12 +5,14 @@ use std::path::Path;
 use mempack_format::MemoryShape;
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::layer::{Layer, Sizes, norm};
-use crate::rope::{Rope, Turn};
-use crate::source::Source;
+use crate::family::{EmbeddingScale, Module};
+use crate::layer::{Layer, Sizes};
+use crate::model_folder::ModelFolder;
+use crate::norm::RmsNorm;
+use crate::rope::{Rope, Rotation};
 use crate::{ComputeError, LoadError, LoadOptions, MemoryConfig, ModelConfig, Precision};
 
-/// A decoder of Llama, Mistral or Qwen2 shape with memory layers (arXiv 2407.01178, section 3), without a tokenizer.
+/// A decoder with memory layers (arXiv 2407.01178, section 3), without a tokenizer.
 pub struct Decoder {
     pub(crate) config: ModelConfig,
     pub(crate) memory: MemoryConfig,
@@ -18,37 +20,45 @@ pub struct Decoder {
     pub(crate) device: Device,
     pub(crate) rope: Rope,
     pub(crate) layers: Vec<Layer>,
-    /// Turns of the positions of prefix and memories, in f32.
-    memory_turn: Turn,
+    /// Rotations of the positions of prefix and memories, in f32.
+    memory_rotation: Rotation,
     pub(crate) embedding: Tensor,
-    pub(crate) final_norm: Tensor,
+    /// What rows of the embedding are multiplied by, if not 1.
+    embedding_scale: Option<f64>,
+    pub(crate) final_norm: RmsNorm,
     pub(crate) head: Tensor,
 }
 
 impl Decoder {
-    /// Loads a Hugging Face or adapter folder as [`Model::load`](crate::Model::load) does, and asks for no tokenizer.
+    /// Loads a Hugging Face or adapter folder as [`Model::load`](crate::Model::load) does, without its tokenizer.
+    ///
+    /// # Errors
+    /// As [`Model::load`](crate::Model::load), except those of the tokenizer.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
-        Self::from_source(&Source::open(folder, options)?, options)
+        Self::from_folder(&ModelFolder::open(folder, options)?, options)
     }
 
-    pub(crate) fn from_source(source: &Source, options: &LoadOptions) -> Result<Self, LoadError> {
+    pub(crate) fn from_folder(folder: &ModelFolder, options: &LoadOptions) -> Result<Self, LoadError> {
         let _guard = tch::no_grad_guard();
         let device = options.device.resolve()?;
-        let (config, memory) = (source.config.clone(), source.memory.clone());
+        let (config, memory) = (folder.config.clone(), folder.memory.clone());
         let kind = options.precision.kind();
         let table = [i64::from(config.vocabulary), i64::from(config.hidden)];
-        let embedding = source.tensor("model.embed_tokens.weight", &table, kind, device)?;
-        // A file that has both keeps the head it has; memory3.py reads it so, whatever the configuration says.
-        let head = if source.contains("lm_head.weight") || !config.tied {
-            source.tensor("lm_head.weight", &table, kind, device)?
+        let names = &config.family.names;
+        let embedding = folder.tensor(&names.weight(Module::Embedding), &table, kind, device)?;
+        // A head in the checkpoint is used whatever config.json says, as the reference implementation does.
+        let head_weight = names.weight(Module::Head);
+        let head = if folder.contains(&head_weight) || !config.tied {
+            folder.tensor(&head_weight, &table, kind, device)?
         } else {
             embedding.shallow_clone()
         };
-        let layers = (0..config.layers).map(|number| Layer::load(source, &config, number, kind, device)).collect::<Result<_, _>>()?;
+        let layers = (0..config.layers).map(|number| Layer::load(folder, number, kind, device)).collect::<Result<_, _>>()?;
         let rope = Rope::new(&config);
         let decoder = Self {
-            final_norm: source.tensor("model.norm.weight", &[i64::from(config.hidden)], kind, device)?,
-            memory_turn: shared_turn(&rope, &memory, device)?,
+            embedding_scale: embedding_scale(&config, kind),
+            final_norm: folder.norm(Module::FinalNorm, kind, device)?,
+            memory_rotation: memory_rotation(&rope, &memory, device)?,
             rope,
             precision: options.precision,
             config,
@@ -58,7 +68,7 @@ impl Decoder {
             embedding,
             head,
         };
-        source.check_all_used()?;
+        folder.check_all_used()?;
         Ok(decoder)
     }
 
@@ -72,17 +82,17 @@ impl Decoder {
         &self.memory
     }
 
-    /// The type it computes in.
+    /// The type of weights and activations.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// The shape of its memories.
+    /// The shape of a memory.
     pub fn shape(&self) -> MemoryShape {
         self.memory.shape(&self.config)
     }
 
-    /// The same decoder for another thread; weights are shared, not copied.
+    /// Another handle on the same weights, for another thread.
     pub fn share(&self) -> Self {
         Self {
             config: self.config.clone(),
@@ -91,9 +101,10 @@ impl Decoder {
             device: self.device,
             rope: self.rope.clone(),
             layers: self.layers.iter().map(Layer::share).collect(),
-            memory_turn: self.memory_turn.shallow_clone(),
+            memory_rotation: self.memory_rotation.shallow_clone(),
             embedding: self.embedding.shallow_clone(),
-            final_norm: self.final_norm.shallow_clone(),
+            embedding_scale: self.embedding_scale,
+            final_norm: self.final_norm.share(),
             head: self.head.shallow_clone(),
         }
     }
@@ -101,15 +112,15 @@ impl Decoder {
     /// The same weights with another `memory` block.
     ///
     /// # Errors
-    /// If this architecture cannot have such a block, or libtorch fails.
+    /// A `memory` block that does not fit the architecture, or a failure of libtorch.
     pub fn with_memory(&self, memory: MemoryConfig) -> Result<Self, ComputeError> {
         memory.check(&self.config).map_err(|wrong| ComputeError::MemoryBlock {
             field: wrong.field,
             expected: wrong.expected,
             found: wrong.found,
         })?;
-        let memory_turn = shared_turn(&self.rope, &memory, self.device)?;
-        Ok(Self { memory, memory_turn, ..self.share() })
+        let memory_rotation = memory_rotation(&self.rope, &memory, self.device)?;
+        Ok(Self { memory, memory_rotation, ..self.share() })
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -126,9 +137,9 @@ impl Decoder {
         first..first + self.memory.num_memory_layers as usize
     }
 
-    /// Turns, in f32, of the positions that prefix and memories share.
-    pub(crate) fn memory_turn(&self) -> &Turn {
-        &self.memory_turn
+    /// Rotations, in f32, of the positions of prefix and memories.
+    pub(crate) fn memory_rotation(&self) -> &Rotation {
+        &self.memory_rotation
     }
 
     /// Whether the embedding is the head.
@@ -136,17 +147,21 @@ impl Decoder {
         self.head.data_ptr() == self.embedding.data_ptr()
     }
 
-    /// Rows of the embedding, `[ids, hidden]`.
+    /// The input of the first layer, `[ids, hidden]`: scaled rows of the embedding.
     pub(crate) fn embed(&self, ids: &[i64]) -> Result<Tensor, TchError> {
-        self.embedding.f_index_select(0, &Tensor::f_from_slice(ids)?.f_to_device(self.device)?)
+        let rows = self.embedding.f_index_select(0, &Tensor::f_from_slice(ids)?.f_to_device(self.device)?)?;
+        match self.embedding_scale {
+            Some(scale) => rows.f_mul_scalar(scale),
+            None => Ok(rows),
+        }
     }
 
-    /// Logits `[rows, vocabulary]` of the last layer's output `[rows, hidden]`.
+    /// The logits `[rows, vocabulary]` of the last layer's output `x`, `[rows, hidden]`.
     pub(crate) fn logits(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        norm(x, &self.final_norm, self.config.norm_eps)?.f_linear::<Tensor>(&self.head, None)
+        self.final_norm.apply(x)?.f_linear::<Tensor>(&self.head, None)
     }
 
-    /// Refuses ids that have no row in the embedding.
+    /// Refuses ids without a row in the embedding.
     pub(crate) fn check_ids(&self, ids: &[u32]) -> Result<(), ComputeError> {
         match ids.iter().find(|id| **id >= self.config.vocabulary) {
             Some(id) => Err(ComputeError::UnknownToken { token: *id, vocabulary: self.config.vocabulary as usize }),
@@ -155,7 +170,18 @@ impl Decoder {
     }
 }
 
-/// Turns of the positions that prefix and memories share.
-fn shared_turn(rope: &Rope, memory: &MemoryConfig, device: Device) -> Result<Turn, TchError> {
-    rope.turn(0..memory.reference_prefix_ids.len() as u32 + memory.reference_length, Kind::Float, device)
+/// The scale of the embedding, rounded to the precision as transformers rounds it; `None` for 1.
+fn embedding_scale(config: &ModelConfig, kind: Kind) -> Option<f64> {
+    match config.family.embedding_scale {
+        EmbeddingScale::One => None,
+        EmbeddingScale::RootOfHidden => {
+            let root = f64::from(config.hidden).sqrt();
+            Some(if kind == Kind::BFloat16 { half::bf16::from_f64(root).to_f64() } else { root })
+        }
+    }
+}
+
+/// Rotations of the positions of prefix and memories.
+fn memory_rotation(rope: &Rope, memory: &MemoryConfig, device: Device) -> Result<Rotation, TchError> {
+    rope.rotation(0..memory.reference_prefix_ids.len() as u32 + memory.reference_length, Kind::Float, device)
 }

@@ -1,4 +1,4 @@
-//! Where and how precisely a model computes.
+//! Devices, precisions and threads.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use crate::LoadError;
 /// The type of weights and activations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// 32-bit floats: the oracle.
+    /// 32-bit floats, the reference precision.
     #[default]
     F32,
-    /// bfloat16 products with f32 softmax in the selection.
+    /// bfloat16, with f32 where tokens are selected.
     Bf16,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Precision {
     }
 }
 
-/// A word that names no [`Precision`].
+/// A word that is no [`Precision`].
 #[derive(Debug, thiserror::Error)]
 #[error("unknown precision `{found}`: expected `f32` or `bf16`")]
 pub struct UnknownPrecision {
@@ -60,7 +60,7 @@ impl FromStr for Precision {
 /// The device a model is put on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first CUDA device if libtorch has CUDA and there is one, else the CPU.
+    /// The first CUDA device if libtorch finds one, else the CPU.
     #[default]
     Auto,
     /// The CPU.
@@ -83,9 +83,9 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// A word that names no device.
+/// A word that is no [`DeviceChoice`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is no device; expected auto, cpu, cuda or cuda:N")]
+#[error("unknown device {found:?}: expected auto, cpu, cuda or cuda:N")]
 pub struct UnknownDevice {
     /// The word.
     pub found: String,
@@ -108,31 +108,31 @@ impl DeviceChoice {
     }
 }
 
-/// How a model or an embedder is loaded.
+/// Options for loading a model or an embedder.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     /// The type of weights and activations.
     pub precision: Precision,
-    /// Where it computes.
+    /// The device.
     pub device: DeviceChoice,
-    /// The folder of an adapter's base model; without it, the adapter's configuration says which.
+    /// The folder of an adapter's base model. By default, the base model that the adapter's configuration names is searched for.
     pub base: Option<PathBuf>,
-    /// A file that stands for the folder's whole `memory` block.
+    /// A JSON file that replaces the folder's `memory` block.
     pub memory: Option<PathBuf>,
 }
 
-/// Sets how many threads one operation of this thread may use.
+/// Sets how many threads one libtorch operation of this thread may use.
 ///
-/// With one, results do not depend on the machine's load or number of cores. The setting is libtorch's: it holds for
-/// the calling thread and for threads started after it.
+/// With one thread, results do not depend on the machine's load or its number of cores. The setting applies to the calling thread and to
+/// threads started after it.
 pub fn set_threads(intra_op: usize) {
     tch::set_num_threads(i32::try_from(intra_op.max(1)).unwrap_or(i32::MAX));
 }
 
-/// Whether there is a CUDA device that this libtorch can use.
+/// Whether libtorch finds a CUDA device.
 ///
-/// The CUDA half of libtorch is a library that the program is not linked with: it is loaded by name, once, so that
-/// one binary serves machines with and without it.
+/// The program is not linked with libtorch's CUDA library. It is loaded by name, once, so that one binary runs on machines with and
+/// without it.
 pub fn cuda_available() -> bool {
     static LOADED: OnceLock<bool> = OnceLock::new();
     *LOADED.get_or_init(|| load_cuda_library() && tch::Cuda::is_available())
@@ -141,8 +141,8 @@ pub fn cuda_available() -> bool {
 #[cfg(unix)]
 fn load_cuda_library() -> bool {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    // SAFETY: the library's initialisers register operators with libtorch, which is loaded already and made for that;
-    // nothing is called through the handle, which is kept open for the life of the program.
+    // SAFETY: the library's initializers register operators with libtorch, which is loaded already. Nothing is called through the handle,
+    // which is never closed.
     match unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) } {
         Ok(library) => {
             std::mem::forget(library);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_is_not_there_is_refused() {
+    fn a_missing_device_is_refused() {
         let error = DeviceChoice::Cuda(4096).resolve().unwrap_err().to_string();
         assert!(error.contains("cuda:4096"), "{error}");
         assert_eq!(DeviceChoice::Cpu.resolve().unwrap(), Device::Cpu);

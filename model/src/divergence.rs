@@ -1,31 +1,31 @@
-//! How far a model's predictions move when the memories that it reads have gone through a codec.
+//! How far a model's predictions move if it reads memories that were encoded and decoded by a codec.
 
 use crate::memory_config::MemoryConfig;
 use crate::overlap::{DEFAULT_OVERLAP, overlaps};
 use crate::{ComputeError, Model, ReaderOptions, Slot};
 
-/// Most memories that are probes for each other: a writer of packs and who measures again have as many, so that their nearest are alike.
-pub const MOST_PROBES: usize = 64;
-/// Most of some probes that are predicted.
-const MOST_PREDICTED: usize = 32;
+/// Max number of memories among which probes read each other. Building a pack and measuring it again use the same number, so that the
+/// nearest probes are equally near.
+pub const MAX_PROBES: usize = 64;
+/// Max number of probes that are predicted.
+const MAX_PREDICTED: usize = 32;
 
-/// A text that a memory was written from, among others of its kind: it is predicted while their memories are read.
+/// A reference that is predicted while the memories of similar references are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe<'a> {
-    /// Its tokens, as the memory was written from them.
+    /// Its tokens, from which its memory was written.
     pub ids: &'a [u32],
     /// Its embedding, a unit vector.
     pub embedding: &'a [f32],
 }
 
-/// The probes to predict, by their numbers: the first that find others to read, each with what it reads.
+/// The probes to predict: the first ones with others to read, by index, each with the indices and similarities of the probes it reads.
 pub fn predicted_probes(memory: &MemoryConfig, probes: &[Probe<'_>]) -> Vec<(usize, Vec<(usize, f32)>)> {
     let reads = (0..probes.len()).map(|at| (at, nearest_probes(memory, probes, at)));
-    reads.filter(|(_, nearest)| !nearest.is_empty()).take(MOST_PREDICTED).collect()
+    reads.filter(|(_, nearest)| !nearest.is_empty()).take(MAX_PREDICTED).collect()
 }
 
-/// What a probe reads: the others nearest to it that do not repeat it, most similar first, with their similarities; as many as a chunk
-/// of the model reads.
+/// What a probe reads: the nearest other probes that do not repeat it, most similar first, as many as a chunk reads.
 fn nearest_probes(memory: &MemoryConfig, probes: &[Probe<'_>], of: usize) -> Vec<(usize, f32)> {
     let text = &probes[of];
     let similarity = |other: &Probe<'_>| text.embedding.iter().zip(other.embedding).map(|(a, b)| a * b).sum::<f32>();
@@ -36,11 +36,11 @@ fn nearest_probes(memory: &MemoryConfig, probes: &[Probe<'_>], of: usize) -> Vec
     nearest
 }
 
-/// The Kullback-Leibler divergence of the model's predictions of `text` while it reads `exact` from those while it reads `lossy`, in
-/// nats, summed over the tokens of the text. Two passes of the model.
+/// The Kullback-Leibler divergence, in nats summed over the tokens of `text`, from the model's predictions while it reads `exact` to those
+/// while it reads `lossy`. Takes two passes of the model.
 ///
 /// # Errors
-/// As those of [`Reader::prompt`](crate::Reader::prompt).
+/// Those of [`Reader::prompt`](crate::Reader::prompt).
 pub fn divergence(model: &Model, text: &[u32], exact: &[Slot<'_>], lossy: &[Slot<'_>]) -> Result<f64, ComputeError> {
     let scores = |slots: &[Slot<'_>]| {
         let mut reader = model.reader(&ReaderOptions { capacity: 1 + text.len(), prefix: true })?;
@@ -48,12 +48,12 @@ pub fn divergence(model: &Model, text: &[u32], exact: &[Slot<'_>], lossy: &[Slot
     };
     let (p, q) = (scores(exact)?, scores(lossy)?);
     let vocabulary = model.config().vocabulary.max(1) as usize;
-    // Row i is about token i; the last one is about what would follow the text.
+    // Row i predicts token i; the last row predicts what follows the text.
     let rows = p.chunks_exact(vocabulary).zip(q.chunks_exact(vocabulary)).take(text.len());
     Ok(rows.map(|(p, q)| of_scores(p, q)).sum())
 }
 
-/// The divergence of one softmax from another; rounding can make it no less than 0.
+/// The divergence between the softmax of `p` and that of `q`, at least 0 in spite of rounding.
 fn of_scores(p: &[f32], q: &[f32]) -> f64 {
     let total = |row: &[f32]| {
         let best = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -62,12 +62,12 @@ fn of_scores(p: &[f32], q: &[f32]) -> f64 {
     let (of_p, of_q) = (total(p), total(q));
     let terms = p.iter().zip(q).map(|(p, q)| {
         let log = f64::from(*p) - of_p;
-        // A probability of 0 adds nothing, whatever the other one is.
+        // A probability of 0 adds nothing, whatever the other probability is.
         let probability = log.exp();
         if probability == 0.0 { 0.0 } else { probability * (log - (f64::from(*q) - of_q)) }
     });
     let sum: f64 = terms.sum();
-    // A score that is no number must not be told as no divergence.
+    // NaN stays NaN: it must not look like no divergence.
     if sum < 0.0 { 0.0 } else { sum }
 }
 
@@ -82,7 +82,7 @@ mod tests {
         let expected = 0.5 * 2f64.ln() - 0.25 * 2f64.ln();
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         assert_eq!(of_scores(&[1.0, 2.0], &[1.0, 2.0]), 0.0);
-        // Constants make no difference, far scores overflow nothing, and what is no number stays none.
+        // Constants make no difference, large scores do not overflow, and NaN stays NaN.
         assert!(of_scores(&[1000.0, -1000.0], &[0.0, -2000.0]) < 1e-9);
         assert!(of_scores(&[f32::NAN, 0.0], &[0.0, 0.0]).is_nan());
     }

@@ -1,33 +1,33 @@
-//! Errors of loading and of computing: what, where, what was expected, and how to mend it.
+//! Errors of loading and computing: where, what was expected, what was found, and how to fix it.
 
 use std::path::PathBuf;
 
 use mempack_format::MemoryShape;
 use tch::TchError;
 
-/// Why a model, an adapter, a tokenizer or an embedder could not be loaded.
+/// An error while loading a model, an adapter, a tokenizer or an embedder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// A folder or file is not there.
+    /// A folder or file does not exist.
     #[error("{path}: no such {what}; {remedy}", path = path.display())]
     Missing {
-        /// Where it was looked for.
+        /// Its path.
         path: PathBuf,
-        /// What it is.
+        /// What it should be, as "folder".
         what: &'static str,
-        /// How to mend it.
+        /// How to fix it.
         remedy: String,
     },
-    /// A file is there and cannot be read.
+    /// A file exists and cannot be read.
     #[error("{path}: cannot be read: {source}", path = path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file that should be JSON is not.
+    /// A file is not valid JSON.
     #[error("{path}: not valid JSON: {source}; fetch the file again", path = path.display())]
     Json {
         /// The file.
@@ -35,21 +35,21 @@ pub enum LoadError {
         /// Line, column and reason.
         source: serde_json::Error,
     },
-    /// A field of a JSON file is missing, of the wrong type, or has a value that is not supported.
+    /// A field of a JSON file is missing, has the wrong type, or a value that is not supported.
     #[error("{path}: field `{field}`: expected {expected}, found {found}; {remedy}", path = path.display())]
     Field {
         /// The file.
         path: PathBuf,
-        /// The field, with the block it lies in.
+        /// The field, with its block before it.
         field: Box<str>,
         /// What would be accepted.
         expected: String,
         /// What is there.
         found: String,
-        /// How to mend it.
+        /// How to fix it.
         remedy: String,
     },
-    /// The frame of a safetensors file is damaged.
+    /// The header of a safetensors file is damaged.
     #[error("{path}: damaged safetensors file: {part}: expected {expected}, found {found}; the file was cut short or altered, fetch it again", path = path.display())]
     Safetensors {
         /// The file.
@@ -61,7 +61,7 @@ pub enum LoadError {
         /// What is there.
         found: String,
     },
-    /// A tensor is missing or has another shape or type than the configuration says.
+    /// A tensor is missing, or its shape or type contradicts the configuration.
     #[error("{path}: tensor `{tensor}`: expected {expected}, found {found}; {remedy}", path = path.display())]
     Tensor {
         /// The file or folder.
@@ -72,10 +72,10 @@ pub enum LoadError {
         expected: String,
         /// What is there.
         found: String,
-        /// How to mend it.
+        /// How to fix it.
         remedy: String,
     },
-    /// A tokenizer cannot be read, or does not belong to this model.
+    /// A tokenizer cannot be read, or belongs to another model.
     #[error("{path}: tokenizer: expected {expected}, found {found}; {remedy}", path = path.display())]
     Tokenizer {
         /// The file.
@@ -84,53 +84,53 @@ pub enum LoadError {
         expected: String,
         /// What is there.
         found: String,
-        /// How to mend it.
+        /// How to fix it.
         remedy: String,
     },
-    /// The base model of an adapter is nowhere.
-    #[error("{path}: the adapter's base model `{name}` is not found; looked in {looked}; run `make` in the repository to put the default base in place, pass the base's folder, or set MEMPACK_MODELS to the folder that holds it", path = path.display(), looked = list(looked))]
+    /// The base model of an adapter is not found.
+    #[error("{path}: the adapter's base model `{name}` is not found; looked in {looked}; run `make` in the repository to download the default base model, name the base model's folder, or set MEMPACK_MODELS to the folder that holds it", path = path.display(), looked = list(looked))]
     BaseNotFound {
         /// The adapter's folder.
         path: PathBuf,
-        /// The base's name, from `base_model_name_or_path`.
+        /// The base model's name, from `base_model_name_or_path`.
         name: String,
         /// The folders tried, in order.
         looked: Vec<PathBuf>,
     },
-    /// The device asked for is not there.
+    /// The requested device does not exist.
     #[error("device {wanted} is not available: {found}; use the CPU, or a libtorch 2.11 built for CUDA")]
     Device {
-        /// What was asked for.
+        /// The requested device.
         wanted: String,
-        /// What there is.
+        /// The devices found.
         found: String,
     },
-    /// libtorch reported a failure.
+    /// A failure of libtorch.
     #[error("libtorch: {0}")]
     Torch(#[from] TchError),
 }
 
-/// Why a computation was refused or failed.
+/// An error of a computation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ComputeError {
     /// A reference without tokens.
     #[error("reference {index} of the batch has no tokens")]
     EmptyReference {
-        /// Its place in the batch.
+        /// Its index in the batch.
         index: usize,
     },
     /// A reference longer than the model's reference length.
-    #[error("reference {index} of the batch has {tokens} tokens, the model's reference length is {most}")]
+    #[error("reference {index} of the batch has {tokens} tokens, the model's reference length is {max}")]
     LongReference {
-        /// Its place in the batch.
+        /// Its index in the batch.
         index: usize,
         /// Its tokens.
         tokens: usize,
-        /// The most there may be.
-        most: usize,
+        /// The model's reference length.
+        max: usize,
     },
-    /// A token id outside the vocabulary.
+    /// A token id that is not in the vocabulary.
     #[error("token id {token} is outside the vocabulary of {vocabulary}")]
     UnknownToken {
         /// The id.
@@ -138,7 +138,7 @@ pub enum ComputeError {
         /// Size of the vocabulary.
         vocabulary: usize,
     },
-    /// More memories than a chunk has slots for.
+    /// More memories than a chunk may read.
     #[error("{given} memories for a chunk that has room for {slots}")]
     TooManyMemories {
         /// Memories given.
@@ -154,10 +154,10 @@ pub enum ComputeError {
         /// The memory's shape.
         found: MemoryShape,
     },
-    /// A memory whose parts disagree with its shape, or with a position past the reference length.
+    /// A memory whose parts contradict its shape, or with a position past the reference length.
     #[error("a memory is damaged: {field}: expected {expected}, found {found}")]
     DamagedMemory {
-        /// Which part.
+        /// The part.
         field: &'static str,
         /// What would be accepted.
         expected: usize,
@@ -165,62 +165,62 @@ pub enum ComputeError {
         found: usize,
     },
     /// A reader whose cache is full.
-    #[error("the context holds {capacity} tokens and {wanted} are wanted; make the reader with a larger capacity")]
+    #[error("the context holds {capacity} tokens and {wanted} are wanted; create the reader with a larger capacity")]
     Capacity {
-        /// Tokens the reader was made for.
+        /// The reader's capacity in tokens.
         capacity: usize,
-        /// Tokens it would have to hold.
+        /// Tokens that it would have to hold.
         wanted: usize,
     },
-    /// A prompt given to a reader that already holds one, or memories or a step before any prompt.
+    /// A second prompt for a reader, or a step before the prompt.
     #[error("{operation} needs a reader {needs}")]
     Order {
-        /// What was called.
+        /// The method called.
         operation: &'static str,
-        /// In which state the reader has to be.
+        /// The state that the method needs.
         needs: &'static str,
     },
-    /// Memories given to a reader that was made without a prefix, and so without memory slots.
-    #[error("a reader made with `prefix: false` has no place for memories")]
+    /// Memories for a reader without a prefix, which has no memory slots.
+    #[error("a reader with `prefix: false` has no memory slots")]
     NoSlots,
-    /// A sequence to learn from whose marks are not as many as its tokens.
+    /// A training sequence that does not have one mark a token.
     #[error("sequence {index} of the batch has {expected} tokens and {found} marks of what is learnt")]
     Marks {
-        /// Its place in the batch.
+        /// Its index in the batch.
         index: usize,
         /// Its tokens.
         expected: usize,
         /// Its marks.
         found: usize,
     },
-    /// A batch in which no token is to be learnt.
+    /// A training batch in which no token counts in the loss.
     #[error("no token of the batch is to be learnt; give sequences with answers")]
     NothingToLearn,
-    /// A chunk that reads a reference which was not written.
+    /// A chunk that reads a reference that was not written.
     #[error("a chunk reads reference {reference} of {written} written")]
     NotWritten {
-        /// The number it names.
+        /// Its index.
         reference: usize,
-        /// References written.
+        /// Number of references written.
         written: usize,
     },
-    /// A `memory` block that a model of this architecture cannot have.
+    /// A `memory` block that does not fit the architecture.
     #[error("memory block: {field}: expected {expected}, found {found}")]
     MemoryBlock {
         /// The field.
         field: &'static str,
         /// What would be accepted.
         expected: String,
-        /// What was given.
+        /// What was found.
         found: String,
     },
     /// The tokenizer refused a text.
     #[error("the tokenizer failed: {reason}")]
     Tokenize {
-        /// What it says.
+        /// Its error.
         reason: String,
     },
-    /// libtorch reported a failure.
+    /// A failure of libtorch.
     #[error("libtorch: {0}")]
     Torch(#[from] TchError),
 }

@@ -1,4 +1,4 @@
-//! Typed access to the fields of a JSON object, with errors that name file and field.
+//! Typed access to the fields of a JSON object. Errors name the file and the field.
 
 use std::path::{Path, PathBuf};
 
@@ -6,14 +6,17 @@ use serde_json::{Map, Value};
 
 use crate::LoadError;
 
-/// A JSON object of a file, or a block in it.
+/// Max value of any count in a configuration: far above that of any existing model, and small enough that products of two fit in 64 bits.
+pub(crate) const COUNT_CAP: u32 = 1 << 24;
+
+/// The top-level object of a JSON file, or a block in it.
 pub(crate) struct Fields<'a> {
     path: &'a Path,
     block: String,
     object: &'a Map<String, Value>,
 }
 
-/// Reads a JSON file whose top is an object.
+/// Reads a JSON file that holds an object.
 pub(crate) fn read_object(path: &Path, remedy: &str) -> Result<Map<String, Value>, LoadError> {
     let bytes = read_file(path, "file", remedy)?;
     match serde_json::from_slice(&bytes) {
@@ -34,7 +37,7 @@ pub(crate) fn read_file(path: &Path, what: &'static str, remedy: &str) -> Result
     std::fs::read(path).map_err(|source| io_error(path, what, remedy, source))
 }
 
-/// An absent file is [`LoadError::Missing`] with its remedy, any other failure is [`LoadError::Io`].
+/// [`LoadError::Missing`] for a file that does not exist, [`LoadError::Io`] for any other failure.
 pub(crate) fn io_error(path: &Path, what: &'static str, remedy: &str, source: std::io::Error) -> LoadError {
     let path: PathBuf = path.to_owned();
     match source.kind() {
@@ -48,7 +51,7 @@ impl<'a> Fields<'a> {
         Self { path, block: String::new(), object }
     }
 
-    /// The block `name`, if it is there and not null.
+    /// The block `name`, if it is present and not null.
     pub(crate) fn block(&self, name: &str) -> Result<Option<Fields<'a>>, LoadError> {
         match self.get(name) {
             None => Ok(None),
@@ -57,13 +60,23 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The value of `name`; null counts as absent, as Hugging Face files write it.
+    /// The value of `name`. Null counts as absent, because Hugging Face files write absent fields as null.
     pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
         self.object.get(name).filter(|value| !value.is_null())
     }
 
     pub(crate) fn u32(&self, name: &str) -> Result<Option<u32>, LoadError> {
         self.typed(name, "a whole number below 2^32", |v| v.as_u64().and_then(|n| u32::try_from(n).ok()))
+    }
+
+    /// A count from 1 to [`COUNT_CAP`], if it is present.
+    pub(crate) fn count(&self, name: &str) -> Result<Option<u32>, LoadError> {
+        match self.u32(name)? {
+            Some(n) if !(1..=COUNT_CAP).contains(&n) => {
+                Err(self.refuse(name, format!("a count from 1 to {COUNT_CAP}"), n.to_string(), "correct the file"))
+            }
+            n => Ok(n),
+        }
     }
 
     pub(crate) fn f64(&self, name: &str) -> Result<Option<f64>, LoadError> {
@@ -82,7 +95,7 @@ impl<'a> Fields<'a> {
         self.typed(name, "a list of strings", |v| v.as_array()?.iter().map(|s| s.as_str().map(str::to_owned)).collect())
     }
 
-    /// A list of ids, or one id alone.
+    /// A list of ids, or a single id.
     pub(crate) fn ids(&self, name: &str) -> Result<Option<Vec<u32>>, LoadError> {
         let id = |v: &Value| v.as_u64().and_then(|n| u32::try_from(n).ok());
         self.typed(name, "a token id or a list of them", |v| match v.as_array() {
@@ -91,7 +104,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A field that has to be there.
+    /// The value of a required field.
     pub(crate) fn required<T>(&self, name: &str, expected: &str, value: Option<T>) -> Result<T, LoadError> {
         value.ok_or_else(|| self.refuse(name, expected, "nothing", "add the field"))
     }
@@ -119,7 +132,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A JSON value, short enough for an error message.
+/// A JSON value, shortened for an error message.
 fn show(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= 60 { text } else { text.chars().take(57).chain("...".chars()).collect() }

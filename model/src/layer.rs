@@ -1,30 +1,28 @@
-//! One decoder layer, in as few operations as libtorch allows.
+//! One decoder layer, in as few libtorch operations as possible.
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::source::Source;
+use crate::family::{GateActivation, LayerModule, Module};
+use crate::model_folder::ModelFolder;
+use crate::norm::RmsNorm;
 use crate::{LoadError, ModelConfig};
 
-/// The sizes of a layer, as libtorch wants them.
+/// The sizes of a layer, in libtorch's integers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
-    pub hidden: i64,
     pub intermediate: i64,
     pub query_heads: i64,
     pub heads: i64,
     pub head_dim: i64,
-    pub norm_eps: f64,
 }
 
 impl Sizes {
     pub(crate) fn of(config: &ModelConfig) -> Self {
         Self {
-            hidden: config.hidden.into(),
             intermediate: config.intermediate.into(),
             query_heads: config.query_heads.into(),
             heads: config.heads.into(),
             head_dim: config.head_dim.into(),
-            norm_eps: config.norm_eps,
         }
     }
 
@@ -34,21 +32,21 @@ impl Sizes {
     }
 }
 
-/// A linear map, its weight `[out, in]`: one projection, or several of the same input joined row by row.
+/// A linear map with a weight `[out, in]`: one projection, or several of the same input with their rows joined.
 pub(crate) struct Linear {
     pub(crate) weight: Tensor,
     transposed: Tensor,
     pub(crate) bias: Option<Tensor>,
-    /// The projections that are joined.
-    pub(crate) parts: Vec<Part>,
+    /// The joined projections.
+    pub(crate) parts: Vec<Projection>,
 }
 
 /// One projection of a [`Linear`].
-pub(crate) struct Part {
-    /// Its module's name, as the checkpoint has it.
+pub(crate) struct Projection {
+    /// The module's name in the checkpoint.
     pub name: String,
     pub rows: i64,
-    /// What an adapter in training adds to it. One that is only read is merged into the weight.
+    /// What an adapter in training adds to it. Outside training, adapters are merged into the weight.
     pub low_rank: Option<LowRank>,
 }
 
@@ -62,7 +60,7 @@ pub(crate) struct LowRank {
 }
 
 impl LowRank {
-    /// What it adds to the mapped `x`, `[rows, in]`.
+    /// What it adds to the projection of `x`, `[rows, in]`.
     fn apply(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let change = x.f_linear::<Tensor>(&self.a, None)?.f_linear::<Tensor>(&self.b, None)?;
         if self.scale == 1.0 { Ok(change) } else { change.f_mul_scalar(self.scale) }
@@ -74,41 +72,38 @@ impl LowRank {
 }
 
 impl Linear {
-    /// Several projections of the same input, joined row by row.
-    fn load(source: &Source, parts: &[(String, i64, bool)], input: i64, kind: Kind, device: Device) -> Result<Self, LoadError> {
-        let weights = parts.iter().map(|(name, rows, _)| source.tensor(&format!("{name}.weight"), &[*rows, input], kind, device));
-        let weight = join(weights.collect::<Result<_, _>>()?, 0)?;
-        let any = parts.iter().any(|(name, _, bias)| *bias || source.contains(&format!("{name}.bias")));
-        let bias = if any {
-            let biases = parts.iter().map(|(name, rows, required)| {
-                let name = format!("{name}.bias");
-                if *required || source.contains(&name) {
-                    source.tensor(&name, &[*rows], kind, device)
-                } else {
-                    Ok(Tensor::f_zeros([*rows], (kind, device))?)
-                }
-            });
-            Some(join(biases.collect::<Result<_, _>>()?, 0)?)
-        } else {
-            None
-        };
-        let parts = parts.iter().map(|(name, rows, _)| Part { name: name.clone(), rows: *rows, low_rank: None });
-        Ok(Self { transposed: weight.f_tr()?, parts: parts.collect(), weight, bias })
+    /// Loads projections of the same input and joins their rows. A bias in the checkpoint is used even where config.json asks for none.
+    fn load(folder: &ModelFolder, modules: &[Module], kind: Kind, device: Device) -> Result<Self, LoadError> {
+        let (names, dimensions) = (&folder.config.family.names, folder.config.dimensions());
+        let (mut weights, mut biases, mut parts, mut any_bias) = (Vec::new(), Vec::new(), Vec::new(), false);
+        for module in modules {
+            let shape = dimensions.shape(*module);
+            let (rows, columns) = (shape.rows as i64, shape.columns.unwrap_or(1) as i64);
+            weights.push(folder.tensor(&names.weight(*module), &[rows, columns], kind, device)?);
+            let bias = names.bias(*module);
+            let has_bias = shape.bias || folder.contains(&bias);
+            any_bias |= has_bias;
+            biases.push(if has_bias { folder.tensor(&bias, &[rows], kind, device)? } else { Tensor::f_zeros([rows], (kind, device))? });
+            parts.push(Projection { name: names.module(*module), rows, low_rank: None });
+        }
+        let weight = join(weights, 0)?;
+        let bias = if any_bias { Some(join(biases, 0)?) } else { None };
+        Ok(Self { transposed: weight.f_tr()?, weight, bias, parts })
     }
 
-    /// Puts another weight of the same shape in place.
+    /// Replaces the weight by another one of the same shape.
     pub(crate) fn set_weight(&mut self, weight: Tensor) -> Result<(), TchError> {
         self.transposed = weight.f_tr()?;
         self.weight = weight;
         Ok(())
     }
 
-    /// `x`, `[rows, in]`, mapped.
+    /// The projections of `x`, `[rows, in]`.
     fn apply(&self, x: &Tensor) -> Result<Tensor, TchError> {
         self.change(x, x.f_linear(&self.weight, self.bias.as_ref())?)
     }
 
-    /// `x` mapped and added to `residual`, both in one operation.
+    /// The projection of `x` added to `residual`, in one operation.
     fn add_to(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
         let sum = residual.f_addmm(x, &self.transposed)?;
         let sum = match &self.bias {
@@ -118,7 +113,7 @@ impl Linear {
         self.change(x, sum)
     }
 
-    /// `mapped` with what adapters in training add for `x`.
+    /// `mapped` with the changes of adapters in training for `x`.
     fn change(&self, x: &Tensor, mapped: Tensor) -> Result<Tensor, TchError> {
         if self.parts.iter().all(|part| part.low_rank.is_none()) {
             return Ok(mapped);
@@ -135,12 +130,12 @@ impl Linear {
             weight: self.weight.shallow_clone(),
             transposed: self.transposed.shallow_clone(),
             bias: self.bias.as_ref().map(Tensor::shallow_clone),
-            parts: self.parts.iter().map(Part::share).collect(),
+            parts: self.parts.iter().map(Projection::share).collect(),
         }
     }
 }
 
-impl Part {
+impl Projection {
     fn share(&self) -> Self {
         Self { name: self.name.clone(), rows: self.rows, low_rank: self.low_rank.as_ref().map(LowRank::share) }
     }
@@ -157,65 +152,62 @@ fn join(mut parts: Vec<Tensor>, dim: i64) -> Result<Tensor, TchError> {
     }
 }
 
-/// Root-mean-square norm of the rows of `x`.
-pub(crate) fn norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor, TchError> {
-    x.f_rms_norm(weight.size(), Some(weight), eps)
-}
-
 /// The weights of one layer.
 pub(crate) struct Layer {
     sizes: Sizes,
-    attention_norm: Tensor,
+    activation: GateActivation,
+    attention_norm: RmsNorm,
     qkv: Linear,
     output: Linear,
-    mlp_norm: Tensor,
+    mlp_norm: RmsNorm,
     gate_up: Linear,
     down: Linear,
 }
 
 impl Layer {
-    pub(crate) fn load(source: &Source, config: &ModelConfig, number: u32, kind: Kind, device: Device) -> Result<Self, LoadError> {
-        let s = Sizes::of(config);
-        let name = |part: &str| format!("model.layers.{number}.{part}");
-        let (queries, keys) = (s.query_heads * s.head_dim, s.heads * s.head_dim);
-        let (qkv, out, mlp) = (config.qkv_bias, config.output_bias, config.mlp_bias);
-        let attention =
-            [(name("self_attn.q_proj"), queries, qkv), (name("self_attn.k_proj"), keys, qkv), (name("self_attn.v_proj"), keys, qkv)];
-        let gate_up = [(name("mlp.gate_proj"), s.intermediate, mlp), (name("mlp.up_proj"), s.intermediate, mlp)];
-        let norm = |part: &str| source.tensor(&name(part), &[s.hidden], kind, device);
+    /// Loads the layer of this number.
+    pub(crate) fn load(folder: &ModelFolder, number: u32, kind: Kind, device: Device) -> Result<Self, LoadError> {
+        let config = &folder.config;
+        let norm = |part| folder.norm(Module::Layer(number, part), kind, device);
+        let linear = |parts: &[LayerModule]| {
+            let modules: Vec<Module> = parts.iter().map(|part| Module::Layer(number, *part)).collect();
+            Linear::load(folder, &modules, kind, device)
+        };
         Ok(Self {
-            sizes: s,
-            attention_norm: norm("input_layernorm.weight")?,
-            qkv: Linear::load(source, &attention, s.hidden, kind, device)?,
-            output: Linear::load(source, &[(name("self_attn.o_proj"), s.hidden, out)], queries, kind, device)?,
-            mlp_norm: norm("post_attention_layernorm.weight")?,
-            gate_up: Linear::load(source, &gate_up, s.hidden, kind, device)?,
-            down: Linear::load(source, &[(name("mlp.down_proj"), s.hidden, mlp)], s.intermediate, kind, device)?,
+            sizes: Sizes::of(config),
+            activation: config.activation,
+            attention_norm: norm(LayerModule::AttentionNorm)?,
+            qkv: linear(&[LayerModule::Query, LayerModule::Key, LayerModule::Value])?,
+            output: linear(&[LayerModule::Output])?,
+            mlp_norm: norm(LayerModule::MlpNorm)?,
+            gate_up: linear(&[LayerModule::Gate, LayerModule::Up])?,
+            down: linear(&[LayerModule::Down])?,
         })
     }
 
-    /// Its linear maps, for what trains them.
+    /// The linear maps, mutable.
     pub(crate) fn linears_mut(&mut self) -> [&mut Linear; 4] {
         [&mut self.qkv, &mut self.output, &mut self.gate_up, &mut self.down]
     }
 
-    /// Its linear maps.
+    /// The linear maps.
     pub(crate) fn linears(&self) -> [&Linear; 4] {
         [&self.qkv, &self.output, &self.gate_up, &self.down]
     }
 
-    /// The weights of its norms, by their names inside the layer.
-    pub(crate) fn norms_mut(&mut self) -> [(&'static str, &mut Tensor); 2] {
-        [("input_layernorm", &mut self.attention_norm), ("post_attention_layernorm", &mut self.mlp_norm)]
+    /// The weights of the norms, with the modules they belong to.
+    pub(crate) fn norms_mut(&mut self) -> [(LayerModule, &mut Tensor); 2] {
+        [(LayerModule::AttentionNorm, &mut self.attention_norm.weight), (LayerModule::MlpNorm, &mut self.mlp_norm.weight)]
     }
 
     pub(crate) fn share(&self) -> Self {
         Self {
             sizes: self.sizes,
-            attention_norm: self.attention_norm.shallow_clone(),
+            activation: self.activation,
+            attention_norm: self.attention_norm.share(),
             qkv: self.qkv.share(),
             output: self.output.share(),
-            mlp_norm: self.mlp_norm.shallow_clone(),
+            mlp_norm: self.mlp_norm.share(),
             gate_up: self.gate_up.share(),
             down: self.down.share(),
         }
@@ -224,16 +216,21 @@ impl Layer {
     /// Queries and keys `[rows, query_heads + heads, head_dim]` and values `[rows, heads, head_dim]` of `x`, `[rows, hidden]`, before RoPE.
     pub(crate) fn qkv(&self, x: &Tensor) -> Result<(Tensor, Tensor), TchError> {
         let s = &self.sizes;
-        let all = self.qkv.apply(&norm(x, &self.attention_norm, s.norm_eps)?)?.f_view([-1, s.query_heads + 2 * s.heads, s.head_dim])?;
+        let all = self.qkv.apply(&self.attention_norm.apply(x)?)?.f_view([-1, s.query_heads + 2 * s.heads, s.head_dim])?;
         Ok((all.f_narrow(1, 0, s.query_heads + s.heads)?, all.f_narrow(1, s.query_heads + s.heads, s.heads)?))
     }
 
-    /// The layer's output from its input `x`, `[rows, hidden]`, and what attention gave, `[rows, query_heads * head_dim]`.
+    /// The layer's output, given its input `x`, `[rows, hidden]`, and the output of attention, `[rows, query_heads * head_dim]`.
     pub(crate) fn finish(&self, x: &Tensor, attention: &Tensor) -> Result<Tensor, TchError> {
         let x = self.output.add_to(x, attention)?;
-        let both = self.gate_up.apply(&norm(&x, &self.mlp_norm, self.sizes.norm_eps)?)?;
+        let both = self.gate_up.apply(&self.mlp_norm.apply(&x)?)?;
         let n = self.sizes.intermediate;
-        let inner = both.f_narrow(-1, 0, n)?.f_silu()?.f_mul_(&both.f_narrow(-1, n, n)?)?;
+        let gate = both.f_narrow(-1, 0, n)?;
+        let gate = match self.activation {
+            GateActivation::Silu => gate.f_silu(),
+            GateActivation::GeluTanh => gate.f_gelu("tanh"),
+        };
+        let inner = gate?.f_mul_(&both.f_narrow(-1, n, n)?)?;
         self.down.add_to(&x, &inner)
     }
 }

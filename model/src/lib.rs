@@ -1,12 +1,13 @@
-//! The model side of mempack: the only crate that knows libtorch and tokenizers, and one that knows nothing of packs.
+//! The models of mempack: decoder, embedder, tokenizer, checkpoints. Of the workspace, only this crate uses libtorch and tokenizers. It does
+//! not know packs.
 //!
-//! A Memory3 model (arXiv 2407.01178) is an ordinary decoder of which some layers read *explicit memories*: keys and values
-//! of the most attended tokens of a reference, written once. [`Model`] loads a Hugging Face folder or a LoRA adapter over one,
-//! [writes](Model::write) references to [`Memory`]s and makes [`Reader`]s, which decode with them. [`Embedder`] maps texts to
-//! unit vectors for retrieval, and [`import_gguf`] turns a GGUF file into a Hugging Face folder.
+//! A Memory3 model (arXiv 2407.01178) is a decoder in which some layers read *explicit memories*: keys and values of the most attended
+//! tokens of a reference, computed once. [`Model`] loads a Hugging Face folder or a LoRA adapter over one,
+//! [writes](Model::write) references to [`Memory`]s and creates [`Reader`]s, which decode with them. [`Embedder`] maps texts to
+//! unit vectors for retrieval, and [`import_gguf`] converts a GGUF file to a Hugging Face folder.
 //!
-//! Everything computes on the CPU in f32 or bf16, and on CUDA where the libtorch found at run time has it. Models and readers
-//! are `Send` and not `Sync`; [`Model::share`] gives another thread its own handle on the same weights.
+//! Everything runs on the CPU in f32 or bf16, and on CUDA if the libtorch that is loaded supports it. Models and readers are `Send` and not
+//! `Sync`; [`Model::share`] makes another handle on the same weights for another thread.
 //!
 //! # From a reference to an answer
 //!
@@ -21,17 +22,21 @@ mod attention_error;
 mod base;
 mod checkpoint;
 mod config;
+mod context;
 mod decoder;
 mod device;
 mod divergence;
 mod embedder;
 mod error;
+mod family;
 mod fields;
 mod gguf;
 mod layer;
 mod memory_config;
 mod model;
+mod model_folder;
 mod new_folder;
+mod norm;
 mod overlap;
 mod prompt;
 mod reader;
@@ -40,7 +45,6 @@ mod rope;
 mod safetensors_header;
 mod sensitivity;
 mod slots;
-mod source;
 mod tokenizer;
 pub mod training;
 mod write;
@@ -49,10 +53,11 @@ pub use attention_error::{AttentionError, RelativeError, attention_error};
 pub use config::{Llama3Scaling, ModelConfig};
 pub use decoder::Decoder;
 pub use device::{DeviceChoice, LoadOptions, Precision, UnknownDevice, UnknownPrecision, cuda_available, set_threads};
-pub use divergence::{MOST_PROBES, Probe, divergence, predicted_probes};
-pub use embedder::{Embedder, Encoder, Pooling};
+pub use divergence::{MAX_PROBES, Probe, divergence, predicted_probes};
+pub use embedder::{Embedder, Pooling, TextEncoder};
 pub use error::{ComputeError, LoadError};
-pub use gguf::{ImportError, ImportSummary, import_gguf};
+pub use family::Family;
+pub use gguf::{ImportError, ImportSummary, TiedEmbedding, import_gguf};
 pub use memory_config::MemoryConfig;
 pub use mempack_corpus::{Composed, Composer, Lead, ReferenceTokens, reference_text};
 pub use mempack_format::{EMPTY_SLOT, Memory, MemoryShape};
@@ -60,6 +65,7 @@ pub use model::Model;
 pub use new_folder::NewFolder;
 pub use overlap::{DEFAULT_OVERLAP, overlap, overlaps};
 pub use prompt::{PromptTokens, context_tokens, prompt_tokens, reference_tokens};
-pub use reader::{Reader, ReaderOptions, Slot};
+pub use reader::{Reader, ReaderOptions};
 pub use sensitivity::{Gradients, Sensitivity, gradients};
+pub use slots::Slot;
 pub use tokenizer::{TextStream, TextTokenizer};

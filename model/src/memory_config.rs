@@ -1,15 +1,15 @@
-//! The `memory` block: which layers hold memories, how they are written, and how they are read.
+//! The `memory` block of config.json: which layers have memories, how memories are written, and how they are read.
 
 use std::path::Path;
 
 use mempack_format::{EMPTY_SLOT, MemoryShape};
-use mempack_retrieval::Chunks;
+use mempack_retrieval::{Chunks, Margin};
 use serde_json::{Map, Value, json};
 
 use crate::fields::Fields;
 use crate::{LoadError, ModelConfig};
 
-/// A field of the `memory` block whose value cannot be.
+/// A field of the `memory` block with a value that is not allowed.
 #[derive(Debug)]
 pub(crate) struct WrongField {
     pub field: &'static str,
@@ -17,49 +17,49 @@ pub(crate) struct WrongField {
     pub found: String,
 }
 
-/// What makes a checkpoint a Memory3 model; the defaults are the paper's (arXiv 2407.01178, section 3).
+/// The settings that make a checkpoint a Memory3 model. The defaults are the paper's (arXiv 2407.01178, section 3).
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemoryConfig {
-    /// The first memory layer (the paper's is 0).
+    /// The first memory layer. Default: 0.
     pub first_memory_layer: u32,
-    /// Memory layers, one after another (the paper's: half of all layers).
+    /// Number of memory layers, which are consecutive. Default: half of all layers.
     pub num_memory_layers: u32,
-    /// Tokens kept of a reference at each key-value head.
+    /// Tokens of a reference that are kept at each key-value head.
     pub tokens_per_head: u32,
-    /// Most tokens of a reference; the interval of positions that memories share.
+    /// Max tokens of a reference, and length of the interval of positions that memories share.
     pub reference_length: u32,
-    /// Memories a chunk reads.
+    /// Max memories that a chunk reads.
     pub memories_per_chunk: u32,
     /// Tokens of a chunk.
     pub retrieval_interval: u32,
-    /// Ids before a reference when it is written, and before the context when it is read (the paper's `<s>Reference:`).
+    /// Ids before a reference when it is written, and before the context when memories are read (the paper's `<s>Reference:`).
     pub reference_prefix_ids: Vec<u32>,
-    /// What is encoded of a reference, around `{text}`.
+    /// Text that is encoded for a reference, with `{text}` once in it.
     pub reference_template: String,
-    /// What follows the first token in a prompt, around `{question}`.
+    /// Text after the BOS in a prompt, with `{question}` once in it.
     pub prompt_template: String,
-    /// The same with a text in the prompt, around `{text}` and `{question}`.
+    /// The prompt that holds a text, with `{text}` and `{question}` once in it.
     pub context_template: Option<String>,
-    /// Ids that end an answer; without them, the model's end of text.
+    /// Ids that end an answer. Default: the model's EOS ids.
     pub stop_ids: Vec<u32>,
-    /// Strings that end an answer and belong to it.
+    /// Strings that end an answer and are part of it.
     pub stop: Vec<String>,
-    /// Weight of a memory's retrieval similarity in the softmax; 0 is the paper's reading.
+    /// Factor of a memory's retrieval similarity in the attention scores. 0, the paper's, ignores similarities.
     pub similarity_bias: f32,
-    /// How far below the best hit's similarity a memory may be and still be read; `None` reads all that were retrieved, as in
-    /// the paper.
+    /// How far a memory's similarity may be below the best one for the memory to be read. `None`, the paper's, reads all that were
+    /// retrieved.
     pub similarity_margin: Option<f32>,
 }
 
 impl MemoryConfig {
-    /// Reads the `memory` block of a config.json; without one, all fields have their defaults.
+    /// Reads the `memory` block of a config.json. Without one, all fields have their defaults.
     pub(crate) fn of_model(path: &Path, object: &Map<String, Value>, config: &ModelConfig) -> Result<Self, LoadError> {
         let empty = Map::new();
         let block = Fields::new(path, object).block("memory")?;
         Self::parse(&block.unwrap_or_else(|| Fields::new(path, &empty)), config)
     }
 
-    /// Reads the fields of a `memory` block; an empty one gives the defaults.
+    /// Reads the fields of a `memory` block. Absent fields have their defaults.
     pub(crate) fn parse(f: &Fields<'_>, config: &ModelConfig) -> Result<Self, LoadError> {
         let memory = Self {
             first_memory_layer: f.u32("first_memory_layer")?.unwrap_or(0),
@@ -81,7 +81,7 @@ impl MemoryConfig {
         Ok(memory)
     }
 
-    /// The block as a file has it, all fields written out.
+    /// The block as JSON, with all fields.
     pub fn to_json(&self) -> Value {
         let mut block = json!({
             "first_memory_layer": self.first_memory_layer,
@@ -106,17 +106,18 @@ impl MemoryConfig {
         block
     }
 
-    /// How many memories a chunk reads of those retrieved, whose similarities are given, the highest first: at least one, and no
-    /// more than the [margin](Self::similarity_margin) allows.
-    pub fn justified(&self, mut similarities: impl Iterator<Item = f32>) -> usize {
-        match (similarities.next(), self.similarity_margin) {
-            (None, _) => 0,
-            (Some(best), Some(margin)) => 1 + similarities.take_while(|similarity| best - similarity <= margin).count(),
-            (Some(_), None) => 1 + similarities.count(),
-        }
+    /// How far below the best hit's similarity a memory may be and still be read.
+    pub fn margin(&self) -> Margin {
+        Margin::new(self.similarity_margin)
     }
 
-    /// How texts are cut into chunks.
+    /// How many memories a chunk reads of those retrieved, whose similarities are given, the highest first: at least one, and no
+    /// more than the [margin](Self::similarity_margin) allows.
+    pub fn justified(&self, similarities: impl Iterator<Item = f32>) -> usize {
+        self.margin().count(similarities)
+    }
+
+    /// The chunks of a text.
     pub fn chunks(&self) -> Chunks {
         Chunks::new(self.retrieval_interval as usize)
     }
@@ -126,7 +127,7 @@ impl MemoryConfig {
         MemoryShape { layers: self.num_memory_layers, heads: config.heads, tokens: self.tokens_per_head, head_dim: config.head_dim }
     }
 
-    /// Whether a model of this architecture can have this block.
+    /// Checks that the block fits the architecture.
     pub(crate) fn check(&self, config: &ModelConfig) -> Result<(), WrongField> {
         let wrong = |field, expected, found| Err(WrongField { field, expected, found });
         if self.first_memory_layer >= config.layers {
@@ -174,7 +175,7 @@ impl MemoryConfig {
         if !(0.0..=1e6).contains(&self.similarity_bias) {
             return wrong("similarity_bias", "a number from 0 to 1e6".into(), self.similarity_bias.to_string());
         }
-        // Similarities of unit vectors lie no further apart than 2.
+        // Similarities of unit vectors differ by at most 2.
         if let Some(margin) = self.similarity_margin.filter(|margin| !(0.0..=2.0).contains(margin)) {
             return wrong("similarity_margin", "a number from 0 to 2, or no such field".into(), margin.to_string());
         }

@@ -1,17 +1,17 @@
-//! A model as the other crates see it: decoder, tokenizer, identity.
+//! A model: decoder, tokenizer and identity.
 
 use std::path::Path;
 
 use mempack_format::{Memory, ModelIdentity};
 
 use crate::decoder::Decoder;
+use crate::model_folder::ModelFolder;
 use crate::reader::{Reader, ReaderOptions};
-use crate::source::Source;
 use crate::{ComputeError, LoadError, LoadOptions, MemoryConfig, ModelConfig, TextTokenizer};
 
-/// A Memory3 model: writes references to memories and decodes with memories.
+/// A Memory3 model, which writes references to memories and decodes with memories.
 ///
-/// It is `Send` and not `Sync`, as libtorch's tensors are: a second thread gets its own by [`share`](Self::share).
+/// Like libtorch's tensors it is `Send` and not `Sync`; [`share`](Self::share) makes a handle for another thread.
 pub struct Model {
     decoder: Decoder,
     tokenizer: TextTokenizer,
@@ -19,26 +19,29 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads a Hugging Face folder (config.json with an optional `memory` block, safetensors, tokenizer.json), or a PEFT
-    /// LoRA folder (adapter_config.json, adapter_model.safetensors, an optional memory.json) merged into its base.
-    pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
-        Self::from_source(&Source::open(folder, options)?, options)
-    }
-
-    /// Loads the base of the adapter in `folder` alone, with the adapter's `memory` block, templates and tokenizer: what the adapter
-    /// is compared with. `None` if the folder holds no adapter.
+    /// Loads a Hugging Face folder (config.json with an optional `memory` block, safetensors, tokenizer.json), or a PEFT LoRA folder
+    /// (adapter_config.json, adapter_model.safetensors, an optional memory.json), which is merged into its base model.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
-    pub fn load_base(folder: &Path, options: &LoadOptions) -> Result<Option<Self>, LoadError> {
-        Source::open(folder, options)?.without_adapter().map(|source| Self::from_source(&source, options)).transpose()
+    /// [`LoadError`]: files that are missing or damaged, an architecture that is not supported, weights or a tokenizer of another model.
+    pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
+        Self::from_folder(&ModelFolder::open(folder, options)?, options)
     }
 
-    fn from_source(source: &Source, options: &LoadOptions) -> Result<Self, LoadError> {
-        let decoder = Decoder::from_source(source, options)?;
-        let tokenizer = TextTokenizer::load(&source.tokenizer)?;
+    /// Loads the base model of the adapter in `folder` without the adapter, but with the adapter's `memory` block and tokenizer, for
+    /// comparisons. `None` if the folder holds no adapter.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn load_base(folder: &Path, options: &LoadOptions) -> Result<Option<Self>, LoadError> {
+        ModelFolder::open(folder, options)?.without_adapter().map(|base| Self::from_folder(&base, options)).transpose()
+    }
+
+    fn from_folder(folder: &ModelFolder, options: &LoadOptions) -> Result<Self, LoadError> {
+        let decoder = Decoder::from_folder(folder, options)?;
+        let tokenizer = TextTokenizer::load(&folder.tokenizer)?;
         tokenizer.check_vocabulary(decoder.config().vocabulary as usize)?;
-        let identity = source.identity(&decoder, &tokenizer);
+        let identity = folder.identity(&tokenizer);
         Ok(Self { decoder, tokenizer, identity })
     }
 
@@ -46,7 +49,7 @@ impl Model {
         Self { decoder, tokenizer, identity }
     }
 
-    /// What a pack written with this model says of it.
+    /// The identity that packs written with this model record.
     pub fn identity(&self) -> &ModelIdentity {
         &self.identity
     }
@@ -66,22 +69,22 @@ impl Model {
         &self.tokenizer
     }
 
-    /// The decoder alone, which knows token ids and no text.
+    /// The decoder, which works on token ids.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
     }
 
-    /// The same model for another thread; weights are shared, not copied.
+    /// Another handle on the same weights, for another thread.
     pub fn share(&self) -> Self {
         Self { decoder: self.decoder.share(), tokenizer: self.tokenizer.clone(), identity: self.identity.clone() }
     }
 
-    /// The same weights with another `memory` block: other memory layers, more tokens kept, more memories a chunk, other templates.
+    /// The same weights with another `memory` block: other memory layers, tokens, memories a chunk, or templates.
     ///
-    /// Its identity says so: where the block changes what is written, packs of the one are refused to the other.
+    /// The identity changes with the block: if other memories would be written, packs of one model are refused by the other.
     ///
     /// # Errors
-    /// If this architecture cannot have such a block, or libtorch fails.
+    /// A `memory` block that does not fit the architecture, or a failure of libtorch.
     pub fn with_memory(&self, memory: MemoryConfig) -> Result<Self, ComputeError> {
         let decoder = self.decoder.with_memory(memory)?;
         let memory = decoder.memory();

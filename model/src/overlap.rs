@@ -1,16 +1,16 @@
-//! Which references repeat the text they were retrieved for (arXiv 2407.01178, equation 6).
+//! How much a reference repeats the text it was retrieved for (arXiv 2407.01178, equation 6).
 //!
-//! A reference that is the text itself, or most of it, gives the answer away: it is left out before anything is read.
+//! A reference that contains most of the text would give the answer away, so it is not read.
 
 use std::collections::HashMap;
 
-/// The paper's threshold at evaluation: a reference above it is left out.
+/// The paper's threshold at evaluation. References above it are not read.
 pub const DEFAULT_OVERLAP: f64 = 2.0 / 3.0;
 
-/// How much of `reference` stands in `text`, in order: the longest subsequence of tokens that it has in common with any `2 *
-/// reference.len()` successive tokens of the text, divided by its length. 0 to 1; an empty reference overlaps nothing.
+/// The overlap of `reference` with `text`, 0 to 1: the length of the longest common subsequence of the reference and any window of
+/// `2 * reference.len()` tokens of the text, over the reference's length. 0 for an empty reference.
 ///
-/// Time: the text's length times the square of the reference's; both are a few hundred tokens at most.
+/// Takes time proportional to the text's length times the square of the reference's.
 pub fn overlap(text: &[u32], reference: &[u32]) -> f64 {
     if reference.is_empty() {
         return 0.0;
@@ -23,18 +23,18 @@ pub fn overlap(text: &[u32], reference: &[u32]) -> f64 {
     longest as f64 / reference.len() as f64
 }
 
-/// Whether [`overlap`] is above `most`. Most references have too few tokens in common with a text for that, in whatever order, and are
-/// told by counting: time is then the sum of both lengths.
-pub fn overlaps(text: &[u32], reference: &[u32], most: f64) -> bool {
+/// Whether [`overlap`] is above `max`. Most references share too few tokens with a text in any order; counting shows that in time
+/// proportional to the sum of both lengths.
+pub fn overlaps(text: &[u32], reference: &[u32], max: f64) -> bool {
     let mut left: HashMap<u32, usize> = HashMap::new();
     for token in text {
         *left.entry(*token).or_default() += 1;
     }
     let shared = reference.iter().filter(|token| left.get_mut(token).is_some_and(|n| std::mem::replace(n, n.saturating_sub(1)) > 0));
-    shared.count() as f64 / reference.len() as f64 > most && overlap(text, reference) > most
+    shared.count() as f64 / reference.len() as f64 > max && overlap(text, reference) > max
 }
 
-/// Length of the longest common subsequence of two sequences, one row of the table at a time.
+/// Length of the longest common subsequence, by dynamic programming with one row of the table at a time.
 fn common(a: &[u32], b: &[u32]) -> usize {
     let mut row = vec![0; b.len() + 1];
     for x in a {
@@ -79,8 +79,8 @@ mod tests {
         fn overlap_is_its_definition(text in proptest::collection::vec(0u32..5, 0..14), reference in proptest::collection::vec(0u32..5, 0..6)) {
             let expected = slow(&text, &reference);
             prop_assert_eq!(overlap(&text, &reference), expected);
-            for most in [0.0, 0.5, DEFAULT_OVERLAP, 0.9, 1.0] {
-                prop_assert_eq!(overlaps(&text, &reference, most), expected > most);
+            for max in [0.0, 0.5, DEFAULT_OVERLAP, 0.9, 1.0] {
+                prop_assert_eq!(overlaps(&text, &reference, max), expected > max);
             }
         }
     }
@@ -90,7 +90,7 @@ mod tests {
         let reference = [1, 2, 3];
         assert_eq!(overlap(&[1, 9, 2, 9, 3], &reference), 1.0);
         assert_eq!(overlap(&[1, 9, 9, 2, 9, 3], &reference), 1.0);
-        // One more token between, and the last one lies outside.
+        // With one more token in between, the last one is outside of the window.
         assert_eq!(overlap(&[1, 9, 9, 2, 9, 9, 3], &reference), 2.0 / 3.0);
         assert_eq!(overlap(&[9, 9], &reference), 0.0);
         assert_eq!(overlap(&[], &reference), 0.0);

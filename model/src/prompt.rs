@@ -1,19 +1,22 @@
-//! How questions and references become token ids: the model's templates, as it was trained with them.
+//! Token ids of questions and references, by the model's templates.
 
 use std::ops::Range;
 
 use crate::{ComputeError, Model};
 
-/// The tokens of a prompt; the token that begins a text is not among them.
+/// The tokens of a prompt, without the BOS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PromptTokens {
     /// Ids of the whole prompt.
     pub ids: Vec<u32>,
-    /// Which of them are the user's words.
+    /// The range of the question in `ids`.
     pub question: Range<usize>,
 }
 
-/// Fills the model's `prompt_template`: its parts may hold special tokens, the question is ordinary text.
+/// Fills the model's `prompt_template`. Special tokens are parsed in the template and not in the question.
+///
+/// # Errors
+/// A failure of the tokenizer.
 pub fn prompt_tokens(model: &Model, question: &str) -> Result<PromptTokens, ComputeError> {
     let (mut ids, end) = around(model, &model.memory().prompt_template, "{question}")?;
     let start = ids.len();
@@ -24,12 +27,15 @@ pub fn prompt_tokens(model: &Model, question: &str) -> Result<PromptTokens, Comp
 }
 
 /// Fills the model's `context_template`, which puts `text` into the prompt; `None` if the model has no such template.
+///
+/// # Errors
+/// A failure of the tokenizer.
 pub fn context_tokens(model: &Model, text: &str, question: &str) -> Result<Option<PromptTokens>, ComputeError> {
     let Some(template) = &model.memory().context_template else { return Ok(None) };
     let tokenizer = model.tokenizer();
     let mut prompt = PromptTokens { ids: Vec::new(), question: 0..0 };
     let mut rest = template.as_str();
-    // Both marks occur once (checked when the model was loaded), in either order.
+    // Loading the model made sure that both placeholders occur once; their order is free.
     while let Some((at, mark)) = ["{text}", "{question}"].iter().filter_map(|m| rest.find(m).map(|at| (at, *m))).min() {
         prompt.ids.extend(tokenizer.encode_template(&rest[..at])?);
         let start = prompt.ids.len();
@@ -43,9 +49,12 @@ pub fn context_tokens(model: &Model, text: &str, question: &str) -> Result<Optio
     Ok(Some(prompt))
 }
 
-/// Ids of a reference's text in the model's `reference_template`; special tokens in the text are ordinary text.
+/// Ids of a reference's text in the model's `reference_template`. Special tokens are parsed in neither.
 ///
-/// Template and text are encoded as one string, so that a space before the text joins its first word.
+/// Template and text are encoded as one string, so that a space before the text becomes part of its first token.
+///
+/// # Errors
+/// A failure of the tokenizer.
 pub fn reference_tokens(model: &Model, text: &str) -> Result<Vec<u32>, ComputeError> {
     model.tokenizer().encode_plain(&model.memory().reference_template.replacen("{text}", text, 1))
 }

@@ -1,4 +1,5 @@
-//! Rotary positions, in the Llama convention: the halves of a head turn against each other.
+//! Rotary position embedding (RoPE, arXiv 2104.09864) in Hugging Face's convention: dimension `i` of a head rotates with dimension
+//! `i + head_dim / 2`.
 
 use std::f64::consts::PI;
 
@@ -6,14 +7,14 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::ModelConfig;
 
-/// Frequencies of a model's rotary embedding.
+/// The frequencies of a model's RoPE.
 #[derive(Clone, Debug)]
 pub(crate) struct Rope {
     frequencies: Vec<f64>,
 }
 
-/// Cosines and sines of some positions, `[positions, 1, head_dim]` each, the sines with the sign of the half they are for.
-pub(crate) struct Turn {
+/// Cosines and sines of a list of positions, `[positions, 1, head_dim]` each. The sines of the first half of a head are negated.
+pub(crate) struct Rotation {
     cos: Tensor,
     sin: Tensor,
     half: i64,
@@ -25,7 +26,7 @@ impl Rope {
         let frequencies = (0..config.head_dim / 2).map(|i| {
             let plain = config.rope_base.powf(-2.0 * f64::from(i) / dim);
             let Some(scaling) = config.rope_scaling else { return plain };
-            // Llama 3: long waves are stretched, short ones stay, those between are mixed.
+            // Llama 3.1 scaling: long wavelengths are stretched, short ones stay, those between are interpolated.
             let wavelength = 2.0 * PI / plain;
             let ratio = scaling.original_max_position_embeddings / wavelength;
             let smooth = ((ratio - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)).clamp(0.0, 1.0);
@@ -34,8 +35,8 @@ impl Rope {
         Self { frequencies: frequencies.collect() }
     }
 
-    /// The turn of each position. Angles are computed in f64: at position 10^5 those of f32 are off in the third digit.
-    pub(crate) fn turn(&self, positions: impl Iterator<Item = u32>, kind: Kind, device: Device) -> Result<Turn, TchError> {
+    /// Rotations of `positions`. Angles are computed in f64, because at position 10^5 an f32 angle is off in the third digit.
+    pub(crate) fn rotation(&self, positions: impl Iterator<Item = u32>, kind: Kind, device: Device) -> Result<Rotation, TchError> {
         let half = self.frequencies.len() as i64;
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
         for position in positions {
@@ -45,23 +46,23 @@ impl Rope {
             sin.extend(sines.iter().map(|s| -s).chain(sines.iter().copied()));
         }
         let table = |values: &[f32]| Tensor::f_from_slice(values)?.f_view([-1, 1, 2 * half])?.f_to_kind(kind)?.f_to_device(device);
-        Ok(Turn { cos: table(&cos)?, sin: table(&sin)?, half })
+        Ok(Rotation { cos: table(&cos)?, sin: table(&sin)?, half })
     }
 }
 
-impl Turn {
-    /// Rotates `x`, `[..., positions, heads, head_dim]`, each position by its turn.
+impl Rotation {
+    /// Rotates `x`, `[..., positions, heads, head_dim]`, each position by its own angles.
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor, TchError> {
         rotate(x, &self.cos, &self.sin, self.half)
     }
 
-    /// Rotates `x`, `[..., head_dim]`, whose vectors in order have the positions `index`, `[vectors]`.
+    /// Rotates `x`, `[..., head_dim]`, whose vectors have the positions `index`, `[vectors]`, in order.
     pub(crate) fn apply_at(&self, x: &Tensor, index: &Tensor) -> Result<Tensor, TchError> {
         let of = |table: &Tensor| table.f_index_select(0, index)?.f_view_as(x);
         rotate(x, &of(&self.cos)?, &of(&self.sin)?, self.half)
     }
 
-    /// The turns of a run of positions.
+    /// The rotations of `length` positions from number `start` of the list.
     pub(crate) fn narrow(&self, start: i64, length: i64) -> Result<Self, TchError> {
         Ok(Self { cos: self.cos.f_narrow(0, start, length)?, sin: self.sin.f_narrow(0, start, length)?, half: self.half })
     }
@@ -71,7 +72,7 @@ impl Turn {
     }
 }
 
-/// `x * cos + (halves exchanged) * sin`: three operations, whatever the number of heads.
+/// `x * cos + (x with its halves swapped) * sin`: three operations, whatever the number of heads.
 fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, half: i64) -> Result<Tensor, TchError> {
     x.f_mul(cos)?.f_addcmul_(&x.f_roll([half], [-1])?, sin)
 }
@@ -81,15 +82,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quarter_turns() {
-        // One frequency of 1: position p turns (1, 0) to (cos p, sin p).
+    fn vectors_rotate_by_their_positions() {
+        // One frequency of 1: position p rotates (1, 0) to (cos p, sin p).
         let rope = Rope { frequencies: vec![1.0] };
-        let turn = rope.turn(0..3, Kind::Float, Device::Cpu).unwrap();
+        let rotation = rope.rotation(0..3, Kind::Float, Device::Cpu).unwrap();
         let x = Tensor::from_slice(&[1f32, 0.0, 1.0, 0.0, 0.0, 1.0]).view([3, 1, 2]);
-        let y: Vec<f32> = Vec::try_from(turn.apply(&x).unwrap().reshape([-1])).unwrap();
+        let y: Vec<f32> = Vec::try_from(rotation.apply(&x).unwrap().reshape([-1])).unwrap();
         let expected = [1.0, 0.0, 1f32.cos(), 1f32.sin(), -2f32.sin(), 2f32.cos()];
         assert!(y.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{y:?}");
-        let at = turn.apply_at(&x.view([3, 2]), &Tensor::from_slice(&[0i64, 1, 2])).unwrap();
-        assert!(at.allclose(&turn.apply(&x).unwrap().view([3, 2]), 1e-6, 1e-6, false));
+        let at = rotation.apply_at(&x.view([3, 2]), &Tensor::from_slice(&[0i64, 1, 2])).unwrap();
+        assert!(at.allclose(&rotation.apply(&x).unwrap().view([3, 2]), 1e-6, 1e-6, false));
     }
 }

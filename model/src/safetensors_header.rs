@@ -1,4 +1,4 @@
-//! The header of a safetensors file, from bytes nobody has vouched for.
+//! The header of a safetensors file, parsed from untrusted bytes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,22 +8,22 @@ use serde_json::{Map, Value};
 
 use crate::LoadError;
 
-/// Most bytes of a header: the limit of the safetensors format.
+/// Max bytes of a header: the limit of the safetensors format.
 const HEADER_CAP: u64 = 100_000_000;
 
 /// One tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The type's name in the file, as `F32` or `BF16`.
+    /// Name of the type, as `F32` or `BF16`.
     pub dtype: String,
     /// The shape.
     pub shape: Vec<i64>,
-    /// Where the bytes lie in the file; inside it, whatever the file says.
+    /// The bytes' range in the file, which is inside it.
     pub span: Range<usize>,
 }
 
-/// Reads and checks the header of the safetensors file `bytes`: every span lies in the file, matches shape and type, and the
-/// spans cover the data without holes and without overlaps.
+/// Parses and checks the header of the safetensors file `bytes`: every range is inside the file and matches shape and type, and the
+/// ranges cover the data without gaps and overlaps.
 pub(crate) fn parse_header(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Entry>, LoadError> {
     let wrong =
         |part: &str, expected: String, found: String| LoadError::Safetensors { path: path.to_owned(), part: part.into(), expected, found };
@@ -31,9 +31,9 @@ pub(crate) fn parse_header(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String,
         return Err(wrong("header length", "8 bytes".into(), format!("a file of {}", bytes.len())));
     };
     let length = u64::from_le_bytes(*length);
-    let most = HEADER_CAP.min(rest.len() as u64);
-    if length > most {
-        return Err(wrong("header length", format!("at most {most} bytes, as the file has {}", bytes.len()), format!("{length}")));
+    let max = HEADER_CAP.min(rest.len() as u64);
+    if length > max {
+        return Err(wrong("header length", format!("at most {max} bytes, as the file has {}", bytes.len()), format!("{length}")));
     }
     let (header, data) = rest.split_at(length as usize);
     let object: Map<String, Value> = serde_json::from_slice(header).map_err(|e| wrong("header", "a JSON object".into(), e.to_string()))?;

@@ -1,4 +1,4 @@
-//! How much a model's predictions depend on each direction of the keys and values that it reads.
+//! How much a model's predictions depend on each direction of the memories' keys and values.
 
 use std::ops::Range;
 
@@ -8,31 +8,32 @@ use tch::{Kind, TchError, Tensor};
 use crate::write::copy_out;
 use crate::{ComputeError, Model, ReaderOptions, Slot};
 
-/// Gradients of a text's log-likelihood with respect to the memories that are read with it.
+/// Gradients of a text's log-likelihood with respect to the memories that it reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gradients {
     /// The shape of each memory.
     pub shape: MemoryShape,
-    /// Of keys, as they are stored, before RoPE: `[layers * heads, tokens of all memories, head_dim]`.
+    /// Of keys before RoPE, as they are stored: `[layers * heads, tokens of all memories, head_dim]`.
     pub keys: Vec<f32>,
-    /// Of values, as of keys.
+    /// Of values, in the shape of `keys`.
     pub values: Vec<f32>,
 }
 
-/// The gradients at `text` while the model reads `slots`. Tokens to predict are drawn from the model's own predictions, which makes the
-/// second moments of the gradients those of the Kullback-Leibler divergence (the Fisher information). One pass of the model, there and back.
+/// The gradients at `text` while the model reads `slots`. The target tokens are drawn from the model's own predictions, so the second
+/// moments of the gradients are the Fisher information: the curvature of the Kullback-Leibler divergence. Takes one forward and one
+/// backward pass.
 ///
 /// # Errors
-/// As those of [`Reader::prompt`](crate::Reader::prompt).
+/// Those of [`Reader::prompt`](crate::Reader::prompt).
 pub fn gradients(model: &Model, text: &[u32], slots: &[Slot<'_>]) -> Result<Gradients, ComputeError> {
     let reader = model.reader(&ReaderOptions { capacity: 1 + text.len(), prefix: true })?;
     let (keys, values) = reader.gradients(text, slots, drawn)?;
     Ok(Gradients { shape: model.decoder().shape(), keys: copy_out(&keys)?, values: copy_out(&values)? })
 }
 
-/// A token for each row of logits, `[rows, vocabulary]`: drawn with their probabilities, by numbers that are spread evenly over 0 to 1.
+/// A token for each row of logits, `[rows, vocabulary]`: the inverse of the cumulative distribution at numbers spread evenly over 0 to 1.
 fn drawn(logits: &Tensor) -> Result<Tensor, TchError> {
-    // Multiples of the golden ratio, of which any stretch of rows has about equally many everywhere.
+    // Multiples of the golden ratio modulo 1: any run of them is spread evenly.
     let golden = (5f64.sqrt() - 1.0) / 2.0;
     let numbers: Vec<f64> = (0..logits.size()[0]).map(|row| (golden * (row as f64 + 0.5)).fract()).collect();
     let sums = logits.f_detach()?.f_softmax(-1, Kind::Double)?.f_cumsum(-1, None)?;
@@ -40,30 +41,30 @@ fn drawn(logits: &Tensor) -> Result<Tensor, TchError> {
     numbers.f_searchsorted(&sums, false, true, "right", None::<&Tensor>)?.f_clamp_max(logits.size()[1] - 1)
 }
 
-/// Second moments of the gradients at some texts: for keys and values of each head a symmetric matrix `[head_dim, head_dim]`.
+/// Second moments of gradients over texts: a symmetric matrix `[head_dim, head_dim]` for the keys and one for the values of each head.
 ///
-/// An error `e` of a stored vector moves the predictions of a text that reads it by about half of `e^T M e` in nats, summed over its tokens, M
-/// being the mean moments of that head: to second order, and if errors of several vectors have nothing to do with each other.
+/// With M the mean moments of a head, an error `e` of a stored vector moves the predictions of a text that reads it by about
+/// `e^T M e / 2` nats, summed over its tokens. This holds to second order, for errors of different vectors that are uncorrelated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sensitivity {
     shape: MemoryShape,
-    /// `[keys and values, layers * heads, head_dim, head_dim]`, the lower triangles.
+    /// Lower triangles, `[keys and values, layers * heads, head_dim, head_dim]`.
     sums: Vec<f64>,
-    /// Vectors that were read of each head.
+    /// Vectors of each head that texts have read.
     vectors: u64,
 }
 
 impl Sensitivity {
-    /// That of memories of this shape to no text yet.
+    /// No moments yet, for memories of this shape.
     pub fn new(shape: MemoryShape) -> Self {
         let (heads, dim) = ((shape.layers * shape.heads) as usize, shape.head_dim as usize);
         Self { shape, sums: vec![0.0; Part::ALL.len() * heads * dim * dim], vectors: 0 }
     }
 
-    /// That of some layers' memories by themselves.
+    /// The moments of some layers.
     ///
     /// # Panics
-    /// If there are no such layers.
+    /// If a layer does not exist.
     pub fn of_layers(&self, layers: Range<u32>) -> Self {
         let shape = MemoryShape { layers: layers.len() as u32, ..self.shape };
         let layer = (self.shape.heads * self.shape.head_dim * self.shape.head_dim) as usize;
@@ -72,7 +73,7 @@ impl Sensitivity {
         Self { shape, sums, vectors: self.vectors }
     }
 
-    /// Adds what a text gives.
+    /// Adds the gradients of a text.
     ///
     /// # Panics
     /// If its memories have another shape.
@@ -92,7 +93,7 @@ impl Sensitivity {
         self.vectors += vectors as u64;
     }
 
-    /// What errors of a memory move the predictions of a text that reads it, in nats, to second order: of `other` instead of `memory`.
+    /// How far the predictions of a text move, in nats to second order, if it reads `other` instead of `memory`.
     ///
     /// # Panics
     /// If a memory has another shape.
@@ -121,7 +122,7 @@ impl Sensitivity {
         self.vectors
     }
 
-    /// The mean moments of a head `[layers * heads]`: the numbers of a symmetric matrix `[head_dim, head_dim]`, row after row.
+    /// The mean moments of head `head`, counted over all layers: a symmetric matrix `[head_dim, head_dim]`, row by row.
     pub fn moments(&self, part: Part, head: usize) -> Vec<f64> {
         let (heads, dim) = ((self.shape.layers * self.shape.heads) as usize, self.shape.head_dim as usize);
         let kind = usize::from(part != Part::Key);

@@ -1,4 +1,4 @@
-//! Memories on their way into a reader's cache.
+//! The memories of a chunk as tensors, in the form of a reader's cache.
 
 use std::ops::Range;
 
@@ -6,60 +6,68 @@ use mempack_format::{EMPTY_SLOT, Memory};
 use tch::Tensor;
 
 use crate::ComputeError;
+use crate::context::similarity_biases;
 use crate::decoder::Decoder;
-use crate::reader::Slot;
 
-/// The memories of one chunk as tensors, as the cache holds them.
-pub(crate) struct Loaded {
-    /// `[memory layers, heads, tokens, head_dim]`, rotated to the memories' interval of positions.
+/// A memory to be read, and how similar it is to the query.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot<'a> {
+    /// The memory.
+    pub memory: &'a Memory,
+    /// Its retrieval similarity; has no effect if the model's `similarity_bias` is 0.
+    pub similarity: f32,
+}
+
+/// The memories of one chunk, rotated and converted to the model's precision.
+pub(crate) struct SlotTensors {
+    /// `[memory layers, heads, tokens, head_dim]`, rotated to the interval of positions that memories share.
     pub keys: Tensor,
     /// `[memory layers, heads, tokens, head_dim]`.
     pub values: Tensor,
-    /// What is added to each token's scores; -inf for empty slots.
+    /// What is added to the scores of each token, `[tokens]`: the similarity bias, or -inf for an empty slot.
     pub bias: Vec<f32>,
     /// Tokens of all memories together, empty slots included.
     pub tokens: i64,
 }
 
-impl Loaded {
+impl SlotTensors {
     pub(crate) fn new(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<Self, ComputeError> {
         let (keys, values) = stored(decoder, slots)?;
-        Self::of(decoder, slots, &keys, &values)
+        Self::of_stored(decoder, slots, &keys, &values)
     }
 
-    /// The memories of `slots` with the keys and values of [`stored`] in place of their own.
-    pub(crate) fn of(decoder: &Decoder, slots: &[Slot<'_>], keys: &Tensor, values: &Tensor) -> Result<Self, ComputeError> {
-        let best = slots.iter().map(|s| s.similarity).fold(f32::NEG_INFINITY, f32::max);
-        let beta = decoder.memory.similarity_bias;
+    /// As [`new`](Self::new), with these keys and values, in the form of [`stored`], in place of the memories' own.
+    pub(crate) fn of_stored(decoder: &Decoder, slots: &[Slot<'_>], keys: &Tensor, values: &Tensor) -> Result<Self, ComputeError> {
         let per_head = decoder.memory.tokens_per_head as usize;
         let prefix = decoder.memory.reference_prefix_ids.len() as i64;
-        let (mut bias, mut positions) = (Vec::with_capacity(slots.len() * per_head), Vec::new());
-        for slot in slots {
-            let lag = if beta == 0.0 { 0.0 } else { beta * (slot.similarity - best) };
-            // All heads hold the same number of tokens (checked), so the first one speaks for all.
-            let held = slot.memory.positions.iter().take(per_head);
-            bias.extend(held.map(|p| if *p == EMPTY_SLOT { f32::NEG_INFINITY } else { lag }));
+        let similarities: Vec<f32> = slots.iter().map(|slot| slot.similarity).collect();
+        let mut bias = Vec::with_capacity(slots.len() * per_head);
+        for (slot, of_memory) in slots.iter().zip(similarity_biases(decoder.memory.similarity_bias, &similarities)) {
+            // All heads hold the same number of tokens, as `check` made sure, so the first head stands for all.
+            let positions = slot.memory.positions.iter().take(per_head);
+            bias.extend(positions.map(|position| if *position == EMPTY_SLOT { f32::NEG_INFINITY } else { of_memory }));
         }
+        let mut positions = Vec::new();
         for tokens in heads(decoder) {
             for Slot { memory, .. } in slots {
-                // An empty slot's key is zero and is masked: any position will do.
+                // The key of an empty slot is zero and masked, so any position will do.
                 let position = |p: &u8| if *p == EMPTY_SLOT { 0 } else { prefix + i64::from(*p) };
                 positions.extend(memory.positions[tokens.clone()].iter().map(position));
             }
         }
-        // Rotated in f32 whatever the precision: keys are stored exactly, and this is their only rounding.
+        // Keys are rotated in f32 whatever the precision: they are stored exactly, and are rounded only once, afterwards.
         let positions = Tensor::f_from_slice(&positions)?.f_to_device(decoder.device)?;
-        let keys = decoder.memory_turn().apply_at(keys, &positions)?;
+        let keys = decoder.memory_rotation().apply_at(keys, &positions)?;
         let (kind, tokens) = (decoder.kind(), bias.len() as i64);
         Ok(Self { keys: keys.f_to_kind(kind)?, values: values.f_to_kind(kind)?, bias, tokens })
     }
 }
 
-/// The keys, before RoPE, and values of memories, `[memory layers, heads, tokens, head_dim]` in f32.
+/// Keys before RoPE and values of the memories as they are stored, `[memory layers, heads, tokens, head_dim]` in f32.
 pub(crate) fn stored(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<(Tensor, Tensor), ComputeError> {
-    let most = decoder.memory.memories_per_chunk as usize;
-    if slots.len() > most {
-        return Err(ComputeError::TooManyMemories { given: slots.len(), slots: most });
+    let max = decoder.memory.memories_per_chunk as usize;
+    if slots.len() > max {
+        return Err(ComputeError::TooManyMemories { given: slots.len(), slots: max });
     }
     for slot in slots {
         check(decoder, slot.memory)?;
@@ -79,14 +87,14 @@ pub(crate) fn stored(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<(Tensor, T
     Ok((tensor(&keys)?, tensor(&values)?))
 }
 
-/// The slots of each head of a memory, layer after layer.
+/// The token slots of each head of a memory, layer by layer.
 fn heads(decoder: &Decoder) -> impl Iterator<Item = Range<usize>> {
     let shape = decoder.shape();
     let per_head = shape.tokens as usize;
     (0..(shape.layers * shape.heads) as usize).map(move |head| head * per_head..(head + 1) * per_head)
 }
 
-/// Refuses a memory whose parts could lead out of a table.
+/// Refuses a memory of another shape, and one whose contents would index past a table.
 fn check(decoder: &Decoder, memory: &Memory) -> Result<(), ComputeError> {
     let expected = decoder.shape();
     if memory.shape != expected {
@@ -108,7 +116,7 @@ fn check(decoder: &Decoder, memory: &Memory) -> Result<(), ComputeError> {
     let held = |head: &[u8]| head.iter().take_while(|p| **p != EMPTY_SLOT).count();
     let first = memory.positions.get(..per_head).map_or(0, held);
     for head in memory.positions.chunks(per_head) {
-        // A reference gives every head the same number of tokens, empty slots last.
+        // All heads of a reference keep the same number of tokens, and empty slots come last.
         let found = head.iter().filter(|p| **p != EMPTY_SLOT).count();
         if found != first || held(head) != first {
             return Err(ComputeError::DamagedMemory { field: "tokens of a head", expected: first, found });

@@ -1,4 +1,4 @@
-//! Text to token ids and back.
+//! Tokenization: text to token ids and back.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,7 @@ use tokenizers::Tokenizer;
 use crate::fields::read_file;
 use crate::{ComputeError, LoadError};
 
-/// A tokenizer.json, ready for text of users and for templates of the model.
-///
-/// Cloning is shallow.
+/// A tokenizer.json. Clones share it.
 #[derive(Clone)]
 pub struct TextTokenizer {
     inner: Arc<Inner>,
@@ -21,9 +19,9 @@ pub struct TextTokenizer {
 struct Inner {
     path: PathBuf,
     digest: Digest,
-    /// Special tokens in a text are parsed: for templates.
+    /// Parses special tokens in a text; for templates.
     parsing: Tokenizer,
-    /// Special tokens in a text are ordinary characters: for text that comes from outside.
+    /// Treats special tokens in a text as ordinary characters; for untrusted text.
     plain: Tokenizer,
     /// One past the largest id.
     vocabulary: usize,
@@ -31,6 +29,9 @@ struct Inner {
 
 impl TextTokenizer {
     /// Loads a tokenizer.json.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the file is missing or is no tokenizer.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let bytes = read_file(path, "tokenizer", "put the model's tokenizer.json there")?;
         let mut parsing = Tokenizer::from_bytes(&bytes).map_err(|e| LoadError::Tokenizer {
@@ -39,7 +40,7 @@ impl TextTokenizer {
             found: e.to_string(),
             remedy: "fetch the file again".into(),
         })?;
-        // Files may ask for padding and truncation, which are for batches of a fixed length; references are cut elsewhere.
+        // Padding and truncation in a file are for batches of a fixed length; references are cut elsewhere.
         parsing.with_padding(None);
         let _ = parsing.with_truncation(None);
         let vocabulary = parsing.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
@@ -48,25 +49,25 @@ impl TextTokenizer {
         Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), digest: Digest::of(&bytes), parsing, plain, vocabulary }) })
     }
 
-    /// Ids of a text from outside: what spells a special token in it is ordinary text, and no token is put around it.
+    /// Ids of untrusted text: special tokens in it are ordinary characters, and no BOS or EOS is added.
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
         encode(&self.inner.plain, text)
     }
 
-    /// Ids of a template's part: special tokens in it are parsed, and no token is put around it.
+    /// Ids of a part of a template: special tokens in it are parsed, and no BOS or EOS is added.
     pub fn encode_template(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
         encode(&self.inner.parsing, text)
     }
 
-    /// As [`encode_plain`](Self::encode_plain), each id with the bytes of `text` that it came from.
+    /// As [`encode_plain`](Self::encode_plain), with the byte range of `text` that each id stands for.
     ///
-    /// Spans ascend; tokens that share one character share its span, and white space may lie between spans.
+    /// Ranges ascend. Tokens of one character share its range, and white space may lie between ranges.
     pub fn encode_spans(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, ComputeError> {
         let encoding = self.inner.plain.encode(text, false).map_err(failure)?;
         Ok(encoding.get_ids().iter().zip(encoding.get_offsets()).map(|(id, (start, end))| (*id, *start..*end)).collect())
     }
 
-    /// Text of ids, special tokens left out; bytes that are no UTF-8 give U+FFFD.
+    /// The text of ids without special tokens. Invalid UTF-8 gives U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ComputeError> {
         self.inner.parsing.decode(ids, true).map_err(failure)
     }
@@ -76,7 +77,7 @@ impl TextTokenizer {
         self.inner.vocabulary
     }
 
-    /// Ids of all tokens that are not special, ascending.
+    /// Ids of all tokens that are not special, in ascending order.
     pub fn plain_ids(&self) -> Vec<u32> {
         let added = self.inner.parsing.get_added_tokens_decoder();
         let special = |id: &u32| added.get(id).is_some_and(|token| token.special);
@@ -95,17 +96,17 @@ impl TextTokenizer {
         self.inner.digest
     }
 
-    /// Checks that this tokenizer belongs to a model of `vocabulary` rows.
+    /// Checks that the tokenizer fits an embedding of `vocabulary` rows.
     ///
-    /// Embeddings are padded to round numbers, so a few rows without a token are usual; an id without a row never is.
+    /// Embeddings are padded to round numbers, so a few rows without a token are accepted; an id without a row is not.
     pub(crate) fn check_vocabulary(&self, vocabulary: usize) -> Result<(), LoadError> {
-        let least = vocabulary - (vocabulary / 32).max(64).min(vocabulary);
-        if (least..=vocabulary).contains(&self.inner.vocabulary) {
+        let min = vocabulary - (vocabulary / 32).max(64).min(vocabulary);
+        if (min..=vocabulary).contains(&self.inner.vocabulary) {
             return Ok(());
         }
         Err(LoadError::Tokenizer {
             path: self.inner.path.clone(),
-            expected: format!("{least} to {vocabulary} ids, as the model has {vocabulary}"),
+            expected: format!("{min} to {vocabulary} ids, as the model has {vocabulary}"),
             found: format!("a tokenizer of another vocabulary, with {} ids", self.inner.vocabulary),
             remedy: "put the tokenizer.json of this model there".into(),
         })
@@ -120,42 +121,48 @@ fn failure(e: tokenizers::Error) -> ComputeError {
     ComputeError::Tokenize { reason: e.to_string() }
 }
 
-/// Text of an answer as its tokens come: bytes that do not make a whole character yet are held back.
+/// Decodes an answer token by token. Bytes of an unfinished character are held back.
 pub struct TextStream {
     tokenizer: TextTokenizer,
     ids: Vec<u32>,
-    /// Ids before this give context to the decoder, and are not decoded again once they are far behind.
+    /// Start of the ids that are decoded again, as context for the next ones.
     from: usize,
-    /// Ids before this have been given out.
-    given: usize,
+    /// Number of ids whose text was returned.
+    returned: usize,
 }
 
 impl TextStream {
-    /// A stream at its start.
+    /// A stream without tokens.
     pub fn new(tokenizer: &TextTokenizer) -> Self {
-        Self { tokenizer: tokenizer.clone(), ids: Vec::new(), from: 0, given: 0 }
+        Self { tokenizer: tokenizer.clone(), ids: Vec::new(), from: 0, returned: 0 }
     }
 
     /// The text that `id` completes; empty while a character is unfinished.
+    ///
+    /// # Errors
+    /// A failure of the tokenizer.
     pub fn push(&mut self, id: u32) -> Result<String, ComputeError> {
         self.ids.push(id);
         self.advance(false)
     }
 
-    /// What is still held back, at the end of the answer.
+    /// The text that is still held back at the end of the answer.
+    ///
+    /// # Errors
+    /// A failure of the tokenizer.
     pub fn finish(mut self) -> Result<String, ComputeError> {
         self.advance(true)
     }
 
     fn advance(&mut self, all: bool) -> Result<String, ComputeError> {
-        // The new text is what a window grows by: decoders join words by looking at the token before.
-        let before = self.tokenizer.decode(&self.ids[self.from..self.given])?;
+        // New text is the growth of the decoded window, because decoders join words depending on the previous token.
+        let before = self.tokenizer.decode(&self.ids[self.from..self.returned])?;
         let now = self.tokenizer.decode(&self.ids[self.from..])?;
         if now.len() <= before.len() || (!all && now.ends_with('\u{FFFD}')) {
             return Ok(String::new());
         }
-        self.from = self.given;
-        self.given = self.ids.len();
+        self.from = self.returned;
+        self.returned = self.ids.len();
         Ok(now.get(before.len()..).unwrap_or_default().to_owned())
     }
 }

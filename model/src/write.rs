@@ -1,4 +1,4 @@
-//! Writing: references to explicit memories (arXiv 2407.01178, sections 3.2 and 3.3).
+//! Writing: from references to explicit memories (arXiv 2407.01178, sections 3.2 and 3.3).
 
 use std::collections::BTreeMap;
 
@@ -8,54 +8,56 @@ use tch::{Kind, TchError, Tensor};
 use crate::ComputeError;
 use crate::attention::{Mask, attend};
 use crate::decoder::Decoder;
-use crate::rope::Turn;
+use crate::rope::Rotation;
 
-/// What is the same for all layers of one batch.
-struct Batch {
+/// References as one batch, padded to the longest.
+struct ReferenceBatch {
     rows: i64,
     /// Tokens of a row: prefix, reference, padding.
     width: i64,
     prefix: i64,
-    /// Tokens of the longest reference.
+    /// Tokens of the longest reference, without the prefix.
     longest: i64,
-    turn: Turn,
-    groups: Vec<Group>,
+    rotation: Rotation,
+    groups: Vec<WeighedRows>,
 }
 
-/// Rows of a batch whose tokens are weighed together.
-struct Group {
-    /// Tokens of the longest.
+/// Rows of a batch whose tokens are weighed in one product.
+struct WeighedRows {
+    /// Tokens of the longest row.
     tokens: i64,
-    /// Which rows they are.
+    /// Indices of the rows.
     rows: Tensor,
-    /// Where they are padding, `[rows, tokens]`; none if all have as many tokens.
+    /// Where the rows are padding, `[rows, tokens]`; `None` if all have the same length.
     padding: Option<Tensor>,
 }
 
-/// What one layer keeps: token indices `[rows, heads, kept]`, keys before RoPE and values `[rows, heads, kept, head_dim]` in f32.
-pub(crate) struct Kept {
+/// The tokens that one layer keeps: their indices `[rows, heads, kept]`, and in f32 their keys before RoPE and their values,
+/// `[rows, heads, kept, head_dim]` each.
+pub(crate) struct SelectedTokens {
     pub index: Tensor,
     pub keys: Tensor,
     pub values: Tensor,
 }
 
-/// How tokens are selected.
+/// Options of the selection of tokens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection {
     /// Tokens that a head keeps.
     pub keep: u32,
-    /// Whether kept values are multiplied by their weight over itself: 1 in value, and a way for gradients into the selection.
+    /// Whether kept values are multiplied by their weight over the same number held constant. The factor is 1 and passes gradients to the
+    /// weights that select.
     pub gradient: bool,
-    /// Whether references of unlike lengths are weighed together, with padding: fewer and larger operations, and sums that are
-    /// rounded otherwise than the definition's.
+    /// Whether references of different lengths are weighed together, with padding: fewer and larger operations, whose sums are rounded
+    /// differently from the definition's.
     pub padded: bool,
 }
 
 impl Decoder {
-    /// Explicit memories of some references, each 1 to `reference_length` token ids without the prefix.
+    /// The explicit memories of references of 1 to `reference_length` token ids each, without the prefix.
     ///
-    /// The references are one batch, padded to the longest: the caller groups them by length. The result depends on the
-    /// batch and on nothing else; a reference of fewer tokens than a head keeps leaves empty slots.
+    /// The references are one batch, padded to the longest, so the caller should group them by length. The result is a function of the
+    /// batch alone. A reference with fewer tokens than a head keeps leaves empty slots.
     ///
     /// # Errors
     /// An empty reference, one that is too long, an id outside the vocabulary, or a failure of libtorch.
@@ -69,26 +71,27 @@ impl Decoder {
         Ok(self.collect(references, &kept)?)
     }
 
+    /// Refuses references that are empty or too long, or have unknown ids.
     pub(crate) fn check_references(&self, references: &[&[u32]]) -> Result<(), ComputeError> {
-        let most = self.memory.reference_length as usize;
+        let max = self.memory.reference_length as usize;
         for (index, reference) in references.iter().enumerate() {
             match reference.len() {
                 0 => return Err(ComputeError::EmptyReference { index }),
-                tokens if tokens > most => return Err(ComputeError::LongReference { index, tokens, most }),
+                tokens if tokens > max => return Err(ComputeError::LongReference { index, tokens, max }),
                 _ => self.check_ids(reference)?,
             }
         }
         Ok(())
     }
 
-    /// What each memory layer keeps of the references, which are checked and at least one.
-    pub(crate) fn write_layers(&self, references: &[&[u32]], selection: Selection) -> Result<Vec<Kept>, TchError> {
+    /// The tokens that each memory layer keeps of the references, which must be checked and at least one.
+    pub(crate) fn write_layers(&self, references: &[&[u32]], selection: Selection) -> Result<Vec<SelectedTokens>, TchError> {
         let batch = self.batch(references, selection.padded)?;
         let mut ids = Vec::with_capacity((batch.rows * batch.width) as usize);
         for reference in references {
             ids.extend(self.memory.reference_prefix_ids.iter().map(|id| i64::from(*id)));
             ids.extend(reference.iter().map(|id| i64::from(*id)));
-            // Any id will do as padding: causal attention keeps it from the tokens, its length from the selection.
+            // Any id will do as padding: causal attention hides it from the tokens, and the selection leaves it out.
             ids.resize(ids.len() + batch.longest as usize - reference.len(), 0);
         }
         let mut x = self.embed(&ids)?;
@@ -99,7 +102,7 @@ impl Decoder {
             if number >= memory_layers.start {
                 kept.push(self.select(&batch, &qk, &v, selection)?);
             }
-            // The last memory layer's output would be read by no memory.
+            // No memory depends on the output of the last memory layer.
             if number + 1 < memory_layers.end {
                 x = layer.finish(&x, &self.attend_causally(&batch, &qk, &v)?)?;
             }
@@ -107,12 +110,12 @@ impl Decoder {
         Ok(kept)
     }
 
-    fn batch(&self, references: &[&[u32]], padded: bool) -> Result<Batch, TchError> {
+    fn batch(&self, references: &[&[u32]], padded: bool) -> Result<ReferenceBatch, TchError> {
         let prefix = self.memory.reference_prefix_ids.len();
         let longest = references.iter().map(|r| r.len()).max().unwrap_or_default();
         let rows = references.len() as i64;
         let width = (prefix + longest) as i64;
-        let turn = self.rope.turn(0..width as u32, self.kind(), self.device)?;
+        let rotation = self.rope.rotation(0..width as u32, self.kind(), self.device)?;
         let mut by_length: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
         for (row, reference) in references.iter().enumerate() {
             by_length.entry(if padded { longest } else { reference.len() }).or_default().push(row as i64);
@@ -120,31 +123,32 @@ impl Decoder {
         let groups = by_length.into_iter().map(|(tokens, rows)| {
             let uneven = rows.iter().any(|row| references[*row as usize].len() < tokens);
             let padding = uneven.then(|| self.padding(references, &rows, tokens)).transpose()?;
-            Ok(Group { tokens: tokens as i64, rows: Tensor::f_from_slice(&rows)?.f_to_device(self.device)?, padding })
+            Ok(WeighedRows { tokens: tokens as i64, rows: Tensor::f_from_slice(&rows)?.f_to_device(self.device)?, padding })
         });
         let groups = groups.collect::<Result<_, TchError>>()?;
-        Ok(Batch { rows, width, prefix: prefix as i64, longest: longest as i64, turn, groups })
+        Ok(ReferenceBatch { rows, width, prefix: prefix as i64, longest: longest as i64, rotation, groups })
     }
 
-    /// Where `rows` of the references, as wide as `tokens`, are padding: `[rows, tokens]`.
+    /// Where the references `rows`, padded to `tokens`, are padding: `[rows, tokens]`.
     fn padding(&self, references: &[&[u32]], rows: &[i64], tokens: usize) -> Result<Tensor, TchError> {
         let padding = rows.iter().flat_map(|row| (0..tokens).map(move |token| token >= references[*row as usize].len()));
         let padding: Vec<bool> = padding.collect();
         Tensor::f_from_slice(&padding)?.f_view([rows.len() as i64, tokens as i64])?.f_to_device(self.device)
     }
 
-    /// Causal attention over prefix and reference, `[rows * width, query_heads * head_dim]`. Padding comes last and is seen by padding only.
-    fn attend_causally(&self, batch: &Batch, qk: &Tensor, v: &Tensor) -> Result<Tensor, TchError> {
+    /// Causal attention over prefix and reference, `[rows * width, query_heads * head_dim]`. Padding comes last, so only padding sees it.
+    fn attend_causally(&self, batch: &ReferenceBatch, qk: &Tensor, v: &Tensor) -> Result<Tensor, TchError> {
         let s = self.sizes();
-        let turned = batch.turn.apply(&qk.f_view([batch.rows, batch.width, s.query_heads + s.heads, s.head_dim])?)?;
-        let q = turned.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
-        let k = turned.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
+        let rotated = batch.rotation.apply(&qk.f_view([batch.rows, batch.width, s.query_heads + s.heads, s.head_dim])?)?;
+        let q = rotated.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
+        let k = rotated.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
         let v = v.f_view([batch.rows, batch.width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
         attend(&q, &k, &v, Mask::Causal)
     }
 
-    /// The tokens each head keeps: those that the reference's own tokens attend to most, before RoPE and without a causal mask.
-    fn select(&self, batch: &Batch, qk: &Tensor, v: &Tensor, selection: Selection) -> Result<Kept, TchError> {
+    /// The tokens that each head keeps: those with the most attention from the reference's own tokens, before RoPE and without a causal
+    /// mask.
+    fn select(&self, batch: &ReferenceBatch, qk: &Tensor, v: &Tensor, selection: Selection) -> Result<SelectedTokens, TchError> {
         let s = self.sizes();
         let (n, t, d) = (batch.rows, batch.longest, s.head_dim);
         // [rows, heads, longest, head_dim], without the prefix.
@@ -153,7 +157,7 @@ impl Decoder {
         };
         let (q, k, v) = (own(qk, 0, s.query_heads)?, own(qk, s.query_heads, s.heads)?, own(v, 0, s.heads)?);
         let weight = Tensor::f_full([n, s.heads, t], f64::NEG_INFINITY, (Kind::Float, self.device))?;
-        for Group { tokens, rows, padding } in &batch.groups {
+        for WeighedRows { tokens, rows, padding } in &batch.groups {
             let of_group = |x: &Tensor| x.f_narrow(2, 0, *tokens)?.f_index_select(0, rows);
             let some = self.weights(&of_group(&q)?, &of_group(&k)?, padding.as_ref())?;
             let _ = weight.f_narrow(2, 0, *tokens)?.f_index_copy_(0, rows, &some)?;
@@ -165,18 +169,18 @@ impl Decoder {
         let taken = |x: &Tensor| x.f_gather(2, &take, false)?.f_to_kind(Kind::Float);
         let (keys, mut values) = (taken(&k)?, taken(&v)?);
         if selection.gradient {
-            // Padding has a weight of -inf, and no part in anything: any finite number will do there.
+            // Padding has a weight of -inf and is not used; any finite number will do.
             let kept = weight.f_gather(2, &index, false)?.f_clamp_min(1e-6)?;
             values = values.f_mul(&kept.f_div(&kept.f_detach()?)?.f_unsqueeze(-1)?)?;
         }
-        Ok(Kept { keys, values, index })
+        Ok(SelectedTokens { keys, values, index })
     }
 
-    /// Importance `[rows, heads, tokens]` of the tokens of references, from queries `[rows, query_heads, tokens, head_dim]` and keys
-    /// `[rows, heads, tokens, head_dim]` before RoPE. `padding`, `[rows, tokens]`, has no part in anything, and an importance of -inf.
+    /// The weights `[rows, heads, tokens]` of the references' tokens, from queries `[rows, query_heads, tokens, head_dim]` and keys
+    /// `[rows, heads, tokens, head_dim]` before RoPE. Where `padding`, `[rows, tokens]`, is true, the weight is -inf.
     ///
-    /// In f32 whatever the precision, for it decides which tokens are kept; and without padding in the order of the definition's
-    /// sums, for equal tokens of the first layer tie, and the rounding of their sums must not fall otherwise than there.
+    /// They are computed in f32 whatever the precision, because they decide which tokens are kept. Without padding, the order of the sums
+    /// is the definition's: equal tokens tie in the first layer, and rounding must resolve ties as the definition does.
     fn weights(&self, q: &Tensor, k: &Tensor, padding: Option<&Tensor>) -> Result<Tensor, TchError> {
         let s = self.sizes();
         let (n, _, t, d) = q.size4()?;
@@ -190,8 +194,8 @@ impl Decoder {
         sums.f_masked_fill(&padding.f_view([n, 1, t])?, f64::NEG_INFINITY)
     }
 
-    /// Copies what the layers kept into one memory for each reference.
-    fn collect(&self, references: &[&[u32]], kept: &[Kept]) -> Result<Vec<Memory>, TchError> {
+    /// Copies the kept tokens into one memory a reference.
+    fn collect(&self, references: &[&[u32]], kept: &[SelectedTokens]) -> Result<Vec<Memory>, TchError> {
         let shape = self.shape();
         let mut memories: Vec<Memory> = references.iter().map(|_| Memory::empty(shape)).collect();
         let (heads, slots, dim) = (shape.heads as usize, shape.tokens as usize, shape.head_dim as usize);
@@ -201,7 +205,7 @@ impl Decoder {
             let values: Vec<f32> = copy_out(&layer.values)?;
             let held = layer.index.size()[2] as usize;
             for (row, memory) in memories.iter_mut().enumerate() {
-                // A reference shorter than the batch may hold fewer tokens than a head keeps: its padding comes last.
+                // A reference that is shorter than the batch may have fewer tokens than are kept; its padding comes last.
                 let tokens = held.min(references[row].len());
                 for head in 0..heads {
                     let from = (row * heads + head) * held;
@@ -218,7 +222,7 @@ impl Decoder {
     }
 }
 
-/// All elements of a tensor, in order.
+/// All elements of a tensor, in row-major order.
 pub(crate) fn copy_out<T: tch::kind::Element + Copy + Default>(tensor: &Tensor) -> Result<Vec<T>, TchError> {
     let count = tensor.numel();
     let mut values = vec![T::default(); count];

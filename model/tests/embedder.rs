@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mempack_model::{ComputeError, DeviceChoice, Embedder, Encoder, LoadOptions, Pooling, Precision};
+use mempack_model::{ComputeError, DeviceChoice, Embedder, LoadOptions, Pooling, Precision, TextEncoder};
 use serde_json::{Value, json};
 
 /// How far an embedding may lie from the fixture's, in any dimension.
@@ -120,15 +120,15 @@ fn xlm_roberta_gives_the_values_of_transformers() {
     let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
     let expected = rows(&golden["embeddings"]);
     for precision in [Precision::F32, Precision::Bf16] {
-        let encoder = Encoder::load(folder.path(), &options(precision)).unwrap();
-        assert_eq!((encoder.pooling(), encoder.dim(), encoder.most_tokens()), (Pooling::Cls, 32, 64));
+        let encoder = TextEncoder::load(folder.path(), &options(precision)).unwrap();
+        assert_eq!((encoder.pooling(), encoder.dim(), encoder.max_tokens()), (Pooling::Cls, 32, 64));
         let distance = farthest(&encoder.embed_ids(&ids).unwrap(), &expected);
         println!("XLM-R {precision}: farthest {distance:.1e} over {} texts", ids.len());
         assert!(distance < if precision == Precision::F32 { TOLERANCE } else { 0.2 }, "{distance}");
     }
-    let encoder = Encoder::load(folder.path(), &options(Precision::F32)).unwrap();
+    let encoder = TextEncoder::load(folder.path(), &options(Precision::F32)).unwrap();
     assert!(matches!(encoder.embed_ids(&[&[5], &[]]), Err(ComputeError::EmptyReference { index: 1 })));
-    assert!(matches!(encoder.embed_ids(&[&[5; 65]]), Err(ComputeError::LongReference { index: 0, tokens: 65, most: 64 })));
+    assert!(matches!(encoder.embed_ids(&[&[5; 65]]), Err(ComputeError::LongReference { index: 0, tokens: 65, max: 64 })));
     assert!(matches!(encoder.embed_ids(&[&[5, 120]]), Err(ComputeError::UnknownToken { token: 120, vocabulary: 120 })));
 }
 
@@ -147,7 +147,7 @@ fn pooling(folder: &Path, config: Value) {
 }
 
 /// The small XLM-R with some fields of its config.json changed.
-fn altered(changes: Value) -> Result<Encoder, String> {
+fn altered(changes: Value) -> Result<TextEncoder, String> {
     let folder = copy(&root().join("tests/fixtures/xlmr_cls/model"), &["config.json", "model.safetensors"]);
     let mut config = read(&folder.path().join("config.json"));
     for (field, value) in changes.as_object().unwrap() {
@@ -157,8 +157,8 @@ fn altered(changes: Value) -> Result<Encoder, String> {
     load_encoder(folder.path())
 }
 
-fn load_encoder(folder: &Path) -> Result<Encoder, String> {
-    Encoder::load(folder, &options(Precision::F32)).map_err(|e| e.to_string())
+fn load_encoder(folder: &Path) -> Result<TextEncoder, String> {
+    TextEncoder::load(folder, &options(Precision::F32)).map_err(|e| e.to_string())
 }
 
 fn load_embedder(folder: &Path) -> Result<Embedder, String> {

@@ -17,7 +17,7 @@ fn options() -> LoadOptions {
     LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, base, ..LoadOptions::default() }
 }
 
-/// Ids, the token that begins a text first, and their logits.
+/// Ids, BOS first, and their logits.
 fn of_peft() -> (Vec<u32>, Vec<f32>) {
     let bytes = std::fs::read(golden("tiny-adapter-logits.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -34,10 +34,10 @@ fn plain(model: &Model, ids: &[u32]) -> Vec<f32> {
 
 fn largest(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |most, d| if d.is_nan() { f32::INFINITY } else { most.max(d) })
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |max, d| if d.is_nan() { f32::INFINITY } else { max.max(d) })
 }
 
-/// The golden adapter, going on.
+/// The golden adapter, loaded for further training.
 fn going_on() -> Trainee {
     let learning = Learning::Adapter(AdapterOptions { rank: 2, alpha: 1.0, targets: Vec::new(), seed: 0 });
     Trainee::load(&golden("tiny-adapter"), &options(), &learning).unwrap()

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-/// A document. Its JSON form is a line of a corpus that `mempack build` reads.
+/// A document. Serialised as JSON, it is a line of a `.jsonl` corpus.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Document {
-    /// Its name, unique in the corpus.
+pub struct CorpusDocument {
+    /// Its id, unique in the corpus.
     pub id: String,
     /// Its title.
     pub title: String,
@@ -13,7 +13,7 @@ pub struct Document {
     pub text: String,
     /// Where it comes from.
     pub source: String,
-    /// Under which terms it may be used; empty if that is not known.
+    /// The licence of the text; empty if unknown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub license: String,
 }

@@ -1,4 +1,4 @@
-//! The folder that is written: a corpus, its questions, and how they were made.
+//! Writes a folder with a corpus, its questions, and a record of how they were made.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
@@ -8,55 +8,56 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Document, Question};
+use crate::{CorpusDocument, Question};
 
-/// The corpus.
+/// The file name of the corpus.
 const CORPUS: &str = "corpus.jsonl";
-/// The questions.
+/// The file name of the questions.
 const QUESTIONS: &str = "questions.jsonl";
-/// How they were made.
+/// The file name of the record of how they were made.
 const MADE: &str = "made.json";
 
-/// Why a folder was not written. Nothing is left behind.
+/// Why a folder was not written. No part of it is left on disk.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FolderError {
-    /// The folder has something in it.
-    #[error("{path}: the folder is there and not empty; name a new one, or remove it")]
+    /// The folder exists and is not empty.
+    #[error("{path}: the folder exists and is not empty; name a new one, or remove it")]
     NotEmpty {
         /// The folder.
         path: PathBuf,
     },
-    /// A file of this name.
-    #[error("{path}: a file is there; name a folder that does not exist yet")]
+    /// The path is that of a file.
+    #[error("{path}: this is a file; name a folder that does not exist yet")]
     NotAFolder {
         /// The file.
         path: PathBuf,
     },
     /// Writing failed.
-    #[error("{path}: {source}; the folder around it must exist, be writable and have room")]
+    #[error("{path}: {source}; the parent folder must exist, be writable, and have space")]
     Write {
-        /// What was to be written.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// What was written.
+/// Counts of what a folder holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Documents.
     pub documents: u64,
-    /// Questions, those without an answer among them.
+    /// Questions, including those without an answer.
     pub questions: u64,
     /// Questions that no document answers.
     pub unanswerable: u64,
-    /// Bytes of all files.
+    /// Total size of the files, in bytes.
     pub bytes: u64,
 }
 
-/// A folder in the making: beside its place until [`finish`](Self::finish), and gone if that is never called.
+/// Writes a folder. It is written under a temporary name beside its final place; [`finish`](Self::finish) renames it. If the value is dropped
+/// before that, the folder is removed.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -67,10 +68,10 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Begin the folder `path`, which must not be there or must be empty.
+    /// Begins the folder `path`, which must not exist or be empty.
     ///
     /// # Errors
-    /// If it is there, or the folder around it is not writable.
+    /// If it exists and is not empty, or its parent is not writable.
     pub fn create(path: &Path) -> Result<Self, FolderError> {
         let failed = |source| FolderError::Write { path: path.into(), source };
         match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
@@ -85,11 +86,11 @@ impl Folder {
         Ok(Self { path: path.into(), corpus: file(CORPUS)?, questions: file(QUESTIONS)?, scratch, summary: Summary::default() })
     }
 
-    /// Add a document and the questions about it.
+    /// Adds a document and the questions about it.
     ///
     /// # Errors
     /// If writing fails.
-    pub fn write(&mut self, document: &Document, questions: &[Question]) -> Result<(), FolderError> {
+    pub fn write(&mut self, document: &CorpusDocument, questions: &[Question]) -> Result<(), FolderError> {
         self.summary.bytes += line(&mut self.corpus, document).map_err(|source| failed(&self.path, CORPUS, source))?;
         self.summary.documents += 1;
         for question in questions {
@@ -100,15 +101,16 @@ impl Folder {
         Ok(())
     }
 
-    /// What was written so far.
+    /// Counts of what has been written so far.
     pub fn summary(&self) -> Summary {
         self.summary
     }
 
-    /// Write how it was made, and put the folder in its place. `how` is an object; what was counted is added to it.
+    /// Writes the record of how it was made, syncs the files, and moves the folder to its final place. `how` is a JSON object; the counts
+    /// are added to it.
     ///
     /// # Errors
-    /// If writing fails, or something was put in the folder's place meanwhile.
+    /// If writing fails, or the final place has been taken meanwhile.
     pub fn finish(self, mut how: Value) -> Result<Summary, FolderError> {
         let Self { path, scratch, corpus, questions, mut summary } = self;
         for (file, name) in [(corpus, CORPUS), (questions, QUESTIONS)] {
@@ -123,11 +125,11 @@ impl Folder {
         });
         written.map_err(|source| failed(&path, MADE, source))?;
         summary.bytes += made.len() as u64;
-        // The temporary folder is for its owner alone; what is made is as open as any folder that a program makes.
+        // A temporary folder is readable by its owner only; the finished one gets the usual permissions.
         let whole = |source| FolderError::Write { path: path.clone(), source };
         open_to_others(scratch.path()).map_err(whole)?;
         fs::rename(scratch.path(), &path).map_err(whole)?;
-        // What the guard would remove has another name now.
+        // The folder has been renamed: the guard must not remove it.
         let _ = scratch.keep();
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(parent).and_then(|folder| folder.sync_all()).map_err(whole)?;
@@ -167,8 +169,8 @@ mod tests {
         names
     }
 
-    fn document() -> Document {
-        Document { id: "d".into(), title: "T".into(), text: "x".into(), source: "s".into(), license: String::new() }
+    fn document() -> CorpusDocument {
+        CorpusDocument { id: "d".into(), title: "T".into(), text: "x".into(), source: "s".into(), license: String::new() }
     }
 
     #[test]
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_left_alone() {
+    fn an_existing_file_or_folder_is_not_overwritten() {
         let around = tempfile::tempdir().unwrap();
         let path = around.path().join("out");
         fs::create_dir(&path).unwrap();

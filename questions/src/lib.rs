@@ -1,4 +1,7 @@
-//! Corpora with questions: fiction that no model has read, and cloze questions from any corpus without labels.
+//! Questions about corpora: the file format, and two generators.
+//!
+//! [`Fiction`] writes invented documents, which no model has seen, with questions about them. [`Cloze`] makes questions from the sentences
+//! of any corpus, without labels. [`Folder`] writes corpus and questions; [`read_questions`] reads questions back.
 //!
 //! ```
 //! use mempack_questions::{Fiction, FictionOptions};
@@ -14,7 +17,7 @@
 //! # }
 //! ```
 //!
-//! Nothing here needs a model. The same options give the same bytes, on every machine.
+//! Nothing here needs a model. Equal options give equal bytes on every machine.
 #![forbid(unsafe_code)]
 
 mod cloze;
@@ -22,11 +25,9 @@ mod document;
 mod fiction;
 mod folder;
 mod question;
-mod rng;
 
 pub use cloze::{Cloze, ClozeOptions};
-pub use document::Document;
-pub use fiction::{Domain, Fiction, FictionError, FictionOptions, KindError, Made};
+pub use document::CorpusDocument;
+pub use fiction::{Domain, Fiction, FictionError, FictionOptions, KindError, MadeDocument};
 pub use folder::{Folder, FolderError, Summary};
 pub use question::{MAX_QUESTION_BYTES, Question, QuestionError, QuestionReader, read_questions};
-pub use rng::Rng;

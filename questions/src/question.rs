@@ -1,4 +1,4 @@
-//! A file of questions: one JSON object a line.
+//! The file of questions: one JSON object a line.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -7,29 +7,29 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Most bytes of a line.
+/// The largest size of a line, in bytes.
 pub const MAX_QUESTION_BYTES: usize = 1 << 20;
 
-/// What a line should look like, for messages.
+/// An example of a line, for error messages.
 const EXAMPLE: &str = r#"{"id": "1", "question": "...", "answers": ["..."], "gold_ids": ["..."]}"#;
 
-/// A question.
+/// A question with its accepted answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Question {
-    /// Its name.
+    /// Its id.
     pub id: String,
-    /// What is asked.
+    /// The text of the question.
     pub question: String,
-    /// Every accepted answer, the best first. None, though the question is answerable: the gold documents as a whole are the answer.
+    /// The accepted answers, best first. If empty, though the question is answerable, the gold documents as a whole answer it.
     pub answers: Vec<String>,
-    /// The documents that hold the answer, where they are known.
+    /// The ids of the documents that contain the answer, where they are known.
     pub gold_ids: Vec<String>,
-    /// Whether any document answers it. In the file only where it is false.
+    /// Whether any document answers it. The file has this field only where it is false.
     #[serde(skip_serializing_if = "Clone::clone")]
     pub answerable: bool,
 }
 
-/// Why a file of questions was not read.
+/// Why a file of questions could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuestionError {
@@ -38,18 +38,18 @@ pub enum QuestionError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A line above the cap.
-    #[error("{path}, line {line}: longer than {MAX_QUESTION_BYTES} bytes, the most that a question may have; shorten it")]
+    /// A line is longer than [`MAX_QUESTION_BYTES`].
+    #[error("{path}, line {line}: longer than {MAX_QUESTION_BYTES} bytes, the limit for a question; shorten it")]
     TooLong {
         /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
     },
-    /// A line that is not UTF-8.
+    /// A line is not UTF-8.
     #[error("{path}, line {line}: not UTF-8; convert the file, for example with iconv -f WINDOWS-1252 -t UTF-8")]
     NotUtf8 {
         /// The file.
@@ -57,17 +57,17 @@ pub enum QuestionError {
         /// The line, counted from 1.
         line: u64,
     },
-    /// A line that is no JSON object.
+    /// A line is not a JSON object.
     #[error("{path}, line {line}: not a JSON object{}; write one object a line, such as {EXAMPLE}", reason(.source))]
     NotAnObject {
         /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
-        /// What the parser says; none if it is JSON of another kind.
+        /// The parser's error; `None` if the line is JSON but not an object.
         source: Option<serde_json::Error>,
     },
-    /// A field that is missing or of another type.
+    /// A field is missing or has the wrong type.
     #[error("{path}, line {line}: the field `{field}` is {found}, expected {expected}; a line looks like {EXAMPLE}")]
     Field {
         /// The file.
@@ -78,10 +78,10 @@ pub enum QuestionError {
         field: &'static str,
         /// What was found.
         found: &'static str,
-        /// What should be there.
+        /// What is expected.
         expected: &'static str,
     },
-    /// A question that is said to have no answer, and has one.
+    /// A question is marked as unanswerable but has answers or gold documents.
     #[error(
         "{path}, line {line}: `answerable` is false, but `{field}` is not empty; leave out `answerable`, or empty `answers` and `gold_ids`"
     )]
@@ -93,7 +93,7 @@ pub enum QuestionError {
         /// The field that contradicts.
         field: &'static str,
     },
-    /// No question in the file.
+    /// The file has no questions.
     #[error("{path}: no questions; expected lines such as {EXAMPLE}")]
     Empty {
         /// The file.
@@ -105,17 +105,17 @@ fn reason(source: &Option<serde_json::Error>) -> String {
     source.as_ref().map(|error| format!(": {error}")).unwrap_or_default()
 }
 
-/// All questions of a file, which has one at least.
+/// Reads all questions of a file.
 ///
 /// # Errors
-/// [`QuestionError`], with the line.
+/// [`QuestionError`], also if the file has no questions.
 pub fn read_questions(path: &Path) -> Result<Vec<Question>, QuestionError> {
     let file = File::open(path).map_err(|source| QuestionError::Read { path: path.into(), source })?;
     let questions: Vec<_> = QuestionReader::new(BufReader::new(file), path).collect::<Result<_, _>>()?;
     if questions.is_empty() { Err(QuestionError::Empty { path: path.into() }) } else { Ok(questions) }
 }
 
-/// Questions one after the other; lines without text are passed over. Ends after the first error. Memory: one line.
+/// An iterator over the questions of a file. Blank lines are skipped; it ends after the first error. Memory: one line.
 #[derive(Debug)]
 pub struct QuestionReader<R> {
     reader: R,
@@ -125,15 +125,15 @@ pub struct QuestionReader<R> {
 }
 
 impl<R: BufRead> QuestionReader<R> {
-    /// Reads from `reader`; `path` is for messages.
+    /// Reads from `reader`; `path` is used in error messages.
     pub fn new(reader: R, path: &Path) -> Self {
         Self { reader, path: path.into(), line: 0, ended: false }
     }
 
-    /// The bytes of the next line, without a byte order mark; none at the end.
+    /// The bytes of the next line, without line feed and byte order mark; `None` at the end.
     fn bytes(&mut self) -> Result<Option<Vec<u8>>, QuestionError> {
         let mut bytes = Vec::new();
-        // The line feed and one byte more than may be: enough to see that it is too much.
+        // The line feed and one byte above the limit, to detect a line that is too long.
         let mut limited = io::Read::take(&mut self.reader, MAX_QUESTION_BYTES as u64 + 2);
         limited.read_until(b'\n', &mut bytes).map_err(|source| QuestionError::Read { path: self.path.clone(), source })?;
         if bytes.is_empty() {
@@ -157,13 +157,13 @@ impl<R: BufRead> QuestionReader<R> {
         let text = std::str::from_utf8(bytes).map_err(|_| QuestionError::NotUtf8 { path: path(), line })?;
         let value = serde_json::from_str(text).map_err(|source| QuestionError::NotAnObject { path: path(), line, source: Some(source) })?;
         let Value::Object(row) = value else { return Err(QuestionError::NotAnObject { path: path(), line, source: None }) };
-        let wrong = |field, expected| QuestionError::Field { path: path(), line, field, found: kind(row.get(field)), expected };
+        let wrong = |field, expected| QuestionError::Field { path: path(), line, field, found: describe(row.get(field)), expected };
         let question = Question {
-            id: name(&row).ok_or_else(|| wrong("id", "a string or a number"))?,
-            question: words(&row).ok_or_else(|| wrong("question", "a string with words"))?,
-            answers: list(&row, "answers").ok_or_else(|| wrong("answers", "a list of strings"))?,
+            id: id(&row).ok_or_else(|| wrong("id", "a string or a number"))?,
+            question: question_text(&row).ok_or_else(|| wrong("question", "a string with words"))?,
+            answers: strings(&row, "answers").ok_or_else(|| wrong("answers", "a list of strings"))?,
             gold_ids: if row.contains_key("gold_ids") {
-                list(&row, "gold_ids").ok_or_else(|| wrong("gold_ids", "a list of strings, or no such field"))?
+                strings(&row, "gold_ids").ok_or_else(|| wrong("gold_ids", "a list of strings, or no such field"))?
             } else {
                 Vec::new()
             },
@@ -199,8 +199,8 @@ impl<R: BufRead> Iterator for QuestionReader<R> {
     }
 }
 
-/// The name; a number in its place is taken as it is written.
-fn name(row: &Map<String, Value>) -> Option<String> {
+/// The id; a number is taken in its written form.
+fn id(row: &Map<String, Value>) -> Option<String> {
     match row.get("id")? {
         Value::String(id) => Some(id.clone()),
         Value::Number(id) => Some(id.to_string()),
@@ -208,15 +208,16 @@ fn name(row: &Map<String, Value>) -> Option<String> {
     }
 }
 
-fn words(row: &Map<String, Value>) -> Option<String> {
+fn question_text(row: &Map<String, Value>) -> Option<String> {
     row.get("question")?.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned)
 }
 
-fn list(row: &Map<String, Value>, field: &str) -> Option<Vec<String>> {
+fn strings(row: &Map<String, Value>, field: &str) -> Option<Vec<String>> {
     row.get(field)?.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
-fn kind(value: Option<&Value>) -> &'static str {
+/// What a value is, for error messages.
+fn describe(value: Option<&Value>) -> &'static str {
     match value {
         None => "missing",
         Some(Value::Null) => "null",

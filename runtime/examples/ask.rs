@@ -12,9 +12,9 @@ use std::sync::Arc;
 use mempack_model::{Embedder, LoadOptions, Model};
 use mempack_runtime::{MappedPack, OnDamage, Session, SessionOptions};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [pack, model, embedder, question] = args.as_slice() else { return Err("usage: ask PACK MODEL EMBEDDER QUESTION".into()) };
+/// Answers a question: the arguments are PACK, MODEL, EMBEDDER and QUESTION.
+pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
+    let [pack, model, embedder, question] = args else { return Err("usage: ask PACK MODEL EMBEDDER QUESTION".into()) };
 
     // Shown in the README from here
     let pack = Arc::new(MappedPack::open(pack)?);
@@ -28,12 +28,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     for chunk in &answer.chunks {
         for read in &chunk.reads {
-            if let Some(cited) = read.cite(OnDamage::Fail) {
-                let found = cited?.found;
-                println!("\n{:.2} {} {}..{}", found.score, found.document, found.start, found.end);
-            }
+            let found = read.cite(OnDamage::Fail)?.found;
+            println!("\n{:.2} {} {}..{}", found.similarity, found.document, found.start, found.end);
         }
     }
     // to here
     Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    run(&std::env::args().skip(1).collect::<Vec<_>>())
 }

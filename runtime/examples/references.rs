@@ -1,4 +1,4 @@
-//! Prints the references of a pack, one JSON object a line: where each comes from, and its text. Needs no libtorch.
+//! Prints the references of a pack with their origins, one JSON object a line. Needs no libtorch.
 //!
 //! ```text
 //! cargo run --release -p mempack-runtime --example references -- PACK
@@ -10,12 +10,13 @@ use std::io::{BufWriter, Write as _, stdout};
 use mempack_runtime::{Hit, MappedPack};
 use serde_json::json;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args_os().nth(1).ok_or("usage: references PACK")?;
+/// Prints the references of a pack: the argument is PACK.
+pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
+    let [path] = args else { return Err("usage: references PACK".into()) };
     let pack = MappedPack::open(path)?;
     let mut out = BufWriter::new(stdout().lock());
     for reference in 0..pack.manifest().counts.references {
-        let found = pack.describe(&Hit { reference, score: 0.0 })?;
+        let found = pack.describe(&Hit { reference, similarity: 0.0 })?;
         let tokens = pack.reference(reference)?.tokens;
         writeln!(
             out,
@@ -25,4 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         )?;
     }
     Ok(out.flush()?)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    run(&std::env::args().skip(1).collect::<Vec<_>>())
 }

@@ -1,4 +1,4 @@
-//! A file's bytes, mapped, whatever they are.
+//! The bytes of any file, mapped.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,8 +8,9 @@ use memmap2::Mmap;
 use crate::MapError;
 use crate::truncation::Registered;
 
-/// The bytes of a file that need not be a whole pack, mapped: what a repair works on. What is said of the file at
-/// [`MappedPack`](crate::MappedPack) goes for it too: it must stay as it is while it is mapped.
+/// The mapped bytes of a file that need not be a valid pack; `repair` works on them.
+///
+/// The file must not change while it is mapped, as described at [`MappedPack`](crate::MappedPack).
 #[derive(Debug)]
 pub struct MappedBytes {
     // Dropped before the mapping.
@@ -26,9 +27,9 @@ impl MappedBytes {
         let path = path.as_ref();
         let failed = |source| MapError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
-        // SAFETY: As in `MappedPack::open`: the mapping is read-only, and the type's documentation demands that nobody changes the file
-        // while its bytes are borrowed. Whatever they are, they are bounds-checked where they are used; where the file is cut short, the
-        // missing pages raise SIGBUS, and no other memory is read.
+        // SAFETY: As in `MappedPack::open`: the mapping is read-only, and the type's documentation requires that the file does not change
+        // while its bytes are borrowed. All bytes are bounds-checked where they are used. If the file is truncated, access to the missing
+        // pages raises SIGBUS, and no other memory is read.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
         Ok(Self { _registered: Registered::new(&map), map })
     }

@@ -1,13 +1,13 @@
-//! Decoded memories, kept for the next chunk that reads them.
+//! A cache of decoded memories.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lru::LruCache;
-use mempack_format::{Defect, Memory, ReadError, Tag};
+use mempack_format::{Defect, Digest, Memory, ReadError, Tag};
 
 use crate::{MappedPack, OnDamage};
 
-/// Budget of a cache where the caller has no wish: about a thousand memories of a small model.
+/// Default budget of a cache: about a thousand memories of a small model.
 pub const DEFAULT_CACHE_BYTES: usize = 256 << 20;
 
 /// A memory could not be read.
@@ -18,46 +18,37 @@ pub struct FetchError {
     pub path: std::path::PathBuf,
     /// The reference.
     pub reference: u32,
-    /// What is wrong; damage names section and offset.
+    /// The cause. Damage names the section and the offset.
     pub source: Box<ReadError>,
 }
 
 impl FetchError {
-    /// Whether the pack is damaged, rather than the reference not there.
+    /// Whether the pack is damaged; false if it does not have the reference.
     pub fn is_damage(&self) -> bool {
         matches!(*self.source, ReadError::Damaged(_))
     }
 }
 
-/// A memory, and where it came from.
-#[derive(Clone, Debug)]
-pub struct Fetched {
-    /// The memory.
-    pub memory: Arc<Memory>,
-    /// Whether it was in the cache.
-    pub cached: bool,
-}
-
-/// What a cache has done.
+/// Counters of a cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStatistics {
-    /// Memories found decoded.
+    /// Requests for memories that were in the cache.
     pub hits: u64,
-    /// Memories that had to be read and decoded.
+    /// Requests for memories that had to be decoded or written.
     pub misses: u64,
-    /// Memories decoded ahead of being asked for.
+    /// Memories decoded before they were requested.
     pub prefetched: u64,
-    /// Memories kept now.
+    /// Memories in the cache.
     pub memories: usize,
-    /// Bytes they take.
+    /// Bytes of these memories.
     pub bytes: usize,
 }
 
-/// Decoded memories of any number of packs, the least recently used going first when they pass a budget of bytes. Those of a pack go
-/// when its [`MappedPack`] is dropped.
+/// An LRU cache of decoded memories of any number of packs, within a budget of bytes. When a [`MappedPack`] is dropped, its memories are
+/// evicted.
 ///
-/// Shared by threads as it is. Decoding happens outside the lock: two threads that miss the same memory at once both decode it,
-/// and one result is kept.
+/// Threads can share it. Decoding happens outside the lock: two threads that miss the same memory at the same time both decode it, and one
+/// result is kept.
 #[derive(Debug)]
 pub struct MemoryCache {
     budget: usize,
@@ -66,9 +57,24 @@ pub struct MemoryCache {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    /// By mapping and reference.
-    memories: LruCache<(u64, u32), Arc<Memory>>,
+    memories: LruCache<Key, Arc<Memory>>,
     statistics: CacheStatistics,
+}
+
+/// The key of a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    /// The mapping of the pack.
+    serial: u64,
+    reference: u32,
+    /// Identity of the model that wrote the memory; `None` if it was decoded from the pack.
+    writer: Option<Digest>,
+}
+
+impl Key {
+    fn decoded(pack: &MappedPack, reference: u32) -> Self {
+        Self { serial: pack.serial(), reference, writer: None }
+    }
 }
 
 impl Default for MemoryCache {
@@ -78,7 +84,7 @@ impl Default for MemoryCache {
 }
 
 impl MemoryCache {
-    /// An empty cache that keeps at most `budget` bytes. A memory larger than that is decoded each time it is asked for.
+    /// An empty cache of at most `budget` bytes. A larger memory is decoded at each request.
     pub fn new(budget: usize) -> Self {
         let inner = Inner { memories: LruCache::unbounded(), statistics: CacheStatistics::default() };
         Self { budget, inner: Arc::new(Mutex::new(inner)) }
@@ -89,32 +95,35 @@ impl MemoryCache {
     /// # Errors
     /// As [`fetch`](Self::fetch).
     pub fn get(&self, pack: &MappedPack, reference: u32) -> Result<Arc<Memory>, FetchError> {
-        Ok(self.fetch(pack, reference)?.memory)
+        Ok(self.fetch(pack, reference)?.0)
     }
 
-    /// The memory of a reference, and whether it was there already.
+    /// The memory of a reference, and whether it was in the cache.
     ///
     /// The first decoding of a record compares it with its leaf digest.
     ///
     /// # Errors
-    /// If the pack has no such reference, or the record or the codec parameters are damaged.
-    pub fn fetch(&self, pack: &MappedPack, reference: u32) -> Result<Fetched, FetchError> {
+    /// If the pack does not have the reference, or the record or the codec parameters are damaged.
+    pub fn fetch(&self, pack: &MappedPack, reference: u32) -> Result<(Arc<Memory>, bool), FetchError> {
         {
             let mut inner = self.lock();
-            if let Some(memory) = inner.memories.get(&(pack.serial(), reference)).map(Arc::clone) {
-                inner.statistics.hits += 1;
-                return Ok(Fetched { memory, cached: true });
+            if let Some(memory) = inner.find(&Key::decoded(pack, reference)) {
+                return Ok((memory, true));
             }
-            inner.statistics.misses += 1;
         }
-        Ok(Fetched { memory: self.decode(pack, reference)?, cached: false })
+        Ok((self.decode(pack, reference)?, false))
     }
 
-    /// The same; `None` if the memory is damaged, and damage is left out.
+    /// As [`fetch`](Self::fetch), but returns `None` if the memory is damaged and `on_damage` skips damage.
     ///
     /// # Errors
-    /// As [`fetch`](Self::fetch), and if the codec parameters are damaged, without which no memory can be read.
-    pub fn fetch_or_skip(&self, pack: &MappedPack, reference: u32, on_damage: OnDamage<'_>) -> Result<Option<Fetched>, FetchError> {
+    /// As [`fetch`](Self::fetch). Damaged codec parameters are always an error, because no memory can be read without them.
+    pub fn fetch_or_skip(
+        &self,
+        pack: &MappedPack,
+        reference: u32,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Option<(Arc<Memory>, bool)>, FetchError> {
         match self.fetch(pack, reference) {
             Err(FetchError { path, reference, source }) if is_own_damage(&source) => {
                 let admitted = pack.tolerance(on_damage).admit(Err(*source));
@@ -124,17 +133,17 @@ impl MemoryCache {
         }
     }
 
-    /// Decodes those of `references` that are not here yet, so that they will be; returns how many it decoded.
+    /// Decodes those of `references` that are not in the cache, and returns how many it decoded.
     ///
-    /// Records are read in the order of the file. Memories beyond the budget push out those before them: the caller lists no more
-    /// than will be read soon.
+    /// Records are read in file order. If the references exceed the budget, later memories evict earlier ones, so the caller should list
+    /// only what will be read soon.
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch), at the first memory that cannot be read.
     pub fn prefetch(&self, pack: &MappedPack, references: &[u32]) -> Result<usize, FetchError> {
         let mut missing: Vec<u32> = {
             let inner = self.lock();
-            references.iter().copied().filter(|&reference| !inner.memories.contains(&(pack.serial(), reference))).collect()
+            references.iter().copied().filter(|&reference| !inner.memories.contains(&Key::decoded(pack, reference))).collect()
         };
         missing.sort_unstable();
         missing.dedup();
@@ -145,7 +154,7 @@ impl MemoryCache {
         Ok(missing.len())
     }
 
-    /// What the cache has done so far, and what it holds.
+    /// The counters so far.
     pub fn statistics(&self) -> CacheStatistics {
         self.lock().statistics
     }
@@ -155,8 +164,21 @@ impl MemoryCache {
             pack.decode(reference).map_err(|source| FetchError { path: pack.path().to_owned(), reference, source: source.into() })?;
         let memory = Arc::new(memory);
         pack.on_drop(Evict(Arc::downgrade(&self.inner)));
-        self.lock().keep((pack.serial(), reference), &memory, self.budget);
+        self.lock().keep(Key::decoded(pack, reference), &memory, self.budget);
         Ok(memory)
+    }
+
+    /// The memory that the model `writer` wrote for a reference, if it is in the cache.
+    #[cfg(feature = "engine")]
+    pub(crate) fn written(&self, pack: &MappedPack, reference: u32, writer: &Digest) -> Option<Arc<Memory>> {
+        self.lock().find(&Key { writer: Some(*writer), ..Key::decoded(pack, reference) })
+    }
+
+    /// Stores a memory that the model `writer` wrote for a reference.
+    #[cfg(feature = "engine")]
+    pub(crate) fn keep_written(&self, pack: &MappedPack, reference: u32, writer: &Digest, memory: &Arc<Memory>) {
+        pack.on_drop(Evict(Arc::downgrade(&self.inner)));
+        self.lock().keep(Key { writer: Some(*writer), ..Key::decoded(pack, reference) }, memory, self.budget);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -165,21 +187,21 @@ impl MemoryCache {
 }
 
 fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
-    // A panic elsewhere leaves at worst a count that is off by one memory.
+    // After a panic under the lock, at worst a counter is off by one memory.
     inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A cache as the packs know it whose memories it keeps.
+/// A weak reference to a cache, held by the packs whose memories it holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Evict(Weak<Mutex<Inner>>);
 
 impl Evict {
-    /// Whether the cache is still there.
+    /// Whether the cache still exists.
     pub(crate) fn is_alive(&self) -> bool {
         self.0.strong_count() > 0
     }
 
-    /// Lets go of the memories of a pack.
+    /// Evicts the memories of a pack.
     pub(crate) fn pack(&self, serial: u64) {
         if let Some(inner) = self.0.upgrade() {
             lock(&inner).evict(serial);
@@ -194,7 +216,17 @@ impl PartialEq for Evict {
 }
 
 impl Inner {
-    fn keep(&mut self, key: (u64, u32), memory: &Arc<Memory>, budget: usize) {
+    /// Looks up a memory, and counts a hit or a miss.
+    fn find(&mut self, key: &Key) -> Option<Arc<Memory>> {
+        let found = self.memories.get(key).map(Arc::clone);
+        match found {
+            Some(_) => self.statistics.hits += 1,
+            None => self.statistics.misses += 1,
+        }
+        found
+    }
+
+    fn keep(&mut self, key: Key, memory: &Arc<Memory>, budget: usize) {
         let bytes = bytes_of(memory);
         if bytes > budget {
             return;
@@ -211,7 +243,7 @@ impl Inner {
     }
 
     fn evict(&mut self, serial: u64) {
-        let keys: Vec<(u64, u32)> = self.memories.iter().map(|(key, _)| *key).filter(|key| key.0 == serial).collect();
+        let keys: Vec<Key> = self.memories.iter().map(|(key, _)| *key).filter(|key| key.serial == serial).collect();
         for key in keys {
             if let Some(memory) = self.memories.pop(&key) {
                 self.statistics.bytes -= bytes_of(&memory);
@@ -221,13 +253,13 @@ impl Inner {
     }
 }
 
-/// Whether one memory is damaged, and not what all of them need.
+/// Whether the damage is limited to one memory, rather than in data that all memories need.
 fn is_own_damage(error: &ReadError) -> bool {
     let own = |defect: &Defect| matches!(defect, Defect::Leaf { .. } | Defect::Codec(_));
     matches!(error, ReadError::Damaged(damage) if damage.section == Tag::MEMORIES && own(&damage.defect))
 }
 
-/// What a memory takes in the cache.
+/// Bytes of a memory in the cache.
 fn bytes_of(memory: &Memory) -> usize {
     size_of::<Memory>() + memory.positions.len() + 4 * (memory.keys.len() + memory.values.len())
 }

@@ -1,14 +1,14 @@
-//! Which parts of a pack have been compared with their leaf digests.
+//! The parts of a pack that have been compared with their digests.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mempack_format::{Pack, ReadError};
 
-/// Words of a page: a page covers 32,768 references.
+/// Words per page. A page covers 32,768 references.
 const WORDS: usize = 512;
 
-/// What has been compared, of a file that has not changed since.
+/// The comparisons made since the file last changed.
 #[derive(Debug)]
 pub(crate) struct Checks {
     leaves: OnceLock<Result<(), ReadError>>,
@@ -18,24 +18,24 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    /// Nothing yet, of a pack of so many references.
+    /// No comparisons yet, for a pack of `references` references.
     pub(crate) fn new(references: u32) -> Self {
         Self { leaves: OnceLock::new(), tables: OnceLock::new(), memories: Checked::new(references), embeddings: Checked::new(references) }
     }
 
-    /// Compares the leaf digests with their section's digest, the first time; other threads wait for it.
+    /// Compares the leaf digests with their section's digest at the first call. Other threads wait for the result.
     pub(crate) fn leaves<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
         self.leaves.get_or_init(|| pack.check_leaves()).clone()
     }
 
-    /// Compares the tables of references, origins and documents with their sections' digests, the first time.
+    /// Compares the tables of references, origins and documents with their sections' digests at the first call.
     pub(crate) fn tables<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
         self.tables.get_or_init(|| pack.check_tables()).clone()
     }
 }
 
-/// A set of references that only grows, for any number of threads: a bit a reference, in pages that appear when they are needed, so that
-/// an empty set costs next to nothing for a pack of any size.
+/// A concurrent set of references that only grows. It uses one bit per reference, in pages that are allocated on first use, so an empty set
+/// is small for a pack of any size.
 #[derive(Debug)]
 pub(crate) struct Checked(Vec<OnceLock<Box<[AtomicU64]>>>);
 
@@ -50,7 +50,7 @@ impl Checked {
         word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
     }
 
-    /// Has `compare` run, unless the reference is in the set; it is from then on if the comparison succeeds.
+    /// Calls `compare` unless the reference is in the set, and adds the reference if the comparison succeeds.
     pub(crate) fn once<E>(&self, reference: u32, compare: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         if !self.contains(reference) {
             compare()?;
@@ -59,13 +59,13 @@ impl Checked {
         Ok(())
     }
 
-    /// A reference that the set was not made for is left out.
+    /// Adds a reference. A number beyond the set's size has no effect.
     fn insert(&self, reference: u32) {
         let (page, word, bit) = place(reference);
         let Some(page) = self.0.get(page) else { return };
         let words = page.get_or_init(|| (0..WORDS).map(|_| AtomicU64::new(0)).collect());
         if let Some(word) = words.get(word) {
-            // Relaxed: a bit says that bytes of a file that does not change were right; nothing else is published with it.
+            // Relaxed is enough: a bit means that bytes of an unchanged file were right, and publishes nothing else.
             word.fetch_or(bit, Ordering::Relaxed);
         }
     }

@@ -1,4 +1,4 @@
-//! What a reader does about damage: give up, or leave out what is damaged and count it.
+//! What a reader does about damage: fail, or skip the damaged part and count it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,24 +6,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mempack_format::{Damage, PackId, ReadError, Tag};
 
-/// What to do about a memory, a vector or a text that is damaged.
+/// What to do about a damaged memory, vector or text.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum OnDamage<'a> {
-    /// Give the error, which names section and offset.
+    /// Return the error, which names the section and the offset.
     #[default]
     Fail,
-    /// Leave it out, and count it here.
+    /// Skip the damaged part, and count it here.
     Skip(&'a Skipped),
 }
 
-/// What was left out of packs because it was damaged; shared by threads as it is. The same place counts once, however often it is met.
+/// The damaged parts that were skipped. Threads can share it. A place counts once, however often it is read.
 #[derive(Debug, Default)]
 pub struct Skipped(Mutex<Places>);
 
-/// By pack and section, the damage at each offset.
+/// The damage at each offset, by pack and section.
 type Places = BTreeMap<(PathBuf, PackId, Tag), BTreeMap<u64, Damage>>;
 
-/// What was left out of one section of a pack.
+/// The damage skipped in one section of a pack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SkippedPart {
     /// The pack's file.
@@ -32,9 +32,9 @@ pub struct SkippedPart {
     pub id: PackId,
     /// The section.
     pub section: Tag,
-    /// How many damaged places were met.
+    /// Number of damaged places.
     pub places: usize,
-    /// The first of them in the file.
+    /// The damage with the lowest offset.
     pub first: Damage,
 }
 
@@ -47,7 +47,7 @@ impl std::fmt::Display for SkippedPart {
 }
 
 impl Skipped {
-    /// Everything left out so far, by file and section.
+    /// All damage skipped so far, by file and section.
     pub fn parts(&self) -> Vec<SkippedPart> {
         let part = |((path, id, section), places): (&(PathBuf, PackId, Tag), &BTreeMap<u64, Damage>)| {
             let first = places.values().next()?.clone();
@@ -62,7 +62,7 @@ impl Skipped {
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {
-        // A panic elsewhere leaves at worst a place uncounted.
+        // After a panic under the lock, at worst one place is not counted.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -76,12 +76,12 @@ pub(crate) struct Tolerance<'a> {
 }
 
 impl Tolerance<'_> {
-    /// Whether damage is left out.
+    /// Whether damage is skipped.
     pub(crate) fn skips(&self) -> bool {
         matches!(self.on_damage, OnDamage::Skip(_))
     }
 
-    /// The value read; `None` where it is damaged and left out, which is counted.
+    /// The value read; `None` if it is damaged and skipped. Skipped damage is counted.
     pub(crate) fn admit<T>(&self, read: Result<T, ReadError>) -> Result<Option<T>, ReadError> {
         match (read, self.on_damage) {
             (Ok(value), _) => Ok(Some(value)),

@@ -1,32 +1,33 @@
-//! What a hit is, in words and places.
+//! The text of a hit and its places in the corpus.
 
 use mempack_format::{Damage, Defect, Origin, REFERENCE_BYTES, ReadError, Tag};
+use mempack_retrieval::Hit;
 
-use crate::{Hit, MappedPack, OnDamage};
+use crate::{MappedPack, OnDamage};
 
-/// Most further places that are listed of a hit. A boilerplate sentence may stand in every document of a corpus.
+/// Maximum number of further places listed for a hit. A boilerplate sentence can occur in every document of a corpus.
 pub const MAX_FURTHER_PLACES: usize = 32;
 
-/// A hit with its text and where that text comes from.
+/// A hit with its text and the places of that text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedHit {
-    /// Id of the document in which the text stands first in the corpus.
+    /// Id of the first document of the corpus that contains the text.
     pub document: String,
     /// Title of that document.
     pub title: String,
     /// Number of the reference in the pack.
     pub reference: u32,
-    /// First byte in the document's text.
+    /// Offset of the text in the document's text, in bytes.
     pub start: u64,
-    /// The byte behind the last.
+    /// End of the text, exclusive, in bytes.
     pub end: u64,
-    /// Inner product with the query.
-    pub score: f32,
+    /// Inner product of the reference's embedding and the query.
+    pub similarity: f32,
     /// The reference's text.
     pub text: String,
-    /// Where else the same text stands: the first [`MAX_FURTHER_PLACES`] of [`origins`](Self::origins) less one.
+    /// Further places of the same text, in corpus order, at most [`MAX_FURTHER_PLACES`].
     pub further: Vec<Place>,
-    /// In how many places the text stands.
+    /// Number of all places of the text, including the first.
     pub origins: u32,
 }
 
@@ -37,27 +38,27 @@ pub struct Place {
     pub document: String,
     /// The document's title.
     pub title: String,
-    /// First byte in the document's text.
+    /// Offset of the place in the document's text, in bytes.
     pub start: u64,
-    /// The byte behind the last.
+    /// End of the place, exclusive, in bytes.
     pub end: u64,
 }
 
 impl MappedPack {
-    /// Text, document and span of a hit.
+    /// Text, document and byte range of a hit.
     ///
     /// # Errors
-    /// If the pack has no such reference, or what it says of it is damaged.
+    /// If the pack does not have the reference, or its data about the reference is damaged.
     pub fn describe(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
-        self.steadily(|checks| {
+        self.read_consistent(|checks| {
             checks.tables(self)?;
             Ok(ResolvedHit { text: self.text(hit.reference)?, ..self.places(hit)? })
         })
     }
 
-    /// The same, and whether the text is damaged and was left out: it is empty then.
+    /// As [`describe`](Self::describe), and whether the text is damaged and was skipped. A skipped text is empty.
     pub(crate) fn describe_or_skip(&self, hit: &Hit, on_damage: OnDamage<'_>) -> Result<(ResolvedHit, bool), ReadError> {
-        self.steadily(|checks| {
+        self.read_consistent(|checks| {
             checks.tables(self)?;
             let text = self.tolerance(on_damage).admit(self.text(hit.reference))?;
             let found = self.places(hit)?;
@@ -68,7 +69,7 @@ impl MappedPack {
         })
     }
 
-    /// A hit with its places, without its text.
+    /// A hit with its places and an empty text.
     fn places(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
         let reference = hit.reference;
         let mut origins = self.origins(reference)?;
@@ -81,7 +82,7 @@ impl MappedPack {
         let Place { document, title, start, end } = self.place(first)?;
         let further = origins.take(MAX_FURTHER_PLACES).map(|origin| self.place(origin)).collect::<Result<_, _>>()?;
         let origins = u32::try_from(count).unwrap_or(u32::MAX);
-        Ok(ResolvedHit { document, title, reference, start, end, score: hit.score, text: String::new(), further, origins })
+        Ok(ResolvedHit { document, title, reference, start, end, similarity: hit.similarity, text: String::new(), further, origins })
     }
 
     fn place(&self, origin: Origin) -> Result<Place, ReadError> {

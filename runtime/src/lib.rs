@@ -1,13 +1,13 @@
-//! A memory pack at work: mapped, searched, and read by a model that decodes.
+//! Reads memory packs: maps and searches them, caches their memories, and decodes answers with a model that attends to them.
 //!
-//! - [`MappedPack`] opens a pack in well under a millisecond, whatever its size, and finds the references nearest to a vector.
-//! - [`MemoryCache`] decodes the memories of references, compares each with its digest on the first touch, and keeps
-//!   those that were used last within a budget of bytes.
-//! - [`Mounts`] holds several packs of one model, searched with one ranking, and lets them be replaced while others read.
-//! - With feature `engine` (which needs libtorch), `Retriever` finds references by text, and `Session` answers questions with a
-//!   model whose chunks read the memories they retrieved; `Generator` is the loop under it, for memories that the caller has.
+//! - [`MappedPack`] opens a pack of any size in well under a millisecond and finds the references nearest to a vector.
+//! - [`MemoryCache`] decodes memories, compares each with its digest on first access, and keeps the most recently used within a budget
+//!   of bytes.
+//! - [`Mounts`] holds several packs of one model, which are searched with one ranking and can be replaced while others read.
+//! - With feature `engine` (which needs libtorch), `Retriever` finds references by text, and `Session` answers questions with a model
+//!   whose chunks read the memories they retrieve. `ReadFrom` selects other sources.
 //!
-//! Everything that a file says is checked before it is used: a wrong byte is an error that names section and offset.
+//! All data from a file is checked before it is used. A wrong byte is an error that names the section and the offset.
 //!
 //! ```
 //! use mempack_runtime::{DEFAULT_EF, MappedPack, MemoryCache};
@@ -37,7 +37,7 @@
 //! let cache = MemoryCache::default();
 //! for hit in pack.search(&query, 5, DEFAULT_EF)? {
 //!     let found = pack.describe(&hit)?;
-//!     println!("{:.2} {} {}..{}: {}", found.score, found.document, found.start, found.end, found.text);
+//!     println!("{:.2} {} {}..{}: {}", found.similarity, found.document, found.start, found.end, found.text);
 //!     let memory = cache.get(&pack, hit.reference)?;
 //!     assert_eq!(memory.shape, pack.manifest().model.shape);
 //! }
@@ -62,18 +62,20 @@ mod search;
 mod truncation;
 
 pub use bytes::MappedBytes;
-pub use cache::{CacheStatistics, DEFAULT_CACHE_BYTES, FetchError, Fetched, MemoryCache};
+pub use cache::{CacheStatistics, DEFAULT_CACHE_BYTES, FetchError, MemoryCache};
 pub use damage::{OnDamage, Skipped, SkippedPart};
 pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
 pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
-    Answer, AskError, ChunkReads, Generator, Given, IdentityMismatch, MAX_ANSWER_TOKENS, Read, Reading, RetrieveError, Retriever, Sampling,
-    Session, SessionError, SessionOptions, SplitMix, Stop,
+    Answer, AskError, ChunkMemories, ChunkReads, IdentityMismatch, MAX_ANSWER_TOKENS, MemoryRead, NotRepeating, PackIndex, PreparedPrompt,
+    ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
+    read_reference,
 };
 pub use mapped::{MapError, MappedPack};
+pub use mempack_retrieval::Hit;
 pub use mounts::{MountError, Mounts};
-pub use pack_set::{Citation, CiteError, Mounted, NotSigned, PackHit, PackSearchError, PackSet};
-pub use search::{DEFAULT_EF, EXACT_UP_TO, Hit, Method, SearchError};
+pub use pack_set::{Citation, CiteError, Mounted, NotSigned, PackReference, PackSearchError, PackSet, cite};
+pub use search::{DEFAULT_EF, EXACT_UP_TO, Method, SearchError};
 #[cfg(unix)]
 pub use truncation::exit_when_cut_short;

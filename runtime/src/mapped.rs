@@ -1,4 +1,4 @@
-//! A pack in a file, mapped.
+//! A pack file mapped into memory.
 
 use std::fs::File;
 use std::io;
@@ -10,16 +10,17 @@ use std::time::SystemTime;
 
 use memmap2::Mmap;
 use mempack_format::{Codec, Damage, Defect, Digest, Memory, OpenError, Pack, ReadError, Tag};
+use mempack_retrieval::Hit;
 use zerocopy::little_endian::F32;
 
 use crate::cache::Evict;
 use crate::checked::Checks;
 use crate::damage::{OnDamage, Tolerance};
-use crate::search::{self, Hit, Method, SearchError};
+use crate::search::{self, Method, SearchError};
 use crate::truncation::Registered;
 
-/// How often a reading begins again because the file was written to meanwhile.
-const MOST_ATTEMPTS: u64 = 8;
+/// How often a read is attempted while the file keeps changing.
+const MAX_ATTEMPTS: u64 = 8;
 
 /// Why a file was not opened as a pack.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +31,10 @@ pub enum MapError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is no pack that can be read.
+    /// The file is not a pack that can be read.
     #[error("{}: {source}", path.display())]
     Open {
         /// The file.
@@ -44,48 +45,49 @@ pub enum MapError {
 }
 
 impl MapError {
-    /// Whether the file is a pack that was damaged.
+    /// Whether the file is a damaged pack.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Open { source, .. } if source.is_damage())
     }
 }
 
-/// An open pack whose bytes are those of a file, mapped into memory: opening reads a few pages, whatever the pack's size, and what is
-/// read later stays in the system's page cache, shared by all processes that map the same file.
+/// An open pack, mapped into memory.
 ///
-/// It is `Send` and `Sync`, and meant to be shared in an `Arc`. The memories that caches keep of it go when it is dropped.
+/// Opening reads a few pages, independent of the pack's size. Pages read later stay in the system's page cache, shared by all processes
+/// that map the same file. The type is `Send` and `Sync` and is usually shared in an `Arc`. When it is dropped, caches evict its memories.
 ///
 /// # Damage
-/// The leaf digests are compared with their section's digest before the first of them is trusted, every memory, vector and text
-/// block with its leaf when it is first touched, the tables of references, origins and documents with their sections' digests. So what [`search`](Self::search), [`describe`](Self::describe) and a
-/// [`MemoryCache`](crate::MemoryCache) give out is what was written, or an error that names section and offset.
+/// The leaf digests are compared with their section's digest before any of them is trusted. Each memory, vector and text block is compared
+/// with its leaf on first access, and the tables of references, origins and documents with their sections' digests. So
+/// [`search`](Self::search), [`describe`](Self::describe) and a [`MemoryCache`](crate::MemoryCache) return what was written, or an error
+/// that names the section and the offset.
 ///
-/// # The file must stay as it is
-/// A pack is immutable: `mempack` never writes to one that is there, but puts a new file in its place by a rename, and a mapping keeps
-/// the old file alive. Where another program breaks that:
-/// - A file that was *cut short* is an error at the next search, decoding or description. If it happens while one of them is
-///   under way, or where a method of [`Pack`] reads, the touch of a missing page raises SIGBUS, which ends the process; see
-///   [`exit_when_cut_short`](crate::exit_when_cut_short) for a way to go with a message. No other memory is ever read.
-/// - In a file that was *written to*, also one cut short and grown again, everything is compared with its digests anew. What was read
-///   while it was being written is read again. Changes are seen by the file's length and time of modification, so writing through
-///   another mapping, or within the resolution of that time (some milliseconds) of the opening, is not seen until `verify`.
+/// # The file must not change
+/// A pack is immutable. `mempack` never writes to an existing pack: it renames a new file over it, and a mapping keeps the old file alive.
+/// If another program does write to it:
+/// - A *truncated* file is an error at the next search, decoding or description. If the file is truncated during one of them, or while a
+///   method of [`Pack`] reads, access to a missing page raises SIGBUS, which ends the process; see
+///   [`exit_when_cut_short`](crate::exit_when_cut_short) for a way to end with a message. No other memory is ever read.
+/// - After an *overwrite*, or a truncation followed by an extension, everything is compared with its digests again, and a read that
+///   overlapped the write is repeated. Changes are detected by the file's length and modification time. A write through another mapping,
+///   or one within the resolution of that time (a few milliseconds) after opening, is not detected until `verify`.
 #[derive(Debug)]
 pub struct MappedPack {
-    /// Before the pack, so that it is dropped before the mapping is.
+    // Declared before the pack, so that it is dropped before the mapping.
     _registered: Registered,
     pack: Pack<Mmap>,
     file: File,
     path: PathBuf,
-    /// Tells mappings apart in a cache: two files may claim the same id, and one of them be damaged.
+    /// Identifies the mapping in a cache. Two files may have the same id although one of them is damaged.
     serial: u64,
     codec: OnceLock<Codec>,
-    /// What was compared with its digest, in the file as it was at that time.
+    /// What has been compared with its digest since the file had this stamp.
     checks: Mutex<(Stamp, Arc<Checks>)>,
-    /// Where memories of it are kept.
-    kept_in: Mutex<Vec<Evict>>,
+    /// The caches that hold memories of this pack.
+    caches: Mutex<Vec<Evict>>,
 }
 
-/// A file's length and time of modification: another stamp, other bytes.
+/// A file's length and modification time. A different stamp means that the bytes may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
@@ -100,78 +102,79 @@ impl Stamp {
 }
 
 impl MappedPack {
-    /// Opens the pack at `path`. Under a millisecond for any size.
+    /// Opens the pack at `path`, in under a millisecond for any size.
     ///
     /// # Errors
-    /// If the file cannot be mapped, is no pack, is of another version, or its header or manifest is damaged.
+    /// If the file cannot be mapped, is not a pack, has another format version, or its header or manifest is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, MapError> {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let path = path.as_ref();
         let failed = |source| MapError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
         let stamp = Stamp::of(&file).map_err(failed)?;
-        // SAFETY: The mapping is read-only, so nothing is written through it. What remains is that its bytes must not change while
-        // they are borrowed as `&[u8]`: the file is a finished pack, which `mempack` only ever replaces by a rename (the mapping then
-        // keeps the old file), and the type's documentation demands the same of everyone else. Where that is broken by cutting the
-        // file short, the pages that are gone raise SIGBUS, which ends the process: no other memory is read. Where it is
-        // broken by overwriting, readers see other bytes, and every number among them is bounds-checked where it is used.
+        // SAFETY: The mapping is read-only, so nothing is written through it. Its bytes must also not change while they are borrowed as
+        // `&[u8]`. The file is a finished pack, which `mempack` replaces only by a rename (the mapping then keeps the old file), and the
+        // type's documentation requires the same of other programs. If one truncates the file, access to the missing pages raises SIGBUS,
+        // which ends the process: no other memory is read. If one overwrites it, readers see other bytes, and every number among them is
+        // bounds-checked where it is used.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
         let registered = Registered::new(&map);
         let pack = Pack::open(map).map_err(|source| MapError::Open { path: path.to_owned(), source })?;
         let checks = Mutex::new((stamp, Arc::new(Checks::new(pack.manifest().counts.references))));
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let (codec, kept_in) = (OnceLock::new(), Mutex::default());
-        Ok(Self { _registered: registered, pack, file, path: path.to_owned(), serial, codec, checks, kept_in })
+        let (codec, caches) = (OnceLock::new(), Mutex::default());
+        Ok(Self { _registered: registered, pack, file, path: path.to_owned(), serial, codec, checks, caches })
     }
 
-    /// The file.
+    /// The path that the pack was opened with.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file's name without its extension: what a pack is called where nobody gave it a name.
+    /// The file's name without its extension: the default name of a pack.
     pub fn stem(&self) -> String {
         self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// The `k` references nearest to `query`, a unit vector `[dim]`, best first; equal scores in the order of their numbers.
+    /// The `k` references nearest to `query`, a unit vector `[dim]`, best first; equal similarities in the order of their numbers.
     ///
-    /// Goes through the graph with `ef` nodes in view ([`DEFAULT_EF`](crate::DEFAULT_EF) if there is no reason for another; at least
-    /// `k`), so that now and then one of the nearest is missed. Packs of at most [`EXACT_UP_TO`](crate::EXACT_UP_TO) references and packs
-    /// without a graph are scanned whole. Memory: a bit a reference, of which only what the search visits is touched.
+    /// The search goes through the graph with a candidate list of `ef` nodes, at least `k` ([`DEFAULT_EF`](crate::DEFAULT_EF) is a good
+    /// default). It is approximate and can miss one of the nearest. Packs of at most [`EXACT_UP_TO`](crate::EXACT_UP_TO) references and
+    /// packs without a graph are scanned completely. Memory: one bit per reference; only pages that the search visits are touched.
     ///
     /// # Errors
-    /// If the query is no vector of the pack's dimensions, or the graph or an embedding on the way is damaged.
+    /// If the query's dimensions are not the pack's, a component is not finite, or the graph or a visited embedding is damaged.
     pub fn search(&self, query: &[f32], k: usize, ef: usize) -> Result<Vec<Hit>, SearchError> {
         self.nearest(query, k, Method::Graph { ef }, OnDamage::Fail)
     }
 
-    /// As [`search`](Self::search), but looks at every reference and misses none.
+    /// As [`search`](Self::search), but exact: every reference is compared.
     ///
     /// # Errors
-    /// If the query is no vector of the pack's dimensions, or an embedding is damaged.
+    /// If the query's dimensions are not the pack's, a component is not finite, or an embedding is damaged.
     pub fn search_exact(&self, query: &[f32], k: usize) -> Result<Vec<Hit>, SearchError> {
         self.nearest(query, k, Method::Exact, OnDamage::Fail)
     }
 
-    /// As [`search`](Self::search) or [`search_exact`](Self::search_exact); damage on the way can be left out.
+    /// As [`search`](Self::search) or [`search_exact`](Self::search_exact), with a choice of what to do about damage.
     ///
-    /// A damaged vector then is no hit, a damaged list of the graph is empty, and where that leaves fewer than `k` hits, or the graph
-    /// cannot be entered, every reference is looked at.
+    /// With [`OnDamage::Skip`], a damaged vector is not a hit and a damaged list of the graph counts as empty. If that leaves fewer than
+    /// `k` hits, or the graph cannot be entered, every reference is compared.
     ///
     /// # Errors
-    /// If the query is no vector of the pack's dimensions, the leaf digests are damaged, or a vector or the graph is and that is to fail.
+    /// If the query's dimensions are not the pack's, a component is not finite, the leaf digests are damaged, or, with
+    /// [`OnDamage::Fail`], a vector or the graph is damaged.
     pub fn nearest(&self, query: &[f32], k: usize, method: Method, on_damage: OnDamage<'_>) -> Result<Vec<Hit>, SearchError> {
         let tolerance = self.tolerance(on_damage);
-        self.steadily(|checks| search::nearest(&self.pack, checks, query, k, method, tolerance))
+        self.read_consistent(|checks| search::nearest(&self.pack, checks, query, k, method, tolerance))
     }
 
-    /// The embedding of a reference, `[dim]`, a unit vector that has its leaf digest.
+    /// The embedding of a reference: a unit vector `[dim]`, checked against its leaf digest.
     ///
     /// # Errors
-    /// If there is no such reference, or its embedding is damaged.
+    /// If the pack does not have the reference, or its embedding is damaged.
     pub fn embedding(&self, reference: u32) -> Result<&[F32], ReadError> {
-        self.steadily(|checks| {
+        self.read_consistent(|checks| {
             checks.embeddings.once(reference, || self.pack.check_embedding(reference))?;
             self.pack.embedding(reference)
         })
@@ -179,7 +182,7 @@ impl MappedPack {
 
     /// The key of a reference.
     pub(crate) fn key(&self, reference: u32) -> Result<Digest, ReadError> {
-        self.steadily(|checks| {
+        self.read_consistent(|checks| {
             checks.tables(&self.pack)?;
             self.pack.reference(reference).map(|info| info.key)
         })
@@ -193,25 +196,25 @@ impl MappedPack {
         Tolerance { on_damage, path: &self.path, id: self.pack.id() }
     }
 
-    /// Has `evict` run when this pack is dropped; the same one once.
+    /// Registers a cache to be evicted when this pack is dropped. Registering it twice has no effect.
     pub(crate) fn on_drop(&self, evict: Evict) {
-        let mut kept_in = self.kept_in.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept_in.contains(&evict) {
-            // A cache that is gone has nothing to evict.
-            kept_in.retain(Evict::is_alive);
-            kept_in.push(evict);
+        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        if !caches.contains(&evict) {
+            // Caches that no longer exist have nothing to evict.
+            caches.retain(Evict::is_alive);
+            caches.push(evict);
         }
     }
 
-    /// Decodes the memory of a reference, whose leaf digest is compared when it is decoded for the first time.
+    /// Decodes the memory of a reference. The first decoding compares the record with its leaf digest.
     pub(crate) fn decode(&self, reference: u32) -> Result<Memory, ReadError> {
-        self.steadily(|checks| {
+        self.read_consistent(|checks| {
             let codec = self.codec_once()?;
             let record = self.pack.record(reference)?;
             checks.memories.once(reference, || self.pack.check_record(reference))?;
             let mut memory = Memory::empty(codec.shape());
             codec.decode_memory(record, &mut memory).map_err(|error| {
-                // The record is what was written, and what was written is no code.
+                // The record has the right digest, so it was written with invalid codes.
                 let offset = self.section_offset(Tag::MEMORIES) + u64::from(reference) * self.pack.record_bytes();
                 Damage { section: Tag::MEMORIES, offset, defect: Defect::Codec(error) }
             })?;
@@ -219,21 +222,20 @@ impl MappedPack {
         })
     }
 
-    /// What `read` gives of the file as it is: it is told what has been compared of just these bytes, and if they change while it
-    /// reads, it reads again.
-    pub(crate) fn steadily<T, E: From<ReadError>>(&self, read: impl Fn(&Checks) -> Result<T, E>) -> Result<T, E> {
-        for _ in 0..MOST_ATTEMPTS {
+    /// Calls `read` with the checks that apply to the file's present bytes, and calls it again if the file changes meanwhile.
+    pub(crate) fn read_consistent<T, E: From<ReadError>>(&self, read: impl Fn(&Checks) -> Result<T, E>) -> Result<T, E> {
+        for _ in 0..MAX_ATTEMPTS {
             let (stamp, checks) = self.checks()?;
             let result = checks.leaves(&self.pack).map_err(E::from).and_then(|()| read(&checks));
             if self.stamp() == stamp {
                 return result;
             }
         }
-        let defect = Defect::TooLarge { field: "changes of the file while it was read", limit: MOST_ATTEMPTS - 1, found: MOST_ATTEMPTS };
+        let defect = Defect::TooLarge { field: "changes of the file while it was read", limit: MAX_ATTEMPTS - 1, found: MAX_ATTEMPTS };
         Err(ReadError::from(self.damage_at(0, defect)).into())
     }
 
-    /// The file's stamp, and what was compared under it.
+    /// The file's stamp, and what has been compared since the file had it.
     fn checks(&self) -> Result<(Stamp, Arc<Checks>), ReadError> {
         let stamp = self.stamp();
         if stamp.bytes < self.pack.bytes() {
@@ -241,7 +243,7 @@ impl MappedPack {
                 Defect::TooSmall { field: "length of the file, which was cut short,", limit: self.pack.bytes(), found: stamp.bytes };
             return Err(self.damage_at(stamp.bytes, defect).into());
         }
-        // Nothing under this lock can leave a half-made value.
+        // No code under this lock leaves a partial value, so a poisoned lock is safe to use.
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         if checks.0 != stamp {
             *checks = (stamp, Arc::new(Checks::new(self.pack.manifest().counts.references)));
@@ -249,18 +251,19 @@ impl MappedPack {
         Ok((stamp, Arc::clone(&checks.1)))
     }
 
-    /// A file that the system no longer tells of (on a network, say) is as good as cut short: its pages are gone as well.
+    /// The file's stamp. A file without metadata (on a network that is down, for example) counts as truncated to 0 bytes, because its pages
+    /// are gone as well.
     fn stamp(&self) -> Stamp {
         Stamp::of(&self.file).unwrap_or(Stamp { bytes: 0, modified: None })
     }
 
-    /// Damage at a byte of the file, in whatever section that is.
+    /// Damage at an offset of the file, with the section that contains it.
     fn damage_at(&self, offset: u64, defect: Defect) -> Damage {
         let section = self.pack.sections().iter().find(|section| offset < section.offset.saturating_add(section.length));
         Damage { section: section.map_or(Tag::MANIFEST, |section| section.tag), offset, defect }
     }
 
-    /// Where a section begins in the file.
+    /// The offset of a section in the file; 0 if the pack does not have it.
     pub(crate) fn section_offset(&self, tag: Tag) -> u64 {
         self.pack.sections().iter().find(|section| section.tag == tag).map_or(0, |section| section.offset)
     }
@@ -269,7 +272,7 @@ impl MappedPack {
         if let Some(codec) = self.codec.get() {
             return Ok(codec);
         }
-        // Two threads may both parse at first; one result stays.
+        // Two threads may both parse it; one result is kept.
         let codec = self.pack.codec()?;
         Ok(self.codec.get_or_init(|| codec))
     }
@@ -277,8 +280,8 @@ impl MappedPack {
 
 impl Drop for MappedPack {
     fn drop(&mut self) {
-        let kept_in = self.kept_in.get_mut().unwrap_or_else(PoisonError::into_inner);
-        kept_in.iter().for_each(|evict| evict.pack(self.serial));
+        let caches = self.caches.get_mut().unwrap_or_else(PoisonError::into_inner);
+        caches.iter().for_each(|evict| evict.pack(self.serial));
     }
 }
 

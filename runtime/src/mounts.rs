@@ -1,4 +1,4 @@
-//! Packs that are mounted, unmounted and replaced while others read them.
+//! A set of packs that can be mounted, unmounted and replaced while others read it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -8,11 +8,11 @@ use mempack_format::{Difference, EmbedderIdentity, ModelIdentity, PublicKey};
 use crate::MappedPack;
 use crate::pack_set::{Mounted, NotSigned, PackSet};
 
-/// Why the set of mounted packs stays as it was.
+/// Why a change of the set of mounted packs failed. The set is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MountError {
-    /// The pack is of another model, or another embedder, than those that are mounted.
+    /// The pack was built with another model or embedder than the mounted packs.
     #[error(
         "{} cannot be mounted beside {}: they were built with different {party}s, which differ in {}; build one of them again with \
          the other's {party}", path.display(), beside.display(), list(.differences)
@@ -20,18 +20,18 @@ pub enum MountError {
     Mismatch {
         /// `model` or `embedder`.
         party: &'static str,
-        /// The pack refused.
+        /// The refused pack.
         path: PathBuf,
-        /// The pack that the set began with.
+        /// The first pack of the set.
         beside: PathBuf,
-        /// Every field that differs: `pack` is the pack's refused, `model` the other's; never empty.
+        /// Every field that differs, never empty: `pack` is the refused pack's value, `model` that of the first pack.
         differences: Vec<Difference>,
     },
-    /// The set demands signatures, and the pack has none that counts.
+    /// The set requires signatures, and no trusted key signed the pack.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
-    /// A pack of that name is mounted.
-    #[error("a pack is mounted as `{name}` already: {}; replace it, or choose another name", path.display())]
+    /// A pack of that name is already mounted.
+    #[error("a pack is already mounted as `{name}`: {}; replace it, or choose another name", path.display())]
     NameTaken {
         /// The name.
         name: String,
@@ -39,15 +39,15 @@ pub enum MountError {
         path: PathBuf,
     },
     /// No pack of that name is mounted.
-    #[error("no pack is mounted as `{name}`; mounted are {}", names.join(", "))]
+    #[error("no pack is mounted as `{name}`; the mounted packs are {}", names.join(", "))]
     NotMounted {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The names there are.
+        /// The names of the mounted packs.
         names: Vec<String>,
     },
-    /// The last pack stays, so that no question is answered from nothing.
-    #[error("`{name}` is the only pack mounted; replace it, or end what reads it")]
+    /// The last pack cannot be unmounted, because questions need at least one.
+    #[error("`{name}` is the only mounted pack and cannot be unmounted; replace it, or mount another pack first")]
     Last {
         /// Its name.
         name: String,
@@ -59,17 +59,16 @@ fn list(differences: &[Difference]) -> String {
     differences.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// What is asked of every pack of the set: to be of the first one's model and embedder, and signed by one of the trusted keys if
-/// there are any.
+/// What each pack of the set must have: the first pack's model and embedder, and a signature of a trusted key if there are trusted keys.
 #[derive(Debug)]
-struct Contract {
+struct Requirements {
     path: PathBuf,
     model: ModelIdentity,
     embedder: EmbedderIdentity,
     trusted: Vec<PublicKey>,
 }
 
-impl Contract {
+impl Requirements {
     fn check(&self, pack: &MappedPack) -> Result<(), MountError> {
         let manifest = pack.manifest();
         let parties = [("model", manifest.model.differences(&self.model)), ("embedder", manifest.embedder.differences(&self.embedder))];
@@ -82,12 +81,12 @@ impl Contract {
     }
 }
 
-/// A set of mounted packs that changes while it is read: legal and medical beside each other, tonight's version in place of
-/// yesterday's.
+/// A set of mounted packs that can change while it is read, for example to add a pack of another field or to replace a pack by its new
+/// version.
 ///
-/// A reader takes the [`PackSet`] as it is and keeps it for one request: it sees one state from beginning to end, whatever is
-/// replaced meanwhile. A pack that has left the set is unmapped, and its memories leave the caches, when the last reader lets go of it. No lock
-/// is held while anyone searches, decodes or opens a pack.
+/// A reader takes the present [`PackSet`] and keeps it for one request, so it sees one state of the set from beginning to end. When the
+/// last reader drops a pack that has left the set, the pack is unmapped and its memories leave the caches. No lock is held while packs are
+/// searched, decoded or opened.
 ///
 /// ```no_run
 /// # use mempack_runtime::{MappedPack, Method, Mounts, OnDamage};
@@ -96,18 +95,18 @@ impl Contract {
 /// mounts.mount("medical", MappedPack::open("medical.mpk")?)?;
 /// let before = mounts.packs();
 /// mounts.replace("legal", MappedPack::open("legal-2.mpk")?)?;
-/// // Who began before reads yesterday's version to the end.
+/// // A request that began before the replacement reads the old version to its end.
 /// let hits = before.nearest(&query, 5, Method::default(), OnDamage::Fail)?;
 /// println!("{:?}", hits.first().map(|hit| hit.pack.name()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Mounts {
-    contract: Contract,
+    requirements: Requirements,
     packs: RwLock<Arc<PackSet>>,
 }
 
-/// Where the pack of a name stands.
+/// The index of the pack with a name.
 fn place(packs: &[Arc<Mounted>], name: &str) -> Result<usize, MountError> {
     packs.iter().position(|mounted| mounted.name() == name).ok_or_else(|| {
         let names = packs.iter().map(|mounted| mounted.name().to_owned()).collect();
@@ -116,28 +115,28 @@ fn place(packs: &[Arc<Mounted>], name: &str) -> Result<usize, MountError> {
 }
 
 impl Mounts {
-    /// A set of one pack. Those that come to it later have to be of its model and its embedder.
+    /// A set of one pack. Packs mounted later must have the same model and embedder.
     pub fn new(name: impl Into<String>, pack: impl Into<Arc<MappedPack>>) -> Self {
         let pack = pack.into();
         let manifest = pack.manifest();
         let (model, embedder) = (manifest.model.clone(), manifest.embedder.clone());
-        let contract = Contract { path: pack.path().to_owned(), model, embedder, trusted: Vec::new() };
-        Self { contract, packs: RwLock::new(Arc::new(PackSet::new(vec![Arc::new(Mounted::new(name.into(), pack))]))) }
+        let requirements = Requirements { path: pack.path().to_owned(), model, embedder, trusted: Vec::new() };
+        Self { requirements, packs: RwLock::new(Arc::new(PackSet::new(vec![Arc::new(Mounted::new(name.into(), pack))]))) }
     }
 
-    /// A set of one pack, named as its file is, without the extension.
+    /// A set of one pack, named after its file, without the extension.
     pub fn of(pack: impl Into<Arc<MappedPack>>) -> Self {
         let pack = pack.into();
         Self::new(pack.stem(), pack)
     }
 
-    /// The same set, which from now on demands of every pack that one of these keys signed it; with no keys, it demands nothing.
+    /// The same set, which now requires a signature of one of these keys from every pack. An empty list requires no signature.
     ///
     /// # Errors
-    /// If one that is mounted already is not signed by any of them.
+    /// If a pack that is already mounted is not signed by any of the keys.
     pub fn demanding(mut self, trusted: Vec<PublicKey>) -> Result<Self, MountError> {
         self.packs().check_signed(&trusted)?;
-        self.contract.trusted = trusted;
+        self.requirements.trusted = trusted;
         Ok(self)
     }
 
@@ -148,21 +147,21 @@ impl Mounts {
 
     /// The model that all packs were built with.
     pub fn model(&self) -> &ModelIdentity {
-        &self.contract.model
+        &self.requirements.model
     }
 
     /// The embedder that all packs were built with.
     pub fn embedder(&self) -> &EmbedderIdentity {
-        &self.contract.embedder
+        &self.requirements.embedder
     }
 
-    /// Mounts a pack behind the others.
+    /// Mounts a pack after the others.
     ///
     /// # Errors
-    /// If it is of another model or embedder, lacks a signature that is demanded, or the name is taken.
+    /// If its model or embedder is not that of the set, it lacks a required signature, or the name is taken.
     pub fn mount(&self, name: impl Into<String>, pack: impl Into<Arc<MappedPack>>) -> Result<(), MountError> {
         let (name, pack) = (name.into(), pack.into());
-        self.contract.check(&pack)?;
+        self.requirements.check(&pack)?;
         self.change(|packs| {
             if let Some(taken) = packs.iter().find(|mounted| mounted.name() == name) {
                 return Err(MountError::NameTaken { path: taken.pack().path().to_owned(), name });
@@ -172,13 +171,13 @@ impl Mounts {
         })
     }
 
-    /// Puts a pack in the place of the one of that name: requests that run keep the old one, new ones get the new. Returns the old one.
+    /// Replaces the pack of a name and returns the old one. Running requests keep the old pack; new requests use the new one.
     ///
     /// # Errors
-    /// If it is of another model or embedder, lacks a signature that is demanded, or there is none of that name.
+    /// If the pack's model or embedder is not that of the set, it lacks a required signature, or no pack has that name.
     pub fn replace(&self, name: &str, pack: impl Into<Arc<MappedPack>>) -> Result<Arc<MappedPack>, MountError> {
         let pack = pack.into();
-        self.contract.check(&pack)?;
+        self.requirements.check(&pack)?;
         self.change(|packs| {
             let place = place(packs, name)?;
             packs.push(Arc::new(Mounted::new(name.to_owned(), pack)));
@@ -186,10 +185,10 @@ impl Mounts {
         })
     }
 
-    /// Takes the pack of that name out of the set, and returns it.
+    /// Removes the pack of a name from the set, and returns it.
     ///
     /// # Errors
-    /// If there is none of that name, or no other.
+    /// If no pack has that name, or it is the only pack.
     pub fn unmount(&self, name: &str) -> Result<Arc<MappedPack>, MountError> {
         self.change(|packs| {
             let place = place(packs, name)?;
@@ -200,20 +199,20 @@ impl Mounts {
         })
     }
 
-    /// Changes a copy of the list, and puts it in the list's place if that succeeds.
+    /// Changes a copy of the list, and replaces the list by it if that succeeds.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Arc<Mounted>>) -> Result<T, MountError>) -> Result<T, MountError> {
         let mut current = self.write();
         let mut packs = current.packs().to_vec();
         let result = change(&mut packs)?;
         let old = std::mem::replace(&mut *current, Arc::new(PackSet::new(packs)));
-        // Whatever is unmapped now is unmapped without the lock.
+        // Release the lock first: dropping the old list may unmap a pack.
         drop(current);
         drop(old);
         Ok(result)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Arc<PackSet>> {
-        // The list is replaced whole: a panic leaves the old one or the new one.
+        // The list is replaced as a whole, so a panic leaves either the old or the new one.
         self.packs.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,4 +1,4 @@
-//! Several packs of one model, read as one.
+//! Several packs of one model, searched with one ranking.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,18 +6,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mempack_format::{Digest, PackId, PublicKey, ReadError, SignatureError};
+use mempack_retrieval::Hit;
 
 use crate::damage::OnDamage;
-use crate::search::{Hit, Method, SearchError};
+use crate::search::{Method, SearchError};
 use crate::{MappedPack, ResolvedHit};
 
-/// A pack in a set, under a name.
+/// A named pack in a set.
 pub struct Mounted {
     name: String,
     pack: Arc<MappedPack>,
 }
 
-/// Name and id: what tells one mounted pack from another.
+/// Shows the name and the id, which identify a mounted pack.
 impl fmt::Debug for Mounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mounted").field("name", &self.name).field("id", &self.pack.id()).finish_non_exhaustive()
@@ -33,6 +34,11 @@ impl PartialEq for Mounted {
 impl Mounted {
     pub(crate) fn new(name: String, pack: Arc<MappedPack>) -> Self {
         Self { name, pack }
+    }
+
+    /// A pack with the name of its file, as [`Mounts::of`](crate::Mounts::of) mounts it.
+    pub fn of(pack: Arc<MappedPack>) -> Self {
+        Self::new(pack.stem(), pack)
     }
 
     /// Its name in the set.
@@ -51,25 +57,25 @@ impl Mounted {
     }
 }
 
-/// A reference that was found in one of several packs. It keeps its pack mapped.
+/// A reference in one of several packs. It keeps the pack mapped.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PackHit {
+pub struct PackReference {
     /// The pack.
     pub pack: Arc<Mounted>,
-    /// The reference in it, and its score.
-    pub hit: Hit,
+    /// The reference's number in it.
+    pub number: u32,
 }
 
-/// A hit with its text and the places it comes from.
+/// A hit with its pack, its text and the places of that text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Citation {
-    /// Name of the pack in its set.
+    /// Name of the pack in the set.
     pub pack: String,
     /// Id of the pack.
     pub id: PackId,
-    /// What the pack says of the reference.
+    /// The reference's text and places.
     pub found: ResolvedHit,
-    /// Whether the text is damaged and was left out: it is empty then.
+    /// Whether the text is damaged and was skipped. It is empty then.
     pub text_damaged: bool,
 }
 
@@ -79,7 +85,7 @@ pub struct Citation {
 pub struct PackSearchError {
     /// The pack's file.
     pub path: PathBuf,
-    /// Why.
+    /// The cause.
     pub source: Box<SearchError>,
 }
 
@@ -90,24 +96,24 @@ impl PackSearchError {
     }
 }
 
-/// A pack that does not count as signed.
+/// A pack without a valid signature of a trusted key.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
 pub struct NotSigned {
     /// The pack's file.
     pub path: PathBuf,
-    /// Why.
+    /// The cause.
     pub source: SignatureError,
 }
 
 impl NotSigned {
-    /// Refuses a pack that none of the trusted keys signed; with none to trust, nothing is demanded.
+    /// Refuses a pack that none of the trusted keys signed. An empty list accepts every pack.
     pub(crate) fn check(pack: &MappedPack, trusted: &[PublicKey]) -> Result<(), Self> {
         if trusted.is_empty() {
             return Ok(());
         }
         let signed = pack.signed_by(trusted);
-        signed.map(drop).map_err(|source| Self { path: pack.path().to_owned(), source })
+        signed.map(|_| ()).map_err(|source| Self { path: pack.path().to_owned(), source })
     }
 
     /// Whether a signature is wrong, rather than missing.
@@ -116,7 +122,7 @@ impl NotSigned {
     }
 }
 
-/// What a pack says of a reference could not be read.
+/// A reference's text or places could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: reference {reference}: {source}", path.display())]
 pub struct CiteError {
@@ -124,31 +130,31 @@ pub struct CiteError {
     pub path: PathBuf,
     /// The reference.
     pub reference: u32,
-    /// Why.
+    /// The cause.
     pub source: Box<ReadError>,
 }
 
 impl CiteError {
-    /// Whether the pack is damaged, rather than the reference not there.
+    /// Whether the pack is damaged; false if it does not have the reference.
     pub fn is_damage(&self) -> bool {
         matches!(*self.source, ReadError::Damaged(_))
     }
 }
 
-impl PackHit {
-    /// Text, document and span, from the pack that the hit was found in; a damaged text can be left out.
-    ///
-    /// # Errors
-    /// If what the pack says of the reference is damaged.
-    pub fn cite(&self, on_damage: OnDamage<'_>) -> Result<Citation, CiteError> {
-        let pack = self.pack.pack();
-        let failed = |source| CiteError { path: pack.path().to_owned(), reference: self.hit.reference, source: Box::new(source) };
-        let (found, text_damaged) = pack.describe_or_skip(&self.hit, on_damage).map_err(failed)?;
-        Ok(Citation { pack: self.pack.name().to_owned(), id: pack.id(), found, text_damaged })
-    }
+/// Text, document and byte range of a hit, from the pack that it was found in. `on_damage` can skip a damaged text.
+///
+/// # Errors
+/// If the pack's data about the reference is damaged.
+pub fn cite(hit: &Hit<PackReference>, on_damage: OnDamage<'_>) -> Result<Citation, CiteError> {
+    let PackReference { pack: mounted, number } = &hit.reference;
+    let pack = mounted.pack();
+    let failed = |source| CiteError { path: pack.path().to_owned(), reference: *number, source: Box::new(source) };
+    let (found, text_damaged) =
+        pack.describe_or_skip(&Hit { reference: *number, similarity: hit.similarity }, on_damage).map_err(failed)?;
+    Ok(Citation { pack: mounted.name().to_owned(), id: pack.id(), found, text_damaged })
 }
 
-/// Packs of one model and one embedder, in the order in which they were mounted. It never changes, and keeps its packs mapped.
+/// An immutable list of packs of one model and one embedder, in the order in which they were mounted. It keeps the packs mapped.
 #[derive(Clone, Debug, Default)]
 pub struct PackSet(Vec<Arc<Mounted>>);
 
@@ -162,41 +168,51 @@ impl PackSet {
         &self.0
     }
 
-    /// The pack of a name.
+    /// The pack with a name.
     pub fn get(&self, name: &str) -> Option<&Arc<Mounted>> {
         self.0.iter().find(|mounted| mounted.name == name)
     }
 
-    /// Demands of each pack that one of the trusted keys signed it; with none to trust, nothing is demanded.
+    /// Checks that one of the trusted keys signed each pack. An empty list accepts every pack.
     ///
     /// # Errors
-    /// With the first pack that none of them signed, or that has a wrong signature of one.
+    /// For the first pack that no trusted key signed, or that has a wrong signature of one.
     pub fn check_signed(&self, trusted: &[PublicKey]) -> Result<(), NotSigned> {
         self.0.iter().try_for_each(|mounted| NotSigned::check(&mounted.pack, trusted))
     }
 
-    /// The `k` references nearest to `query`, a unit vector `[dim]`, of all packs in one ranking: best first, equal scores in the order of
-    /// the packs, then of the references' numbers. A reference that stands in several packs (equal keys) is one hit, in the
-    /// first of them.
+    /// The `k` references nearest to `query`, a unit vector `[dim]`, over all packs in one ranking: best first, equal similarities in the
+    /// order of the packs, then of the references' numbers. A reference that several packs contain (equal keys) is one hit, in the first of
+    /// these packs.
     ///
     /// # Errors
     /// As [`MappedPack::nearest`], with the pack's path.
-    pub fn nearest(&self, query: &[f32], k: usize, method: Method, on_damage: OnDamage<'_>) -> Result<Vec<PackHit>, PackSearchError> {
+    pub fn nearest(
+        &self,
+        query: &[f32],
+        k: usize,
+        method: Method,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Vec<Hit<PackReference>>, PackSearchError> {
         let mut found = Vec::new();
         for (order, mounted) in self.0.iter().enumerate() {
             let hits = mounted.pack.nearest(query, k, method, on_damage).map_err(|source| mounted.failed(source))?;
             found.extend(hits.into_iter().map(|hit| (order, hit)));
         }
-        // One pack has its own ranking, and each reference once.
+        // The hits of a single pack are already ranked, and without duplicates.
         if self.0.len() > 1 {
             found = self.once_each(found, on_damage)?;
-            found.sort_by(|a, b| b.1.score.total_cmp(&a.1.score).then(a.0.cmp(&b.0)).then(a.1.reference.cmp(&b.1.reference)));
+            found.sort_by(|a, b| b.1.similarity.total_cmp(&a.1.similarity).then(a.0.cmp(&b.0)).then(a.1.reference.cmp(&b.1.reference)));
         }
-        let hit = |(order, hit): (usize, Hit)| Some(PackHit { pack: Arc::clone(self.0.get(order)?), hit });
-        Ok(found.into_iter().take(k).filter_map(hit).collect())
+        let of_pack = |(order, hit): (usize, Hit)| {
+            let pack = Arc::clone(self.0.get(order)?);
+            Some(hit.map(|number| PackReference { pack, number }))
+        };
+        Ok(found.into_iter().take(k).filter_map(of_pack).collect())
     }
 
-    /// Of hits in the order of the packs, the first of each key. One whose record is damaged can be left out.
+    /// Keeps the hits of the first pack that contains each key; `found` is in the order of the packs. `on_damage` can skip a hit whose
+    /// table entry is damaged.
     fn once_each(&self, found: Vec<(usize, Hit)>, on_damage: OnDamage<'_>) -> Result<Vec<(usize, Hit)>, PackSearchError> {
         let mut owners: HashMap<Digest, usize> = HashMap::with_capacity(found.len());
         let mut kept = Vec::with_capacity(found.len());
@@ -204,7 +220,7 @@ impl PackSet {
             let Some(mounted) = self.0.get(order) else { continue };
             let key =
                 mounted.pack.tolerance(on_damage).admit(mounted.pack.key(hit.reference)).map_err(|source| mounted.failed(source.into()))?;
-            // Equal keys within a pack are that pack's own affair.
+            // Equal keys within one pack are kept.
             if key.is_some_and(|key| *owners.entry(key).or_insert(order) == order) {
                 kept.push((order, hit));
             }

@@ -1,32 +1,33 @@
-//! Nearest references to a query: through the graph, or by looking at all of them.
+//! Nearest-neighbour search: through the graph, or by an exact scan.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use mempack_format::{Damage, Defect, Graph, Pack, ReadError, Tag};
+use mempack_retrieval::Hit;
 use zerocopy::little_endian::F32;
 
 use crate::checked::Checks;
 use crate::damage::Tolerance;
 use crate::dot::dot;
 
-/// How many nodes the search keeps in view where the caller has no wish: at 16 links a node, enough for the first five of a
-/// hundred thousand references to be right more than 95 times of 100 (see the tests and `benches/search.rs`).
+/// Default size of the search's candidate list. With 16 links per node it gives a recall at 5 above 95% over a hundred thousand references
+/// (see the tests and `benches/search.rs`).
 pub const DEFAULT_EF: usize = 100;
 
-/// Packs of at most this many references are scanned whole by [`MappedPack::search`](crate::MappedPack::search): the scan is exact,
-/// and at 384 dimensions costs less than a millisecond.
+/// [`MappedPack::search`](crate::MappedPack::search) scans packs of at most this many references completely. The scan is exact and takes
+/// less than a millisecond at 384 dimensions.
 pub const EXACT_UP_TO: u32 = 4096;
 
-/// How to look for neighbours.
+/// How to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Through the graph, with this many nodes in view (small packs and packs without a graph are scanned all the same).
+    /// Through the graph. Small packs and packs without a graph are scanned instead.
     Graph {
-        /// At least `k`, more for a better recall.
+        /// Size of the candidate list; at least `k` is used. Larger values give a better recall and take longer.
         ef: usize,
     },
-    /// By looking at every reference.
+    /// By comparing every reference.
     Exact,
 }
 
@@ -36,20 +37,11 @@ impl Default for Method {
     }
 }
 
-/// A reference that was found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hit {
-    /// Its number in the pack.
-    pub reference: u32,
-    /// Inner product with the query: the cosine, as both are unit vectors.
-    pub score: f32,
-}
-
 /// Why a search failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SearchError {
-    /// The query comes from another embedder.
+    /// The query's dimensions are not the pack's, so it comes from another embedder.
     #[error("the query has {found} dimensions, the pack's embeddings have {expected}; embed it with the pack's own embedder")]
     Dimensions {
         /// Dimensions of the query.
@@ -57,10 +49,10 @@ pub enum SearchError {
         /// Dimensions of the pack's embeddings.
         expected: usize,
     },
-    /// The query is no vector.
+    /// A component of the query is not finite.
     #[error("the query's component {index} is {value}, not a finite number")]
     NotFinite {
-        /// Which component.
+        /// Index of the component.
         index: usize,
         /// Its value.
         value: f32,
@@ -77,16 +69,17 @@ impl SearchError {
     }
 }
 
-/// What a search moves over: the nodes' scores against its query, and their links.
+/// The graph that a search walks: the similarity of each node to the query, and the links between nodes.
 pub(crate) trait Nodes {
     fn count(&self) -> u32;
-    /// A finite number, or an error, also for a node that does not exist; `None` if the node's vector is damaged, and damage is left out.
-    fn score(&self, node: u32) -> Result<Option<f32>, SearchError>;
-    /// Any links whatever, however often.
+    /// The node's similarity to the query, a finite number; `None` if the node's vector is damaged and damage is skipped. An error for a
+    /// node that does not exist.
+    fn similarity(&self, node: u32) -> Result<Option<f32>, SearchError>;
+    /// The node's links. They are untrusted: they may repeat and may name nodes that do not exist.
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError>;
 }
 
-/// The references of a pack, as a query sees them.
+/// The references of a pack, for one query.
 struct PackNodes<'a, D> {
     pack: &'a Pack<D>,
     checks: &'a Checks,
@@ -102,19 +95,19 @@ impl<'a, D: AsRef<[u8]>> PackNodes<'a, D> {
         Ok(Self { pack, checks, tolerance, query, embeddings: pack.embeddings()?, graph: None })
     }
 
-    /// The node's score, of a vector that has its leaf digest.
-    fn checked_score(&self, node: u32) -> Result<f32, ReadError> {
+    /// The node's similarity, after its vector has been compared with its leaf digest.
+    fn checked_similarity(&self, node: u32) -> Result<f32, ReadError> {
         self.checks.embeddings.once(node, || self.pack.check_embedding(node))?;
         let start = node as usize * self.query.len();
         let row = match self.embeddings.get(start..start + self.query.len()) {
             Some(row) => row,
             None => self.pack.embedding(node)?,
         };
-        let score = dot(self.query, row);
-        if score.is_finite() { Ok(score) } else { Err(self.damage(node, row)) }
+        let similarity = dot(self.query, row);
+        if similarity.is_finite() { Ok(similarity) } else { Err(self.damage(node, row)) }
     }
 
-    /// The damage behind a score that is no number.
+    /// The damage that explains a similarity that is not finite.
     fn damage(&self, node: u32, row: &[F32]) -> ReadError {
         let at = u64::from(node) * size_of_val(row) as u64;
         let section = self.pack.sections().iter().find(|section| section.tag == Tag::EMBEDDINGS);
@@ -134,8 +127,8 @@ impl<D: AsRef<[u8]>> Nodes for PackNodes<'_, D> {
         self.pack.manifest().counts.references
     }
 
-    fn score(&self, node: u32) -> Result<Option<f32>, SearchError> {
-        Ok(self.tolerance.admit(self.checked_score(node))?)
+    fn similarity(&self, node: u32) -> Result<Option<f32>, SearchError> {
+        Ok(self.tolerance.admit(self.checked_similarity(node))?)
     }
 
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError> {
@@ -164,18 +157,18 @@ pub(crate) fn nearest<D: AsRef<[u8]>>(
     let Some(graph) = nodes.graph else { return scan(&nodes, k) };
     let Some(entry) = graph.entry() else { return Ok(Vec::new()) };
     let hits = descend(&nodes, entry, graph.max_level(), k, ef)?;
-    // Damaged lists and vectors may have cut nodes off; looking at all of them finds those.
+    // Damaged lists and vectors can disconnect nodes; a scan finds those.
     let too_few = hits.len() < k.min(nodes.count() as usize);
     if tolerance.skips() && too_few { scan(&nodes, k) } else { Ok(hits) }
 }
 
-/// Greater is better: a higher score, and of equal scores the lower reference.
+/// A hit ordered by similarity. The greater one is better; of equal similarities, the lower reference is greater.
 #[derive(Clone, Copy, Debug)]
 struct Candidate(Hit);
 
 impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.score.total_cmp(&other.0.score).then(other.0.reference.cmp(&self.0.reference))
+        self.0.similarity.total_cmp(&other.0.similarity).then(other.0.reference.cmp(&self.0.reference))
     }
 }
 
@@ -204,12 +197,12 @@ impl Best {
         Self { heap: BinaryHeap::new(), capacity }
     }
 
-    /// Whether there is no room for anything worse than `candidate`.
+    /// Whether the list is full and all its candidates are better than `candidate`.
     fn is_full_above(&self, candidate: Candidate) -> bool {
         self.heap.len() >= self.capacity && self.heap.peek().is_none_or(|worst| worst.0 > candidate)
     }
 
-    /// Takes `candidate` if there is room, or it is better than the worst.
+    /// Adds `candidate` if there is room or it is better than the worst. Returns whether it was added.
     fn offer(&mut self, candidate: Candidate) -> bool {
         if self.is_full_above(candidate) {
             return false;
@@ -221,14 +214,14 @@ impl Best {
         true
     }
 
-    /// The first `k`, best first.
+    /// The best `k`, best first.
     fn into_hits(self, k: usize) -> Vec<Hit> {
-        // Ascending order of the reversed candidates is descending order of the candidates.
+        // Ascending order of reversed candidates is descending order of candidates.
         self.heap.into_sorted_vec().into_iter().take(k).map(|Reverse(candidate)| candidate.0).collect()
     }
 }
 
-/// Nodes seen so far, a bit each. The zeroed pages come from the system untouched, so that a search pays for the nodes it visits.
+/// The visited nodes, one bit each. The system provides zeroed pages on first access, so a search pays only for the nodes it visits.
 struct Seen(Vec<u64>);
 
 impl Seen {
@@ -236,7 +229,7 @@ impl Seen {
         Self(vec![0; (count as usize).div_ceil(64)])
     }
 
-    /// Whether `node` is seen for the first time; a node out of range never is.
+    /// Marks `node` and returns whether it is visited for the first time; false for a node out of range.
     fn first(&mut self, node: u32) -> bool {
         let Some(word) = self.0.get_mut(node as usize / 64) else { return false };
         let bit = 1u64 << (node % 64);
@@ -247,10 +240,10 @@ impl Seen {
 }
 
 fn candidate(nodes: &impl Nodes, reference: u32) -> Result<Option<Candidate>, SearchError> {
-    Ok(nodes.score(reference)?.map(|score| Candidate(Hit { reference, score })))
+    Ok(nodes.similarity(reference)?.map(|similarity| Candidate(Hit { reference, similarity })))
 }
 
-/// The `k` best of all nodes. Time `count`, memory `k`.
+/// The best `k` of all nodes, in O(count) time and O(k) memory.
 fn scan(nodes: &impl Nodes, k: usize) -> Result<Vec<Hit>, SearchError> {
     let mut best = Best::new(k);
     if k > 0 {
@@ -265,8 +258,9 @@ fn scan(nodes: &impl Nodes, k: usize) -> Result<Vec<Hit>, SearchError> {
 
 /// Hierarchical navigable small world search (Malkov and Yashunin, arXiv 1603.09320, algorithms 2 and 5).
 ///
-/// From `entry`, greedily down the upper levels to level 0, and there best-first, with the `ef` best in view. Ends whatever the links
-/// are: a greedy step strictly improves, and level 0 expands a node once. Finds nothing if the entry is left out.
+/// The search descends greedily from `entry` through the upper levels to level 0, where it continues best-first with the `ef` best
+/// candidates. It terminates for any links: each greedy step strictly improves, and level 0 expands a node once. It finds nothing if the
+/// entry node is damaged and skipped.
 fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize) -> Result<Vec<Hit>, SearchError> {
     let ef = ef.max(k).min(nodes.count() as usize);
     if k == 0 || ef == 0 {
@@ -307,7 +301,7 @@ fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize) 
     Ok(best.into_hits(k))
 }
 
-/// Checks that `query` is a vector of `dimensions` numbers.
+/// Checks that `query` has `dimensions` finite components.
 pub(crate) fn check_query(query: &[f32], dimensions: usize) -> Result<(), SearchError> {
     if query.len() != dimensions {
         return Err(SearchError::Dimensions { found: query.len(), expected: dimensions });

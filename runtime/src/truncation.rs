@@ -1,39 +1,39 @@
-//! What happens when another process cuts a mapped file short: the system raises SIGBUS at the first touch of a page that is gone.
+//! Handles the truncation of a mapped file by another process: the system raises SIGBUS at the first access to a missing page.
 //!
-//! The default for that signal ends the process without a word. [`exit_when_cut_short`] has it end with a message and an exit code of
-//! its own instead. It cannot become an error: the touch is an ordinary load, anywhere below a borrow of the mapping's bytes.
+//! By default that signal ends the process without a message. [`exit_when_cut_short`] ends it with a message and a chosen exit code. The
+//! signal cannot become an error value, because the access is an ordinary load somewhere below a borrow of the mapping's bytes.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Mappings that the handler can know at a time. One beyond is read all the same; cut short, it ends the process as without a handler.
-const MOST_MAPPINGS: usize = 1024;
+/// Maximum number of mappings in the table. Further mappings can be read, but if they are truncated, the process ends as without a handler.
+const MAX_MAPPINGS: usize = 1024;
 
-/// Start of an entry of the table that is being written. No address is at or above it.
+/// `start` of an entry that is being written. No address is at or above it.
 const CLAIMED: usize = usize::MAX;
 
-/// An entry of the table of mappings: the addresses `start..end`, or nothing where `start` is 0.
+/// An entry of the table of mappings: the addresses `start..end`; empty if `start` is 0.
 ///
-/// Atomics alone, so that the handler can read it whatever it interrupted.
+/// It consists of atomics only, so that the signal handler can read it at any time.
 struct Entry {
     start: AtomicUsize,
     end: AtomicUsize,
 }
 
-static MAPPINGS: [Entry; MOST_MAPPINGS] = [const { Entry { start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; MOST_MAPPINGS];
+static MAPPINGS: [Entry; MAX_MAPPINGS] = [const { Entry { start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; MAX_MAPPINGS];
 
-/// A mapping in the table; dropped, it leaves it. It has to be dropped before the mapping is.
+/// A mapping's entry in the table, removed on drop. It must be dropped before the mapping.
 #[derive(Debug)]
 pub(crate) struct Registered(Option<usize>);
 
 impl Registered {
-    /// Enters the mapping of `bytes`. Where the table is full it is not entered.
+    /// Adds the mapping of `bytes` to the table, unless the table is full.
     pub(crate) fn new(bytes: &[u8]) -> Self {
         let Range { start, end } = bytes.as_ptr_range();
         let claim = |entry: &Entry| entry.start.compare_exchange(0, CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         let index = MAPPINGS.iter().position(claim);
         if let Some(entry) = index.and_then(|index| MAPPINGS.get(index)) {
-            // The last page is mapped whole.
+            // The last page is mapped completely.
             entry.end.store((end as usize).next_multiple_of(page_bytes()), Ordering::Release);
             entry.start.store(start as usize, Ordering::Release);
         }
@@ -44,7 +44,7 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         if let Some(entry) = self.0.and_then(|index| MAPPINGS.get(index)) {
-            // First unreachable, then free.
+            // First hide the entry from the handler, then free it.
             entry.start.store(CLAIMED, Ordering::Release);
             entry.end.store(0, Ordering::Release);
             entry.start.store(0, Ordering::Release);
@@ -52,7 +52,7 @@ impl Drop for Registered {
     }
 }
 
-/// Whether `address` lies in a mapping of the table.
+/// Whether `address` is in a mapping of the table.
 fn is_mapped(address: usize) -> bool {
     let holds = |entry: &Entry| entry.start.load(Ordering::Acquire) <= address && address < entry.end.load(Ordering::Acquire);
     address != 0 && MAPPINGS.iter().any(holds)
@@ -83,33 +83,33 @@ mod unix {
 
     use super::is_mapped;
 
-    /// What is said before the process ends.
-    const MESSAGE: &[u8] =
-        b"mempack: a pack was cut short while it was read; packs are replaced by a rename, never written in place: copy or build it again\n";
+    /// The message printed before the process ends.
+    const MESSAGE: &[u8] = b"mempack: a pack was cut short while it was read; replace packs by renaming a new file over them, never in \
+        place; copy or build the pack again\n";
 
     /// The exit code.
     static CODE: AtomicI32 = AtomicI32::new(1);
 
-    /// What SIGBUS did before. Set before our handler is there, so that the handler finds it.
+    /// The previous action for SIGBUS. It is set before the handler is installed, so that the handler finds it.
     static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
-    /// From now on, a touch of a part of a pack that another process has cut off ends this process with a message on standard error and
-    /// the exit code `code`. Every other SIGBUS does what it did before.
+    /// Installs a SIGBUS handler: access to a part of a pack that another process has cut off ends this process with a message on standard
+    /// error and the exit code `code`. Every other SIGBUS keeps its previous action.
     ///
-    /// To be called once, when a program begins; a later call only changes the code. It is meant for programs: destructors and exit
-    /// handlers do not run, and threads end where they are. A library should leave the choice to its user. Without it such a touch ends
-    /// the process by the signal. Most often it comes to neither: searches and decodings look at the file's length before
-    /// and after they read, and give an error that names section and offset.
+    /// Call it once at the start of a program; a later call changes only the code. It is for programs, not for libraries: destructors and
+    /// exit handlers do not run, and threads end immediately. Without the handler, the signal ends the process. Usually neither happens:
+    /// searches and decodings check the file's length before and after they read, and return an error that names the section and the
+    /// offset.
     ///
     /// # Errors
-    /// If the system refuses the handler.
+    /// If the system does not accept the handler.
     pub fn exit_when_cut_short(code: u8) -> io::Result<()> {
         CODE.store(code.into(), Ordering::Relaxed);
         if BEFORE.get().is_some() {
             return Ok(());
         }
         let mut before = MaybeUninit::<libc::sigaction>::uninit();
-        // SAFETY: A null action asks for the present one, which is written to `before`, memory of that type that lives long enough.
+        // SAFETY: A null action only queries the present one, which is written to `before`; that has the right type and lives long enough.
         if unsafe { libc::sigaction(libc::SIGBUS, ptr::null(), before.as_mut_ptr()) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -119,13 +119,13 @@ mod unix {
             return Ok(());
         }
         let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = on_sigbus;
-        // SAFETY: `sigaction` is a C struct of integers and an optional function pointer, for all of which zero is a value.
+        // SAFETY: `sigaction` is a C struct of integers and an optional function pointer; all-zero bytes are valid for each of them.
         let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
         action.sa_sigaction = handler as *const () as usize;
-        // On the alternative stack where a thread has one, as the standard library's own handler.
+        // On the alternative stack if the thread has one, like the standard library's handler.
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        // SAFETY: `action` is initialised, its mask is memory of the right type, and its handler has the signature that SA_SIGINFO
-        // demands, does only what is async-signal-safe, and stays as long as the program, being a function.
+        // SAFETY: `action` is initialised, its mask has the right type, and its handler is a function with the signature that SA_SIGINFO
+        // requires, which does only what is async-signal-safe.
         let installed = unsafe {
             libc::sigemptyset(&mut action.sa_mask);
             libc::sigaction(libc::SIGBUS, &action, ptr::null_mut())
@@ -134,11 +134,11 @@ mod unix {
     }
 
     extern "C" fn on_sigbus(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-        // SAFETY: With SA_SIGINFO the system passes a valid `siginfo_t`. Its address field is read only for codes above 0: those say that
-        // the system raised the signal for a fault, and then the field is the address of the fault.
+        // SAFETY: With SA_SIGINFO the system passes a valid `siginfo_t`. The address field is read only for codes above 0, which mean that
+        // the system raised the signal for a fault; the field then is the address of the fault.
         let address = unsafe { info.as_ref().filter(|info| info.si_code > 0).map_or(0, |info| info.si_addr() as usize) };
         if is_mapped(address) {
-            // SAFETY: `write` and `_exit` are async-signal-safe; the message is static memory of the length given.
+            // SAFETY: `write` and `_exit` are async-signal-safe, and the message is static memory of the given length.
             unsafe {
                 libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len());
                 libc::_exit(CODE.load(Ordering::Relaxed));
@@ -147,27 +147,28 @@ mod unix {
         pass_on(signal, info, context);
     }
 
-    /// Does what SIGBUS did before our handler was there. Async-signal-safe: [`BEFORE`] is set, and reading it is a load.
+    /// Performs the previous action for SIGBUS. Async-signal-safe: [`BEFORE`] is set, and reading it is a load.
     fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
         let before = BEFORE.get().filter(|before| before.sa_sigaction != libc::SIG_DFL);
         // SAFETY: Reading the code of the `siginfo_t` that the system passed.
         let sent = unsafe { info.as_ref().is_some_and(|info| info.si_code <= 0) };
         match before {
-            // Only a signal that a process sent can be ignored; a fault would come again at once, and for ever.
+            // Only a signal that a process sent can be ignored; a fault would repeat immediately, without end.
             Some(before) if before.sa_sigaction == libc::SIG_IGN && sent => {}
             Some(before) if before.sa_sigaction != libc::SIG_IGN && before.sa_flags & libc::SA_SIGINFO != 0 => {
-                // SAFETY: Neither SIG_DFL nor SIG_IGN, it is the address of a handler, with SA_SIGINFO of this signature; it gets the
-                // arguments that it would have got.
+                // SAFETY: The value is neither SIG_DFL nor SIG_IGN, so it is the address of a handler, which has this signature because of
+                // SA_SIGINFO. It gets the arguments that the system passed.
                 let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
                     unsafe { std::mem::transmute(before.sa_sigaction) };
                 handler(signal, info, context);
             }
             Some(before) if before.sa_sigaction != libc::SIG_IGN => {
-                // SAFETY: As above; without SA_SIGINFO a handler takes the signal's number alone.
+                // SAFETY: As above; without SA_SIGINFO a handler takes only the signal's number.
                 let handler: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(before.sa_sigaction) };
                 handler(signal);
             }
-            // SAFETY: `signal` and `raise` are async-signal-safe. The signal is blocked until this handler returns, and then ends the process.
+            // SAFETY: `signal` and `raise` are async-signal-safe. The signal is blocked until this handler returns, and then ends the
+            // process.
             _ => unsafe {
                 libc::signal(signal, libc::SIG_DFL);
                 libc::raise(signal);
@@ -180,7 +181,7 @@ mod unix {
 mod tests {
     use super::*;
 
-    // One test: the table is one for the process.
+    // A single test, because the table is global to the process.
     #[test]
     fn a_mapping_is_known_while_it_is_registered() {
         let bytes = vec![0u8; 3 * page_bytes()];
@@ -190,12 +191,12 @@ mod tests {
         assert!(is_mapped(first) && is_mapped(last) && !is_mapped(first - 1) && !is_mapped(last + page_bytes() + 1));
         let again = Registered::new(&bytes);
         drop(registered);
-        assert!(is_mapped(first), "the other registration is still there");
+        assert!(is_mapped(first), "the other registration still exists");
         drop(again);
         assert!(!is_mapped(first) && !is_mapped(0));
 
-        let many: Vec<Registered> = (0..MOST_MAPPINGS + 10).map(|_| Registered::new(&bytes)).collect();
-        assert!(many.iter().filter(|registered| registered.0.is_none()).count() >= 10, "a full table takes no more");
+        let many: Vec<Registered> = (0..MAX_MAPPINGS + 10).map(|_| Registered::new(&bytes)).collect();
+        assert!(many.iter().filter(|registered| registered.0.is_none()).count() >= 10, "a full table accepts no more entries");
         drop(many);
         assert!(Registered::new(&bytes).0.is_some(), "there is room again");
     }

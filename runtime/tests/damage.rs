@@ -1,10 +1,10 @@
-//! Flipped bytes: found at the first touch, told with section and offset, or left out and counted.
+//! Flipped bytes are detected at first access, and reported with section and offset or skipped and counted.
 
 use std::fs;
 use std::path::PathBuf;
 
 use mempack_format::{Damage, ReadError, Section, TEXT_BLOCK_BYTES, Tag};
-use mempack_runtime::{Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, Skipped};
+use mempack_runtime::{Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, Skipped, cite};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ struct Written {
     sections: Vec<Section>,
 }
 
-/// A pack of more than one text block, whole.
+/// An undamaged pack with more than one text block.
 fn whole() -> &'static Written {
     static WHOLE: std::sync::OnceLock<Written> = std::sync::OnceLock::new();
     WHOLE.get_or_init(|| {
@@ -58,7 +58,7 @@ fn damage(error: &ReadError) -> &Damage {
 fn a_damaged_text_is_told_or_its_hit_comes_without() {
     let text_section = whole().section(Tag::TEXT);
     let (path, pack) = whole().flipped("text.mpk", &[text_section.offset + 100]);
-    let hit = |reference| Hit { reference, score: 0.5 };
+    let hit = |reference| Hit { reference, similarity: 0.5 };
     let error = pack.describe(&hit(0)).unwrap_err();
     assert_eq!((damage(&error).section, damage(&error).offset), (Tag::TEXT, text_section.offset));
     assert_eq!(pack.describe(&hit(REFERENCES - 1)).unwrap().text, text(REFERENCES - 1), "another block");
@@ -66,18 +66,18 @@ fn a_damaged_text_is_told_or_its_hit_comes_without() {
     let skipped = Skipped::default();
     let mounts = Mounts::of(pack);
     let mut hits = mounts.packs().nearest(&Random(1).unit(DIM, None, 1.0), REFERENCES as usize, Method::Exact, OnDamage::Fail).unwrap();
-    hits.sort_by_key(|hit| hit.hit.reference);
-    let cited = hits[0].cite(OnDamage::Skip(&skipped)).unwrap();
+    hits.sort_by_key(|hit| hit.reference.number);
+    let cited = cite(&hits[0], OnDamage::Skip(&skipped)).unwrap();
     assert_eq!((cited.text_damaged, cited.found.text.as_str(), cited.found.document.as_str()), (true, "", "squares"));
-    let cited = hits[REFERENCES as usize - 1].cite(OnDamage::Skip(&skipped)).unwrap();
+    let cited = cite(&hits[REFERENCES as usize - 1], OnDamage::Skip(&skipped)).unwrap();
     assert_eq!((cited.text_damaged, cited.found.text), (false, text(REFERENCES - 1)));
-    drop(hits[1].cite(OnDamage::Skip(&skipped)).unwrap());
+    cite(&hits[1], OnDamage::Skip(&skipped)).unwrap();
     let parts = skipped.parts();
     assert_eq!((parts.len(), parts[0].section, parts[0].places), (1, Tag::TEXT, 1), "the same block is one place");
     assert_eq!((&parts[0].path, parts[0].id), (&path, mounts.packs().packs()[0].id()));
-    let told = parts[0].to_string();
-    assert!(told.contains("text.mpk") && told.contains("1 damaged place of section TEXT"), "{told}");
-    assert!(hits[0].cite(OnDamage::Fail).unwrap_err().is_damage());
+    let report = parts[0].to_string();
+    assert!(report.contains("text.mpk") && report.contains("1 damaged place of section TEXT"), "{report}");
+    assert!(cite(&hits[0], OnDamage::Fail).unwrap_err().is_damage());
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn damaged_memories_are_left_out_and_counted() {
     let (cache, skipped) = (MemoryCache::default(), Skipped::default());
     for reference in 0..10 {
         let fetched = cache.fetch_or_skip(&pack, reference, OnDamage::Skip(&skipped)).unwrap();
-        assert_eq!(fetched.map(|fetched| fetched.memory.keys[0]), (![3, 8].contains(&reference)).then_some(reference as f32));
+        assert_eq!(fetched.map(|(memory, _)| memory.keys[0]), (![3, 8].contains(&reference)).then_some(reference as f32));
     }
     let parts = skipped.parts();
     assert_eq!(
@@ -96,7 +96,7 @@ fn damaged_memories_are_left_out_and_counted() {
     );
     let error = cache.fetch_or_skip(&pack, 8, OnDamage::Fail).unwrap_err();
     assert_eq!(damage(&error.source).offset, memories.offset + 8 * stride);
-    assert!(!cache.fetch_or_skip(&pack, REFERENCES, OnDamage::Skip(&skipped)).unwrap_err().is_damage(), "there is no such reference");
+    assert!(!cache.fetch_or_skip(&pack, REFERENCES, OnDamage::Skip(&skipped)).unwrap_err().is_damage(), "the reference does not exist");
 }
 
 #[test]
@@ -115,9 +115,11 @@ fn what_everything_rests_on_is_never_left_out() {
                 mempack_runtime::SearchError::Read(error) => error,
                 other => panic!("{other}"),
             },
-            Ok(hits) => match hits[0].cite(OnDamage::Skip(&skipped)) {
+            Ok(hits) => match cite(&hits[0], OnDamage::Skip(&skipped)) {
                 Err(error) => *error.source,
-                Ok(_) => *MemoryCache::default().fetch_or_skip(hits[0].pack.pack(), 0, OnDamage::Skip(&skipped)).unwrap_err().source,
+                Ok(_) => {
+                    *MemoryCache::default().fetch_or_skip(hits[0].reference.pack.pack(), 0, OnDamage::Skip(&skipped)).unwrap_err().source
+                }
             },
         };
         assert_eq!((damage(&error).section, damage(&error).offset), (tag, section.offset), "{name}");
@@ -128,10 +130,10 @@ fn what_everything_rests_on_is_never_left_out() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// Whatever is flipped: what is given out is what the whole pack gives out, or it is an error.
+    /// For any flips, the result is that of the undamaged pack, or an error.
     #[test]
     fn flips_never_give_a_wrong_hit(flips in proptest::collection::vec(any::<prop::sample::Index>(), 1..20), seed: u64, skip: bool) {
-        // Behind the header page and before the manifest, which is the last section: those are refused at open.
+        // After the header page and before the manifest (the last section), because damage there is refused at open.
         let end = whole().section(Tag::MANIFEST).offset - 4096;
         let at: Vec<u64> = flips.iter().map(|index| 4096 + index.index(end as usize) as u64).collect();
         let (path, pack) = whole().flipped(&format!("{seed}.mpk"), &at);
@@ -143,16 +145,17 @@ proptest! {
         match Mounts::of(pack).packs().nearest(&query, 20, Method::Exact, on_damage) {
             Err(error) => prop_assert!(error.is_damage(), "{}", error),
             Ok(hits) => for hit in hits {
-                prop_assert!(all.contains(&hit.hit));
-                match hit.cite(on_damage) {
+                let own = hit.clone().map(|reference| reference.number);
+                prop_assert!(all.contains(&own));
+                match cite(&hit, on_damage) {
                     Err(error) => prop_assert!(error.is_damage(), "{}", error),
                     Ok(cited) if cited.text_damaged => prop_assert!(skip),
-                    Ok(cited) => prop_assert_eq!(cited.found, truth.describe(&hit.hit).unwrap()),
+                    Ok(cited) => prop_assert_eq!(cited.found, truth.describe(&own).unwrap()),
                 }
-                match MemoryCache::default().fetch_or_skip(hit.pack.pack(), hit.hit.reference, on_damage) {
+                match MemoryCache::default().fetch_or_skip(hit.reference.pack.pack(), hit.reference.number, on_damage) {
                     Err(error) => prop_assert!(error.is_damage(), "{}", error),
                     Ok(None) => prop_assert!(skip),
-                    Ok(Some(fetched)) => prop_assert_eq!(fetched.memory.keys[0], hit.hit.reference as f32),
+                    Ok(Some((memory, _))) => prop_assert_eq!(memory.keys[0], hit.reference.number as f32),
                 }
             },
         }

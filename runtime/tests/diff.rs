@@ -1,4 +1,4 @@
-//! What differs between two packs, over packs made up here.
+//! Differences between two generated packs.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -9,10 +9,10 @@ use mempack_runtime::{Change, Counted, DiffReport, Side, diff};
 mod common;
 use common::{Random, SHAPE, World, embedder_identity, model_identity, record, text};
 
-/// A document, and the references in it by what decides their keys.
+/// A document, and its references by the numbers that determine their keys.
 type Made<'a> = (&'a str, &'a str, &'a [u32]);
 
-/// A pack of documents whose references stand one behind the other; equal ones are stored once.
+/// A pack of documents whose references follow one another. Equal references are stored once.
 fn pack(documents: &[Made<'_>], model: &str, graph: Option<u32>) -> Pack<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made.mpk");
@@ -93,7 +93,7 @@ fn every_change_is_told() {
     has(Change::ReferenceMoved { key: key(2), old: 1, new: 5 });
     assert_eq!(changes.len(), 12);
 
-    // The other way round, what was added is removed.
+    // In the reverse comparison, added and removed are swapped.
     let (back, _) = compare(&new, &old);
     assert_eq!((back.documents.added, back.documents.removed, back.references.added, back.moved), (1, 1, 2, 3));
 }

@@ -1,4 +1,4 @@
-//! Several packs as one, and packs replaced while others read.
+//! Several packs searched as one, and packs replaced while others read.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use mempack_format::{Digest, PackId, PrivateKey, sign_file};
-use mempack_runtime::{MappedPack, MemoryCache, Method, MountError, Mounts, OnDamage, PackHit, PackSet};
+use mempack_runtime::{Hit, MappedPack, MemoryCache, Method, MountError, Mounts, OnDamage, PackReference, PackSet, cite};
 use tempfile::TempDir;
 
 mod common;
@@ -16,7 +16,7 @@ use common::{Random, SHAPE, World, embedder_identity, model_identity, text, writ
 
 const DIM: usize = 8;
 
-/// Points of numbers `first..first + count`: those of equal numbers are equal in all packs.
+/// Points with the numbers `first..first + count`. Points with equal numbers are equal in all packs.
 fn world(first: u32, count: u32) -> World {
     let mut rows = Vec::new();
     (first..first + count).for_each(|number| rows.extend(Random(u64::from(number) * 77 + 5).unit(DIM, None, 1.0)));
@@ -35,7 +35,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// A pack of the numbers `first..first + count`.
+    /// A pack of the points `first..first + count`.
     fn pack(&self, name: &str, first: u32, count: u32) -> MappedPack {
         let path = self.path(name);
         write_numbered(&path, &world(first, count), SHAPE, None, first);
@@ -47,13 +47,13 @@ fn query(seed: u64) -> Vec<f32> {
     Random(seed).unit(DIM, None, 1.0)
 }
 
-fn exact(packs: &PackSet, query: &[f32], k: usize) -> Vec<PackHit> {
+fn exact(packs: &PackSet, query: &[f32], k: usize) -> Vec<Hit<PackReference>> {
     packs.nearest(query, k, Method::Exact, OnDamage::Fail).unwrap()
 }
 
-/// Pack, reference and score.
-fn essence(hits: &[PackHit]) -> Vec<(&str, u32, f32)> {
-    hits.iter().map(|hit| (hit.pack.name(), hit.hit.reference, hit.hit.score)).collect()
+/// Pack, reference and similarity of each hit.
+fn essence(hits: &[Hit<PackReference>]) -> Vec<(&str, u32, f32)> {
+    hits.iter().map(|hit| (hit.reference.pack.name(), hit.reference.number, hit.similarity)).collect()
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn shared_by_threads() {
 #[test]
 fn several_packs_have_one_ranking_and_a_shared_text_is_one_hit() {
     let folder = Folder::new();
-    // 0..30, 20..50, 40..60 overlap; together they are 0..60.
+    // 0..30, 20..50 and 40..60 overlap; their union is 0..60.
     let mounts = Mounts::of(folder.pack("low.mpk", 0, 30));
     mounts.mount("mid", folder.pack("mid.mpk", 20, 30)).unwrap();
     mounts.mount("high", folder.pack("high.mpk", 40, 20)).unwrap();
@@ -82,9 +82,12 @@ fn several_packs_have_one_ranking_and_a_shared_text_is_one_hit() {
             for (hit, wanted) in hits.iter().zip(wanted) {
                 let first =
                     [("low", 0, 30), ("mid", 20, 50), ("high", 40, 60)].into_iter().find(|(_, _, end)| wanted.reference < *end).unwrap();
-                assert_eq!((hit.pack.name(), hit.hit.reference + first.1, hit.hit.score), (first.0, wanted.reference, wanted.score));
-                let cited = hit.cite(OnDamage::Fail).unwrap();
-                assert_eq!((cited.pack.as_str(), cited.id), (first.0, hit.pack.id()));
+                assert_eq!(
+                    (hit.reference.pack.name(), hit.reference.number + first.1, hit.similarity),
+                    (first.0, wanted.reference, wanted.similarity)
+                );
+                let cited = cite(hit, OnDamage::Fail).unwrap();
+                assert_eq!((cited.pack.as_str(), cited.id), (first.0, hit.reference.pack.id()));
                 assert_eq!(cited.found.text, text(wanted.reference));
             }
         }
@@ -94,7 +97,7 @@ fn several_packs_have_one_ranking_and_a_shared_text_is_one_hit() {
 #[test]
 fn equal_scores_are_in_the_order_of_packs_then_of_numbers() {
     let folder = Folder::new();
-    // The same points under other keys: every score is there twice.
+    // The same points with other keys: each similarity occurs twice.
     let write = |name: &str, first| {
         write_numbered(&folder.path(name), &world(0, 10), SHAPE, None, first);
         MappedPack::open(folder.path(name)).unwrap()
@@ -114,7 +117,7 @@ fn a_set_of_one_pack_is_that_pack() {
     let folder = Folder::new();
     let pack = Arc::new(folder.pack("one.mpk", 0, 30));
     let packs = Mounts::of(Arc::clone(&pack)).packs();
-    let hits: Vec<_> = exact(&packs, &query(3), 7).iter().map(|hit| hit.hit).collect();
+    let hits: Vec<_> = exact(&packs, &query(3), 7).iter().map(|hit| hit.clone().map(|reference| reference.number)).collect();
     assert_eq!(hits, pack.search_exact(&query(3), 7).unwrap());
     assert_eq!(packs.get("one").unwrap().id(), pack.id());
     assert!(packs.get("two").is_none());
@@ -147,7 +150,7 @@ fn packs_of_other_models_or_embedders_are_refused_with_what_differs() {
                 assert!(text.contains(part), "{part} is not in {text}");
             }
         }
-        assert!(Arc::ptr_eq(&before, &mounts.packs()), "the set stays as it was");
+        assert!(Arc::ptr_eq(&before, &mounts.packs()), "the set is unchanged");
     }
 }
 
@@ -191,7 +194,7 @@ fn a_set_can_demand_signatures() {
     mounts.mount("other", signed("again.mpk")).unwrap();
     assert_eq!(mounts.packs().packs().len(), 2);
     let hits = exact(&mounts.packs(), &query(1), 9);
-    assert!(hits.len() == 3 && hits.iter().all(|hit| hit.pack.name() == "signed"));
+    assert!(hits.len() == 3 && hits.iter().all(|hit| hit.reference.pack.name() == "signed"));
 }
 
 /// How often a file is mapped by this process.
@@ -209,14 +212,14 @@ fn what_was_replaced_is_released_when_its_last_reader_lets_go() {
     let mounts = Mounts::new("pack", old);
     let reader = mounts.packs();
     let hits = exact(&reader, &query(2), 3);
-    hits.iter().for_each(|hit| drop(cache.get(hit.pack.pack(), hit.hit.reference).unwrap()));
+    hits.iter().for_each(|hit| drop(cache.get(hit.reference.pack.pack(), hit.reference.number).unwrap()));
     assert_eq!(cache.statistics().memories, 3);
 
     drop(mounts.replace("pack", new).unwrap());
-    assert_eq!(exact(&reader, &query(2), 3), hits, "who began before reads the old one to the end");
+    assert_eq!(exact(&reader, &query(2), 3), hits, "a request that began before reads the old pack to its end");
     assert_ne!(exact(&mounts.packs(), &query(2), 3), hits);
     drop(reader);
-    assert!(watch.upgrade().is_some() && hits[0].cite(OnDamage::Fail).is_ok(), "hits can be cited");
+    assert!(watch.upgrade().is_some() && cite(&hits[0], OnDamage::Fail).is_ok(), "hits can be cited");
     #[cfg(target_os = "linux")]
     assert_eq!(mappings_of(&folder.path("old.mpk")), 1);
     drop(hits);
@@ -226,7 +229,7 @@ fn what_was_replaced_is_released_when_its_last_reader_lets_go() {
     assert_eq!((cache.statistics().memories, cache.statistics().bytes), (0, 0));
 }
 
-/// Threads that search, decode and cite while a pack is replaced again and again.
+/// Threads search, decode and cite while a pack is replaced repeatedly.
 #[test]
 fn searches_go_on_while_a_pack_is_replaced() {
     let folder = Folder::new();
@@ -252,9 +255,9 @@ fn searches_go_on_while_a_pack_is_replaced() {
                     let hits = exact(&packs, &query, 5);
                     assert_eq!(hits.len(), 5);
                     for hit in &hits {
-                        let number = firsts[&hit.pack.id()] + hit.hit.reference;
-                        assert_eq!(hit.cite(OnDamage::Fail).unwrap().found.text, text(number));
-                        assert_eq!(cache.get(hit.pack.pack(), hit.hit.reference).unwrap().keys[0], number as f32);
+                        let number = firsts[&hit.reference.pack.id()] + hit.reference.number;
+                        assert_eq!(cite(hit, OnDamage::Fail).unwrap().found.text, text(number));
+                        assert_eq!(cache.get(hit.reference.pack.pack(), hit.reference.number).unwrap().keys[0], number as f32);
                     }
                     assert_eq!(exact(&packs, &query, 5), hits, "a request sees one state");
                 }
@@ -271,7 +274,7 @@ fn searches_go_on_while_a_pack_is_replaced() {
     println!("{} searches, {swaps} swaps, 0 failures", searches.load(Ordering::Relaxed));
     assert!(searches.load(Ordering::Relaxed) > 10 && swaps > 10);
     #[cfg(target_os = "linux")]
-    assert_eq!(paths.iter().map(|(path, _)| mappings_of(path)).sum::<usize>(), 1, "the one mounted");
+    assert_eq!(paths.iter().map(|(path, _)| mappings_of(path)).sum::<usize>(), 1, "only the mounted pack is mapped");
     let current = mounts.packs();
     drop(mounts);
     drop(current);

@@ -1,4 +1,4 @@
-//! The mapped pack and the memory cache, as a program without libtorch uses them.
+//! The mapped pack and the memory cache, without libtorch.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 mod common;
 use common::{Random, SHAPE, World, text, write_pack};
 
-/// Bytes of a memory of [`SHAPE`] in the cache: what `statistics` says of one.
+/// Bytes of a memory of [`SHAPE`] in the cache, by its `statistics`.
 fn memory_bytes(pack: &MappedPack) -> usize {
     let cache = MemoryCache::default();
     cache.get(pack, 0).unwrap();
@@ -68,12 +68,12 @@ fn a_mapping_outlives_the_replacement_of_its_file() {
 fn a_hit_is_described_with_every_place_of_its_text() {
     let (_folder, path) = pack(3);
     let pack = MappedPack::open(path).unwrap();
-    let found = pack.describe(&Hit { reference: 1, score: 0.5 }).unwrap();
+    let found = pack.describe(&Hit { reference: 1, similarity: 0.5 }).unwrap();
     assert_eq!((found.document.as_str(), found.title.as_str(), found.start, found.end), ("squares", "On squares", 100, 160));
-    assert_eq!((found.reference, found.score, found.text, found.origins), (1, 0.5, text(1), 2));
+    assert_eq!((found.reference, found.similarity, found.text, found.origins), (1, 0.5, text(1), 2));
     assert_eq!(found.further.len(), 1);
     assert_eq!((found.further[0].document.as_str(), found.further[0].start), ("again", 5));
-    assert!(matches!(pack.describe(&Hit { reference: 3, score: 0.5 }), Err(ReadError::OutOfRange { .. })));
+    assert!(matches!(pack.describe(&Hit { reference: 3, similarity: 0.5 }), Err(ReadError::OutOfRange { .. })));
 }
 
 #[test]
@@ -83,11 +83,11 @@ fn memories_are_decoded_once_and_kept() {
     let cache = MemoryCache::default();
     let first = cache.fetch(&pack, 2).unwrap();
     let again = cache.fetch(&pack, 2).unwrap();
-    assert!(!first.cached && again.cached && Arc::ptr_eq(&first.memory, &again.memory));
-    assert_eq!(first.memory.positions[..3], [0, 1, EMPTY_SLOT]);
-    assert_eq!((first.memory.keys[0], first.memory.values[0], first.memory.keys[4]), (2.0, -2.0, 2.0 + 1.0 / 64.0));
+    assert!(!first.1 && again.1 && Arc::ptr_eq(&first.0, &again.0));
+    assert_eq!(first.0.positions[..3], [0, 1, EMPTY_SLOT]);
+    assert_eq!((first.0.keys[0], first.0.values[0], first.0.keys[4]), (2.0, -2.0, 2.0 + 1.0 / 64.0));
     assert_eq!(cache.prefetch(&pack, &[2, 1, 0, 1]).unwrap(), 2);
-    assert!(cache.fetch(&pack, 0).unwrap().cached);
+    assert!(cache.fetch(&pack, 0).unwrap().1);
     let statistics = cache.statistics();
     assert_eq!((statistics.hits, statistics.misses, statistics.prefetched, statistics.memories), (2, 1, 2, 3));
     assert!(!cache.get(&pack, 3).unwrap_err().is_damage());
@@ -112,7 +112,7 @@ fn packs_that_share_a_cache_do_not_share_memories() {
     let (one, two) = (MappedPack::open(path).unwrap(), MappedPack::open(copy).unwrap());
     let cache = MemoryCache::default();
     cache.get(&one, 0).unwrap();
-    assert!(!cache.fetch(&two, 0).unwrap().cached);
+    assert!(!cache.fetch(&two, 0).unwrap().1);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn the_memories_of_a_pack_go_with_it() {
     drop(one);
     assert_eq!((cache.statistics().memories, cache.statistics().bytes), (1, memory_bytes(&two)));
     assert_eq!((other.statistics().memories, other.statistics().bytes), (0, 0));
-    assert!(cache.fetch(&two, 3).unwrap().cached);
+    assert!(cache.fetch(&two, 3).unwrap().1);
     assert_eq!(Arc::strong_count(&kept), 2);
 }
 
@@ -182,7 +182,7 @@ fn threads_share_a_cache() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// The cache against a list in order of use.
+    /// Compares the cache with a list in order of use.
     #[test]
     fn keeps_the_most_recently_used(room in 1usize..6, asked in proptest::collection::vec(0u32..10, 0..60)) {
         static PACK: std::sync::OnceLock<(TempDir, MappedPack)> = std::sync::OnceLock::new();
@@ -196,7 +196,7 @@ proptest! {
         let mut recent: Vec<u32> = Vec::new();
         for reference in asked {
             let fetched = cache.fetch(pack, reference).unwrap();
-            prop_assert_eq!(fetched.cached, recent.contains(&reference));
+            prop_assert_eq!(fetched.1, recent.contains(&reference));
             recent.retain(|&r| r != reference);
             recent.insert(0, reference);
             recent.truncate(room);

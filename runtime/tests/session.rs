@@ -1,4 +1,4 @@
-//! The session against a slow oracle, and what it refuses. Needs the embedder that `make` puts in place.
+//! Compares the session with a slow reference implementation, and tests what it refuses. Needs the embedder that `make` downloads.
 
 use std::fs;
 use std::ops::{ControlFlow, Range};
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mempack_format::{Defect, Digest, Memory, PrivateKey, ReadError, SignatureError, Tag, sign_file};
 use mempack_model::{Embedder, MemoryConfig, Model, ReaderOptions, Slot, prompt_tokens};
 use mempack_runtime::{
-    Answer, AskError, Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, Retriever, Sampling, Session, SessionError, SessionOptions,
-    Stop,
+    Answer, AskError, Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, ReadFrom, Retriever, Sampling, Session, SessionError,
+    SessionOptions, Stop,
 };
 
 mod engine;
 use engine::{STOP, Written, embedder, sheets, tiny, tiny_with, write_pack, write_pack_as};
 
-/// Models compute one at a time: tests that share two cores would only wait for each other.
+/// Runs one test with a model at a time, because concurrent tests would compete for the cores.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -22,7 +22,7 @@ fn alone() -> MutexGuard<'static, ()> {
 
 const QUESTION: &str = "What is the usual dose of Keltamin?";
 
-/// A question of several chunks, which change what they are about.
+/// A question of several chunks on different topics.
 const LONG: &str = "Nutepril is used against fever and I have taken it for a week. My neighbour takes Ulmoxan against gout, which is another \
                     thing altogether, and says that three times a day is too often. What is the usual dose of Keltamin against a cough?";
 
@@ -38,14 +38,15 @@ fn ask(session: &Session, question: &str) -> Answer {
     answer
 }
 
-/// What an answer is, without when its memories came.
+/// An answer without the parts that depend on timing.
 fn essence(answer: &Answer) -> impl PartialEq + std::fmt::Debug + use<> {
-    let reads = |reads: &[mempack_runtime::Read]| reads.iter().map(|r| (r.reference, r.similarity.to_bits())).collect::<Vec<_>>();
+    let reads =
+        |reads: &[mempack_runtime::MemoryRead]| reads.iter().map(|r| (r.hit.reference.number, r.hit.similarity.to_bits())).collect::<Vec<_>>();
     let chunks: Vec<_> = answer.chunks.iter().map(|c| (c.chunk, c.query.clone(), reads(&c.reads))).collect();
     (answer.text.clone(), answer.tokens.clone(), answer.stop.clone(), chunks)
 }
 
-/// The rule of the reference semantics, written down once more: which tokens query for a chunk of a text whose first `prompt` are a prompt.
+/// An independent implementation of the query rule: which tokens query for a chunk of a text whose first `prompt` tokens are the prompt.
 fn window(chunk: usize, prompt: usize, interval: usize) -> Range<usize> {
     let start = chunk * interval;
     if start + interval <= prompt {
@@ -60,7 +61,7 @@ fn window(chunk: usize, prompt: usize, interval: usize) -> Range<usize> {
 /// A reference, its similarity, its memory.
 type Found = (u32, f32, Arc<Memory>);
 
-/// Answers by computing everything again for each token, with the retrieval of each chunk by an exact search.
+/// Answers by recomputing everything for each token, with an exact search for each chunk.
 struct Oracle<'a> {
     model: &'a Model,
     embedder: &'a Embedder,
@@ -80,10 +81,10 @@ impl Oracle<'_> {
     fn memories(&self, query: &str) -> Vec<Found> {
         let vector = self.embedder.embed(&[query]).unwrap();
         let hits = self.pack.search_exact(&vector, self.model.memory().memories_per_chunk as usize).unwrap();
-        hits.iter().map(|hit| (hit.reference, hit.score, MemoryCache::new(0).get(self.pack, hit.reference).unwrap())).collect()
+        hits.iter().map(|hit| (hit.reference, hit.similarity, MemoryCache::new(0).get(self.pack, hit.reference).unwrap())).collect()
     }
 
-    /// The greedy answer of `length` tokens at most, and each chunk's query and references.
+    /// The greedy answer of at most `length` tokens, and the query and references of each chunk.
     fn answer(&self, question: &str, length: usize, memories: bool) -> (Vec<u32>, Vec<(String, Vec<u32>)>) {
         let prompt = prompt_tokens(self.model, question).unwrap();
         let (mut ids, first) = (prompt.ids.clone(), prompt.ids.len());
@@ -132,11 +133,11 @@ fn decodes_as_the_slow_oracle_does() {
         let answer = ask(&session, question);
         let (tokens, chunks) = oracle.answer(question, length, true);
         assert_eq!(answer.tokens, tokens, "interval {interval}, {question}");
-        // The session reports what it retrieved; the first chunk after whole chunks keeps what is there, and the oracle finds the same.
+        // The session reports each retrieval. After a prompt of complete chunks, the first chunk of the answer keeps the memories.
         let begun = (answer.prompt_tokens + answer.tokens.len() - 1) / interval;
         assert!(begun > answer.prompt_tokens / interval, "decoding begins a chunk");
         for read in &answer.chunks {
-            let references: Vec<u32> = read.reads.iter().map(|read| read.reference).collect();
+            let references: Vec<u32> = read.reads.iter().map(|read| read.hit.reference.number).collect();
             assert_eq!((&read.query, &references), (&chunks[read.chunk].0, &chunks[read.chunk].1), "chunk {}", read.chunk);
         }
         let reported: Vec<usize> = answer.chunks.iter().map(|chunk| chunk.chunk).collect();
@@ -144,7 +145,7 @@ fn decodes_as_the_slow_oracle_does() {
         let expected: Vec<usize> = (0..=begun).filter(|chunk| Some(*chunk) != kept).filter(|c| *c < chunks.len()).collect();
         assert_eq!(reported, expected);
         // Without memories the prefix and the positions stay.
-        let without = SessionOptions { max_tokens: 20, memories: false, ..Default::default() };
+        let without = SessionOptions { max_tokens: 20, read_from: ReadFrom::Weights { prefix: true }, ..Default::default() };
         let answer = ask(&Session::new(&model, &embedder, Arc::clone(&pack), without).unwrap(), question);
         assert_eq!((answer.tokens, answer.chunks.len()), (oracle.answer(question, 20, false).0, 0));
     }
@@ -161,7 +162,7 @@ fn prefetching_changes_no_answer() {
         Session::new(&model, &embedder, Arc::clone(&pack), options).unwrap()
     };
     for sampling in [Sampling::Greedy, Sampling::TopP { temperature: 1.2, top_p: 0.95, seed: 3 }] {
-        // Also with a cache that keeps nothing: everything prefetched is gone again.
+        // Also with an empty cache, which does not keep prefetched memories.
         for budget in [0, 64 << 20] {
             let (with, without) = (session(true, sampling, budget), session(false, sampling, budget));
             for question in [QUESTION, LONG] {
@@ -183,21 +184,21 @@ fn one_session_answers_many_questions_and_stops_where_the_model_says() {
     assert_eq!(first.stop, Stop::Text(".".into()));
     assert!(first.text.ends_with('.') && !first.text.starts_with(' '), "{:?}", first.text);
     assert_eq!(first.chunks.len(), 1);
-    assert_eq!(first.chunks[0].query, QUESTION, "the template is no part of the query");
+    assert_eq!(first.chunks[0].query, QUESTION, "the template is not part of the query");
     assert_eq!(first.chunks[0].reads.len(), 5);
-    assert!(first.chunks[0].reads.is_sorted_by(|a, b| a.similarity >= b.similarity));
-    let keltamin = first.chunks[0].reads[0].cite(OnDamage::Fail).unwrap().unwrap();
+    assert!(first.chunks[0].reads.is_sorted_by(|a, b| a.hit.similarity >= b.hit.similarity));
+    let keltamin = first.chunks[0].reads[0].cite(OnDamage::Fail).unwrap();
     assert!(keltamin.found.document.starts_with("keltamin"), "{keltamin:?}");
     assert_eq!((keltamin.pack.as_str(), keltamin.id), ("sheets", written.open().id()));
     ask(&session, "What is the usual dose of Vendril?");
     let again = ask(&session, QUESTION);
     assert_eq!(essence(&again), essence(&first));
     assert!(again.chunks[0].reads.iter().all(|read| read.cached) && !first.chunks[0].reads[0].cached);
-    // Fewer memories, and an end by length.
+    // Fewer memories, and a stop at the token limit.
     let options = SessionOptions { k: Some(2), max_tokens: 1, ..Default::default() };
     let short = ask(&Session::new(&model, &embedder, written.open(), options).unwrap(), QUESTION);
     assert_eq!((short.chunks[0].reads.len(), short.tokens.len(), short.stop), (2, 1, Stop::MaxTokens));
-    // And by the receiver of the text.
+    // A stop by the receiver of the text.
     let mut pieces = 0;
     let interrupted = session.ask(QUESTION, &mut |_| {
         pieces += 1;
@@ -244,13 +245,13 @@ fn the_retriever_finds_what_the_embedder_says() {
     let retriever = Retriever::new(&embedder, Arc::clone(&pack)).unwrap();
     let hits = retriever.retrieve(QUESTION, 5, Method::default()).unwrap();
     assert_eq!(hits, retriever.retrieve(QUESTION, 5, Method::Exact).unwrap());
-    let own: Vec<Hit> = hits.iter().map(|hit| hit.hit).collect();
+    let own: Vec<Hit> = hits.iter().map(|hit| hit.clone().map(|reference| reference.number)).collect();
     assert_eq!(own, pack.search_exact(&embedder.embed(&[QUESTION]).unwrap(), 5).unwrap());
     let sheets = sheets();
     let texts: Vec<&str> = sheets.iter().map(String::as_str).collect();
     for (reference, hits) in (0u32..).zip(retriever.retrieve_batch(&texts, 1, Method::Exact, OnDamage::Fail).unwrap()) {
-        assert_eq!(hits[0].hit.reference, reference);
-        assert!((hits[0].hit.score - 1.0).abs() < 1e-4);
+        assert_eq!(hits[0].reference.number, reference);
+        assert!((hits[0].similarity - 1.0).abs() < 1e-4);
     }
     assert_eq!(retriever.retrieve_batch(&[], 5, Method::Exact, OnDamage::Fail).unwrap().len(), 0);
 }
@@ -280,14 +281,11 @@ fn a_pack_of_another_model_or_embedder_is_refused() {
     let fields: Vec<&str> = mismatch.differences.iter().map(|difference| difference.field).collect();
     assert_eq!((mismatch.party, fields.as_slice()), ("model", ["RoPE base", "weights"].as_slice()));
     let text = mismatch.to_string();
-    for part in
-        ["other", "RoPE base", "500000", "10000", &Digest::of(b"others").to_string(), &model.identity().weights.to_string(), "--model"]
-    {
+    for part in ["other", "RoPE base", "500000", "10000", &Digest::of(b"others").to_string(), &model.identity().weights.to_string()] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     let mismatch = refused("embedder", false);
     assert_eq!((mismatch.party, mismatch.differences[0].field), ("embedder", "embedder"));
-    assert!(mismatch.to_string().contains("--embedder"), "{mismatch}");
 }
 
 #[test]
@@ -336,7 +334,7 @@ fn damaged_memories_give_way_to_the_next_similar() {
     let copy = Arc::new(MappedPack::open(copy).unwrap());
     assert!(session(Arc::clone(&copy), false).ask(QUESTION, &mut |_| ControlFlow::Continue(())).unwrap_err().is_damage());
     let answer = ask(&session(copy, true), QUESTION);
-    let reads: Vec<u32> = answer.chunks[0].reads.iter().map(|read| read.reference).collect();
+    let reads: Vec<u32> = answer.chunks[0].reads.iter().map(|read| read.hit.reference.number).collect();
     assert_eq!(reads, [1, 2, 4, 5, 6].map(|i: usize| wanted[i].reference));
     let parts = answer.skipped.parts();
     assert_eq!((parts.len(), parts[0].section, parts[0].places), (1, Tag::MEMORIES, 2));
@@ -365,7 +363,7 @@ fn a_session_can_demand_a_signature() {
     let error = refused(written.open(), &[&key]);
     assert!(matches!(error.source, SignatureError::Unsigned) && error.to_string().contains("sheets.mpk"), "{error}");
     assert!(matches!(refused(Arc::clone(&signed), &[&other]).source, SignatureError::Untrusted { .. }));
-    // Among packs that are replaced, the demand holds for each question.
+    // After a replacement, each question checks the signature again.
     let mounts = Arc::new(Mounts::of(signed));
     let session = Session::over(&model, &embedder, Arc::clone(&mounts), options(&[&other, &key])).unwrap();
     ask(&session, QUESTION);
@@ -394,9 +392,9 @@ fn what_cannot_be_answered_is_refused() {
     let session = Session::new(&model, &embedder, pack, SessionOptions::default()).unwrap();
     let mut ignore = |_: &str| ControlFlow::Continue(());
     assert!(matches!(session.ask(" \n", &mut ignore), Err(AskError::EmptyQuestion)));
-    // 2048 positions, less prefix, interval and first token.
+    // 2048 positions minus the prefix, the memories' positions, the BOS and one token of the answer.
     let long = session.ask(&"dose ".repeat(3000), &mut ignore);
-    assert!(matches!(long, Err(AskError::TooLong { most: 1916, .. })), "{long:?}");
+    assert!(matches!(long, Err(AskError::TooLong { max: 1916, .. })), "{long:?}");
 }
 
 #[test]
@@ -407,7 +405,11 @@ fn a_margin_lets_a_chunk_read_what_its_scores_justify() {
     let reads = |similarity_margin| {
         let model = model.with_memory(MemoryConfig { similarity_margin, ..model.memory().clone() }).unwrap();
         let session = Session::new(&model, &embedder, written.open(), SessionOptions { max_tokens: 2, ..SessionOptions::default() });
-        ask(&session.unwrap(), QUESTION).chunks[0].reads.iter().map(|read| (read.reference, read.similarity)).collect::<Vec<_>>()
+        ask(&session.unwrap(), QUESTION).chunks[0]
+            .reads
+            .iter()
+            .map(|read| (read.hit.reference.number, read.hit.similarity))
+            .collect::<Vec<_>>()
     };
     let all = reads(None);
     assert_eq!(all.len(), 5);

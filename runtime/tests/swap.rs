@@ -1,6 +1,6 @@
-//! Questions and searches while a pack is replaced again and again. Needs the embedder that `make` puts in place.
+//! Questions and searches while a pack is replaced repeatedly. Needs the embedder that `make` downloads.
 //!
-//! The test of a minute: `cargo test -p mempack-runtime --features engine --test swap -- --ignored --nocapture`.
+//! The one-minute test: `cargo test -p mempack-runtime --features engine --test swap -- --ignored --nocapture`.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mempack_format::PackId;
 use mempack_model::{Embedder, Model};
-use mempack_runtime::{MappedPack, MemoryCache, Method, Mounts, OnDamage, Retriever, Session, SessionOptions};
+use mempack_runtime::{MappedPack, MemoryCache, Method, Mounts, OnDamage, Retriever, Session, SessionOptions, cite};
 
 mod engine;
 use engine::{STOP, embedder, sheets, tiny_with, write_texts};
@@ -22,14 +22,14 @@ const QUESTIONS: [&str; 3] = [
     "What is Sumetol used against, and how much of it?",
 ];
 
-/// Most tokens of an answer: several chunks.
+/// Maximum number of tokens of an answer, enough for several chunks.
 const TOKENS: usize = 40;
 
-/// Questions asked and searches made at the same time.
+/// Number of threads that ask questions, and of threads that search.
 const ASKING: usize = 2;
 const SEARCHING: usize = 2;
 
-/// What a question gave: its tokens, and the pack and the reference of everything read.
+/// The result of a question: the answer's tokens, and the pack and the reference of everything read.
 type Given = (Vec<u32>, Vec<(String, PackId, u32)>);
 
 struct Service {
@@ -49,14 +49,14 @@ impl Service {
 fn ask(session: &Session, question: &str) -> Given {
     let answer = session.ask(question, &mut |_| ControlFlow::Continue(())).unwrap();
     let reads = answer.chunks.iter().flat_map(|chunk| &chunk.reads);
-    let read = |read: &mempack_runtime::Read| {
-        let cited = read.cite(OnDamage::Fail).unwrap().unwrap();
+    let read = |read: &mempack_runtime::MemoryRead| {
+        let cited = read.cite(OnDamage::Fail).unwrap();
         (cited.pack, cited.id, cited.found.reference)
     };
     (answer.tokens, reads.map(read).collect())
 }
 
-/// Two versions of the sheets, the second with other doses and in another order, and a pack that stays.
+/// Two versions of the sheets, the second with other doses and in another order, and a pack that is not replaced.
 fn versions(folder: &std::path::Path, model: &Model, embedder: &Embedder) -> ([PathBuf; 2], PathBuf) {
     let paths = ["old.mpk", "new.mpk", "steady.mpk"].map(|name| folder.join(name));
     let (mut old, mut steady) = (sheets(), Vec::new());
@@ -75,7 +75,7 @@ fn open(path: &PathBuf) -> MappedPack {
     MappedPack::open(path).unwrap()
 }
 
-/// How often the packs of a folder are mapped by this process.
+/// Number of this process's mappings of packs in a folder.
 #[cfg(target_os = "linux")]
 fn mappings_in(folder: &std::path::Path) -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
@@ -92,7 +92,7 @@ fn swap_under_load(duration: Duration) {
     let cache = Arc::new(MemoryCache::new(8 << 20));
     let service = Service { model, embedder, mounts: Arc::clone(&mounts), cache: Arc::clone(&cache) };
 
-    // What each version answers by itself.
+    // The answers of each version without replacements.
     let mut wanted: HashMap<PackId, Vec<Given>> = HashMap::new();
     for path in &paths {
         mounts.replace("changing", open(path)).unwrap();
@@ -126,17 +126,20 @@ fn swap_under_load(duration: Duration) {
                 scope.spawn(move || {
                     for question in (thread..).take_while(|_| !stop.load(Ordering::Relaxed)) {
                         let hits = retriever.retrieve(QUESTIONS[question % QUESTIONS.len()], 10, Method::default()).unwrap();
-                        assert!(hits.len() == 10 && hits.is_sorted_by(|a, b| a.hit.score >= b.hit.score));
-                        let first = hits.iter().find(|hit| hit.pack.name() == "changing").expect("hits of the pack that changes");
-                        assert!(hits.iter().all(|hit| hit.pack.name() == "steady" || hit.pack.id() == first.pack.id()));
-                        hits.iter().for_each(|hit| assert!(!hit.cite(OnDamage::Fail).unwrap().found.text.is_empty()));
+                        assert!(hits.len() == 10 && hits.is_sorted_by(|a, b| a.similarity >= b.similarity));
+                        let first = hits.iter().find(|hit| hit.reference.pack.name() == "changing").expect("hits of the pack that changes");
+                        assert!(
+                            hits.iter()
+                                .all(|hit| hit.reference.pack.name() == "steady" || hit.reference.pack.id() == first.reference.pack.id())
+                        );
+                        hits.iter().for_each(|hit| assert!(!cite(hit, OnDamage::Fail).unwrap().found.text.is_empty()));
                         searched.fetch_add(1, Ordering::Relaxed);
                     }
                 })
             }))
             .collect();
         let end = started + duration;
-        // A slow machine takes longer for the few requests that there must be. A thread that has failed ends the test at once.
+        // A slow machine needs more time for the minimum number of requests. A failed thread ends the test immediately.
         let too_few = || asked.load(Ordering::Relaxed) < 4 || searched.load(Ordering::Relaxed) < 4;
         while (Instant::now() < end || too_few()) && !threads.iter().any(|thread| thread.is_finished()) {
             swaps += 1;

@@ -1,4 +1,4 @@
-//! Files that are cut short, grown again or overwritten while they are mapped.
+//! Files that are truncated, extended again or overwritten while they are mapped.
 #![cfg(unix)]
 
 use std::fs::{self, File, OpenOptions};
@@ -18,18 +18,18 @@ use common::{Random, SHAPE, World, text, write_pack};
 
 const DIM: usize = 64;
 
-/// What the child is to do, and with which pack; without, the test `child` is not one.
+/// Environment variable with the child's action and its pack. Without it, the test `child` does nothing.
 const ACTION: &str = "MEMPACK_TEST_ACTION";
 const PACK: &str = "MEMPACK_TEST_PACK";
 
-/// What the child exits with where a touch gave an error.
+/// Exit code of the child if an access returned an error.
 const TYPED: i32 = 42;
 
 fn pack() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cut.mpk");
     write_pack(&path, &World::scatter(&mut Random(8), 400, DIM, 0), SHAPE, None);
-    // So that a later change has another time of modification.
+    // Ensures that a later change has another modification time.
     std::thread::sleep(Duration::from_millis(30));
     (folder, path)
 }
@@ -38,7 +38,7 @@ fn query() -> Vec<f32> {
     Random(4).unit(DIM, None, 1.0)
 }
 
-/// A search, its memories and its texts.
+/// Searches, and reads the memories and texts of the hits.
 fn read(pack: &MappedPack) -> Result<Vec<Hit>, String> {
     let hits = pack.search_exact(&query(), 5).map_err(|error| error.to_string())?;
     for hit in &hits {
@@ -49,9 +49,9 @@ fn read(pack: &MappedPack) -> Result<Vec<Hit>, String> {
     Ok(hits)
 }
 
-/// Not a test but a process of one: maps the pack, says so, waits for a line, and does what it is told.
+/// The child process of the tests below: maps the pack, prints `ready`, waits for a line, and performs its action.
 #[test]
-#[ignore = "run by the other tests, as a process of its own"]
+#[ignore = "the other tests run it as a child process"]
 fn child() {
     let (Some(action), Some(path)) = (std::env::var_os(ACTION), std::env::var_os(PACK)) else { return };
     let action = action.to_string_lossy().into_owned();
@@ -59,7 +59,7 @@ fn child() {
     let pack = MappedPack::open(&path).unwrap();
     let wanted = read(&pack).unwrap();
     let file = File::open(&path).unwrap();
-    // SAFETY: A read-only mapping whose bytes are read once, to raise the signal that this test is about.
+    // SAFETY: A read-only mapping whose bytes are read once, to raise the signal under test.
     let other = unsafe { memmap2::Mmap::map(&file) }.unwrap();
     let row = pack.embedding(300).unwrap();
     println!("\nready");
@@ -104,7 +104,7 @@ fn child() {
     }
 }
 
-/// Starts the child, cuts its pack short once it is ready, and lets it go on.
+/// Starts the child, truncates its pack once it is ready, and lets it continue.
 fn run(action: &str, path: &Path, cut_to: u64) -> (ExitStatus, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored", "--nocapture"])
@@ -121,7 +121,7 @@ fn run(action: &str, path: &Path, cut_to: u64) -> (ExitStatus, String) {
     }
     OpenOptions::new().write(true).open(path).unwrap().set_len(cut_to).unwrap();
     if let Err(error) = child.stdin.take().unwrap().write_all(b"go on\n") {
-        // One that reads all the time may have met the end already.
+        // A child that reads continuously may already have ended.
         assert!(action.starts_with("reading") && error.kind() == ErrorKind::BrokenPipe, "{action}: {error}");
     }
     let rest: Vec<String> = lines.map(|line| line.unwrap()).collect();
@@ -178,7 +178,7 @@ fn damage(error: ReadError) -> Damage {
 fn a_file_cut_short_and_grown_again_is_checked_anew() {
     let (_folder, path) = pack();
     let pack = MappedPack::open(&path).unwrap();
-    // Every vector, and all that the hits need, is checked and known to be right.
+    // Every vector, and everything that the hits need, has been checked.
     read(&pack).unwrap();
     let length = fs::metadata(&path).unwrap().len();
     let file = OpenOptions::new().write(true).open(&path).unwrap();
@@ -188,12 +188,12 @@ fn a_file_cut_short_and_grown_again_is_checked_anew() {
     assert_eq!((short.offset, short.section), (4096, Tag::MEMORIES));
     assert!(matches!(short.defect, Defect::TooSmall { found: 4096, .. }), "{short}");
     file.set_len(length).unwrap();
-    // Zeros everywhere: the leaves themselves are wrong, wherever one looks.
+    // The file is all zeros, so the leaf digests are wrong at any access.
     let SearchError::Read(error) = pack.search_exact(&query(), 5).unwrap_err() else { panic!("not a damage") };
     assert!(matches!(damage(error), Damage { section: Tag::LEAVES, defect: Defect::Digest { .. }, .. }));
     assert!(MemoryCache::new(0).get(&pack, 0).unwrap_err().is_damage());
     assert_eq!(damage(pack.embedding(0).unwrap_err()).section, Tag::LEAVES);
-    assert_eq!(damage(pack.describe(&Hit { reference: 0, score: 0.0 }).unwrap_err()).section, Tag::LEAVES);
+    assert_eq!(damage(pack.describe(&Hit { reference: 0, similarity: 0.0 }).unwrap_err()).section, Tag::LEAVES);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn what_is_overwritten_after_it_was_checked_is_found() {
         assert_eq!((found.section, found.offset), (tag, at));
         std::thread::sleep(Duration::from_millis(30));
         file.write_all_at(&byte, at + 3).unwrap();
-        assert_eq!(read(&pack).unwrap(), hits, "put right, it is read again");
+        assert_eq!(read(&pack).unwrap(), hits, "after the bytes are restored, it is readable again");
         std::thread::sleep(Duration::from_millis(30));
     }
 }

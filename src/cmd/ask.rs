@@ -1,4 +1,4 @@
-//! `mempack ask`: an answer, and what it was read from.
+//! `mempack ask`: an answer, and the references it was read from.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mempack_model::Precision;
-use mempack_runtime::{Answer, Citation, MemoryCache, Mounts, PackSet, Sampling, Session, SessionError, SessionOptions, Stop};
+use mempack_runtime::{Answer, Citation, MemoryCache, Mounts, PackSet, ReadFrom, Sampling, Session, SessionError, SessionOptions, Stop};
 use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
+use crate::hints;
 use crate::interrupt;
 
 #[derive(clap::Args)]
@@ -22,25 +23,25 @@ pub struct Args {
     question: String,
     #[command(flatten)]
     model: ModelArgs,
-    /// What the model computes in: f32 or bf16
+    /// Precision of the computation: f32 or bf16
     #[arg(long, default_value_t)]
     precision: Precision,
-    /// Most tokens of an answer
+    /// Maximum number of tokens of an answer
     #[arg(long, default_value_t = SessionOptions::default().max_tokens, value_name = "N")]
     max_tokens: usize,
-    /// Sample at this temperature instead of taking the likeliest token
+    /// Sample at this temperature instead of taking the most likely token
     #[arg(long, value_name = "T")]
     temperature: Option<f32>,
-    /// Sample from the likeliest tokens that together have this probability
+    /// Sample from the most likely tokens that together have this probability
     #[arg(long, default_value_t = 0.95, requires = "temperature", value_name = "P")]
     top_p: f32,
     /// Seed of the sampling: the same seed, the same answer
     #[arg(long, default_value_t = 0, requires = "temperature")]
     seed: u64,
-    /// Memories that a chunk reads, at most the model's own number
+    /// Memories per chunk, at most as many as the model reads
     #[arg(short, value_name = "K")]
     k: Option<usize>,
-    /// Megabytes of decoded memories to keep
+    /// Megabytes of decoded memories to cache
     #[arg(long, default_value_t = 256, value_name = "MB")]
     cache: usize,
     /// Threads for one operation of the model
@@ -49,10 +50,10 @@ pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Show which references each chunk read, and their text
+    /// Show the references that each chunk read, with their text
     #[arg(long)]
     show_memories: bool,
-    /// Answer from the weights alone
+    /// Answer without memories
     #[arg(long)]
     no_memories: bool,
 }
@@ -67,7 +68,7 @@ impl Args {
             None => Sampling::Greedy,
         };
         let options = SessionOptions {
-            memories: !self.no_memories,
+            read_from: if self.no_memories { ReadFrom::Weights { prefix: true } } else { ReadFrom::PackMemories },
             sampling,
             max_tokens: self.max_tokens,
             k: self.k,
@@ -76,12 +77,13 @@ impl Args {
             ..SessionOptions::default()
         };
         Session::over(&model, &embedder, mounts, options).map_err(|error| {
-            let kind = match error {
+            let kind = match &error {
                 SessionError::Mismatch(_) => Kind::Mismatch,
                 SessionError::Option { .. } => Kind::Usage,
                 _ => Kind::Work,
             };
-            Failure::new(kind, error)
+            let hint = hints::session(&error);
+            Failure::new(kind, error).with_hint(hint)
         })
     }
 }
@@ -109,15 +111,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
         println!();
         print_sources(&args, mounted.packs().len() > 1, &answer)?;
     }
-    packs::tell_skipped(&answer.skipped);
+    packs::report_skipped(&answer.skipped);
     if answer.stop == Stop::Interrupted { Err(Failure::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
 }
 
-/// The references that a chunk read, in words and places, with whether each was in the cache.
+/// The references that a chunk read, with whether each was in the cache.
 fn resolve(args: &Args, answer: &Answer, chunk: usize) -> Result<Vec<(Citation, bool)>, Failure> {
     let reads = answer.chunks.get(chunk).map_or(&[][..], |chunk| &chunk.reads);
     let on_damage = args.packs.on_damage(&answer.skipped);
-    let cited = reads.iter().filter_map(|read| Some((read.cite(on_damage)?, read.cached)));
+    let cited = reads.iter().map(|read| (read.cite(on_damage), read.cached));
     cited.map(|(hit, cached)| Ok((hit.map_err(|error| super::failed(error.is_damage(), error))?, cached))).collect()
 }
 
@@ -150,7 +152,7 @@ fn as_json(args: &Args, mounted: &PackSet, answer: &Answer) -> Result<Value, Fai
     }))
 }
 
-/// The documents read, best first; with `--show-memories` chunk by chunk with their text.
+/// The documents that the first chunk read, best first; with `--show-memories`, those of each chunk with their text.
 fn print_sources(args: &Args, several: bool, answer: &Answer) -> Result<(), Failure> {
     for (i, chunk) in answer.chunks.iter().enumerate() {
         if args.show_memories {

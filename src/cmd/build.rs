@@ -12,6 +12,7 @@ use serde_json::json;
 use super::corpus;
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
+use crate::hints;
 use crate::interrupt;
 use crate::output::{bytes, quality_json, quality_lines, thousands};
 use crate::progress::Progress;
@@ -29,7 +30,7 @@ pub struct Args {
     /// Number type that memories are computed in: f32 or bf16
     #[arg(long, default_value_t)]
     precision: Precision,
-    /// How memories are stored: F32, BF16, SQ8, PQ<m>x<bits>, RQ<m>x<bits>, another of SPEC.md, section 9, or auto [default: that of --from, else RQ2x8,TCQ30x8]
+    /// How memories are stored: F32, BF16, SQ8, PQMxB or RQMxB (M codes of B bits), another name of SPEC.md, section 9, or auto [default: that of --from, else RQ2x8,TCQ30x8]
     #[arg(long)]
     codec: Option<Codec>,
     /// With --codec auto: maximum bytes of a memory; the codec within it that loses least of memories that it was not trained on is taken
@@ -113,7 +114,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         storage: Arc::new(DiskStorage),
     };
     let bars = Bars(Progress::new());
-    let report = compiler::build(&model, &embedder, &options, &bars, cancel).map_err(failure)?;
+    let report = compiler::build(&model, &embedder, &options, &bars, cancel).map_err(|error| {
+        let hint = hints::build(&error);
+        Failure::new(kind(&error), error).with_hint(hint)
+    })?;
     bars.0.end();
     print(&options, &report, model.identity().first_memory_layer, args.json);
     Ok(())
@@ -127,29 +131,6 @@ fn not_negative(word: &str) -> Result<f64, String> {
 /// The pack to take references from. It stays mapped until the end, even if its file is replaced.
 fn previous(path: &Path) -> Result<Arc<PreviousPack>, Failure> {
     Ok(Arc::new(PreviousPack::new(path, super::open(path)?)))
-}
-
-/// The failure of a build, with the options that would avoid it.
-fn failure(error: BuildError) -> Failure {
-    let kind = kind(&error);
-    match (remedy(error.reason()), &error) {
-        (None, _) => Failure::new(kind, error),
-        (Some(remedy), BuildError::Stopped { why, resume }) => Failure::new(kind, format!("{why}{remedy}\n{resume}")),
-        (Some(remedy), error) => Failure::new(kind, format!("{error}{remedy}")),
-    }
-}
-
-/// The options that would avoid an error.
-fn remedy(error: &BuildError) -> Option<String> {
-    Some(match error {
-        BuildError::Corpus(error) => format!(", {}", corpus::remedy(error)?),
-        BuildError::Codec { .. } => " with --codec".to_owned(),
-        BuildError::PreviousCodec { .. } => " (leave --codec out, or add --retrain-codec)".to_owned(),
-        BuildError::PreviousTables { .. } => " (leave --codec auto out, or add --retrain-codec)".to_owned(),
-        BuildError::Divergence { .. } => " with --max-kl".to_owned(),
-        BuildError::DivergenceUnknown { .. } => " (leave --max-kl out)".to_owned(),
-        _ => return None,
-    })
 }
 
 fn kind(error: &BuildError) -> Kind {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use mempack_corpus::{CorpusError, Input};
 
 use crate::failure::{Failure, Kind};
+use crate::hints;
 
 /// The inputs that the user named; `-` is standard input.
 pub fn inputs(corpus: &[PathBuf]) -> Vec<Input> {
@@ -12,18 +13,8 @@ pub fn inputs(corpus: &[PathBuf]) -> Vec<Input> {
     corpus.iter().map(input).collect()
 }
 
-/// What the command line can name instead of an input that was refused.
-pub fn remedy(error: &CorpusError) -> Option<&'static str> {
-    match error {
-        CorpusError::Missing { .. } => Some("or name another .txt, .md or .jsonl file, a folder, or - for standard input"),
-        _ => None,
-    }
-}
-
 /// The failure of a command whose corpus was not read.
 pub fn failure(error: CorpusError) -> Failure {
-    match remedy(&error) {
-        Some(remedy) => Failure::new(Kind::Work, format!("{error}, {remedy}")),
-        None => error.into(),
-    }
+    let hint = hints::corpus(&error);
+    Failure::new(Kind::Work, error).with_hint(hint)
 }

@@ -1,4 +1,4 @@
-//! `mempack diff`: what differs between two packs.
+//! `mempack diff`: the differences between two packs.
 
 use std::io::{self, BufWriter, Write as _};
 use std::path::PathBuf;
@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::output::thousands;
 
-/// Documents are compared by id: one has changed if its record or its list of references is another. References are compared by key: one
-/// that is kept has the same memory, and may stand elsewhere in the corpus than before. Ends with 0 whether the packs differ or not.
+/// Documents are compared by id: a document has changed if its record or its list of references differs. References are compared by key: a
+/// kept reference has the same memory, and may have moved in the corpus. The exit code is 0 whether the packs differ or not.
 #[derive(clap::Args)]
 pub struct Args {
     /// The old pack
     old: PathBuf,
     /// The new pack
     new: PathBuf,
-    /// Print every change as a JSON object on a line of its own, and a summary as the last
+    /// Print each change as a JSON object per line, and a summary as the last line
     #[arg(long)]
     json: bool,
 }
@@ -65,7 +65,7 @@ fn line(old: &MappedPack, new: &MappedPack, change: &Change, args: &Args) -> Res
     })
 }
 
-/// The number of a reference, its first place, and how many places it has.
+/// The number of a reference, its first origin, and how many origins it has.
 fn place(pack: &MappedPack, reference: u32) -> Result<Value, ReadError> {
     let mut origins = pack.origins(reference)?;
     let count = origins.len();

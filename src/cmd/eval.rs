@@ -1,4 +1,4 @@
-//! `mempack eval`: what a pack's memories are worth, on questions, on choices, or on a text.
+//! `mempack eval`: what a pack's memories are worth, on questions, multiple choice or a text.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,18 +17,19 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
+use crate::hints;
 use crate::interrupt;
 use crate::progress::Progress;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Questions to answer, {"id", "question", "answers": [...], "gold_ids": [...]} a line
+    /// Questions to answer, one {"id", "question", "answers": [...], "gold_ids": [...]} per line
     #[arg(required_unless_present_any = ["multiple_choice", "perplexity"], requires = "pack")]
     questions: Option<PathBuf>,
-    /// Choose among given answers instead: lines of TruthfulQA ("mc1", "mc2") or MMLU ("choices", "answer")
+    /// Multiple choice instead: lines of TruthfulQA ("mc1", "mc2") or MMLU ("choices", "answer")
     #[arg(long, value_name = "FILE", conflicts_with_all = ["questions", "perplexity"])]
     multiple_choice: Option<PathBuf>,
-    /// Predict a text instead: any text file, or the field "text" of .jsonl lines
+    /// Perplexity of a text instead: any text file, or the field "text" of .jsonl lines
     #[arg(long, value_name = "FILE", conflicts_with = "questions")]
     perplexity: Option<PathBuf>,
     /// The pack
@@ -36,30 +37,30 @@ pub struct Args {
     pack: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
-    /// What the model computes in: f32 or bf16
+    /// Precision of the computation: f32 or bf16
     #[arg(long, default_value_t)]
     precision: Precision,
-    /// Ways of answering, with commas between, or all: closed_book, memory, memory_quantized, in_context; the same but closed_book
-    /// with _gold for the gold reference alone; closed_book_base, in_context_base, in_context_gold_base for an adapter's base
+    /// Ways of answering, separated by commas, or all: closed_book, memory, memory_quantized, in_context; the last three with _gold for
+    /// the gold reference alone; closed_book_base, in_context_base, in_context_gold_base for the base of an adapter
     #[arg(long, value_name = "LIST")]
     modes: Option<Modes>,
-    /// Vary one thing after the other, with commas between: the references given (k), the tokens kept of each (tokens), the weight of
-    /// the retrieval similarity (bias), how far below the best hit a memory may be (margin)
+    /// Vary one parameter after the other, separated by commas: the number of references (k), the tokens kept of each (tokens), the weight
+    /// of the retrieval similarity (bias), how far below the best hit a memory may be (margin)
     #[arg(long, value_name = "WHAT", value_delimiter = ',', conflicts_with_all = ["multiple_choice", "perplexity"])]
     sweep: Vec<Sweep>,
-    /// References given, also above the number of memories that the model reads by itself
+    /// Number of references; may exceed the number of memories that the model reads by default
     #[arg(short, value_name = "K")]
     k: Option<usize>,
-    /// Leave out references that repeat more than this share of themselves from the question or text; 1 leaves none out
+    /// Leave out references of which more than this share repeats the question or text; 1 leaves none out
     #[arg(long, default_value_t = DEFAULT_OVERLAP, value_name = "SHARE")]
     overlap: f64,
-    /// Most tokens of an answer
+    /// Maximum number of tokens of an answer
     #[arg(long, default_value_t = QuestionOptions::default().max_tokens, value_name = "N")]
     max_tokens: usize,
-    /// Only this many questions (or windows of text), evenly spaced over the file
+    /// Use only this many questions (or windows of text), evenly spaced over the file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Write a JSON line for each question as it is done, with all that was found about it
+    /// Write a JSON line with all details of each question as it is answered
     #[arg(long, value_name = "FILE")]
     details: Option<PathBuf>,
     /// Draw the figures as an SVG file
@@ -73,10 +74,10 @@ pub struct Args {
     threads: usize,
 }
 
-/// Modes as the command line names them.
+/// The argument of `--modes`.
 #[derive(Clone)]
 enum Modes {
-    /// Whatever fits.
+    /// All that fit the measurement.
     All,
     These(Vec<Mode>),
 }
@@ -100,7 +101,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         (_, Some(file), _) => job.choices(file),
         (_, _, Some(file)) => job.perplexity(file),
         (Some(file), None, None) => job.questions(file),
-        (None, None, None) => Ok(()), // clap demands one of the three
+        (None, None, None) => Ok(()), // clap requires one of the three
     }
 }
 
@@ -127,7 +128,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn questions(&self, file: &Path) -> Result<(), Failure> {
         let questions = self.limited(evaluation::read_questions(file)?);
-        let Some(pack) = &self.pack else { return Ok(()) }; // clap demands it
+        let Some(pack) = &self.pack else { return Ok(()) }; // clap requires it
         let (loaded, modes) = self.load(&Mode::DEFAULT, |_| true)?;
         let options = QuestionOptions {
             modes,
@@ -140,7 +141,7 @@ impl Job<'_> {
         self.progress.begin("answering", "questions", Some(questions.len() as u64));
         let report = evaluation::answer_questions(&loaded.models(), pack, &questions, &options, &mut |asked| {
             self.progress.advance(1, asked.outcomes.iter().map(|outcome| outcome.answer_tokens as u64).sum());
-            self.go_on(details.write(asked))
+            self.proceed(details.write(asked))
         });
         let report = self.finish(details, report)?;
         if let Some(path) = &self.args.figure {
@@ -158,7 +159,7 @@ impl Job<'_> {
         self.progress.begin("choosing", "questions", Some(questions.len() as u64));
         let report = evaluation::choose_answers(&loaded.models(), self.pack.as_ref(), &questions, &options, &mut |question, chosen| {
             self.progress.advance(1, 0);
-            self.go_on(details.write(&serde_json::json!({"choices": question.choices, "chosen": chosen})))
+            self.proceed(details.write(&serde_json::json!({"choices": question.choices, "chosen": chosen})))
         });
         let report = self.finish(details, report)?;
         self.print(&report)
@@ -177,14 +178,14 @@ impl Job<'_> {
                 self.progress.begin("predicting", "windows", Some(all as u64));
             }
             self.progress.advance(1, window.tokens as u64);
-            self.go_on(details.write(window))
+            self.proceed(details.write(window))
         });
         let report = self.finish(details, report)?;
         self.print(&report)
     }
 
-    /// The models, and the modes asked for: without a wish those of `default` that need no pack or have one. `fits` says which of all
-    /// modes this measurement has.
+    /// Loads the models, and returns them with the modes to measure: those named, or those of `default` that need no pack or have one.
+    /// `fits` is true for the modes that this measurement has.
     fn load(&self, default: &[Mode], fits: fn(Mode) -> bool) -> Result<(Loaded, Vec<Mode>), Failure> {
         mempack_model::set_threads(self.args.threads);
         let has_pack = |mode: &Mode| self.pack.is_some() || !mode.uses_retrieval();
@@ -211,12 +212,12 @@ impl Job<'_> {
         evaluation::evenly(rows, self.args.limit.map(|limit| limit as usize))
     }
 
-    /// Whether to go on after a question.
-    fn go_on(&self, written: ControlFlow<()>) -> ControlFlow<()> {
+    /// Whether to continue after a question.
+    fn proceed(&self, written: ControlFlow<()>) -> ControlFlow<()> {
         if self.interrupted.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { written }
     }
 
-    /// The report, or what ended the measurement.
+    /// The report, or the failure that ended the measurement.
     fn finish<T>(&self, details: Details, report: Result<T, EvaluateError>) -> Result<T, Failure> {
         self.progress.end();
         details.finish()?;
@@ -230,7 +231,8 @@ impl Job<'_> {
                 error if error.is_damage() => Kind::Damaged,
                 _ => Kind::Work,
             };
-            Failure::new(kind, error)
+            let hint = hints::evaluation(&error);
+            Failure::new(kind, error).with_hint(hint)
         })
     }
 
@@ -244,7 +246,7 @@ impl Job<'_> {
     }
 }
 
-/// The file of details, one line at a time, so that an evaluation that is broken off leaves what it found.
+/// The file of `--details`, written line by line, so that an interrupted evaluation leaves its results.
 struct Details<'a> {
     file: Option<(&'a Path, File)>,
     failed: Option<io::Error>,
@@ -260,7 +262,7 @@ impl<'a> Details<'a> {
         Ok(Self { file: path.map(create).transpose()?, failed: None })
     }
 
-    /// Writes a line; breaks off where that fails.
+    /// Writes a line. Returns `Break` if that fails.
     fn write(&mut self, row: &impl Serialize) -> ControlFlow<()> {
         let Some((_, file)) = &mut self.file else { return ControlFlow::Continue(()) };
         let line = serde_json::to_string(row).map_err(io::Error::from).and_then(|line| writeln!(file, "{line}"));

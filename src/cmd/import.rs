@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
+use crate::hints;
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The GGUF file: a Llama-shaped model
+    /// The GGUF file: a model of the Llama, Mistral or Qwen2 family
     file: PathBuf,
-    /// The folder to write; must not exist yet
+    /// The folder to write; it must not exist yet
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// A tokenizer.json to use instead of the vocabulary in the file
+    /// A tokenizer.json to use instead of the vocabulary of the file
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
 }
@@ -26,8 +27,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
             progress.begin("importing", "parameters", Some(total));
         }
         progress.set(done);
+    })
+    .map_err(|error| {
+        let hint = hints::import(&error);
+        Failure::new(Kind::Work, error).with_hint(hint)
     })?;
     progress.end();
+    if let Some(tied) = &summary.tied {
+        println!("{tied}");
+    }
     println!(
         "{}: {}, {} parameters in {} tensors, {}",
         args.output.display(),

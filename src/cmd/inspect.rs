@@ -1,4 +1,4 @@
-//! `mempack inspect`: what a pack holds, as a table or as JSON. Reads the header and the manifest only.
+//! `mempack inspect`: what is in a pack, as a table or as JSON. Reads only the header and the manifest.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Bytes that the codec gives one vector, and all bytes of one memory.
+/// Bytes of one vector in the codec, and of one whole memory.
 fn memory_bytes(pack: &MappedPack) -> (u64, u64) {
     let slots = pack.manifest().model.shape.slots() as u64;
     ((pack.record_bytes() - slots) / (2 * slots), pack.record_bytes())
@@ -108,7 +108,7 @@ fn print_table(pack: &MappedPack) {
     }
 }
 
-/// The keys that signed, or claim to have.
+/// The keys that signed, with wrong signatures marked.
 fn signers(pack: &MappedPack) -> String {
     let name = |signature: &Signature| match signature.check(pack.id()) {
         Ok(key) => key.id().to_string(),

@@ -1,4 +1,4 @@
-//! `mempack keygen`: a pair of keys to sign packs with.
+//! `mempack keygen`: a key pair for signing packs.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,11 @@ use mempack_format::PrivateKey;
 
 use crate::failure::Failure;
 
-/// The private key goes to KEY, readable by you alone and not encrypted, the public key to KEY.pub. Both are ed25519 keys in the PEM
-/// files that `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` make. Files that are there are not overwritten.
+/// The private key goes to KEY, which only you can read and which is not encrypted; the public key goes to KEY.pub. Both are ed25519
+/// keys in PEM files, as `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write them. Existing files are not overwritten.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The file of the private key; the public key's has .pub behind it
+    /// The file of the private key; .pub is appended for the public key
     #[arg(short, long, value_name = "KEY")]
     output: PathBuf,
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Subcommand, ValueEnum};
 use mempack_corpus::{CorpusItem, Documents};
-use mempack_questions::{Cloze, ClozeOptions, Document, Domain, Fiction, FictionOptions, Folder, Summary};
+use mempack_questions::{Cloze, ClozeOptions, CorpusDocument, Domain, Fiction, FictionOptions, Folder, Summary};
 use serde_json::{Value, json};
 
 use super::corpus;
@@ -134,7 +134,7 @@ fn cloze(args: &ClozeArgs) -> Result<(), Failure> {
                 let Some((metadata, text)) = document.read_text().map_err(corpus::failure)? else { continue };
                 unless_interrupted(cancel)?;
                 let mempack_corpus::Document { id, title, source, license, .. } = metadata;
-                let document = Document { id, title, text, source, license };
+                let document = CorpusDocument { id, title, text, source, license };
                 folder.write(&document, &cloze.questions(&document))?;
                 progress.advance(1, 0);
             }

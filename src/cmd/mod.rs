@@ -1,4 +1,4 @@
-//! One file a subcommand: its arguments and its `run`.
+//! One file per command: its arguments and its `run`.
 
 #[cfg(feature = "engine")]
 pub mod ask;
@@ -37,7 +37,7 @@ use mempack_runtime::{MapError, MappedPack};
 
 use crate::failure::{Failure, Kind};
 
-/// Map a pack. What is damaged, or no pack at all, has an exit code of its own; a pack of another version has not.
+/// Maps a pack. Damaged packs, and files that are no packs, have an exit code of their own; packs of another version do not.
 fn open(path: &Path) -> Result<MappedPack, Failure> {
     MappedPack::open(path).map_err(|error| {
         let no_pack = matches!(&error, MapError::Open { source: OpenError::NotAPack { .. }, .. });
@@ -45,12 +45,12 @@ fn open(path: &Path) -> Result<MappedPack, Failure> {
     })
 }
 
-/// A failure of something that reads on in the pack at `path`.
+/// A failure while reading the pack at `path`.
 fn reading(path: &Path, is_damage: bool, error: impl Error + Send + Sync + 'static) -> Failure {
     if is_damage { Failure::new(Kind::Damaged, format!("{}: {error}", path.display())) } else { Failure::from(error) }
 }
 
-/// A failure whose error names its pack.
+/// A failure whose error already names its pack.
 #[cfg(feature = "engine")]
 fn failed(is_damage: bool, error: impl Error + Send + Sync + 'static) -> Failure {
     Failure::new(if is_damage { Kind::Damaged } else { Kind::Work }, error)

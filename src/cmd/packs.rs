@@ -1,4 +1,4 @@
-//! The packs that `search` and `ask` read, and what they say of damage.
+//! The packs that `search` and `ask` read, and how they report damage.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use crate::failure::{Failure, Kind};
 pub struct PackArgs {
     /// The pack
     pub pack: PathBuf,
-    /// Another pack of the same model, read together with the first; may be given several times
+    /// Another pack of the same model, read together with the first; may be repeated
     #[arg(long = "with", value_name = "PACK")]
     with: Vec<PathBuf>,
-    /// Leave out memories, vectors and texts that are damaged, and tell at the end what was left out
+    /// Leave out damaged memories, vectors and texts, and report them at the end
     #[arg(long)]
     pub skip_damaged: bool,
-    /// A public key: it, or another one given so, must have signed each pack
+    /// A public key; one of the keys given must have signed each pack; may be repeated
     #[arg(long, value_name = "KEY")]
     trusted: Vec<PathBuf>,
 }
 
 impl PackArgs {
-    /// Mount them all, each named as its file, or by its path if another has that name.
+    /// Mounts all packs. Each has the name of its file, or its path if that name is taken.
     pub fn mount(&self) -> Result<Arc<Mounts>, Failure> {
         let trusted = trust::read_keys(&self.trusted)?;
         let mounts = Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?;
@@ -54,34 +54,34 @@ fn refused(error: MountError) -> Failure {
     Failure::new(kind, error)
 }
 
-/// A hit as the JSON that `search` and `ask` print.
+/// A hit as JSON, for `search` and `ask`.
 pub fn hit_json(hit: &Citation) -> Value {
     let found = &hit.found;
     json!({
         "pack": hit.pack, "pack_id": hit.id.to_string(), "document": found.document, "title": found.title, "reference": found.reference,
-        "start": found.start, "end": found.end, "score": found.score, "text": (!hit.text_damaged).then_some(&found.text),
+        "start": found.start, "end": found.end, "score": found.similarity, "text": (!hit.text_damaged).then_some(&found.text),
     })
 }
 
-/// Where a hit comes from, in a line: the pack is named if there are several.
+/// Where a hit comes from, in one line. Names the pack if there are several.
 pub fn place(hit: &Citation, several: bool) -> String {
     let found = &hit.found;
     let pack = if several { format!("{}: ", hit.pack) } else { String::new() };
-    format!("{:.3}  {pack}{} [{}..{}]  {}", found.score, found.document, found.start, found.end, found.title)
+    format!("{:.3}  {pack}{} [{}..{}]  {}", found.similarity, found.document, found.start, found.end, found.title)
 }
 
-/// The text of a hit for people, its lines indented alike.
+/// The text of a hit, with all lines indented.
 pub fn text(hit: &Citation, indent: &str) -> String {
     let text = if hit.text_damaged { "(the text is damaged)" } else { &hit.found.text };
     format!("{indent}{}", text.replace('\n', &format!("\n{indent}")))
 }
 
-/// Tell people what was left out.
-pub fn tell_skipped(skipped: &Skipped) {
+/// Prints what was left out on standard error.
+pub fn report_skipped(skipped: &Skipped) {
     skipped.parts().iter().for_each(|part| eprintln!("mempack: {part}"));
 }
 
-/// What was left out, for machines.
+/// What was left out, as JSON.
 pub fn skipped_json(skipped: &Skipped) -> Value {
     let part = |part: &mempack_runtime::SkippedPart| {
         json!({

@@ -1,4 +1,4 @@
-//! `mempack quality`: whether a pack's codec loses no more than the pack says.
+//! `mempack quality`: whether a pack's codec loses more than the pack records.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -11,22 +11,23 @@ use mempack_model::Precision;
 
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
+use crate::hints;
 use crate::interrupt;
 use crate::progress::Progress;
 
-/// Memories of a sample of references are written anew from the pack's texts, and compared with its records: what is lost of keys and
-/// values, layer by layer, and how far the model's predictions move. The exit code is 1 if a figure is worse than the pack says by more
-/// than four standard errors and a hundredth of what it says, or if the memories are not those of the texts.
+/// Computes the memories of a sample of references again from the pack's texts, and compares them with the pack's records: the loss of keys
+/// and values, layer by layer, and how far the model's predictions move. The exit code is 1 if a figure exceeds the recorded one by more
+/// than four standard errors and a hundredth, or if the memories are not those of the texts.
 #[derive(clap::Args)]
 pub struct Args {
     /// The pack
     pack: PathBuf,
     #[command(flatten)]
     model: ModelArgs,
-    /// References whose memories are written anew, at most
+    /// Maximum number of references whose memories are computed again
     #[arg(long, default_value_t = QualityOptions::default().sample, value_name = "N")]
     sample: usize,
-    /// Another seed chooses other references
+    /// Seed of the sample
     #[arg(long, default_value_t = QualityOptions::default().seed, value_name = "N")]
     seed: u64,
     /// Print one JSON object instead of a table
@@ -41,7 +42,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let interrupted = interrupt::flag();
     mempack_model::set_threads(args.threads);
     let pack = Arc::new(super::open(&args.pack)?);
-    // Memories of another precision would be others, through no fault of the codec.
+    // Another precision would change the memories, which is no fault of the codec.
     let precision: Precision = pack.manifest().precision.parse()?;
     let model = args.model.load(precision)?;
     let embedder = args.model.embedder.load(Precision::F32)?;
@@ -61,13 +62,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             error if error.is_damage() => Kind::Damaged,
             _ => Kind::Work,
         };
-        Failure::new(kind, error)
+        let hint = hints::evaluation(&error);
+        Failure::new(kind, error).with_hint(hint)
     })?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         print!("{report}");
     }
-    // A figure that is worse than told is a finding, not a failure of the work: it is printed as the others are.
+    // A figure that is worse than recorded is a finding, not a failure: it is printed like the others.
     Ok(if report.worse { ExitCode::from(Kind::Work as u8) } else { ExitCode::SUCCESS })
 }

@@ -1,4 +1,4 @@
-//! `mempack repair`: a damaged pack made whole from others.
+//! `mempack repair`: repairs a damaged pack from others.
 
 use std::fs;
 use std::io::{self, BufWriter};
@@ -13,20 +13,20 @@ use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::progress::Progress;
 
-/// Sections come from any pack that has the same bytes under the same name; memories, embeddings and blocks of text from any that
-/// has one with the same leaf digest, such as an older version, or another pack that holds the same reference. Leaf digests and
-/// indices are recomputed where that is enough, and padding needs nobody. A damaged header page comes from a copy of the same pack only.
+/// Sections come from any pack that has the same bytes under the same name; memories, embeddings and text blocks from any pack that has
+/// one with the same leaf digest, such as an older version, or another pack with the same reference. Leaf digests and indices are
+/// recomputed if that is enough, and padding is known. A damaged header page can only come from a copy of the same pack.
 ///
-/// The new file is written beside the target, verified whole, found to have the same id, and renamed; the damaged one stays until then.
-/// If something is damaged that no pack given has, nothing is written, and what is missing is named (exit code 3).
+/// The new file is written beside the target, verified, checked to have the same id, and renamed. The damaged file stays until then. If no
+/// pack given has a damaged part, nothing is written, and the missing parts are named (exit code 3).
 #[derive(clap::Args)]
 pub struct Args {
     /// The damaged pack
     pack: PathBuf,
-    /// Packs to take from, the first that has it first; they may be damaged too
+    /// Packs to take parts from, in this order; they may be damaged too
     #[arg(long, required = true, num_args = 1.., value_name = "OTHER")]
     from: Vec<PathBuf>,
-    /// The mended pack to write, in place of PACK itself
+    /// The repaired pack to write (default: PACK itself)
     #[arg(short, long, value_name = "NEW")]
     output: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(from) = args.output.as_ref().and_then(|output| args.from.iter().find(|from| same_file(from, output))) {
         return Err(Failure::new(
             Kind::Usage,
-            format!("--output would replace {}, which is taken from: name another file", from.display()),
+            format!("--output would replace {}, a pack to take parts from: name another file", from.display()),
         ));
     }
     let pack = MappedBytes::open(&args.pack)?;
@@ -51,7 +51,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         println!("{}: {}", args.pack.display(), describe(mended, &args.from));
     }
     if repair.mended().is_empty() && args.output.is_none() {
-        println!("{}: every byte is what was written; nothing to mend, id {}", args.pack.display(), repair.id());
+        println!("{}: every byte is what was written; nothing to repair, id {}", args.pack.display(), repair.id());
         return Ok(());
     }
     write(&args.pack, target, &repair, &progress, cancel)?;
@@ -68,15 +68,15 @@ fn failure(args: &Args, error: RepairError) -> Failure {
     Failure::new(kind, format!("{}: {error}", path.display()))
 }
 
-/// Writes the mended pack beside the target, and renames it there once it was read back and found whole.
+/// Writes the repaired pack beside the target, reads it back, and renames it if it is whole.
 fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress, cancel: &AtomicBool) -> Result<(), Failure> {
     let failed = |action: &'static str| {
         move |error: io::Error| {
-            Failure::new(Kind::Work, format!("cannot {action} {}: {error}; the damaged pack is as it was", target.display()))
+            Failure::new(Kind::Work, format!("cannot {action} {}: {error}; the damaged pack is unchanged", target.display()))
         }
     };
-    let interrupted = || Failure::new(Kind::Interrupted, "interrupted; the damaged pack is as it was");
-    // One process at a time writes to the target, and what it leaves behind when it is killed is no pack.
+    let interrupted = || Failure::new(Kind::Interrupted, "interrupted; the damaged pack is unchanged");
+    // One process at a time writes to the target. If it is killed, what it leaves is not named like a pack.
     let folder = WorkFolder::open(Arc::new(DiskStorage), target)?;
     let path = folder.scratch().join("mended");
     let file = StorageCursor::new(folder.storage().create(&path).map_err(failed("write beside"))?, 0);
@@ -89,7 +89,7 @@ fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress,
     written.map_err(failed("write"))?;
     out.out.get_ref().file().sync().map_err(failed("write"))?;
     drop(out);
-    // Who could not read the damaged pack can still not.
+    // The repaired pack is as readable as the damaged one was.
     let permissions = fs::metadata(source).map_err(failed("copy the permissions to"))?.permissions();
     fs::set_permissions(&path, permissions).map_err(failed("copy the permissions to"))?;
     let mended = MappedPack::open(&path).map_err(|error| Failure::new(Kind::Damaged, error))?;
@@ -97,16 +97,14 @@ fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress,
         let (found, expected) = (mended.id(), repair.id());
         return Err(Failure::new(
             Kind::Work,
-            format!("the mended pack has id {found}, expected {expected}: is something else writing to it?"),
+            format!("the repaired pack has id {found}, expected {expected}: is another process writing to it?"),
         ));
     }
     let mut watch = progress.watch("verifying".into(), cancel);
     mended.verify(&mut |at| watch(at.done, at.total)).map_err(|error| match error {
         VerifyError::Interrupted(_) => interrupted(),
-        // Every digest fits: it was written so.
-        error => {
-            Failure::new(Kind::Damaged, format!("{}: what was written there was malformed from the beginning: {error}", source.display()))
-        }
+        // Every digest matches, so this is what was written.
+        error => Failure::new(Kind::Damaged, format!("{}: the pack was malformed from the beginning: {error}", source.display())),
     })?;
     progress.end();
     drop(mended);
@@ -114,7 +112,7 @@ fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress,
     Ok(())
 }
 
-/// Counts what is written, and fails once the user wants to stop.
+/// Counts what is written, and fails once `cancel` is set.
 struct Counted<'a, W> {
     out: W,
     progress: &'a Progress,
@@ -125,10 +123,10 @@ struct Counted<'a, W> {
 impl<W: io::Write> io::Write for Counted<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.cancel.load(Ordering::Relaxed) {
-            // Not `Interrupted`, which would be tried again.
+            // Not `Interrupted`, which callers retry.
             return Err(io::Error::other("stopped"));
         }
-        // Sections come whole: a step of a few MiB lets the count and the user's wish be seen in between.
+        // Sections come whole. Steps of a few MiB update the count and check `cancel` in between.
         let written = self.out.write(bytes.get(..4 << 20).unwrap_or(bytes))?;
         self.done += written as u64;
         self.progress.set(self.done);
@@ -154,9 +152,9 @@ fn describe(mended: &Mended, from: &[PathBuf]) -> String {
             format!("{plural} of section {section} {verb} taken from {}", donors.iter().map(name).collect::<Vec<_>>().join(", "))
         }
         Mended::Recomputed { section } => format!("section {section} is recomputed from the others"),
-        Mended::Padding { section } => format!("the padding behind section {section} is made zero"),
+        Mended::Padding { section } => format!("the padding after section {section} is zeroed"),
         Mended::Signatures { donor } => format!("the signatures are taken from {}", name(donor)),
-        Mended::Behind { bytes } => format!("{bytes} bytes behind the pack are left out: they are no signatures"),
+        Mended::Behind { bytes } => format!("{bytes} bytes after the pack are left out: they are no signatures"),
         other => format!("{other:?}"),
     }
 }

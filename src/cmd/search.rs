@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use mempack_model::Precision;
-use mempack_runtime::{Citation, Method, Retriever, Skipped};
+use mempack_runtime::{Citation, Method, Retriever, Skipped, cite};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
 use crate::failure::{Failure, Kind};
 use crate::folders::EmbedderArgs;
+use crate::hints;
 
 /// Queries embedded at a time.
 const BATCH: usize = 64;
@@ -21,16 +22,16 @@ pub struct Args {
     /// What to look for
     #[arg(required_unless_present = "queries", conflicts_with = "queries")]
     query: Option<String>,
-    /// A file of queries, {"id": ..., "query": ...} a line
+    /// A file of queries, one {"id": ..., "query": ...} per line
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
-    /// References to find for a query
+    /// References to find for each query
     #[arg(short, default_value_t = 5, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     k: u32,
-    /// Look at every reference instead of following the graph
+    /// Compare every reference instead of following the graph
     #[arg(long)]
     exact: bool,
-    /// Print one JSON object a query, and with --skip-damaged a last one of what was left out
+    /// Print one JSON object per query, and with --skip-damaged a last one with what was left out
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -49,10 +50,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let queries = match (&args.queries, args.query) {
         (Some(file), _) => mempack_evaluation::read_rows(file, r#"{"id": "1", "query": "words"}"#)?,
         (None, Some(query)) => vec![Query { id: Value::Null, query }],
-        (None, None) => Vec::new(), // clap demands one of the two
+        (None, None) => Vec::new(), // clap requires one of the two
     };
     let embedder = args.embedder.load(Precision::F32)?;
-    let retriever = Retriever::over(&embedder, mounts).map_err(|error| Failure::new(Kind::Mismatch, error))?;
+    let retriever = Retriever::over(&embedder, mounts).map_err(|error| {
+        let hint = hints::mismatch(&error);
+        Failure::new(Kind::Mismatch, error).with_hint(Some(hint))
+    })?;
     let method = if args.exact { Method::Exact } else { Method::default() };
     let skipped = Skipped::default();
     let on_damage = args.packs.on_damage(&skipped);
@@ -60,7 +64,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let texts: Vec<_> = batch.iter().map(|q| q.query.as_str()).collect();
         let found = retriever.retrieve_batch(&texts, args.k as usize, method, on_damage);
         for (query, hits) in batch.iter().zip(found.map_err(|error| super::failed(error.is_damage(), error))?) {
-            let hits = hits.iter().map(|hit| hit.cite(on_damage)).collect::<Result<Vec<_>, _>>();
+            let hits = hits.iter().map(|hit| cite(hit, on_damage)).collect::<Result<Vec<_>, _>>();
             let hits = hits.map_err(|error| super::failed(error.is_damage(), error))?;
             if args.json {
                 println!("{}", as_json(&query.id, &hits));
@@ -69,7 +73,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             }
         }
     }
-    packs::tell_skipped(&skipped);
+    packs::report_skipped(&skipped);
     if args.json && args.packs.skip_damaged {
         println!("{}", json!({ "skipped": packs::skipped_json(&skipped) }));
     }

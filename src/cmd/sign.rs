@@ -1,4 +1,4 @@
-//! `mempack sign`: a signature behind a pack, which keeps its id.
+//! `mempack sign`: appends a signature to a pack, which keeps its id.
 
 use std::path::PathBuf;
 
@@ -8,11 +8,11 @@ use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::progress::Progress;
 
-/// What is signed is the pack's id, and through it every byte that the pack should have. The header page is checked, the rest is not:
-/// run `mempack verify` first if the file may be damaged.
+/// An ed25519 signature covers the pack id, and through it every byte that the pack should have. Only the header page is checked: run
+/// `mempack verify` first if the file may be damaged.
 ///
-/// The signature stands behind the pack in the same file; the id stays. A signature of the same key is replaced, those of others are kept.
-/// The new file is written beside the target and renamed, so that whoever has the old one open keeps it.
+/// The signature is appended to the file, and the id does not change. A signature of the same key is replaced; those of other keys stay.
+/// The new file is written beside the target and renamed: processes that have the old file open keep reading it until they close it.
 #[derive(clap::Args)]
 pub struct Args {
     /// The pack
@@ -20,7 +20,7 @@ pub struct Args {
     /// The private key: a file of `mempack keygen` or `openssl genpkey -algorithm ed25519`
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
-    /// The signed pack to write, in place of PACK itself
+    /// The signed pack to write (default: PACK itself)
     #[arg(short, long, value_name = "NEW")]
     output: Option<PathBuf>,
 }
@@ -40,7 +40,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Failure::new(kind, error)
     })?;
     progress.end();
-    let done = if report.replaced { "signed anew" } else { "signed" };
+    let done = if report.replaced { "signed again" } else { "signed" };
     let all = if report.signatures == 1 { "its only signature".into() } else { format!("one of {} signatures", report.signatures) };
     println!("{}: {done} by key {}, {all}, id {}", target.display(), key.public().id(), report.id);
     Ok(())

@@ -1,4 +1,4 @@
-//! `mempack train`: a model learns to read memories.
+//! `mempack train`: trains a model to read memories.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -17,18 +17,18 @@ use crate::progress::{Progress, duration};
 pub struct Args {
     #[command(subcommand)]
     other: Option<Other>,
-    /// What is trained, from what, and how: a TOML file
+    /// The training configuration, a TOML file
     #[arg(value_name = "CONFIG", required = true)]
     config: Option<PathBuf>,
-    /// Where it computes: auto, cpu, cuda or cuda:N
+    /// The device to compute on: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Print what the run came to as one JSON object
+    /// Print the result of the run as one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// What is done with runs instead of training.
+/// Commands on finished or running trainings.
 #[derive(clap::Subcommand)]
 enum Other {
     /// Draw the curves of training runs
@@ -37,10 +37,10 @@ enum Other {
 
 #[derive(clap::Args)]
 struct PlotArgs {
-    /// The output folder of a run, or the log.jsonl in it; several are drawn side by side
+    /// The output folder of a run, or the log.jsonl in it; several runs are drawn side by side
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// Where the figure goes: a name that ends in .svg or .png; once more for both
+    /// The file to write, with the ending .svg or .png; may be given twice to write both
     #[arg(short, long = "output", value_name = "FILE", required = true)]
     outputs: Vec<PathBuf>,
 }
@@ -49,7 +49,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     match (&args.other, &args.config) {
         (Some(Other::Plot(plot)), _) => draw(plot),
         (None, Some(config)) => train(config, &args),
-        (None, None) => Ok(()), // clap demands one of the two
+        (None, None) => Ok(()), // clap requires one of the two
     }
 }
 
@@ -81,22 +81,22 @@ fn train(config: &Path, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A line every few seconds.
+/// Prints a line every few seconds.
 struct Lines {
     bars: Progress,
     shown: Mutex<Option<Shown>>,
 }
 
-/// Since when, and what was done by then.
+/// The last line that was printed.
 struct Shown {
-    last: Instant,
-    /// A running mean of seconds a step.
+    at: Instant,
+    /// The running mean of the seconds of a step.
     pace: f64,
 }
 
 const INTERVAL: Duration = Duration::from_secs(10);
 
-impl trainer::Progress for Lines {
+impl trainer::TrainProgress for Lines {
     fn begin(&self, what: &str, total: Option<u64>) {
         self.bars.begin(what, "references", total);
     }
@@ -116,12 +116,12 @@ impl trainer::Progress for Lines {
             self.bars.end();
         }
         let first = guard.is_none();
-        let shown = guard.get_or_insert(Shown { last: now, pace: line.seconds });
+        let shown = guard.get_or_insert(Shown { at: now, pace: line.seconds });
         shown.pace = 0.9 * shown.pace + 0.1 * line.seconds;
-        if !first && line.step < steps && now.duration_since(shown.last) < INTERVAL {
+        if !first && line.step < steps && now.duration_since(shown.at) < INTERVAL {
             return;
         }
-        shown.last = now;
+        shown.at = now;
         let left = shown.pace * steps.saturating_sub(line.step) as f64;
         let kept = if line.kept > 0 { format!(", {} tokens kept", line.kept) } else { String::new() };
         eprintln!(

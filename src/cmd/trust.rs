@@ -1,4 +1,4 @@
-//! Whose signatures a pack must have.
+//! Which keys must have signed a pack.
 
 use std::path::{Path, PathBuf};
 
@@ -7,12 +7,12 @@ use mempack_runtime::MappedPack;
 
 use crate::failure::{Failure, Kind};
 
-/// The public keys of the files of `--trusted`.
+/// Reads the public keys of `--trusted`.
 pub fn read_keys(files: &[PathBuf]) -> Result<Vec<PublicKey>, KeyError> {
     files.iter().map(|path| PublicKey::read(path)).collect()
 }
 
-/// Demands that one of `trusted` signed the pack, unless there are none; says which of them did, for a line of output.
+/// Requires a signature by one of `trusted`, unless there are none. Returns which of them signed, as the end of a line of output.
 pub fn signers(path: &Path, pack: &MappedPack, trusted: &[PublicKey]) -> Result<String, Failure> {
     if trusted.is_empty() {
         return Ok(String::new());

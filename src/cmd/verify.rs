@@ -1,4 +1,4 @@
-//! `mempack verify`: every byte of a pack, every rule of the format; or a sample of it.
+//! `mempack verify`: checks every byte of a pack and every rule of the format, or a sample.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::failure::{Failure, Kind};
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
 
-/// Damages listed without `--all`.
+/// Damaged places listed without `--all`.
 const LISTED: usize = 20;
 
 #[derive(clap::Args)]
@@ -19,27 +19,27 @@ pub struct Args {
     /// The packs
     #[arg(required = true)]
     packs: Vec<PathBuf>,
-    /// Read the header, the manifest, the leaf digests, and only this share of memories, embeddings and text blocks: 5% or 0.05
+    /// Check the header, the manifest, the leaf digests, and only this share of memories, embeddings and text blocks: 5% or 0.05
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     sample: Option<f64>,
-    /// Which sample: the same number chooses the same, another one chooses others
+    /// Seed of the sample
     #[arg(long, default_value_t = 0, requires = "sample")]
     seed: u64,
-    /// List every damage, not only the first 20
+    /// List all damage, not only the first 20 places
     #[arg(long)]
     all: bool,
     /// Print one JSON object per pack
     #[arg(long)]
     json: bool,
-    /// Public keys, behind the packs: at least one of them must have signed each pack
+    /// Public keys, after the packs; at least one of them must have signed each pack
     #[arg(long, num_args = 1.., value_name = "KEY")]
     trusted: Vec<PathBuf>,
 }
 
-/// What was found out about one pack.
+/// The result for one pack.
 struct Outcome {
     report: VerifyReport,
-    /// The first damages, or all of them.
+    /// The first damaged places, or all of them.
     damages: Vec<Damage>,
     signed: String,
 }
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             Sample::new(share, args.seed).ok_or_else(|| Failure::new(Kind::Usage, "--sample is a share above 0 and at most 100%"))?,
         ),
     };
-    // One pack that is damaged does not keep the others from being looked at; damage decides the exit code.
+    // All packs are checked, even after a damaged one. Damage decides the exit code.
     let mut failure: Option<Failure> = None;
     for path in &args.packs {
         let ended = verify(&args, path, scope, &trusted).and_then(|outcome| {
@@ -68,8 +68,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         });
         if let Err(new) = ended {
             let keep = failure.as_ref().is_some_and(|old| old.kind() == Kind::Damaged || new.kind() != Kind::Damaged);
-            let told = if keep { Some(new) } else { failure.replace(new) };
-            told.map(|failure| failure.report());
+            let reported = if keep { Some(new) } else { failure.replace(new) };
+            if let Some(failure) = reported {
+                failure.report();
+            }
         }
     }
     failure.map_or(Ok(()), Err)
@@ -77,7 +79,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 fn damaged(path: &Path, damages: u64) -> String {
     let places = if damages == 1 { "one place".into() } else { format!("{} places", thousands(damages)) };
-    format!("{}: damaged in {places}; mend it with `mempack repair {} --from COPY`, or build it again", path.display(), path.display())
+    format!("{}: damaged in {places}; repair it with `mempack repair {} --from COPY`, or build it again", path.display(), path.display())
 }
 
 fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[mempack_format::PublicKey]) -> Result<Outcome, Failure> {
@@ -86,9 +88,9 @@ fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[mempack_format::Pub
             println!("{}", json!({ "pack": path.to_string_lossy(), "whole": false, "error": failure.to_string() }));
         }
     })?;
-    // Before the long work: whoever may not vouch for the pack may as well have written digests that fit.
+    // Before the long work: without a trusted signature the digests may be forged too.
     let signed = trust::signers(path, &pack, trusted)?;
-    let most = if args.all { usize::MAX } else { LISTED };
+    let max = if args.all { usize::MAX } else { LISTED };
     let mut damages = Vec::new();
     let progress = Progress::new();
     let mut begun = false;
@@ -100,7 +102,7 @@ fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[mempack_format::Pub
                 }
                 progress.set(at.done);
             }
-            VerifyEvent::Damage(damage) if damages.len() < most => damages.push(damage),
+            VerifyEvent::Damage(damage) if damages.len() < max => damages.push(damage),
             _ => {}
         }
         ControlFlow::Continue(())
@@ -117,7 +119,7 @@ fn print(args: &Args, path: &Path, outcome: &Outcome) {
     }
     let rest = report.damages - damages.len() as u64;
     if rest > 0 {
-        println!("{path}: {} damages more; --all lists them", thousands(rest));
+        println!("{path}: {} more damaged places; --all lists them", thousands(rest));
     }
     if let Some(share) = args.sample {
         let of = |some: u64, all: u64| format!("{} of {}", thousands(some), thousands(all));
@@ -172,6 +174,6 @@ fn print_json(args: &Args, path: &Path, outcome: &Outcome) {
 /// `5%` or `0.05`.
 fn parse_share(text: &str) -> Result<f64, String> {
     let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
-    let share = number.trim().parse::<f64>().map_err(|error| format!("{error}; say 5% or 0.05"))? / unit;
+    let share = number.trim().parse::<f64>().map_err(|error| format!("{error}; expected a share such as 5% or 0.05"))? / unit;
     if share > 0.0 && share <= 1.0 { Ok(share) } else { Err("a share is above 0 and at most 100%".into()) }
 }

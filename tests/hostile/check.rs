@@ -123,7 +123,7 @@ pub fn touch(path: &Path, file: &[u8]) -> Vec<Said> {
 }
 
 fn check_hit(pack: &MappedPack, hit: &Hit) {
-    assert!(hit.reference < pack.manifest().counts.references && hit.score.is_finite());
+    assert!(hit.reference < pack.manifest().counts.references && hit.similarity.is_finite());
     // Whatever it says: it says it without a panic.
     drop(pack.describe(hit));
 }

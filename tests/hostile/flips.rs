@@ -58,7 +58,7 @@ fn flips(random_bytes: u64) {
     }
     assert_eq!(closely.by_open, closely.flips, "header page and manifest are checked at open: {:?}", closely.by_verify);
     let mut rest = Found::default();
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     for _ in 0..random_bytes {
         let at = PAGE as u64 + random.below(manifest.offset - PAGE as u64);
         let bits = 1 + random.below(255) as u8;

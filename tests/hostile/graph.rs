@@ -113,7 +113,7 @@ fn a_search_ends_whatever_the_links_are() {
         let to = if from == upper { parts.get("GRAPH").len() } else { starts };
         (from..to).step_by(4).for_each(|at| parts.put("GRAPH", at, &link(at).to_le_bytes()));
     };
-    let mut random = Random(9);
+    let mut random = Random::new(9);
     let mut graphs: Vec<Parts> = Vec::new();
     let mut add = |edit: &mut dyn FnMut(&mut Parts)| {
         let mut parts = whole.clone();

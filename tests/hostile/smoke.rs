@@ -10,7 +10,7 @@ const RUNS: u64 = 1000;
 /// Mutates seeds, and what came of them, and gives each input to the target. The panic of a target is the test's.
 fn smoke(name: &str, seeds: Vec<Vec<u8>>, target: impl Fn(&[u8])) {
     let start = Instant::now();
-    let mut random = Random(seeds.len() as u64);
+    let mut random = Random::new(seeds.len() as u64);
     for run in 0..RUNS {
         let mut input = seeds[random.below(seeds.len() as u64) as usize].clone();
         for _ in 0..=random.below(3) {

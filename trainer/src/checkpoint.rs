@@ -1,4 +1,4 @@
-//! What a run needs to go on as if it had not been broken off.
+//! Checkpoints: the state that a run needs to resume with the same results.
 
 use std::path::{Path, PathBuf};
 
@@ -7,33 +7,33 @@ use mempack_model::training::{AdamW, StateError, Trainee};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::divergence::Means;
+use crate::divergence::RunningMeans;
 
-/// Names of checkpoints are this and the steps done.
+/// A checkpoint's name is this prefix and the number of steps done.
 const NAME: &str = "step-";
 const STATE: &str = "state.json";
 const TENSORS: &str = "tensors.safetensors";
 
-/// What is no tensor.
+/// The state without the tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct State {
-    /// Digest-like text of what the steps depend on: a checkpoint of another run is refused.
+pub(crate) struct RunState {
+    /// The identity of the run. A checkpoint of another run is refused.
     pub run: String,
     /// Steps done, over all stages.
     pub step: u64,
     /// Steps of the optimizer.
     pub optimizer_steps: u64,
-    /// What the rate is multiplied with since losses ran away.
+    /// The factor on the learning rate after divergences.
     pub rate_share: f64,
-    /// Times that training went back.
+    /// How often training went back to a checkpoint.
     pub tries: u32,
     /// Running means of the loss.
-    pub means: Means,
+    pub means: RunningMeans,
 }
 
-/// Writes the state after a step to a folder of its own, and removes all but the latest `keep`.
-pub(crate) fn write(output: &Path, state: &State, trainee: &Trainee, optimizer: &AdamW, keep: usize) -> Result<(), TrainError> {
+/// Writes a checkpoint, and removes all but the latest `keep`.
+pub(crate) fn write(output: &Path, state: &RunState, trainee: &Trainee, optimizer: &AdamW, keep: usize) -> Result<(), TrainError> {
     let path = folder(output, state.step);
     let io = |source| TrainError::Io { path: path.clone(), source };
     let folder = NewFolder::beside(&path).map_err(io)?;
@@ -48,13 +48,13 @@ pub(crate) fn write(output: &Path, state: &State, trainee: &Trainee, optimizer: 
     Ok(())
 }
 
-/// Whether the state after `step` is saved already.
+/// Whether there is a checkpoint after `step`.
 pub(crate) fn exists(output: &Path, step: u64) -> bool {
     folder(output, step).exists()
 }
 
-/// Puts another state into the checkpoint of its step, whose weights and moments stay.
-pub(crate) fn write_state(output: &Path, state: &State) -> Result<(), TrainError> {
+/// Replaces the state in the checkpoint of its step. Weights and moments stay.
+pub(crate) fn write_state(output: &Path, state: &RunState) -> Result<(), TrainError> {
     let path = folder(output, state.step).join(STATE);
     let new = path.with_extension("part");
     let text = serde_json::to_vec_pretty(state).map_err(|e| TrainError::io(&path)(e.into()))?;
@@ -65,21 +65,21 @@ fn folder(output: &Path, step: u64) -> PathBuf {
     output.join(format!("{NAME}{step:08}"))
 }
 
-/// The latest checkpoint of a run before step `before`, if there is such a step: its state, after the weights and moments have been
-/// put in place. `None` if there is none.
+/// Restores the latest checkpoint of a run, before step `before` if that is given: loads weights and moments, and returns the state. `None` if
+/// there is no such checkpoint.
 pub(crate) fn restore(
     output: &Path,
     before: Option<u64>,
     run: &str,
     trainee: &mut Trainee,
     optimizer: &mut AdamW,
-) -> Result<Option<State>, TrainError> {
+) -> Result<Option<RunState>, TrainError> {
     let earlier = |step: u64| before.is_none_or(|before| step < before);
     let Some((_, path)) = list(output)?.into_iter().rfind(|(step, _)| earlier(*step)) else { return Ok(None) };
     let wrong =
         |part: &str, expected: String, found: String| TrainError::Checkpoint { path: path.clone(), part: part.into(), expected, found };
     let text = std::fs::read(path.join(STATE)).map_err(TrainError::io(&path))?;
-    let state: State = serde_json::from_slice(&text).map_err(|e| wrong(STATE, "the state of a run".into(), e.to_string()))?;
+    let state: RunState = serde_json::from_slice(&text).map_err(|e| wrong(STATE, "the state of a run".into(), e.to_string()))?;
     if state.run != run {
         return Err(wrong("configuration", run.to_owned(), state.run));
     }
@@ -90,7 +90,7 @@ pub(crate) fn restore(
     Ok(Some(state))
 }
 
-/// Removes the checkpoints of a step after `step`.
+/// Removes the checkpoints after `step`.
 pub(crate) fn remove_after(output: &Path, step: u64) -> Result<(), TrainError> {
     for (_, path) in list(output)?.into_iter().filter(|(other, _)| *other > step) {
         std::fs::remove_dir_all(&path).map_err(TrainError::io(&path))?;
@@ -98,7 +98,7 @@ pub(crate) fn remove_after(output: &Path, step: u64) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The checkpoints of a run with their steps, ascending.
+/// The checkpoints of a run with their steps, in ascending order.
 fn list(output: &Path) -> Result<Vec<(u64, PathBuf)>, TrainError> {
     let entries = match std::fs::read_dir(output) {
         Ok(entries) => entries,
@@ -108,7 +108,7 @@ fn list(output: &Path) -> Result<Vec<(u64, PathBuf)>, TrainError> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(TrainError::io(output))?;
-        // Unfinished ones have another name, and are none.
+        // An unfinished checkpoint has another name and does not count.
         if let Some(step) = entry.file_name().to_str().and_then(|name| name.strip_prefix(NAME)?.parse().ok()) {
             found.push((step, entry.path()));
         }

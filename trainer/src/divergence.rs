@@ -1,34 +1,34 @@
-//! Whether a loss has run away.
+//! Detects a diverging loss.
 
 use serde::{Deserialize, Serialize};
 
 use crate::DivergenceConfig;
 
-/// Weight of a part in the running mean of its source.
+/// The weight of the latest part in the running mean of its source.
 pub(crate) const MEAN: f64 = 0.05;
 
-/// Running means of the loss, of each source its own: what one loses at the best of times may be many times what another does.
+/// Running means of the loss, one for each source, because the loss of one source may always be many times that of another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Means(Vec<Mean>);
+pub(crate) struct RunningMeans(Vec<RunningMean>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Mean {
+struct RunningMean {
     loss: f64,
-    /// Parts of steps in it.
+    /// The number of parts of steps that it averages.
     parts: u64,
-    /// The last parts, which are not in it: far above it, one after the other.
+    /// The number of latest parts that are far above it in a row. They are not part of the mean.
     #[serde(default)]
     above: u64,
 }
 
-impl Means {
-    /// Adds what a part of the source lost. True if its loss has run away: so many parts one after the other lost far more than those before,
-    /// or one something that is no number. A batch of a few hard sequences is no divergence.
+impl RunningMeans {
+    /// Adds the loss of a part from `source`. Returns whether the loss has diverged: it is not finite, or `times` parts in a row lie above
+    /// `factor` times the mean of the parts before. One batch of hard sequences is not a divergence.
     pub fn add(&mut self, rules: &DivergenceConfig, source: usize, loss: f64) -> bool {
         if self.0.len() <= source {
-            self.0.resize(source + 1, Mean::default());
+            self.0.resize(source + 1, RunningMean::default());
         }
         let mean = &mut self.0[source];
         if !loss.is_finite() {
@@ -44,7 +44,7 @@ impl Means {
         false
     }
 
-    /// Whether the last part of no source was far above its mean: otherwise the weights may be ruined already.
+    /// Whether the latest part of every source was near its mean. If not, the weights may be ruined already.
     pub fn calm(&self) -> bool {
         self.0.iter().all(|mean| mean.above == 0)
     }
@@ -54,9 +54,9 @@ impl Means {
 mod tests {
     use super::*;
 
-    /// Means of an easy source, and of one on which ten times as much is lost.
-    fn seen(rules: &DivergenceConfig) -> Means {
-        let mut means = Means::default();
+    /// Means of an easy source, and of one whose loss is ten times as high.
+    fn seen(rules: &DivergenceConfig) -> RunningMeans {
+        let mut means = RunningMeans::default();
         for part in 0..20 {
             let (source, loss) = [(0, 0.1), (1, 1.0)][part % 2];
             assert!(!means.add(rules, source, loss));
@@ -65,23 +65,23 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_held_against_others_of_its_source() {
+    fn a_loss_is_compared_with_others_of_its_source() {
         let rules = DivergenceConfig { factor: 3.0, patience: 5, times: 1, ..DivergenceConfig::default() };
-        let runs_away = |source, loss| seen(&rules).add(&rules, source, loss);
-        assert!(runs_away(0, 0.31) && !runs_away(0, 0.29));
-        assert!(!runs_away(1, 2.9) && runs_away(1, 3.1));
-        // A source that is new may lose anything but what is no number.
-        assert!(!runs_away(2, 9.0) && runs_away(2, f64::NAN) && runs_away(2, f64::INFINITY));
+        let diverges = |source, loss| seen(&rules).add(&rules, source, loss);
+        assert!(diverges(0, 0.31) && !diverges(0, 0.29));
+        assert!(!diverges(1, 2.9) && diverges(1, 3.1));
+        // A new source may have any finite loss.
+        assert!(!diverges(2, 9.0) && diverges(2, f64::NAN) && diverges(2, f64::INFINITY));
     }
 
     #[test]
-    fn one_hard_batch_is_no_divergence() {
+    fn one_hard_batch_is_not_a_divergence() {
         let rules = DivergenceConfig { factor: 3.0, patience: 5, times: 3, ..DivergenceConfig::default() };
         let mut means = seen(&rules);
-        // Twice, and then not again; the other source says nothing of it.
+        // Twice in a row, but not three times. The other source does not count.
         assert!(!means.add(&rules, 0, 0.5) && !means.add(&rules, 1, 1.0) && !means.calm() && !means.add(&rules, 0, 0.5));
         assert!(!means.add(&rules, 0, 0.1) && means.calm());
-        // What was far above the mean is not in it.
+        // Parts far above the mean are not part of it.
         assert!(!means.add(&rules, 0, 0.31) && !means.add(&rules, 0, 0.31) && means.add(&rules, 0, 0.31));
         assert!(seen(&rules).add(&rules, 0, f64::NAN));
     }

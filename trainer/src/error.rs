@@ -1,5 +1,6 @@
-//! Errors of training: what, where, what was expected, and how to mend it.
+//! Errors of training: where it failed, what was expected, what was found, and a remedy.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use mempack_model::training::{CreateError, SaveError};
 use mempack_model::{ComputeError, LoadError};
 use mempack_questions::QuestionError;
 
-/// Why a training configuration was refused.
+/// Why a training configuration is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -17,10 +18,10 @@ pub enum ConfigError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// It is not TOML, has a field that is not known, or one of the wrong type; the message shows the line.
+    /// The file is not TOML, or has an unknown field or one of the wrong type. The message shows the line.
     #[error("{path}: {source}", path = path.display())]
     Toml {
         /// The file.
@@ -28,21 +29,21 @@ pub enum ConfigError {
         /// Line, column and reason.
         source: Box<toml::de::Error>,
     },
-    /// A field has a value that cannot be.
+    /// A field has a value that is not allowed.
     #[error("field `{field}`: expected {expected}, found {found}; change it in the training configuration")]
     Field {
-        /// The field, with the blocks it lies in.
+        /// The field, with the tables around it.
         field: String,
-        /// What would be accepted.
+        /// What is allowed.
         expected: &'static str,
-        /// What is there.
+        /// What was found.
         found: String,
     },
 }
 
-/// Refuses a field's value unless `right`.
-pub(crate) fn field(name: &str, right: bool, expected: &'static str, found: impl Display) -> Result<(), ConfigError> {
-    if right { Ok(()) } else { Err(ConfigError::Field { field: name.to_owned(), expected, found: found.to_string() }) }
+/// Refuses a field's value unless it is `valid`.
+pub(crate) fn require(name: &str, valid: bool, expected: &'static str, found: impl Display) -> Result<(), ConfigError> {
+    if valid { Ok(()) } else { Err(ConfigError::Field { field: name.to_owned(), expected, found: found.to_string() }) }
 }
 
 /// Why training ended early.
@@ -64,32 +65,32 @@ pub enum TrainError {
     /// A file of questions could not be read.
     #[error(transparent)]
     Questions(#[from] QuestionError),
-    /// A new model could not be made.
+    /// A new model could not be created.
     #[error(transparent)]
     Create(#[from] Box<CreateError>),
-    /// What was learnt could not be written.
+    /// The trained weights could not be written.
     #[error(transparent)]
     Save(#[from] SaveError),
-    /// There is nothing to learn from in a stage's sources.
+    /// A stage's sources hold nothing to learn from.
     #[error("stage {stage}: {what} in its sources; {remedy}")]
     NoData {
-        /// Its number, from 0.
+        /// The stage's number, from 0.
         stage: usize,
         /// What is missing.
         what: String,
-        /// How to mend it.
+        /// A remedy.
         remedy: &'static str,
     },
-    /// A checkpoint that belongs to another run, or is damaged.
+    /// A checkpoint belongs to another run, or is damaged.
     #[error("{path}: {part}: expected {expected}, found {found}; remove the checkpoint, or train into another folder", path = path.display())]
     Checkpoint {
         /// The checkpoint.
         path: PathBuf,
         /// What differs.
         part: String,
-        /// What this run needs.
+        /// What this run expects.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
     /// A file of the run cannot be read or written.
@@ -97,27 +98,34 @@ pub enum TrainError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The loss ran away, again and again.
+    /// The loss diverged after every retry.
     #[error(
-        "the loss ran away at step {step} ({loss}), {tries} times with lower rates; lower optimizer.rate, or look at the data of that step"
+        "the loss diverged at step {step} ({loss}), after {tries} retries with lower rates; lower optimizer.rate, or check the data of that step"
     )]
     Diverged {
         /// The step.
         step: u64,
         /// The loss there.
         loss: f64,
-        /// Times that training went back.
+        /// How often training went back to a checkpoint.
         tries: u32,
     },
-    /// The user asked to stop; a checkpoint has been written.
-    #[error("stopped after step {step}; the same command goes on from there")]
+    /// Training was cancelled. A checkpoint has been written.
+    #[error("stopped after step {step}; the same command resumes the run there")]
     Interrupted {
-        /// Steps that are done.
+        /// Steps done.
         step: u64,
     },
+}
+
+/// For stages of retrieval that cannot fail.
+impl From<Infallible> for TrainError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 impl TrainError {

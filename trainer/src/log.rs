@@ -14,51 +14,52 @@ pub const LOG: &str = "log.jsonl";
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Its number over all stages, from 1.
+    /// The number of the step over all stages, from 1.
     pub step: u64,
-    /// Its stage, from 0.
+    /// The number of its stage, from 0.
     pub stage: usize,
-    /// Mean negative log-likelihood of the learnt tokens, in nats.
+    /// The mean loss: unless the objective says otherwise, the negative log-likelihood of a learnt token, in nats.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
-    /// Share of the learnt tokens that were the most likely.
+    /// The share of learnt tokens that were the model's most likely token.
     #[serde(deserialize_with = "number")]
     pub right: f64,
-    /// Share of the sequences of which all learnt tokens were.
+    /// The share of sequences of which all learnt tokens were.
     #[serde(deserialize_with = "number")]
     pub exact: f64,
-    /// Norm of the gradients before it was cut.
+    /// The norm of the gradients before clipping.
     #[serde(deserialize_with = "number")]
     pub gradient: f64,
-    /// Rate of the step.
+    /// The learning rate.
     #[serde(deserialize_with = "number")]
     pub rate: f64,
-    /// Tokens that a head kept of a reference; 0 where nothing was read.
+    /// Tokens that a head kept of a reference; 0 if the stage reads none.
     pub kept: u32,
-    /// Tokens computed on, references' and sequences'.
+    /// Tokens of references and sequences that the model computed on.
     pub tokens: u64,
-    /// Seconds the step took.
+    /// The duration of the step in seconds.
     #[serde(deserialize_with = "number")]
     pub seconds: f64,
 }
 
-/// JSON has no word for what is not a finite number; it is written as `null`.
+/// Reads a number. JSON has no literal for one that is not finite, so it is written as `null`.
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
-/// A log being written.
+/// A log that is being written.
 pub(crate) struct Log {
     path: PathBuf,
     file: File,
 }
 
 impl Log {
-    /// Opens the log of a run that goes on after `step`: lines of later steps, which will be done again, are taken away.
+    /// Opens the log of a run that resumes after `step`. Lines of later steps are removed, as those steps are done again.
     pub fn open(output: &Path, step: u64) -> Result<Self, TrainError> {
         let path = output.join(LOG);
-        let kept: String = match read_log(&path) {
-            Ok(lines) => lines.iter().filter(|line| line.step <= step).map(text).collect(),
+        let kept: String = match read_lines(&path) {
+            // The lines stay as they were written: a float that is parsed and written again may differ in its last digit.
+            Ok(lines) => lines.into_iter().filter(|(_, line)| line.step <= step).map(|(text, _)| text + "\n").collect(),
             Err(TrainError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
@@ -74,19 +75,24 @@ impl Log {
 }
 
 fn text(line: &LogLine) -> String {
-    // A line of numbers has no part that JSON could not hold.
+    // Serialising plain numbers cannot fail.
     serde_json::to_string(line).map(|text| text + "\n").unwrap_or_default()
 }
 
-/// The steps of a log. A last line that was cut short is left out.
+/// Reads the steps of a log. A last line that is cut short is left out.
 pub fn read_log(path: &Path) -> Result<Vec<LogLine>, TrainError> {
+    Ok(read_lines(path)?.into_iter().map(|(_, line)| line).collect())
+}
+
+/// The lines of a log, each as its text and as a step.
+fn read_lines(path: &Path) -> Result<Vec<(String, LogLine)>, TrainError> {
     let file = BufReader::new(File::open(path).map_err(TrainError::io(path))?);
     let lines = file.lines().collect::<Result<Vec<_>, _>>().map_err(TrainError::io(path))?;
     let last = lines.len().saturating_sub(1);
     let mut found = Vec::with_capacity(lines.len());
-    for (number, line) in lines.iter().enumerate() {
-        match serde_json::from_str(line) {
-            Ok(line) => found.push(line),
+    for (number, text) in lines.into_iter().enumerate() {
+        match serde_json::from_str(&text) {
+            Ok(line) => found.push((text, line)),
             Err(_) if number == last => {}
             Err(error) => {
                 return Err(TrainError::Checkpoint {
@@ -99,4 +105,26 @@ pub fn read_log(path: &Path) -> Result<Vec<LogLine>, TrainError> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One step; its gradient is a number that parsing and writing changes in the last digit.
+    fn line(step: u64) -> String {
+        format!(
+            "{{\"step\":{step},\"stage\":0,\"loss\":9.054132143656414,\"right\":0.03125,\"exact\":0.0,\"gradient\":0.39175808303493764,\
+             \"rate\":0.0008,\"kept\":0,\"tokens\":192,\"seconds\":0.197622247}}\n"
+        )
+    }
+
+    #[test]
+    fn a_resumed_run_keeps_the_lines_before_it_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LOG);
+        std::fs::write(&path, [line(1), line(2), line(3), "{\"step\": 4".into()].concat()).unwrap();
+        Log::open(folder.path(), 2).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), [line(1), line(2)].concat());
+    }
 }

@@ -1,24 +1,24 @@
-//! How a run tells what it does.
+//! Progress reports of a run.
 
 use crate::LogLine;
 
-/// Hears of a run.
-pub trait Progress {
-    /// A part of the preparation begins, which counts up to `total`.
+/// Receives the progress of a run.
+pub trait TrainProgress {
+    /// A part of the preparation begins. It has `total` items, if their number is known.
     fn begin(&self, what: &str, total: Option<u64>);
-    /// So many are done.
+    /// `count` more items are done.
     fn advance(&self, count: u64);
-    /// A remark.
+    /// A remark for the user.
     fn note(&self, text: &str);
-    /// A step is done, of `steps` in all.
+    /// A step of the run's `steps` is done.
     fn step(&self, line: &LogLine, steps: u64);
 }
 
-/// Tells nobody.
+/// Ignores all reports.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NoProgress;
 
-impl Progress for Silent {
+impl TrainProgress for NoProgress {
     fn begin(&self, _: &str, _: Option<u64>) {}
     fn advance(&self, _: u64) {}
     fn note(&self, _: &str) {}

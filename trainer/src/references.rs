@@ -1,99 +1,109 @@
-//! References of a corpus, and which of them are near a question.
+//! References of corpora with their embeddings, and the search for those nearest to a query.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mempack_corpus::{CorpusItem, Documents, Input, Segmenter, reference_text};
-use mempack_model::{Embedder, Model};
+use mempack_model::{ComputeError, Embedder, Model, overlaps};
+use mempack_retrieval::{Filter, Hit, Index, Query};
 
-use crate::{Progress, TrainError};
+use crate::corpora::{CorpusReference, read_references};
+use crate::{TrainError, TrainProgress};
 
-/// References held in memory with their embeddings: the tokens, the text, and `4 * dim` bytes each.
+/// References with their embeddings. Memory: the tokens, the text, and `4 * dim` bytes for each.
 pub(crate) struct References {
-    pub items: Vec<Reference>,
+    pub items: Vec<CorpusReference>,
     /// Unit vectors, one after the other.
     embeddings: Vec<f32>,
     dim: usize,
 }
 
-pub(crate) struct Reference {
-    /// The document's id.
-    pub document: String,
-    /// What model and embedder read of it.
-    pub text: String,
-    pub ids: Vec<u32>,
-}
-
-/// Texts that are embedded at a time.
-const BATCH: usize = 512;
+/// Texts embedded in one call.
+const EMBEDDING_BATCH: usize = 512;
 
 impl References {
-    /// Cuts and embeds corpora. Embeddings are kept in the folder `cache`, for when the run goes on.
+    /// Cuts corpora into references and embeds them. The folder `cache` keeps the embeddings for when the run is resumed.
     pub fn read(
         model: &Model,
         embedder: &Embedder,
         corpora: &[PathBuf],
         cache: &Path,
-        progress: &dyn Progress,
+        progress: &dyn TrainProgress,
     ) -> Result<Self, TrainError> {
-        let inputs: Vec<_> = corpora.iter().cloned().map(Input::Path).collect();
-        let mut items = Vec::new();
-        let segmenter = Segmenter::new(model)?;
-        for item in Documents::new(&inputs, std::io::stdin()) {
-            let CorpusItem::Document(document) = item? else { continue };
-            let Some(passages) = segmenter.cut(document)? else { continue };
-            let document = passages.metadata().id.clone();
-            for passage in passages {
-                let passage = passage?;
-                let text = reference_text(&passage.lead, &passage.text).into_owned();
-                items.push(Reference { document: document.clone(), text, ids: passage.ids });
-            }
-        }
+        let items = read_references(model, corpora)?;
         let texts: Vec<_> = items.iter().map(|r| r.text.as_str()).collect();
         let embeddings = embeddings("embedding references", &texts, embedder, cache, progress)?;
         Ok(Self { items, embeddings, dim: embedder.dim() })
     }
 
-    /// References by document.
+    /// Indices of the references of each document.
     pub fn by_document(&self) -> BTreeMap<&str, Vec<usize>> {
         let mut map: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (number, reference) in self.items.iter().enumerate() {
-            map.entry(&reference.document).or_default().push(number);
+        for (index, reference) in self.items.iter().enumerate() {
+            map.entry(&reference.document).or_default().push(index);
         }
         map
     }
 
-    /// The similarity of a reference to a query's unit vector.
+    /// The cosine similarity of a reference to a query, which is a unit vector.
     pub fn similarity(&self, query: &[f32], reference: usize) -> f32 {
         let own = &self.embeddings[reference * self.dim..(reference + 1) * self.dim];
-        // Sixteen sums that the compiler can keep in one register; a single one would be added up one product after the other.
-        let mut sums = [0.0f32; 16];
-        for (own, query) in own.chunks(sums.len()).zip(query.chunks(sums.len())) {
-            sums.iter_mut().zip(own.iter().zip(query)).for_each(|(sum, (a, b))| *sum += a * b);
-        }
-        sums.iter().sum()
+        mempack_numeric::lane_sums(own, query).iter().sum()
     }
 
-    /// The `count` references nearest to a query, nearest first; of equally near ones the first.
-    pub fn nearest(&self, query: &[f32], count: usize) -> Vec<(usize, f32)> {
-        let mut all: Vec<_> = (0..self.items.len()).map(|r| (r, self.similarity(query, r))).collect();
-        let order = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        if count < all.len() {
-            all.select_nth_unstable_by(count, order);
-            all.truncate(count);
+    /// The `max` references nearest to a query, most similar first; of equally similar ones, the first in the corpus. An exact scan.
+    pub fn nearest(&self, query: &[f32], max: usize) -> Vec<Hit<usize>> {
+        let hits = (0..self.items.len()).map(|reference| Hit { reference, similarity: self.similarity(query, reference) });
+        let mut hits: Vec<_> = hits.collect();
+        let order = |a: &Hit<usize>, b: &Hit<usize>| b.similarity.total_cmp(&a.similarity).then(a.reference.cmp(&b.reference));
+        if max < hits.len() {
+            hits.select_nth_unstable_by(max, order);
+            hits.truncate(max);
         }
-        all.sort_by(order);
-        all
+        hits.sort_by(order);
+        hits
     }
 }
 
-/// Embeddings of texts, from the cache if it has those of this embedder and these texts.
+/// References are named by their index in [`items`](References::items).
+impl Index for &References {
+    type Reference = usize;
+    type Error = TrainError;
+
+    fn nearest(&self, vector: &[f32], max: usize) -> Result<Vec<Hit<usize>>, TrainError> {
+        Ok(References::nearest(self, vector, max))
+    }
+}
+
+/// Refuses references that repeat the query's context (arXiv 2407.01178, equation 6): they would give its text away.
+pub(crate) struct RepeatFilter<'a> {
+    pub model: &'a Model,
+    pub references: &'a References,
+    /// The maximum [overlap](mempack_model::overlap) with the context, a share.
+    pub max_overlap: f64,
+}
+
+impl Filter<usize> for RepeatFilter<'_> {
+    type Error = ComputeError;
+
+    fn admits(&self, query: &Query<'_>, hit: &Hit<usize>) -> Result<bool, ComputeError> {
+        let ids = self.model.tokenizer().encode_plain(&self.references.items[hit.reference].text)?;
+        Ok(!overlaps(query.context, &ids, self.max_overlap))
+    }
+
+    fn spare(&self) -> usize {
+        // For most chunks, one of the four nearest references is admitted.
+        3
+    }
+}
+
+/// Embeddings of texts as unit vectors, one after the other. They come from the folder `cache` if it holds those of this embedder and these
+/// texts, and are kept there otherwise. `what` names the work for `progress`.
 pub(crate) fn embeddings(
     what: &str,
     texts: &[&str],
     embedder: &Embedder,
     cache: &Path,
-    progress: &dyn Progress,
+    progress: &dyn TrainProgress,
 ) -> Result<Vec<f32>, TrainError> {
     let mut digest = blake3::Hasher::new();
     digest.update(&embedder.identity().digest.0);
@@ -103,7 +113,7 @@ pub(crate) fn embeddings(
     let digest = digest.finalize();
     let path = cache.join(format!("embeddings-{}.f32", &digest.to_hex()[..16]));
     let size = texts.len() * embedder.dim();
-    // The file begins with the whole digest; one that is of other texts, or cut short, is made again.
+    // The file begins with the whole digest. A file of other texts, or one cut short, is replaced.
     if let Ok(bytes) = std::fs::read(&path)
         && let Some((head, floats)) = bytes.split_at_checked(digest.as_bytes().len())
         && head == digest.as_bytes()
@@ -111,12 +121,12 @@ pub(crate) fn embeddings(
     {
         return Ok(floats.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect());
     }
-    // Texts of like length together: the embedder then has fewer and larger products to make.
+    // Texts of similar length go together: the embedder then makes fewer and larger products.
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|text| texts[*text].len());
     let mut all = vec![0.0; size];
     progress.begin(what, Some(texts.len() as u64));
-    for part in order.chunks(BATCH) {
+    for part in order.chunks(EMBEDDING_BATCH) {
         let rows = embedder.embed(&part.iter().map(|text| texts[*text]).collect::<Vec<_>>())?;
         for (text, row) in part.iter().zip(rows.chunks_exact(embedder.dim())) {
             all[text * embedder.dim()..][..row.len()].copy_from_slice(row);

@@ -1,54 +1,59 @@
-//! A run: stage after stage, step after step.
+//! A run: its stages and their steps.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use mempack_model::training::{AdamW, Trainee, WriteOptions};
+use mempack_model::training::{AdamW, Trainee};
 use mempack_model::{DeviceChoice, Embedder, LoadOptions, Precision};
 
-use crate::batch::Batch;
-use crate::checkpoint::{self, State};
-use crate::config::{Learn, StageConfig};
-use crate::data::Data;
-use crate::divergence::Means;
+use crate::checkpoint::{self, RunState};
+use crate::config::StageConfig;
+use crate::divergence::RunningMeans;
 use crate::log::Log;
 use crate::scratch;
-use crate::{LogLine, Progress, TrainConfig, TrainError};
+use crate::stages::{Objective, Part, StageContext, TrainingBatch};
+use crate::{LogLine, TrainConfig, TrainError, TrainProgress};
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainReport {
-    /// The adapter, or the model.
+    /// The folder of the adapter or model.
     pub folder: PathBuf,
-    /// Steps done by this call; fewer than all where it went on from a checkpoint.
+    /// Steps done by this call: fewer than all if the run was resumed.
     pub steps: u64,
-    /// The last step.
+    /// The last of these steps.
     pub last: Option<LogLine>,
 }
 
-/// What changes as a run goes on.
-struct Run<'a> {
+/// A run in progress.
+struct TrainingRun<'a> {
     config: &'a TrainConfig,
     trainee: Trainee,
     optimizer: AdamW,
     embedder: Option<Embedder>,
-    /// The batches of a step to come, and its number.
-    ahead: Option<(u64, Vec<Batch>)>,
-    state: State,
+    /// The batches of the next step, with its number.
+    next: Option<(u64, Vec<TrainingBatch>)>,
+    state: RunState,
     log: Log,
-    progress: &'a dyn Progress,
+    progress: &'a dyn TrainProgress,
 }
 
-/// Trains as `config` says, from the latest checkpoint in its output folder if there is one.
+/// Runs the training that `config` describes, from the latest checkpoint in its output folder if there is one.
 ///
-/// A run that was broken off at any point goes on to the same losses, bit for bit, on the same machine and number of threads: what
-/// a step learns from depends on its number and the seed alone, and the state of the optimizer is saved exactly. Noise on memories is
-/// drawn from libtorch's generator, which is one for the whole process: runs beside each other in one process would disturb each other.
+/// An interrupted run resumes to the same losses, bit for bit, on the same machine with the same number of threads: the batches of a step
+/// depend on its number and the seed alone, and the state of the optimizer is saved exactly. Noise on memories is drawn from libtorch's
+/// generator, of which a process has one, so two runs in one process disturb each other.
 ///
 /// # Errors
 /// [`TrainError`]; on [`Interrupted`](TrainError::Interrupted) a checkpoint has been written.
-pub fn train(config: &TrainConfig, device: DeviceChoice, progress: &dyn Progress, cancel: &AtomicBool) -> Result<TrainReport, TrainError> {
+pub fn train(
+    config: &TrainConfig,
+    device: DeviceChoice,
+    progress: &dyn TrainProgress,
+    cancel: &AtomicBool,
+) -> Result<TrainReport, TrainError> {
     let precision = config.precision()?;
     std::fs::create_dir_all(&config.output).map_err(TrainError::io(&config.output))?;
     mempack_model::set_threads(config.threads);
@@ -62,21 +67,21 @@ pub fn train(config: &TrainConfig, device: DeviceChoice, progress: &dyn Progress
     let identity = identity(config);
     let state = match checkpoint::restore(&config.output, None, &identity, &mut trainee, &mut optimizer)? {
         Some(state) => {
-            progress.note(&format!("going on after step {} of {}", state.step, config.steps()));
+            progress.note(&format!("resuming after step {} of {}", state.step, config.steps()));
             state
         }
-        None => State { run: identity, step: 0, optimizer_steps: 0, rate_share: 1.0, tries: 0, means: Means::default() },
+        None => RunState { run: identity, step: 0, optimizer_steps: 0, rate_share: 1.0, tries: 0, means: RunningMeans::default() },
     };
     let log = Log::open(&config.output, state.step)?;
-    let mut run = Run { config, trainee, optimizer, embedder, ahead: None, state, log, progress };
+    let mut run = TrainingRun { config, trainee, optimizer, embedder, next: None, state, log, progress };
     if run.state.step == 0 {
-        // There is a place to go back to from the first step on.
+        // The first step needs a checkpoint to go back to.
         run.save()?;
     }
-    run.all(cancel)
+    run.run_stages(cancel)
 }
 
-/// What the steps depend on, as text. Where the run lies and how often it is saved is no part of it.
+/// The identity of a run: the configuration that its steps depend on, as JSON. The output folder and the checkpoint settings do not count.
 fn identity(config: &TrainConfig) -> String {
     let mut own = config.clone();
     own.output = PathBuf::new();
@@ -84,13 +89,13 @@ fn identity(config: &TrainConfig) -> String {
     serde_json::to_string(&own).unwrap_or_default()
 }
 
-impl Run<'_> {
-    fn all(mut self, cancel: &AtomicBool) -> Result<TrainReport, TrainError> {
+impl TrainingRun<'_> {
+    fn run_stages(mut self, cancel: &AtomicBool) -> Result<TrainReport, TrainError> {
         let begun = self.state.step;
         let mut last = None;
-        // Training may go back to a stage before.
-        while let Some((number, stage, first)) = stage_of(self.config, self.state.step) {
-            last = self.stage(number, stage, first, cancel)?.or(last);
+        // After a divergence, training may go back to an earlier stage.
+        while let Some(stage) = stage_of(self.config, self.state.step) {
+            last = self.run_stage(stage, cancel)?.or(last);
         }
         let folder = self.config.output.join("final");
         if !folder.exists() {
@@ -99,19 +104,25 @@ impl Run<'_> {
         Ok(TrainReport { folder, steps: self.state.step.saturating_sub(begun), last })
     }
 
-    /// Steps of one stage, the first of which has the number `first` over all stages.
-    fn stage(&mut self, number: usize, stage: &StageConfig, first: u64, cancel: &AtomicBool) -> Result<Option<LogLine>, TrainError> {
-        let seed = self.config.seed;
-        let mut data = Data::read(self.trainee.model(), self.embedder.as_ref(), number, stage, seed, &self.config.output, self.progress)?;
+    /// Does the steps of a stage, until it ends or training goes back to an earlier one. Returns the last step done.
+    fn run_stage(&mut self, stage: StageSteps<'_>, cancel: &AtomicBool) -> Result<Option<LogLine>, TrainError> {
+        let mut objective = stage.config.learn.objective().load(&StageContext {
+            model: self.trainee.model(),
+            embedder: self.embedder.as_ref(),
+            stage: stage.number,
+            seed: self.config.seed ^ (stage.number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            cache: &self.config.output,
+            progress: self.progress,
+        })?;
         let mut last = None;
-        while (first..first + stage.steps).contains(&self.state.step) {
-            let line = self.step(number, stage, first, &mut data)?;
+        while stage.steps().contains(&self.state.step) {
+            let line = self.step(stage, objective.as_mut())?;
             if let Some(line) = line {
                 self.log.push(&line)?;
                 self.progress.step(&line, self.config.steps());
                 let every = self.config.checkpoints.every;
-                let ends = self.state.step == first + stage.steps;
-                // Training does not go back to weights that may be ruined.
+                let ends = self.state.step == stage.steps().end;
+                // A checkpoint must not hold weights that may be ruined.
                 let due = self.state.step.is_multiple_of(every) && self.state.means.calm();
                 if due || ends || cancel.load(Ordering::Relaxed) {
                     self.save()?;
@@ -125,22 +136,22 @@ impl Run<'_> {
         Ok(last)
     }
 
-    /// One step; none if the loss ran away, and training went back.
-    fn step(&mut self, number: usize, stage: &StageConfig, first: u64, data: &mut Data) -> Result<Option<LogLine>, TrainError> {
+    /// Does one step. Returns `None` if the loss diverged and training went back to a checkpoint.
+    fn step(&mut self, stage: StageSteps<'_>, objective: &mut dyn Objective) -> Result<Option<LogLine>, TrainError> {
         let started = Instant::now();
-        let step = self.state.step - first;
+        let step = self.state.step - stage.first;
         if step == 0 {
-            // What one stage loses says nothing about the next.
-            self.state.means = Means::default();
+            // The loss of one stage says nothing about the next.
+            self.state.means = RunningMeans::default();
         }
-        // Noise on memories: the same after a resume as without one.
+        // Noise on memories is the same whether or not the run was resumed here.
         self.trainee.seed(self.config.seed.wrapping_add(self.state.step));
-        let batches = match self.ahead.take() {
-            Some((ahead, batches)) if ahead == self.state.step => batches,
-            _ => self.batches(stage, step, data)?,
+        let batches = match self.next.take() {
+            Some((number, batches)) if number == self.state.step => batches,
+            _ => self.batches(stage.config, step, objective)?,
         };
-        let learnt: usize = batches.iter().flat_map(|b| &b.sequences).map(|s| s.learnt.iter().filter(|l| **l).count()).sum();
-        let write = write_options(stage, step);
+        let terms: usize = batches.iter().map(|batch| objective.terms(batch)).sum();
+        let write = stage.config.learn.objective().write().map(|write| write.options(step));
         let mut losses = Vec::with_capacity(batches.len());
         for batch in &batches {
             let references: Vec<&[u32]> = batch.references.iter().map(Vec::as_slice).collect();
@@ -148,29 +159,30 @@ impl Run<'_> {
                 Some(options) if !references.is_empty() => Some(self.trainee.write(&references, options)?),
                 _ => None,
             };
-            let part = self.trainee.loss(&batch.sequences, written.as_ref())?;
-            // The mean over the whole step's tokens, however they fall into parts.
-            part.backward(1.0 / learnt as f64)?;
+            let part = objective.loss(&self.trainee, batch, written.as_ref())?;
+            // The mean is over the terms of the whole step, however they are split into parts.
+            part.backward(1.0 / terms as f64)?;
             losses.push(part);
         }
-        if step + 1 < stage.steps {
-            // A GPU is still at this step: the next one's batches are made meanwhile.
-            self.ahead = Some((self.state.step + 1, self.batches(stage, step + 1, data)?));
+        if step + 1 < stage.config.steps {
+            // The next step's batches are made while a GPU still computes this one.
+            self.next = Some((self.state.step + 1, self.batches(stage.config, step + 1, objective)?));
         }
-        let (mut loss, mut right, mut exact, mut sequences) = (0.0, 0, 0, 0);
-        let mut own = Vec::with_capacity(batches.len());
+        let (mut loss, mut tokens, mut right, mut exact, mut sequences) = (0.0, 0, 0, 0, 0);
+        let mut part_losses = Vec::with_capacity(batches.len());
         for (part, batch) in losses.iter().zip(&batches) {
             let (sum, hits) = (part.sum()?, part.hits()?);
-            own.push((batch.source, sum / hits.tokens as f64));
-            loss += sum / learnt as f64;
+            part_losses.push((batch.source, sum / objective.terms(batch) as f64));
+            loss += sum / terms as f64;
+            tokens += hits.tokens;
             right += hits.right;
             exact += hits.exact.iter().filter(|exact| **exact).count();
             sequences += hits.exact.len();
         }
-        let rate = self.config.optimizer.rate * stage.schedule.share(step, stage.steps) * self.state.rate_share;
+        let rate = self.config.optimizer.rate * stage.config.schedule.share(step, stage.config.steps) * self.state.rate_share;
         let rules = self.config.divergence;
-        // What a step that ran away has added is thrown away with it.
-        if own.iter().any(|(source, loss)| self.state.means.add(&rules, *source, *loss)) {
+        // The means that a diverged step adds to are replaced by those of the checkpoint.
+        if part_losses.iter().any(|(source, loss)| self.state.means.add(&rules, *source, *loss)) {
             self.trainee.clear_gradients()?;
             self.go_back(loss)?;
             return Ok(None);
@@ -183,28 +195,29 @@ impl Run<'_> {
         self.state.step += 1;
         Ok(Some(LogLine {
             step: self.state.step,
-            stage: number,
+            stage: stage.number,
             loss,
-            right: right as f64 / learnt as f64,
+            right: right as f64 / tokens as f64,
             exact: exact as f64 / sequences as f64,
             gradient,
             rate,
             kept: write.map_or(0, |w| w.keep),
-            tokens: batches.iter().map(Batch::tokens).sum(),
+            tokens: batches.iter().map(TrainingBatch::tokens).sum(),
             seconds: started.elapsed().as_secs_f64(),
         }))
     }
 
-    /// What step `step` of a stage learns from.
-    fn batches(&self, stage: &StageConfig, step: u64, data: &mut Data) -> Result<Vec<Batch>, TrainError> {
+    /// The batches of step `step` of a stage.
+    fn batches(&self, stage: &StageConfig, step: u64, objective: &mut dyn Objective) -> Result<Vec<TrainingBatch>, TrainError> {
         let parts = stage.accumulate as u64;
-        let size = stage.batch / stage.accumulate;
-        (0..parts).map(|part| data.batch(self.trainee.model(), step * parts + part, size)).collect()
+        let sequences = stage.batch / stage.accumulate;
+        let part = |part| Part { number: step * parts + part, sequences };
+        (0..parts).map(|number| objective.batch(self.trainee.model(), part(number))).collect()
     }
 
-    /// Goes back to the last checkpoint, or to the beginning, with a lower rate.
+    /// Goes back to the last checkpoint with a lower learning rate.
     ///
-    /// A checkpoint of this very step holds the weights that lost so much, and would again at any rate: it is passed over, and removed.
+    /// A checkpoint of the current step is skipped and removed: it holds the weights that diverged, and would diverge again at any rate.
     fn go_back(&mut self, loss: f64) -> Result<(), TrainError> {
         let rules = self.config.divergence;
         let (step, tries, share) = (self.state.step, self.state.tries + 1, self.state.rate_share * rules.cut);
@@ -220,8 +233,8 @@ impl Run<'_> {
         self.state.rate_share = share;
         self.log = Log::open(&self.config.output, self.state.step)?;
         let back = self.state.step;
-        self.progress.note(&format!("the loss ran away at step {}: {loss:.3}; back to step {back}, with {share} of the rate", step + 1));
-        // Written at once: a run that is broken off now shall not fall into the same place again.
+        self.progress.note(&format!("the loss diverged at step {}: {loss:.3}; back to step {back}, with {share} of the rate", step + 1));
+        // Saved at once, so that a run interrupted now does not repeat the divergence.
         checkpoint::write_state(&self.config.output, &self.state)?;
         checkpoint::remove_after(&self.config.output, back)
     }
@@ -235,24 +248,122 @@ impl Run<'_> {
     }
 }
 
-/// The stage that a step belongs to, with its number and its first step; none if all are done.
-fn stage_of(config: &TrainConfig, step: u64) -> Option<(usize, &StageConfig, u64)> {
+/// A stage with its place in the run.
+#[derive(Clone, Copy)]
+struct StageSteps<'a> {
+    /// Its number, from 0.
+    number: usize,
+    config: &'a StageConfig,
+    /// The number of its first step over all stages.
+    first: u64,
+}
+
+impl StageSteps<'_> {
+    /// Its steps, numbered over all stages.
+    fn steps(&self) -> Range<u64> {
+        self.first..self.first + self.config.steps
+    }
+}
+
+/// The stage that a step belongs to; `None` if all stages are done.
+fn stage_of(config: &TrainConfig, step: u64) -> Option<StageSteps<'_>> {
     let mut first = 0;
-    for (number, stage) in config.stages.iter().enumerate() {
-        if step < first + stage.steps {
-            return Some((number, stage, first));
+    for (number, config) in config.stages.iter().enumerate() {
+        let stage = StageSteps { number, config, first };
+        if stage.steps().contains(&step) {
+            return Some(stage);
         }
-        first += stage.steps;
+        first += config.steps;
     }
     None
 }
 
-/// How references are written at a step of the stage; `None` where there are none.
-fn write_options(stage: &StageConfig, step: u64) -> Option<WriteOptions> {
-    match &stage.learn {
-        Learn::Text { .. } | Learn::Copy { .. } => None,
-        Learn::Questions { write, .. } | Learn::Continual { write, .. } => {
-            Some(WriteOptions { keep: write.keep.at(step), selection_gradient: write.selection_gradient, noise: write.noise })
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAGES: &str = r#"
+model = "model"
+embedder = "embedder"
+output = "run"
+seed = 12
+adapter = { rank = 2, alpha = 4.0, targets = ["q_proj"] }
+checkpoints = { every = 7, keep = 1 }
+[[stage]]
+steps = 2
+batch = 4
+accumulate = 2
+schedule = { kind = "cosine", warmup = 1 }
+learn = { kind = "text", corpora = ["a.jsonl", "folder"], length = 48 }
+[[stage]]
+steps = 3
+batch = 8
+learn = { kind = "copy", length = 64 }
+[[stage]]
+steps = 3
+batch = 8
+learn = { kind = "copy", period = [2, 9], length = 24 }
+[[stage]]
+steps = 4
+batch = 2
+[stage.learn]
+kind = "continual"
+write = { keep = [[0, 16], [2, 8]] }
+corpora = ["a.jsonl"]
+references = ["b.jsonl", "/absolute/c.jsonl"]
+length = 128
+[[stage]]
+steps = 4
+batch = 2
+[stage.learn]
+kind = "continual"
+corpora = ["a.jsonl"]
+references = ["b.jsonl"]
+length = 128
+previous = 2
+overlap = 0.5
+write = { keep = [[0, 16]], selection_gradient = true, noise = [0.02, 0.05] }
+[[stage]]
+steps = 5
+batch = 6
+[stage.learn]
+kind = "questions"
+pool = 4
+reads = [1, 2, 3]
+questions = 2
+length = 96
+write = { keep = [[0, 128]] }
+[[stage.learn.sources]]
+corpora = ["fiction/corpus.jsonl"]
+questions = ["fiction/questions.jsonl"]
+[[stage]]
+steps = 5
+batch = 6
+[stage.learn]
+kind = "questions"
+pool = 4
+reads = [1]
+questions = 2
+length = 96
+no_answer = "No reference says."
+withheld = 0.125
+write = { keep = [[0, 128]], noise = [0.0, 0.1] }
+[[stage.learn.sources]]
+corpora = ["one.jsonl"]
+questions = ["one/questions.jsonl", "more.jsonl"]
+weight = 0.3
+[[stage.learn.sources]]
+corpora = ["two.jsonl"]
+questions = ["two/questions.jsonl"]
+"#;
+
+    /// Checkpoints hold this text: if it changes, runs that have begun cannot be resumed.
+    #[test]
+    fn the_identity_of_a_run_does_not_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.toml");
+        std::fs::write(&path, STAGES).unwrap();
+        let found = identity(&TrainConfig::read(&path).unwrap()).replace(folder.path().to_str().unwrap(), "FOLDER");
+        assert_eq!(found, include_str!("../tests/identity.json").trim_end());
     }
 }

@@ -1,31 +1,31 @@
-//! How the rate of a step, and the tokens that references keep, change as training goes on.
+//! Schedules: the learning rate, and the tokens that references keep, over the steps of a stage.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
-use crate::error::field;
+use crate::error::require;
 
-/// The rate over the steps of a stage, as a share of the optimizer's.
+/// The learning rate over the steps of a stage, as a share of the optimizer's rate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Schedule {
-    /// The form of the curve.
+    /// The shape of the curve.
     pub kind: ScheduleKind,
-    /// Steps in which the rate rises from nothing.
+    /// Steps in which the rate rises linearly from 0.
     pub warmup: u64,
-    /// Share of the steps, at the end, in which it falls; of the cosine, all that follow the warm-up.
+    /// The share of the steps, at the end, in which the rate falls. A cosine ignores it: it falls in all steps after the warm-up.
     pub decay: f64,
-    /// The share of the rate at the end.
+    /// The share of the rate that is left at the end.
     pub floor: f64,
 }
 
-/// The form of a schedule.
+/// The shape of a [`Schedule`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScheduleKind {
-    /// Rises, stays, and falls in a straight line (the paper's pretraining, section 3.6).
+    /// Warm-up, constant rate, linear decay (the pretraining of arXiv 2407.01178, section 3.6).
     WarmupStableDecay,
-    /// Rises, and falls along half a cosine (the paper's fine-tuning).
+    /// Warm-up, then decay along half a cosine (the fine-tuning of the same paper).
     Cosine,
 }
 
@@ -37,11 +37,11 @@ impl Default for Schedule {
 
 impl Schedule {
     pub(crate) fn check(&self, name: &str) -> Result<(), ConfigError> {
-        field(&format!("{name}.decay"), (0.0..=1.0).contains(&self.decay), "a share from 0 to 1", self.decay)?;
-        field(&format!("{name}.floor"), (0.0..=1.0).contains(&self.floor), "a share from 0 to 1", self.floor)
+        require(&format!("{name}.decay"), (0.0..=1.0).contains(&self.decay), "a share from 0 to 1", self.decay)?;
+        require(&format!("{name}.floor"), (0.0..=1.0).contains(&self.floor), "a share from 0 to 1", self.floor)
     }
 
-    /// The share of the rate at step `step`, from 0, of `steps`.
+    /// The share of the rate at step `step` (from 0) of `steps`.
     pub fn share(&self, step: u64, steps: u64) -> f64 {
         let rise = if step < self.warmup { (step + 1) as f64 / self.warmup as f64 } else { 1.0 };
         let (step, steps, warmup) = (step as f64, steps as f64, self.warmup as f64);
@@ -59,16 +59,21 @@ impl Schedule {
     }
 }
 
-/// Tokens that a head keeps of a reference, from a step on: `[[0, 128], [60, 48], [320, 8]]`.
+/// Tokens that a head keeps of a reference, as pairs of a first step and a number of tokens: `[[0, 128], [60, 48], [320, 8]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Keep(pub Vec<(u64, u32)>);
+pub struct KeepSchedule(pub Vec<(u64, u32)>);
 
-impl Keep {
+impl KeepSchedule {
     pub(crate) fn check(&self, name: &str) -> Result<(), ConfigError> {
         let ascending = self.0.windows(2).all(|pair| pair[0].0 < pair[1].0);
         let whole = self.0.first().is_some_and(|(step, _)| *step == 0) && self.0.iter().all(|(_, tokens)| *tokens > 0);
-        field(name, ascending && whole, "pairs of a step and a number of tokens, the first for step 0, ascending", format!("{:?}", self.0))
+        require(
+            name,
+            ascending && whole,
+            "pairs of a step and a number of tokens, the first for step 0, ascending",
+            format!("{:?}", self.0),
+        )
     }
 
     /// Tokens kept at step `step` of the stage.
@@ -102,11 +107,11 @@ mod tests {
 
     #[test]
     fn tokens_kept_step_down() {
-        let keep = Keep(vec![(0, 128), (60, 48), (320, 8)]);
+        let keep = KeepSchedule(vec![(0, 128), (60, 48), (320, 8)]);
         keep.check("keep").unwrap();
         assert_eq!([0, 59, 60, 319, 320, 9999].map(|step| keep.at(step)), [128, 128, 48, 48, 8, 8]);
         for wrong in [vec![], vec![(1, 8)], vec![(0, 8), (0, 4)], vec![(0, 0)]] {
-            assert!(Keep(wrong).check("keep").is_err());
+            assert!(KeepSchedule(wrong).check("keep").is_err());
         }
     }
 }

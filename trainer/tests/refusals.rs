@@ -1,6 +1,6 @@
-//! Configurations that cannot be: the refusal names the field.
+//! Invalid configurations: the error names the field.
 
-use mempack_trainer::{Learn, TrainConfig};
+use mempack_trainer::{CopyConfig, LearnConfig, TrainConfig};
 
 const STAGE: &str = "[[stage]]\nsteps = 1\nbatch = 1\n[stage.learn]\n";
 const TEXT: &str = "kind = \"text\"\ncorpora = [\"c\"]\nlength = 8\n";
@@ -39,12 +39,12 @@ fn either_a_model_or_a_new_one() {
     refused(from_scratch("", "corpora = [\"c\"]\nlayers = 3"), "layers");
     let config = from_scratch("", "corpora = [\"c\"]\nvocabulary = 300").unwrap();
     let scratch = config.scratch.unwrap();
-    // Paths are those from the file's folder.
+    // Paths are relative to the file's folder.
     assert!(scratch.config.is_absolute() && scratch.corpora[0].is_absolute());
 }
 
 #[test]
-fn stages_that_cannot_be() {
+fn invalid_stages() {
     let change = |from: &str, to: &str| of_model(&CONTINUAL.replace(from, to));
     refused(change("corpora = [\"c\"]", "corpora = []"), "stage 0: corpora");
     refused(change("[\"r\"]", "[]"), "stage 0: references");
@@ -57,12 +57,38 @@ fn stages_that_cannot_be() {
     refused(copy("length = 40"), "stage 0: length");
     refused(copy("length = 64\nperiod = [0, 3]"), "stage 0: period");
     refused(copy("length = 64\nperiod = [4, 3]"), "stage 0: period");
-    assert_eq!(copy("length = 41").unwrap().stages[0].learn, Learn::Copy { length: 41, period: [5, 40] });
+    assert_eq!(copy("length = 41").unwrap().stages[0].learn, LearnConfig::Copy(CopyConfig { length: 41, period: [5, 40] }));
     match &of_model(CONTINUAL).unwrap().stages[0].learn {
-        Learn::Continual { previous, overlap, corpora, references, .. } => {
-            assert_eq!((*previous, *overlap), (4, 0.9));
-            assert!(corpora[0].is_absolute() && references[0].is_absolute());
+        LearnConfig::Continual(config) => {
+            assert_eq!((config.previous, config.overlap), (4, 0.9));
+            assert!(config.corpora[0].is_absolute() && config.references[0].is_absolute());
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// The whole message, which shows the table and what is expected.
+#[test]
+fn an_invalid_table_of_a_stage_is_refused_with_what_is_expected() {
+    let cases = [
+        ("no kind", "length = 8\ncorpora = [\"c\"]\n"),
+        ("another kind", "kind = \"chat\"\n"),
+        ("unknown field of text", "kind = \"text\"\ncorpora = [\"c\"]\nlength = 8\nlenght = 9\n"),
+        ("unknown field of copy", "kind = \"copy\"\nlength = 64\ncorpora = [\"c\"]\n"),
+        ("unknown field of continual", "kind = \"continual\"\ncorpora = [\"c\"]\nfollowing = 1\n"),
+        ("unknown field of questions", "kind = \"questions\"\npools = 3\n"),
+        ("unknown field of a source", "kind = \"questions\"\nsources = [{ corpora = [], questions = [], weigth = 1.0 }]\n"),
+        ("unknown field of write", "kind = \"continual\"\nwrite = { keep = [[0, 8]], noises = [0.0, 0.0] }\n"),
+        ("missing field", "kind = \"text\"\nlength = 8\n"),
+        ("missing write", "kind = \"continual\"\ncorpora = [\"c\"]\nreferences = [\"r\"]\nlength = 8\n"),
+        ("wrong type", "kind = \"text\"\ncorpora = [\"c\"]\nlength = \"8\"\n"),
+        ("below zero", "kind = \"text\"\ncorpora = [\"c\"]\nlength = -8\n"),
+    ];
+    let mut found = String::new();
+    for (name, learn) in cases {
+        let error = of_model(learn).unwrap_err();
+        let message = error.split_once("run.toml: ").map_or(error.as_str(), |(_, message)| message);
+        found += &format!("{name}\n{message}\n");
+    }
+    assert_eq!(found.trim_end(), include_str!("refusals.txt").trim_end());
 }

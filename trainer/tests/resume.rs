@@ -1,11 +1,11 @@
-//! A run that is broken off goes on as if it had not been.
+//! An interrupted run resumes with the results of an uninterrupted one.
 
 mod common;
 
 use common::{Bench, checkpoints, files, log, run};
 use mempack_trainer::{TrainConfig, TrainError};
 
-/// Two stages; noise, a selection that changes inside a stage, parts that add up: all that a resume has to find again.
+/// Two stages, noise, a token selection that changes within a stage, and accumulated parts: everything that a resumed run must reproduce.
 fn config(bench: &Bench, name: &str, head: &str) -> TrainConfig {
     let stages = r#"
 MODEL
@@ -39,20 +39,20 @@ fn losses_and_files_are_the_same_to_the_bit() {
     for (number, head) in ["precision = \"f32\"\nADAPTER", "precision = \"bf16\""].into_iter().enumerate() {
         let [whole, parts] = ["whole", "parts"].map(|name| format!("{name}{number}"));
         let whole = config(&bench, &whole, head);
-        let (report, told) = run(&whole, None);
+        let (report, recorder) = run(&whole, None);
         let report = report.unwrap();
-        assert_eq!((report.steps, told.steps()), (6, (1..=6).collect()));
+        assert_eq!((report.steps, recorder.steps()), (6, (1..=6).collect()));
         assert_eq!(log(&whole.output).last().map(|line| line.loss), report.last.map(|line| line.loss));
 
         let parts = config(&bench, &parts, head);
-        // Stopped in the first stage and in the second, each time with a checkpoint of its own.
+        // Stopped in the first stage and in the second, each time with a checkpoint.
         for (stop, from) in [(1, 0), (5, 1)] {
-            let (result, told) = run(&parts, Some(stop));
+            let (result, recorder) = run(&parts, Some(stop));
             assert!(matches!(result, Err(TrainError::Interrupted { step }) if step == stop), "{result:?}");
-            assert_eq!(told.steps(), (from + 1..=stop).collect::<Vec<_>>());
+            assert_eq!(recorder.steps(), (from + 1..=stop).collect::<Vec<_>>());
             assert!(!parts.output.join("final").exists());
         }
-        // Killed after step 5 and before its checkpoint was whole: the log has a step too many, and half a line.
+        // Killed after step 5, before its checkpoint was complete: the log has one step too many, and half a line.
         assert_eq!(checkpoints(&parts.output), ["step-00000004", "step-00000005"]);
         let unfinished = parts.output.join(".step-00000005.part-x1y2z3");
         std::fs::rename(parts.output.join("step-00000005"), &unfinished).unwrap();
@@ -60,9 +60,9 @@ fn losses_and_files_are_the_same_to_the_bit() {
         let path = parts.output.join("log.jsonl");
         let text = std::fs::read_to_string(&path).unwrap() + "{\"step\": 6, \"sta";
         std::fs::write(&path, text).unwrap();
-        let (result, told) = run(&parts, None);
-        assert_eq!((result.unwrap().steps, told.steps()), (2, vec![5, 6]));
-        assert!(told.notes().iter().any(|note| note == "going on after step 4 of 6"), "{:?}", told.notes());
+        let (result, recorder) = run(&parts, None);
+        assert_eq!((result.unwrap().steps, recorder.steps()), (2, vec![5, 6]));
+        assert!(recorder.notes().iter().any(|note| note == "resuming after step 4 of 6"), "{:?}", recorder.notes());
 
         let (expected, found) = (log(&whole.output), log(&parts.output));
         assert_eq!(expected.iter().map(|line| line.step).collect::<Vec<_>>(), (1..=6).collect::<Vec<_>>());
@@ -82,9 +82,9 @@ fn losses_and_files_are_the_same_to_the_bit() {
         assert_eq!(names(&expected), all);
         assert!(expected == found, "the final files differ");
 
-        // What is done is not done again.
-        let (result, told) = run(&whole, None);
-        assert_eq!((result.unwrap().steps, told.steps().len()), (0, 0));
+        // A finished run does nothing.
+        let (result, recorder) = run(&whole, None);
+        assert_eq!((result.unwrap().steps, recorder.steps().len()), (0, 0));
     }
 }
 
@@ -103,7 +103,7 @@ fn another_configuration_is_refused() {
         assert!(error.to_string().contains("remove the checkpoint, or train into another folder"), "{error}");
     }
     assert_eq!(files(&begun.output.join("step-00000001")), before);
-    // Where it lies and how often it is saved is nobody's business.
+    // The output folder and the checkpoint settings may change.
     let often = TrainConfig { checkpoints: mempack_trainer::CheckpointConfig { every: 1, keep: 3 }, ..config(&bench, "begun", "ADAPTER") };
     let moved = bench.output("moved");
     std::fs::rename(&begun.output, &moved).unwrap();

@@ -1,11 +1,11 @@
-//! Whole runs of a very small new model. Needs the embedder that `make` puts in place.
+//! Whole runs that train a very small new model. They need the embedder that `make` downloads.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mempack_model::{DeviceChoice, LoadOptions, Model};
-use mempack_trainer::{LOG, LogLine, Progress, Silent, TrainConfig, TrainError, TrainReport, read_log, train};
+use mempack_trainer::{LOG, LogLine, NoProgress, TrainConfig, TrainError, TrainProgress, TrainReport, read_log, train};
 use serde_json::json;
 
 const CONTINUAL: &str = r#"
@@ -78,20 +78,20 @@ impl Place {
     }
 }
 
-/// Runs share libtorch's generator, so there is one at a time.
+/// Runs share libtorch's generator, so they run one at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run(config: &TrainConfig) -> Result<TrainReport, TrainError> {
-    train(config, DeviceChoice::Cpu, &Silent, &AtomicBool::new(false))
+    train(config, DeviceChoice::Cpu, &NoProgress, &AtomicBool::new(false))
 }
 
-/// Asks to stop after a step.
+/// Cancels the run after a step.
 struct Stop<'a>(u64, &'a AtomicBool);
 
-impl Progress for Stop<'_> {
+impl TrainProgress for Stop<'_> {
     fn begin(&self, _: &str, _: Option<u64>) {}
     fn advance(&self, _: u64) {}
     fn note(&self, _: &str) {}
@@ -101,7 +101,7 @@ impl Progress for Stop<'_> {
 }
 
 #[test]
-fn a_new_model_learns_in_either_stage_and_loads() {
+fn a_new_model_learns_in_both_stages_and_loads() {
     let _alone = alone();
     let place = Place::new();
     let config = place.config("run", 1, &[COPY, CONTINUAL].concat().replace("STEPS", "30"));
@@ -113,21 +113,21 @@ fn a_new_model_learns_in_either_stage_and_loads() {
         let mean = |some: &[&LogLine]| some.iter().map(|line| line.loss).sum::<f64>() / some.len() as f64;
         let (before, after) = (mean(&lines[..5]), mean(&lines[25..]));
         assert!(after < before - 0.5, "stage {stage}: {before} {after}");
-        // The tokens that are copied are drawn evenly: to know which there are would not do.
+        // The copied tokens are drawn uniformly, so knowing their distribution would not lower the loss this far.
         assert!(stage == 1 || after < 400f64.ln() - 1.0, "{after}");
     }
     let kept: Vec<_> = [0, 30, 33, 34].iter().map(|step| lines[*step].kept).collect();
     assert_eq!(kept, [0, 16, 16, 8]);
     let model = Model::load(&report.folder, &LoadOptions::default()).unwrap();
     assert_eq!(model.write(&[&model.tokenizer().encode_plain("Take it with water.").unwrap()]).unwrap().len(), 1);
-    // It is done: the same command does nothing, and another beginning does not take this one's place.
+    // A finished run does nothing, and a run with another seed does not start from its model.
     assert_eq!(run(&config).unwrap().steps, 0);
     let other = TrainConfig { seed: 2, ..config };
     assert!(matches!(run(&other), Err(TrainError::Checkpoint { path, .. }) if path.ends_with("start")));
 }
 
 #[test]
-fn a_run_that_was_stopped_goes_on_to_the_same_losses() {
+fn a_stopped_run_resumes_to_the_same_losses() {
     let _alone = alone();
     let place = Place::new();
     let stages = CONTINUAL.replace("STEPS", "6");

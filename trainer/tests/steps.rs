@@ -1,11 +1,11 @@
-//! Steps in parts, and losses that run away.
+//! Steps in several parts, and diverging losses.
 
 mod common;
 
 use common::{Bench, checkpoints, log, run};
 use mempack_trainer::TrainError;
 
-/// A stage of questions in which every sequence reads the reference that answers it, and none depends on its neighbours in a part.
+/// A stage of questions in which every sequence reads the reference that answers it, and none depends on the other sequences of its part.
 const ALONE: &str = r#"
 [stage.learn]
 kind = "questions"
@@ -21,8 +21,8 @@ fn relative(a: f64, b: f64) -> f64 {
     (a - b).abs() / a.abs().max(b.abs())
 }
 
-/// A step in parts is the step in one, if the parts learn from the same: texts, or questions that share nothing. (Questions in
-/// general share references with the other sequences of their part, and another cut makes another pool.)
+/// A step in several parts equals the step in one part if the sequences are the same: texts, or questions that share no references. (In
+/// general, the questions of a part share a pool of references, and another division into parts gives other pools.)
 #[test]
 fn parts_add_up_to_the_step() {
     let bench = Bench::new();
@@ -43,7 +43,7 @@ fn parts_add_up_to_the_step() {
                     "{name}: step {}: loss {:.5} {:.5}, gradient {:.5} {:.5}",
                     one.step, one.loss, other.loss, one.gradient, other.gradient
                 );
-                // After a step, what was rounded otherwise may let another token be kept.
+                // After the first step, a rounding difference may let another token be kept.
                 let limit = if one.step == 1 { 1e-5 } else { 5e-3 };
                 assert!(
                     relative(one.loss, other.loss) < limit && relative(one.gradient, other.gradient) < 2.0 * limit,
@@ -56,7 +56,7 @@ fn parts_add_up_to_the_step() {
     }
 }
 
-/// A run whose first step at this rate throws the weights away.
+/// A run whose first step has a learning rate that ruins the weights.
 fn absurd(bench: &Bench, name: &str, every: u64, tries: u32, cut: f64) -> mempack_trainer::TrainConfig {
     let config = format!(
         "MODEL\n[optimizer]\nrate = 100.0\n[checkpoints]\nevery = {every}\n[divergence]\nfactor = 2.0\ntimes = 1\npatience = 1\n\
@@ -66,19 +66,19 @@ fn absurd(bench: &Bench, name: &str, every: u64, tries: u32, cut: f64) -> mempac
 }
 
 #[test]
-fn a_loss_that_runs_away_goes_back_and_recovers() {
+fn a_diverging_run_goes_back_and_recovers() {
     let bench = Bench::new();
-    // With a checkpoint after every step, the last one holds the weights that were thrown away, and going back there is in vain.
+    // With a checkpoint after every step, the last one holds the ruined weights, and going back to it would not help.
     for every in [50, 1] {
         let config = absurd(&bench, &format!("recovers{every}"), every, 3, 1e-6);
-        let (result, told) = run(&config, None);
+        let (result, recorder) = run(&config, None);
         assert_eq!(result.unwrap().steps, 4);
-        let notes = told.notes();
-        let back: Vec<_> = notes.iter().filter(|note| note.contains("ran away")).collect();
+        let notes = recorder.notes();
+        let back: Vec<_> = notes.iter().filter(|note| note.contains("diverged")).collect();
         println!("{back:?}");
         assert_eq!(back.len(), 1, "{notes:?}");
-        assert!(back[0].starts_with("the loss ran away at step 2") && back[0].ends_with("back to step 0, with 0.000001 of the rate"));
-        assert_eq!(told.steps(), [1, 1, 2, 3, 4]);
+        assert!(back[0].starts_with("the loss diverged at step 2") && back[0].ends_with("back to step 0, with 0.000001 of the rate"));
+        assert_eq!(recorder.steps(), [1, 1, 2, 3, 4]);
         let lines = log(&config.output);
         assert_eq!(lines.iter().map(|line| line.step).collect::<Vec<_>>(), [1, 2, 3, 4]);
         assert!(lines.iter().all(|line| relative(line.rate, 1e-4) < 1e-9 && line.loss.is_finite()), "{lines:?}");
@@ -90,23 +90,23 @@ fn it_gives_up_after_the_tries() {
     let bench = Bench::new();
     for every in [50, 1] {
         let config = absurd(&bench, &format!("gives up{every}"), every, 2, 0.9);
-        let (result, told) = run(&config, None);
+        let (result, recorder) = run(&config, None);
         let error = result.unwrap_err();
         assert!(matches!(error, TrainError::Diverged { tries: 2, .. }), "{error}");
-        assert!(error.to_string().contains("2 times with lower rates; lower optimizer.rate"), "{error}");
-        assert_eq!(told.notes().iter().filter(|note| note.contains("ran away")).count(), 2, "{:?}", told.notes());
+        assert!(error.to_string().contains("after 2 retries with lower rates; lower optimizer.rate"), "{error}");
+        assert_eq!(recorder.notes().iter().filter(|note| note.contains("diverged")).count(), 2, "{:?}", recorder.notes());
         assert!(!config.output.join("final").exists());
-        // The tries are remembered: the same command does not try for ever.
-        let (result, told) = run(&config, None);
+        // The number of retries is saved: the same command does not retry again.
+        let (result, recorder) = run(&config, None);
         assert!(matches!(result, Err(TrainError::Diverged { tries: 2, .. })), "{result:?}");
-        assert!(!told.notes().iter().any(|note| note.contains("ran away")), "{:?}", told.notes());
+        assert!(!recorder.notes().iter().any(|note| note.contains("diverged")), "{:?}", recorder.notes());
         assert!(!checkpoints(&config.output).is_empty());
     }
 }
 
-/// Another stage loses what it loses: copying of random tokens costs a model of text more than it ever lost on text.
+/// The loss of a new stage is not compared with the stage before: a model of text has a higher loss on random tokens than on text.
 #[test]
-fn a_new_stage_is_not_measured_by_the_one_before() {
+fn a_new_stage_is_not_compared_with_the_one_before() {
     let bench = Bench::new();
     let config = bench.config(
         "stages",
@@ -114,9 +114,9 @@ fn a_new_stage_is_not_measured_by_the_one_before() {
          [[stage]]\nsteps = 3\nbatch = 8\nlearn = { kind = \"text\", corpora = [\"fiction/corpus.jsonl\"], length = 64 }\n\
          [[stage]]\nsteps = 2\nbatch = 8\nlearn = { kind = \"copy\", length = 24, period = [12, 16] }\n",
     );
-    let (result, told) = run(&config, None);
+    let (result, recorder) = run(&config, None);
     assert_eq!(result.unwrap().steps, 5);
-    assert!(!told.notes().iter().any(|note| note.contains("ran away")), "{:?}", told.notes());
+    assert!(!recorder.notes().iter().any(|note| note.contains("diverged")), "{:?}", recorder.notes());
     let losses: Vec<f64> = log(&config.output).iter().map(|line| line.loss).collect();
     println!("{losses:?}");
     assert!(losses[3] > 1.3 * losses[2], "the stages must differ for this to say anything: {losses:?}");

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""faiss' codecs on given vectors, in the manner of compiler/examples/bench_codec: one thread, a JSON object a line and codec.
+"""Measures faiss's codecs on given vectors as benches/tools/bench_codec does: one thread, one JSON object per codec.
 
     python3 benches/peers/codec/faiss_codecs.py TRAIN.npy HELD_OUT.npy CODEC...
 
-A codec is a name for faiss' index_factory; its vectors become codes and vectors again by sa_encode and sa_decode.
+A codec is a name for faiss's index_factory. Vectors are encoded by sa_encode and decoded by sa_decode.
 """
 import json
 import os
@@ -16,19 +16,19 @@ for library in ("OMP", "OPENBLAS", "MKL"):
 import faiss
 import numpy as np
 
-BATCHES = (256, 4096)  # vectors encoded in one call: faiss is given the size that it is faster with
-RUNS = 21  # times that everything is decoded
+BATCHES = (256, 4096)  # vectors encoded in one call; the faster size counts
+RUNS = 21  # how often everything is decoded
 
 
 def timed(work):
-    """What work returns, and its processor time: what else the machine does is not faiss' fault."""
+    """The result of work and its processor time, which other programs on the machine do not affect."""
     start = time.process_time()
     result = work()
     return result, time.process_time() - start
 
 
 def parts(index):
-    """The pieces of an index that hold what it learnt."""
+    """The trained parts of an index."""
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexPreTransform):
         for i in range(index.chain.size()):
@@ -43,20 +43,20 @@ def parts(index):
 
 
 def codebook_bytes(index):
-    """Bytes of rotations and centroids, all of them 32-bit floats."""
+    """Bytes of rotations and centroids, all 32-bit floats."""
     tables = ("A", "b", "centroids", "codebooks")
     return 4 * sum(getattr(part, table).size() for part in parts(index) for table in tables if hasattr(part, table))
 
 
 def whole_sample(index):
-    """Lets the product quantizer behind a coarse one learn from all vectors; faiss would draw 256 a centroid."""
+    """Trains the product quantizer after a coarse one on all vectors; by default faiss samples 256 per centroid."""
     for part in parts(index):
         if isinstance(part, faiss.ProductQuantizer):
             part.cp.max_points_per_centroid = 1 << 20
 
 
 def encode_per_s(index, vectors, batch):
-    """The median of calls."""
+    """Vectors per second: the median of all calls."""
     calls = [vectors[i:i + batch] for i in range(0, len(vectors) - batch + 1, batch)] or [vectors]
     return 1 / statistics.median(timed(lambda: index.sa_encode(call))[1] / len(call) for call in calls)
 
@@ -84,7 +84,7 @@ def measure(codec, train, held_out):
 def main():
     faiss.omp_set_num_threads(1)
     train, held_out = (np.load(path) for path in sys.argv[1:3])
-    # All names before any work: training takes minutes.
+    # Check all names before any work: training takes minutes.
     for codec in sys.argv[3:]:
         faiss.index_factory(train.shape[1], codec)
     for codec in sys.argv[3:]:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""mempack's codecs beside those of faiss: the same vectors, the same bytes, one thread.
+"""Compares mempack's codecs with those of faiss: the same vectors, the same bytes, one thread.
 
     make bench-codec                    correlated Gaussians; rewrites the table in docs/codec.md
     make bench-codec VECTORS=F.npy      any float32 matrix [n, head_dim]; prints the table only
 
-Both write target/bench-codec.json. docs/codec.md says what the figures mean; `make bench-codec CODEC_BENCH="--reuse"` passes options on.
+Both write target/bench-codec.json. docs/codec.md explains the figures. `make bench-codec CODEC_BENCH="--reuse"` passes options.
 """
 import argparse
 import datetime
@@ -29,7 +29,7 @@ KEYS = ("system", "codec", "bytes", "relative_mse", "encode_per_s", "decode_per_
 
 DIM, TRAINED, HELD_OUT, SEED = 80, 655_360, 20_000, 1
 CHUNK = 65_536  # vectors made at once
-# mempack is measured on whole memories, of 8 keys and 8 values; what is over is left out of both systems.
+# mempack is measured on whole memories, of 8 keys and 8 values. Both systems leave the remainder out.
 MEMORY = 16
 
 
@@ -43,7 +43,7 @@ def spectrum():
 
 
 def gaussian():
-    """Vectors to train on, and held out: independent Gaussians of these variances, turned at random."""
+    """Training and held-out vectors: independent Gaussians of these variances, rotated at random."""
     random = np.random.default_rng(SEED)
     turn, triangle = np.linalg.qr(random.standard_normal((DIM, DIM)))
     turn *= np.sign(np.diag(triangle))
@@ -54,7 +54,7 @@ def gaussian():
 
 
 def split(path):
-    """The first seven eighths of a matrix to train on, the rest held out: in order, since neighbours are alike."""
+    """The first seven eighths of a matrix for training, the rest held out: in order, because neighbours are similar."""
     vectors = np.load(path, mmap_mode="r")
     if vectors.ndim != 2 or vectors.dtype != np.float32:
         sys.exit(f"{path}: {vectors.dtype} of shape {vectors.shape}, expected a float32 matrix [n, head_dim]")
@@ -67,8 +67,8 @@ def split(path):
     return np.ascontiguousarray(vectors[:border]), np.ascontiguousarray(vectors[border:end])
 
 
-def least_error(variances, size):
-    """The relative error that no code of so many bytes for such Gaussian vectors is below (reverse water-filling)."""
+def min_error(variances, size):
+    """The lowest relative error of any code of `size` bytes for such Gaussian vectors (reverse water-filling)."""
     low, high = 0.0, float(max(variances))
     for _ in range(200):
         level = (low + high) / 2
@@ -78,11 +78,11 @@ def least_error(variances, size):
 
 
 def measured(system, command, codecs):
-    """The figures of each codec, from a program that prints them a line and codec."""
+    """The figures of each codec, from a program that prints one line per codec."""
     if not codecs:
         return
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    # faiss has a warning for every table that it trains on few vectors: too many to show.
+    # faiss prints a warning for every table that it trains on few vectors: too many to show.
     log = SCRATCH / f"{system}.log"
     with log.open("w") as errors, subprocess.Popen(
             [*command, *codecs], stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **threads}) as process:
@@ -101,7 +101,7 @@ def measured(system, command, codecs):
 
 
 class Earlier:
-    """What faiss did before, on the same vectors and processor."""
+    """Earlier figures of faiss, on the same vectors and processor."""
 
     def __init__(self, vectors, reuse):
         self.path = SCRATCH / "faiss.json"
@@ -125,7 +125,7 @@ def processor():
 
 
 def table(rows, reference, bounds):
-    """Markdown: rows of one size together, those of least error first; ratios to the paper's codec in faiss."""
+    """A Markdown table, by size and then by error, with ratios to the paper's codec in faiss."""
     def ratio(row, key):
         return f"{row[key] / reference[key]:.2f}" if reference else "-"
 
@@ -145,7 +145,7 @@ def table(rows, reference, bounds):
 
 
 def replaced(text, new):
-    """A text with what stands between its markers replaced."""
+    """The text with the part between the markers replaced."""
     begin, end = MARKERS
     before, rest = text.split(begin)
     after = rest.split(end)[1]
@@ -154,10 +154,10 @@ def replaced(text, new):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mempack", type=pathlib.Path, required=True, help="the built example bench_codec of mempack-compiler")
+    parser.add_argument("--mempack", type=pathlib.Path, required=True, help="the built program bench_codec of mempack-benches")
     parser.add_argument("--vectors", type=pathlib.Path, help="a float32 matrix [n, head_dim] as .npy, instead of Gaussian vectors")
-    parser.add_argument("--codecs", nargs="+", help="codecs of mempack, instead of those in chosen.py; the docs then stay as they are")
-    parser.add_argument("--reuse", action="store_true", help="take faiss' figures of earlier runs on the same vectors, faiss and processor")
+    parser.add_argument("--codecs", nargs="+", help="codecs of mempack, instead of those in chosen.py; docs/codec.md is then not changed")
+    parser.add_argument("--reuse", action="store_true", help="reuse earlier figures of faiss for the same vectors, faiss and processor")
     args = parser.parse_args()
 
     if args.vectors:
@@ -166,7 +166,7 @@ def main():
     else:
         say(f"making {TRAINED + HELD_OUT:,} Gaussian vectors")
         train, held_out = gaussian()
-        whence = f"correlated Gaussians, variances 1/i along axes turned at random, seed {SEED}"
+        whence = f"correlated Gaussians, variances 1/i along randomly rotated axes, seed {SEED}"
     dim = train.shape[1]
     SCRATCH.mkdir(parents=True, exist_ok=True)
     files = [SCRATCH / "train.npy", SCRATCH / "held_out.npy"]
@@ -177,9 +177,9 @@ def main():
     rows = list(measured("mempack", [args.mempack, *files], ours))
 
     paper, theirs = chosen.paper(dim), chosen.listed(chosen.of_faiss, dim)
-    notes = [f"{codec} of faiss is left out: it needs {chosen.least_vectors(codec):,} vectors to train on"
-             for codec in theirs if chosen.least_vectors(codec) > len(train)]
-    theirs = [codec for codec in theirs if chosen.least_vectors(codec) <= len(train)]
+    notes = [f"{codec} of faiss is left out: it needs {chosen.min_vectors(codec):,} training vectors"
+             for codec in theirs if chosen.min_vectors(codec) > len(train)]
+    theirs = [codec for codec in theirs if chosen.min_vectors(codec) <= len(train)]
     earlier = Earlier((train, held_out), args.reuse)
     reused = [earlier.reusable[codec] for codec in theirs if codec in earlier.reusable]
     notes += [f"{row['codec']} of faiss was measured on {row['date']}" for row in reused]
@@ -190,7 +190,7 @@ def main():
         rows.append(row)
 
     reference = next((row for row in rows if row["system"] == "faiss" and row["codec"] == paper), None)
-    bounds = {} if args.vectors else {size: least_error(spectrum(), size) for size in chosen.SIZES}
+    bounds = {} if args.vectors else {size: min_error(spectrum(), size) for size in chosen.SIZES}
     versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in ("faiss-cpu", "numpy"))
     notes.insert(0, f"{datetime.date.today()}, one thread of {processor()}, {versions}. {len(train):,} vectors of {dim} dimensions to train on, "
                     f"{len(held_out):,} held out: {whence}. The paper's codec is `{paper}` of faiss")

@@ -15,15 +15,15 @@ ROW = {"system": "mempack", "codec": "RQ14x8", "bytes": 14, "relative_mse": 0.12
 class Bound(unittest.TestCase):
     def test_equal_variances_lose_by_the_rate_alone(self):
         # 80 bits for 40 dimensions: two bits each, a sixteenth of the variance.
-        self.assertAlmostEqual(run.least_error(np.full(40, 3.0), 10), 1 / 16)
+        self.assertAlmostEqual(run.min_error(np.full(40, 3.0), 10), 1 / 16)
 
     def test_axes_below_the_level_get_no_bits(self):
         # All eight bits for the first: the others are lost whole.
         variances = np.array([1.0, 1e-9, 1e-9])
-        self.assertAlmostEqual(run.least_error(variances, 1), (2.0**-16 + 2e-9) / (1 + 2e-9))
+        self.assertAlmostEqual(run.min_error(variances, 1), (2.0**-16 + 2e-9) / (1 + 2e-9))
 
     def test_the_synthetic_vectors_at_the_papers_size(self):
-        self.assertAlmostEqual(run.least_error(run.spectrum(), 14), 0.076, 3)
+        self.assertAlmostEqual(run.min_error(run.spectrum(), 14), 0.076, 3)
 
 
 class Vectors(unittest.TestCase):
@@ -52,7 +52,7 @@ class Codecs(unittest.TestCase):
     def test_vectors_that_a_codec_needs(self):
         needs = {"OPQ20_80,Residual2x14,PQ8x10": 1 << 14, "PRQ2x7x8": 256, "RQ14x8": 256, "OPQ16_80,PQ16x7": 128, "OPQ8_80,PQ8x10": 1024}
         for codec, least in needs.items():
-            self.assertEqual(chosen.least_vectors(codec), least, codec)
+            self.assertEqual(chosen.min_vectors(codec), least, codec)
 
 
 class Table(unittest.TestCase):

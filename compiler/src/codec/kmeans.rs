@@ -1,9 +1,10 @@
 //! Centroids of vectors: Lloyd's iteration, its assignments as matrix products.
 
+use mempack_numeric::Rng;
+
 use super::{
     TrainError,
     matrix::{Codebook, least, view},
-    random::Random,
     threads,
 };
 
@@ -18,7 +19,7 @@ pub(super) fn train(
     width: usize,
     rows: usize,
     threads: usize,
-    random: &mut Random,
+    random: &mut Rng,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Codebook, TrainError> {
     let count = vectors.len() / width;
@@ -91,12 +92,12 @@ mod tests {
     use super::*;
 
     fn noise(count: usize, seed: u64) -> Vec<f32> {
-        let mut random = Random::new(seed, 0);
+        let mut random = Rng::for_task(seed, 0);
         (0..count).map(|_| random.below(1 << 20) as f32 / (1 << 19) as f32 - 1.0).collect()
     }
 
     fn train_noise(vectors: &[f32], rows: usize, threads: usize) -> Vec<f32> {
-        train(vectors, 4, rows, threads, &mut Random::new(7, 3), &|| false).unwrap().into_centroids()
+        train(vectors, 4, rows, threads, &mut Rng::for_task(7, 3), &|| false).unwrap().into_centroids()
     }
 
     #[test]
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_interruption_ends_the_training() {
-        let refused = train(&noise(400, 6), 4, 8, 1, &mut Random::new(0, 0), &|| true);
+        let refused = train(&noise(400, 6), 4, 8, 1, &mut Rng::for_task(0, 0), &|| true);
         assert!(matches!(refused, Err(TrainError::Interrupted)));
     }
 }

@@ -11,7 +11,6 @@ mod linear;
 mod matrix;
 mod packing;
 mod product;
-mod random;
 mod residual;
 mod sample;
 mod scalar;
@@ -31,6 +30,7 @@ use std::{
 
 use mempack_format::{CodecSpec, MAX_MAPPED_VALUE, MAX_TABLE_VALUE, Parts};
 use mempack_model::Sensitivity;
+use mempack_numeric::Rng;
 
 pub use encoder::Encoder;
 pub use error::{EncodeError, SampleError, TrainError};
@@ -39,7 +39,6 @@ pub(crate) use sample::{memory_bytes, put_memory};
 pub(crate) use weighing::weighs;
 
 use grouping::{Group, Supply};
-use random::Random;
 use trellis::Trellis;
 use weighing::Weighing;
 
@@ -127,7 +126,7 @@ fn train_groups(
         if stop() {
             return;
         }
-        let random = &mut Random::new(options.seed, index as u64);
+        let random = &mut Rng::for_task(options.seed, index as u64);
         *result = train_group(spec, sample, group, options.sensitivity, random, inner, &stop);
         let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *done += 1;
@@ -148,7 +147,7 @@ fn train_group(
     sample: &SampleStore,
     group: &Group,
     sensitivity: Option<&Sensitivity>,
-    random: &mut Random,
+    random: &mut Rng,
     threads: usize,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Trained, TrainError> {

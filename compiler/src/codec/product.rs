@@ -1,13 +1,13 @@
 //! Product codes, and the rotation before them.
 
+use mempack_numeric::Rng;
 use nalgebra::DMatrix;
+use ndarray::{Axis, Slice};
 
 use super::{
     TrainError, kmeans, linear,
     matrix::{Codebook, least, view},
-    random::Random,
 };
-use ndarray::{Axis, Slice};
 
 /// Rounds in which codes and rotation are fitted to each other.
 const ROUNDS: usize = 12;
@@ -23,7 +23,7 @@ pub(super) fn train(
     parts: usize,
     rows: usize,
     threads: usize,
-    random: &mut Random,
+    random: &mut Rng,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Codebook>, TrainError> {
     let width = dim / parts;
@@ -78,7 +78,7 @@ pub(super) fn rotation(
     dim: usize,
     blocks: usize,
     threads: usize,
-    random: &mut Random,
+    random: &mut Rng,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<DMatrix<f64>, TrainError> {
     let vectors = &vectors[..vectors.len().min(ROTATED * dim)];
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_rotation_helps_vectors_that_are_correlated() {
         // Two numbers, each four times over in another mix: rotated, two dimensions have everything.
-        let mut random = Random::new(5, 0);
+        let mut random = Rng::for_task(5, 0);
         let mut uniform = || random.below(1 << 20) as f32 / (1 << 19) as f32 - 1.0;
         let vectors: Vec<f32> = (0..2000)
             .flat_map(|_| {
@@ -131,12 +131,12 @@ mod tests {
             .collect();
         let never = || false;
         let left = |vectors: &[f32]| {
-            let codebooks = train(vectors, 8, 4, 16, 1, &mut Random::new(1, 1), &never).unwrap();
+            let codebooks = train(vectors, 8, 4, 16, 1, &mut Rng::for_task(1, 1), &never).unwrap();
             let mut left = vectors.to_vec();
             subtract(&codebooks, &encode(&codebooks, vectors, 8), &mut left, 8);
             left.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>()
         };
-        let rotation = rotation(&vectors, 8, 4, 1, &mut Random::new(2, 2), &never).unwrap();
+        let rotation = rotation(&vectors, 8, 4, 1, &mut Rng::for_task(2, 2), &never).unwrap();
         let identity = &rotation * rotation.transpose();
         assert!((identity - DMatrix::<f64>::identity(8, 8)).abs().max() < 1e-9);
         let rotated = linear::multiply(&vectors, &linear::rows(&rotation.transpose()), 8);

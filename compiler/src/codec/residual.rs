@@ -1,9 +1,10 @@
 //! Residual codes: a vector as a sum of centroids, found by a beam search over matrix products.
 
+use mempack_numeric::Rng;
+
 use super::{
     TrainError, kmeans,
     matrix::{Codebook, least, view},
-    random::Random,
 };
 
 /// Partial sums that the search keeps: four find codes with a tenth less error than one.
@@ -21,7 +22,7 @@ pub(super) fn train(
     stages: usize,
     rows: usize,
     threads: usize,
-    random: &mut Random,
+    random: &mut Rng,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Codebook>, TrainError> {
     let (mut left, mut codebooks) = (vectors, Vec::with_capacity(stages));

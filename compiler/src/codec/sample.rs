@@ -3,8 +3,9 @@
 use std::{io, ops::Range, path::Path, sync::Arc};
 
 use mempack_format::{DiskFile, EMPTY_SLOT, Kind, Memory, MemoryShape, StorageFile};
+use mempack_numeric::Rng;
 
-use super::{SampleError, random::Random};
+use super::SampleError;
 use crate::slots::Slots;
 
 /// Memories of one shape in a scratch file, in f32: what is sampled need not be computed again to be encoded.
@@ -85,16 +86,16 @@ impl SampleStore {
     }
 
     /// At most `most` vectors, `[n, head_dim]`, of some heads `[layers * heads]`: all, or a random choice.
-    pub(super) fn sample(&self, kind: Kind, heads: Range<usize>, most: usize, random: &mut Random) -> Result<Vec<f32>, SampleError> {
+    pub(super) fn sample(&self, kind: Kind, heads: Range<usize>, most: usize, random: &mut Rng) -> Result<Vec<f32>, SampleError> {
         let tokens = self.shape.tokens as usize;
         let mut positions = vec![0; heads.len() * tokens];
         let mut left = 0;
         for memory in 0..self.memories {
             self.positions(memory, heads.clone(), &mut positions)?;
-            left += filled(&positions) as u64;
+            left += filled(&positions);
         }
-        let mut wanted = left.min(most as u64);
-        let mut chosen = Vec::with_capacity(wanted as usize * self.shape.head_dim as usize);
+        let mut wanted = left.min(most);
+        let mut chosen = Vec::with_capacity(wanted * self.shape.head_dim as usize);
         let mut bytes = Vec::new();
         for memory in 0..self.memories {
             self.positions(memory, heads.clone(), &mut positions)?;

@@ -4,15 +4,16 @@ use std::{ops::ControlFlow, path::PathBuf};
 
 use mempack_format::{Codec, CodecSpec, EMPTY_SLOT, Kind, Memory, MemoryShape};
 use mempack_model::{Gradients, Sensitivity};
+use mempack_numeric::Rng;
 use proptest::prelude::*;
 
-use super::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOptions, random::Random, train};
+use super::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOptions, train};
 
 const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 8 };
 
 /// Memories of correlated numbers, each head with a mean of its own; one in three is too short to fill its slots.
 fn memories(shape: MemoryShape, count: usize, seed: u64) -> Vec<Memory> {
-    let mut random = Random::new(seed, 0);
+    let mut random = Rng::for_task(seed, 0);
     let mut number = move || (0..4).map(|_| random.below(1 << 20) as f32 / (1 << 19) as f32 - 1.0).sum::<f32>();
     let (tokens, dim) = (shape.tokens as usize, shape.head_dim as usize);
     (0..count)
@@ -239,7 +240,7 @@ fn the_store_gives_back_what_it_was_given() {
 fn samples_are_of_filled_slots_and_no_more_than_asked() {
     let sample = memories(SHAPE, 30, 9);
     let store = store(&sample);
-    let vectors = |most: usize| store.sample(Kind::Value, 1..3, most, &mut Random::new(1, 1)).unwrap();
+    let vectors = |most: usize| store.sample(Kind::Value, 1..3, most, &mut Rng::for_task(1, 1)).unwrap();
     // Twenty memories of four tokens a head, ten of three, two heads.
     assert_eq!(vectors(1000).len(), (20 * 4 + 10 * 3) * 2 * 8);
     assert_eq!(vectors(17).len(), 17 * 8);

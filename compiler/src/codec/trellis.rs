@@ -5,13 +5,13 @@
 //! a look-up. Tables are trained by Lloyd's iteration over whole paths, as in "Trellis coded quantization" (Marcellin and Fischer 1990)
 //! with tables at random as in "random permutation" codes (Mao and Gray 2010).
 
+use mempack_numeric::Rng;
 use pulp::{Arch, NullaryFnOnce};
 
 use super::{
     TrainError,
     allotment::{self, Run},
     packing::pack,
-    random::Random,
     threads,
 };
 
@@ -66,7 +66,7 @@ impl Trellis {
         variances: &[f64],
         (bytes, window): (u16, u8),
         threads: usize,
-        random: &mut Random,
+        random: &mut Rng,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Self, TrainError> {
         let dim = variances.len();
@@ -148,14 +148,14 @@ impl Trellis {
 }
 
 /// A table to begin with: of one dimension quantiles in random order, of several those dimensions of vectors at random.
-fn first_table(vectors: &[f32], dim: usize, run: &Run, window: u8, random: &mut Random) -> Vec<f32> {
+fn first_table(vectors: &[f32], dim: usize, run: &Run, window: u8, random: &mut Rng) -> Vec<f32> {
     let (rows, count) = (1usize << window, vectors.len() / dim);
     if count == 0 {
         return vec![0.0; rows * run.width];
     }
     if run.width > 1 {
         let row = |_| {
-            let vector = random.below(count as u64) as usize * dim + run.first;
+            let vector = random.below(count) * dim + run.first;
             &vectors[vector..vector + run.width]
         };
         return (0..rows).flat_map(row).copied().collect();
@@ -344,10 +344,11 @@ impl NullaryFnOnce for Step<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mempack_numeric::Rng;
     use proptest::prelude::*;
 
     fn noise(count: usize, seed: u64) -> Vec<f32> {
-        let mut random = Random::new(seed, 0);
+        let mut random = Rng::for_task(seed, 0);
         (0..count).map(|_| random.below(1 << 20) as f32 / (1 << 19) as f32 - 1.0).collect()
     }
 
@@ -356,7 +357,7 @@ mod tests {
         let mut vectors = noise(dim * 3000, 1);
         vectors.iter_mut().enumerate().for_each(|(i, x)| *x /= (1 + i % dim) as f32);
         let variances = super::super::linear::variances(&vectors, dim);
-        let trellis = Trellis::train(&vectors, &variances, (bytes, window), threads, &mut Random::new(7, 3), &|| false).unwrap();
+        let trellis = Trellis::train(&vectors, &variances, (bytes, window), threads, &mut Rng::for_task(7, 3), &|| false).unwrap();
         (trellis, vectors, variances)
     }
 
@@ -405,7 +406,7 @@ mod tests {
         let mut vectors = noise(10 * 2000, 5);
         vectors.iter_mut().enumerate().for_each(|(i, x)| *x *= if i % 10 < 4 { 1.0 } else { 1e-3 });
         let variances = super::super::linear::variances(&vectors, 10);
-        let trellis = Trellis::train(&vectors, &variances, (1, 4), 1, &mut Random::new(7, 3), &|| false).unwrap();
+        let trellis = Trellis::train(&vectors, &variances, (1, 4), 1, &mut Rng::for_task(7, 3), &|| false).unwrap();
         let (allotment, codes) = (trellis.allotment(), trellis.encode(&vectors));
         let silent = allotment.iter().rposition(|bits| *bits != mempack_format::CONTINUED).unwrap();
         assert!(silent >= 4 && allotment[silent] == 0, "{allotment:?}");
@@ -447,7 +448,7 @@ mod tests {
 
     #[test]
     fn an_interruption_ends_the_training() {
-        let refused = Trellis::train(&noise(400, 6), &[1.0; 4], (2, 4), 1, &mut Random::new(0, 0), &|| true);
+        let refused = Trellis::train(&noise(400, 6), &[1.0; 4], (2, 4), 1, &mut Rng::for_task(0, 0), &|| true);
         assert!(matches!(refused, Err(TrainError::Interrupted)));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hnsw_rs::anndists::dist::distances::Distance;
 use hnsw_rs::hnsw::{Hnsw, Point};
 use mempack_format::GraphSource;
+use mempack_numeric::lane_sums;
 
 use crate::GraphOptions;
 
@@ -14,7 +15,7 @@ const MAX_LEVELS: usize = 16;
 /// Maximum number of neighbours on an upper level: hnsw_rs counts them in a byte.
 pub(crate) const MAX_M: u32 = 255;
 
-/// One minus the scalar product of unit vectors, never below 0.
+/// One minus the inner product of unit vectors, never below 0.
 ///
 /// The distance of hnsw_rs panics if rounding makes a product larger than 1.000002, and its order of additions depends on the
 /// processor. A graph must not depend on that.
@@ -23,17 +24,7 @@ struct UnitDistance;
 
 impl Distance<f32> for UnitDistance {
     fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
-        const LANES: usize = 16;
-        let (a_lanes, a_rest) = a.as_chunks::<LANES>();
-        let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-        let mut sums = [0f32; LANES];
-        for (a, b) in a_lanes.iter().zip(b_lanes) {
-            for lane in 0..LANES {
-                sums[lane] += a[lane] * b[lane];
-            }
-        }
-        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-        (1.0 - (sums.iter().sum::<f32>() + rest)).max(0.0)
+        (1.0 - lane_sums(a, b).iter().sum::<f32>()).max(0.0)
     }
 }
 

@@ -8,6 +8,7 @@ use mempack_format::{
     CodecSpec, Digest, DiskStorage, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, MemoryShape, ModelIdentity, Origin, Pack,
     PackWriter,
 };
+use mempack_numeric::Rng;
 use mempack_runtime::{DEFAULT_EF, EXACT_UP_TO, MappedPack};
 
 use super::*;
@@ -17,41 +18,29 @@ const DIM: usize = 32;
 /// References of a document.
 const REFERENCES: u32 = 10;
 
-/// SplitMix64: the same numbers each time.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Between 0 and 1.
-    fn uniform(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 24) as f32
-    }
+/// Between 0 and 1.
+fn uniform(rng: &mut Rng) -> f32 {
+    (rng.next_u64() >> 40) as f32 / (1 << 24) as f32
 }
 
-fn unit(random: &mut Random) -> Vec<f32> {
+fn unit(rng: &mut Rng) -> Vec<f32> {
     // Not quite normal, but spread over the sphere.
-    let row: Vec<f32> = (0..DIM).map(|_| (0..6).map(|_| random.uniform()).sum::<f32>() - 3.0).collect();
+    let row: Vec<f32> = (0..DIM).map(|_| (0..6).map(|_| uniform(rng)).sum::<f32>() - 3.0).collect();
     let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
     row.iter().map(|x| x / length).collect()
 }
 
 /// 300 letters that occur nowhere else.
-fn text(random: &mut Random) -> String {
-    (0..300).map(|_| char::from(b'a' + (random.next() % 26) as u8)).collect()
+fn text(rng: &mut Rng) -> String {
+    (0..300).map(|_| char::from(b'a' + (rng.next_u64() % 26) as u8)).collect()
 }
 
-fn record(random: &mut Random) -> Vec<u8> {
+fn record(rng: &mut Rng) -> Vec<u8> {
     let slots = SHAPE.slots();
     let filled = |slot: usize| slot % 3 < 2;
     let positions = (0..slots).map(|slot| if filled(slot) { (slot % 3) as u8 } else { EMPTY_SLOT });
     let values = (0..2 * slots).flat_map(|slot| (0..4).map(move |_| filled(slot % slots)));
-    let codes: Vec<u8> = values.flat_map(|filled| if filled { random.uniform() } else { 0.0 }.to_le_bytes()).collect();
+    let codes: Vec<u8> = values.flat_map(|filled| if filled { uniform(rng) } else { 0.0 }.to_le_bytes()).collect();
     positions.chain(codes).collect()
 }
 
@@ -69,7 +58,7 @@ struct Made {
 fn make(documents: u32, graph: Option<GraphParameters>) -> Made {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.mpk");
-    let mut random = Random(11);
+    let mut rng = Rng::from_seed(11);
     let mut writer = PackWriter::create(&path, SHAPE, DIM as u32).unwrap();
     writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).unwrap();
     for number in 0..documents {
@@ -83,9 +72,9 @@ fn make(documents: u32, graph: Option<GraphParameters>) -> Made {
         if reference % 7 == 0 {
             origins.push(Origin { document: (number + 1) % documents, start: 9_000, end: 9_300 });
         }
-        writer.push_reference(&Digest::of(&reference.to_le_bytes()), 9, &text(&mut random), &origins).unwrap();
-        writer.push_memory(&record(&mut random)).unwrap();
-        let embedding = unit(&mut random);
+        writer.push_reference(&Digest::of(&reference.to_le_bytes()), 9, &text(&mut rng), &origins).unwrap();
+        writer.push_memory(&record(&mut rng)).unwrap();
+        let embedding = unit(&mut rng);
         writer.push_embedding(&embedding).unwrap();
         if let Some(builder) = &mut builder {
             builder.push(&embedding);
@@ -259,10 +248,10 @@ fn what_is_revoked_is_gone_from_the_bytes_and_the_rest_stays_as_it_was() {
 
 /// Share of the `k` nearest references that the graph finds, for queries that are no references.
 fn recall(pack: &MappedPack, k: usize) -> f64 {
-    let mut random = Random(5);
+    let mut rng = Rng::from_seed(5);
     let (mut right, queries) = (0, 200);
     for _ in 0..queries {
-        let query = unit(&mut random);
+        let query = unit(&mut rng);
         let exact = pack.search_exact(&query, k).unwrap();
         right += pack.search(&query, k, DEFAULT_EF).unwrap().iter().filter(|hit| exact.contains(hit)).count();
     }

@@ -9,7 +9,7 @@ use std::vec::IntoIter;
 
 use mempack_corpus::reference_text;
 use mempack_format::Digest;
-use mempack_model::{MOST_PROBES, Model, Sensitivity};
+use mempack_model::{MAX_PROBES, Model, Sensitivity};
 
 use super::selection::Selection;
 use crate::codec::{SampleStore, memory_bytes, put_memory};
@@ -22,7 +22,7 @@ use crate::slots::Slots;
 use crate::{BuildError, Stage};
 
 /// Maximum number of training texts that are predicted or read to measure the model's sensitivity.
-const MAX_SENSITIVITY_TEXTS: usize = 2 * MOST_PROBES;
+pub const MAX_SENSITIVITY_TEXTS: usize = 2 * MAX_PROBES;
 
 /// The memories of the selected references.
 pub(crate) struct Sample {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use mempack_format::Digest;
 
 /// Maximum number of references held out.
-pub(crate) const MAX_HELD_OUT: usize = mempack_model::MOST_PROBES;
+pub(crate) const MAX_HELD_OUT: usize = mempack_model::MAX_PROBES;
 /// One reference in so many is held out, up to the maximum.
 const HELD_OUT_SHARE: u64 = 8;
 

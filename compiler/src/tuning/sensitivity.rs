@@ -1,6 +1,6 @@
 //! How sensitive the model's predictions are to errors of memories, for codecs that can lose least where it matters most.
 
-use mempack_model::{MOST_PROBES, Sensitivity, Slot, gradients};
+use mempack_model::{MAX_PROBES, Sensitivity, Slot, gradients};
 
 use super::probes::predict;
 use super::sample::{Sample, SampledText};
@@ -28,7 +28,7 @@ pub(crate) fn of_sample<'s>(
 fn compute(context: &BuildContext<'_>, sample: &Sample, stages: &mut Stages<'_>) -> Result<Option<Sensitivity>, BuildError> {
     stages.begin(Stage::Sensitivity, Some(sample.sensitivity_texts.len() as u64));
     let mut sensitivity = Sensitivity::new(context.model.identity().shape);
-    for pool in sample.sensitivity_texts.chunks(MOST_PROBES) {
+    for pool in sample.sensitivity_texts.chunks(MAX_PROBES) {
         let texts: Vec<&SampledText> = pool.iter().collect();
         let found = predict(context, &texts, |model, predicted| {
             let memory = |other: usize| sample.training.memory(pool[other].index);

@@ -1,4 +1,4 @@
-//! Pixels, and how shapes cover them.
+//! A raster image, and drawing of shapes on it with antialiasing.
 
 use std::convert::Infallible;
 
@@ -10,14 +10,14 @@ use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use crate::colour::{Colour, PAPER};
 use crate::drawing::Point;
 
-/// Rows of pixels, three bytes each.
+/// An image of 8-bit red, green and blue, row by row from the top.
 pub(crate) struct Canvas {
     width: usize,
     height: usize,
     pixels: Vec<u8>,
 }
 
-/// Columns and rows of pixels, the ends not included.
+/// A rectangle of pixels. The ends are excluded.
 struct Area {
     columns: std::ops::Range<usize>,
     rows: std::ops::Range<usize>,
@@ -28,18 +28,19 @@ impl Canvas {
         Self { width, height, pixels: PAPER.0.repeat(width * height) }
     }
 
-    /// The pixels, row by row from the top, red, green and blue of each.
+    /// The pixels, row by row from the top: red, green and blue of each.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
 
-    /// The pixels between two corners, as far as they are on the canvas.
+    /// The pixels between two corners, clipped to the canvas.
     fn area(&self, low: Point, high: Point) -> Area {
-        // A negative float becomes 0, a large one the largest integer.
+        // The conversion saturates: a negative float becomes 0, a large one the largest integer.
         let range = |low: f64, high: f64, end: usize| (low.floor() as usize).min(end)..(high.ceil() as usize).min(end);
         Area { columns: range(low.0, high.0, self.width), rows: range(low.1, high.1, self.height) }
     }
 
+    /// Blends `colour` into a pixel with weight `share`, 0 to 1.
     fn cover(&mut self, column: usize, row: usize, colour: Colour, share: f64) {
         let at = 3 * (row * self.width + column);
         if let Some(pixel) = self.pixels.get_mut(at..at + 3).filter(|_| column < self.width)
@@ -50,7 +51,7 @@ impl Canvas {
         }
     }
 
-    /// Covers each pixel by the share of it that lies inside.
+    /// Fills a rectangle. A pixel at an edge is covered by the share of it inside.
     pub fn rect(&mut self, (x, y): Point, (width, height): Point, fill: Colour) {
         let inside = |pixel: usize, low: f64, high: f64| ((pixel + 1) as f64).min(high) - (pixel as f64).max(low);
         let area = self.area((x, y), (x + width, y + height));
@@ -62,35 +63,35 @@ impl Canvas {
         }
     }
 
-    /// A line through the points with round ends; one point is a dot.
-    pub fn stroke(&mut self, points: &[Point], stroke: Colour, wide: f64) {
-        // As far as a pixel's centre can be from the line and the pixel still be touched.
-        let reach = wide / 2.0 + 0.5;
+    /// Draws a line through the points, with round ends. One point gives a dot.
+    pub fn stroke(&mut self, points: &[Point], stroke: Colour, width: f64) {
+        // Pixels whose centre is farther from the line are not touched.
+        let reach = width / 2.0 + 0.5;
         let over = |pick: fn(f64, f64) -> f64, start: f64| {
             points.iter().fold((start, start), |found, point| (pick(found.0, point.0), pick(found.1, point.1)))
         };
         let (low, high) = (over(f64::min, f64::INFINITY), over(f64::max, f64::NEG_INFINITY));
         let area = self.area((low.0 - reach, low.1 - reach), (high.0 + reach, high.1 + reach));
-        let (wide_area, high_area) = (area.columns.len(), area.rows.len());
-        // The most that any piece covers of each pixel, and each pixel coloured once: else joints would be darker than the line.
-        let mut most = vec![0.0_f32; wide_area * high_area];
-        let pieces = points.windows(2).map(|pair| (pair[0], pair[1]));
+        let (columns, rows) = (area.columns.len(), area.rows.len());
+        // The maximum coverage of each pixel by any segment. Blending each segment would make joints darker than the line.
+        let mut coverage = vec![0.0_f32; columns * rows];
+        let segments = points.windows(2).map(|pair| (pair[0], pair[1]));
         let dot = points.first().filter(|_| points.len() == 1).map(|point| (*point, *point));
-        for (from, to) in pieces.chain(dot) {
+        for (from, to) in segments.chain(dot) {
             let low = (from.0.min(to.0) - reach, from.1.min(to.1) - reach);
             let high = (from.0.max(to.0) + reach, from.1.max(to.1) + reach);
-            let piece = self.area(low, high);
-            for row in piece.rows {
-                for column in piece.columns.clone() {
+            let segment = self.area(low, high);
+            for row in segment.rows {
+                for column in segment.columns.clone() {
                     let share = (reach - distance((column as f64 + 0.5, row as f64 + 0.5), from, to)).clamp(0.0, 1.0) as f32;
-                    let at = (row - area.rows.start) * wide_area + (column - area.columns.start);
-                    if let Some(most) = most.get_mut(at) {
-                        *most = most.max(share);
+                    let at = (row - area.rows.start) * columns + (column - area.columns.start);
+                    if let Some(covered) = coverage.get_mut(at) {
+                        *covered = covered.max(share);
                     }
                 }
             }
         }
-        for (row, line) in area.rows.zip(most.chunks(wide_area.max(1))) {
+        for (row, line) in area.rows.zip(coverage.chunks(columns.max(1))) {
             for (column, share) in area.columns.clone().zip(line) {
                 self.cover(column, row, stroke, f64::from(*share));
             }
@@ -98,7 +99,7 @@ impl Canvas {
     }
 }
 
-/// From a point to the nearest one of a straight line between two.
+/// The distance of a point from the line segment between two others.
 fn distance(point: Point, from: Point, to: Point) -> f64 {
     let (along, off) = ((to.0 - from.0, to.1 - from.1), (point.0 - from.0, point.1 - from.1));
     let length = along.0 * along.0 + along.1 * along.1;
@@ -108,12 +109,12 @@ fn distance(point: Point, from: Point, to: Point) -> f64 {
 
 impl OriginDimensions for Canvas {
     fn size(&self) -> Size {
-        // The PNG's own limit is far below.
+        // A PNG's limit is far below `u32::MAX`.
         Size::new(self.width as u32, self.height as u32)
     }
 }
 
-/// For the letters of the bitmap font.
+/// Used by the bitmap font.
 impl DrawTarget for Canvas {
     type Color = Rgb888;
     type Error = Infallible;

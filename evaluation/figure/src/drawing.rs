@@ -1,13 +1,13 @@
-//! What a figure shows, before it is written in a format.
+//! The contents of a figure, independent of the file format.
 
 use std::fmt::Display;
 
 use crate::colour::{Colour, PAPER};
 
-/// A place: to the right of the left edge, and below the upper one.
+/// A position: the distance from the left edge and from the top edge.
 pub type Point = (f64, f64);
 
-/// Which part of a text stands at its place.
+/// Which part of a text is at its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
     /// Its left end.
@@ -18,17 +18,17 @@ pub enum Anchor {
     End,
 }
 
-/// One thing that is drawn.
+/// One element of a drawing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shape {
     Rect { corner: Point, size: Point, fill: Colour },
-    Line { from: Point, to: Point, stroke: Colour, wide: f64 },
-    Polyline { points: Vec<Point>, stroke: Colour, wide: f64 },
+    Line { from: Point, to: Point, stroke: Colour, width: f64 },
+    Polyline { points: Vec<Point>, stroke: Colour, width: f64 },
     Circle { centre: Point, radius: f64, fill: Colour },
     Text { at: Point, size: u32, anchor: Anchor, text: String },
 }
 
-/// Shapes on white paper, the later ones on top. All lengths are in units of one size; a PNG has two pixels for each.
+/// Shapes on a white background, later ones on top. Lengths are in units of an SVG user unit; a PNG has two pixels per unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawing {
     pub(crate) width: f64,
@@ -37,35 +37,35 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// Empty paper.
+    /// An empty drawing of the given size.
     pub fn new(width: f64, height: f64) -> Self {
         let paper = Shape::Rect { corner: (0.0, 0.0), size: (width, height), fill: PAPER };
         Self { width, height, shapes: vec![paper] }
     }
 
-    /// A filled rectangle: its upper left corner, its width and height.
+    /// Adds a filled rectangle with the given upper left corner, width and height.
     pub fn rect(&mut self, corner: Point, size: Point, fill: Colour) {
         self.shapes.push(Shape::Rect { corner, size, fill });
     }
 
-    /// A straight line.
-    pub fn line(&mut self, from: Point, to: Point, stroke: Colour, wide: f64) {
-        self.shapes.push(Shape::Line { from, to, stroke, wide });
+    /// Adds a straight line.
+    pub fn line(&mut self, from: Point, to: Point, stroke: Colour, width: f64) {
+        self.shapes.push(Shape::Line { from, to, stroke, width });
     }
 
-    /// A line through all the points.
-    pub fn polyline(&mut self, points: Vec<Point>, stroke: Colour, wide: f64) {
-        self.shapes.push(Shape::Polyline { points, stroke, wide });
+    /// Adds a line through all points.
+    pub fn polyline(&mut self, points: Vec<Point>, stroke: Colour, width: f64) {
+        self.shapes.push(Shape::Polyline { points, stroke, width });
     }
 
-    /// A filled circle.
+    /// Adds a filled circle.
     pub fn circle(&mut self, centre: Point, radius: f64, fill: Colour) {
         self.shapes.push(Shape::Circle { centre, radius, fill });
     }
 
-    /// One line of text in [`INK`](crate::INK); `at` is on its base line. A PNG shows letters beyond Latin-1 as `?`.
+    /// Adds one line of text in [`INK`](crate::INK), with `at` on its baseline. A PNG shows letters beyond Latin-1 as `?`.
     pub fn text(&mut self, at: Point, size: u32, anchor: Anchor, text: impl Display) {
-        // No line breaks, and nothing that XML forbids even when it is escaped.
+        // Line breaks, and characters that XML forbids even when escaped.
         let forbidden = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
         let text = text.to_string().replace(forbidden, "\u{fffd}");
         self.shapes.push(Shape::Text { at, size, anchor, text });

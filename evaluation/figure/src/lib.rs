@@ -1,6 +1,6 @@
-//! Figures: a [`Drawing`] is lines, rectangles, circles and text; [`Drawing::svg`] and [`Drawing::png`] write the same drawing.
+//! Figures. A [`Drawing`] consists of lines, rectangles, circles and text; [`Drawing::svg`] and [`Drawing::png`] write it.
 //!
-//! No font of the system is used. An SVG names `sans-serif` and leaves the choice to the viewer; a PNG has a bitmap font of its own.
+//! No system font is used. An SVG names `sans-serif` and leaves the choice to the viewer; a PNG uses a built-in bitmap font.
 //!
 //! ```
 //! use mempack_figure::{Anchor, COLOURS, Drawing, INK};

@@ -1,4 +1,4 @@
-//! Drawings as PNG: two pixels a unit, letters from a bitmap font.
+//! Drawings as PNG: two pixels per unit, letters from a bitmap font.
 
 use embedded_graphics::Drawable;
 use embedded_graphics::geometry::Point as Pixels;
@@ -11,30 +11,30 @@ use crate::canvas::Canvas;
 use crate::colour::INK;
 use crate::drawing::{Anchor, Drawing, Point, Shape};
 
-/// Pixels a unit.
+/// Pixels per unit.
 const SCALE: f64 = 2.0;
-/// The most pixels along a side: an image of this size both ways would hold 3 GiB.
-const MOST: f64 = 32768.0;
+/// The maximum number of pixels along a side. A square image of this size takes 3 GiB.
+const MAX_SIDE: f64 = 32768.0;
 
-/// The size of text up to which it is a label.
+/// The largest text size of a label; larger text is a title.
 const LABEL: u32 = 11;
 
-/// Why a drawing cannot become a PNG.
+/// Why a drawing cannot be written as PNG.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PngError {
-    /// A side is too long, or has no length.
-    #[error("a PNG of {width} x {height} pixels: expected sides of 1 to {most}; draw less in one figure, or write an SVG", most = MOST)]
+    /// A side is too long or empty.
+    #[error("a PNG of {width} x {height} pixels: expected sides of 1 to {max}; draw less in one figure, or write an SVG", max = MAX_SIDE)]
     Size {
-        /// Pixels from left to right.
+        /// Width in pixels.
         width: f64,
-        /// Pixels from top to bottom.
+        /// Height in pixels.
         height: f64,
     },
     /// The encoder failed.
     #[error("the PNG cannot be encoded: {source}; write an SVG instead")]
     Encode {
-        /// What it says.
+        /// The encoder's error.
         #[from]
         source: png::EncodingError,
     },
@@ -44,10 +44,10 @@ impl Drawing {
     /// The drawing as a PNG of 8-bit red, green and blue.
     ///
     /// # Errors
-    /// [`PngError`]
+    /// If a side has no pixel or more than 32768, or the encoder fails.
     pub fn png(&self) -> Result<Vec<u8>, PngError> {
         let (width, height) = ((self.width * SCALE).ceil(), (self.height * SCALE).ceil());
-        let fits = |side: f64| (1.0..=MOST).contains(&side);
+        let fits = |side: f64| (1.0..=MAX_SIDE).contains(&side);
         if !fits(width) || !fits(height) {
             return Err(PngError::Size { width, height });
         }
@@ -73,17 +73,18 @@ fn scaled((x, y): Point) -> Point {
 fn draw(canvas: &mut Canvas, shape: &Shape) {
     match shape {
         Shape::Rect { corner, size, fill } => canvas.rect(scaled(*corner), scaled(*size), *fill),
-        Shape::Line { from, to, stroke, wide } => canvas.stroke(&[scaled(*from), scaled(*to)], *stroke, wide * SCALE),
-        Shape::Polyline { points, stroke, wide } => {
+        Shape::Line { from, to, stroke, width } => canvas.stroke(&[scaled(*from), scaled(*to)], *stroke, width * SCALE),
+        Shape::Polyline { points, stroke, width } => {
             let points: Vec<Point> = points.iter().copied().map(scaled).collect();
-            canvas.stroke(&points, *stroke, wide * SCALE);
+            canvas.stroke(&points, *stroke, width * SCALE);
         }
         Shape::Circle { centre, radius, fill } => canvas.stroke(&[scaled(*centre)], *fill, 2.0 * radius * SCALE),
         Shape::Text { at, size, anchor, text } => letters(canvas, scaled(*at), *size, *anchor, text),
     }
 }
 
-/// The largest bitmap font is that of labels, at two pixels a unit; titles are no larger but bold: drawn twice, side by side.
+/// Draws text. The largest bitmap font has the size of labels at two pixels per unit. Titles use it too, in bold: drawn twice, one pixel
+/// apart.
 fn letters(canvas: &mut Canvas, (x, y): Point, size: u32, anchor: Anchor, text: &str) {
     let offsets = if size > LABEL { 0..=1 } else { 0..=0 };
     let alignment = match anchor {
@@ -95,7 +96,7 @@ fn letters(canvas: &mut Canvas, (x, y): Point, size: u32, anchor: Anchor, text: 
     let style = MonoTextStyle::new(&FONT_10X20, Rgb888::new(red, green, blue));
     for offset in offsets {
         let at = Pixels::new(x.round() as i32 + offset, y.round() as i32);
-        // Drawing on the canvas has no error that could occur.
+        // Drawing on the canvas cannot fail.
         let Ok(_) = Text::with_alignment(text, at, style, alignment).draw(canvas);
     }
 }

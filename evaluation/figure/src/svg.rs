@@ -1,4 +1,4 @@
-//! Drawings as SVG: one element a line.
+//! Drawings as SVG: one element per line.
 
 use std::fmt::{Arguments, Write as _};
 
@@ -6,7 +6,7 @@ use crate::colour::INK;
 use crate::drawing::{Anchor, Drawing, Shape};
 
 impl Drawing {
-    /// The drawing as one SVG document.
+    /// The drawing as an SVG document.
     pub fn svg(&self) -> String {
         let (width, height) = (self.width, self.height);
         let mut svg = String::new();
@@ -26,7 +26,7 @@ impl Drawing {
 }
 
 fn put(svg: &mut String, element: Arguments<'_>) {
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(svg, "{element}");
 }
 
@@ -35,16 +35,18 @@ fn element(svg: &mut String, shape: &Shape) {
         Shape::Rect { corner: (x, y), size: (width, height), fill } => {
             put(svg, format_args!("<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\"/>"));
         }
-        Shape::Line { from: (x1, y1), to: (x2, y2), stroke, wide } => put(
+        Shape::Line { from: (x1, y1), to: (x2, y2), stroke, width } => put(
             svg,
-            format_args!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{stroke}\" stroke-width=\"{wide}\"/>"),
+            format_args!(
+                "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{stroke}\" stroke-width=\"{width}\"/>"
+            ),
         ),
-        Shape::Polyline { points, stroke, wide } => {
+        Shape::Polyline { points, stroke, width } => {
             let places: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
             put(
                 svg,
                 format_args!(
-                    "<polyline points=\"{}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"{wide}\" stroke-linejoin=\"round\" \
+                    "<polyline points=\"{}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"{width}\" stroke-linejoin=\"round\" \
                      stroke-linecap=\"round\"/>",
                     places.join(" ")
                 ),

@@ -1,4 +1,4 @@
-//! What an embedder's folder says of itself: architecture, pooling, length.
+//! The configuration of an embedder's folder: architecture, pooling, max tokens.
 
 use std::path::Path;
 
@@ -7,21 +7,19 @@ use serde_json::Value;
 use crate::LoadError;
 use crate::fields::{Fields, read_object};
 
-/// Most of any count in a configuration: far past any model there is, and small enough that products fit in 64 bits.
-const COUNT_CAP: u32 = 1 << 24;
 const FETCH: &str = "use the folder of a sentence-embedding model, as all-MiniLM-L6-v2 or BGE-M3";
 
-/// How the feed-forward part bends.
+/// The activation of the feed-forward part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activation {
-    /// `gelu` by the error function.
+    /// Exact GELU.
     Gelu,
-    /// `gelu` by its approximation with tanh.
+    /// GELU in its tanh approximation.
     GeluTanh,
 }
 
 impl Activation {
-    /// The name that libtorch has for the approximation.
+    /// libtorch's name of the approximation.
     pub(super) fn approximation(self) -> &'static str {
         match self {
             Self::Gelu => "none",
@@ -30,7 +28,7 @@ impl Activation {
     }
 }
 
-/// How the states of a text's tokens become one vector.
+/// How the states of a text's tokens are combined into one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
     /// The mean over all tokens, the special ones included.
@@ -47,9 +45,9 @@ pub(super) struct EncoderConfig {
     pub intermediate: u32,
     pub heads: u32,
     pub vocabulary: u32,
-    /// Rows of the table of positions.
+    /// Rows of the position embedding.
     pub positions: u32,
-    /// The row of a text's first token: 0 for BERT; RoBERTa keeps the rows up to that of its padding token free.
+    /// The row of a text's first token: 0 for BERT, the row after the padding token's for RoBERTa.
     pub first_position: u32,
     pub types: u32,
     pub norm_eps: f64,
@@ -68,18 +66,14 @@ impl EncoderConfig {
             "roberta" | "xlm-roberta" | "camembert" => true,
             other => return Err(f.refuse("model_type", expected, format!("`{other}`"), "use an embedder of one of these shapes")),
         };
-        let count = |name: &str| -> Result<u32, LoadError> {
-            let n = f.required(name, "a count", f.u32(name)?)?;
-            let expected = || format!("a count from 1 to {COUNT_CAP}");
-            if (1..=COUNT_CAP).contains(&n) { Ok(n) } else { Err(f.refuse(name, expected(), n.to_string(), "correct the file")) }
-        };
+        let count = |name: &str| -> Result<u32, LoadError> { f.required(name, "a count", f.count(name)?) };
         let (hidden, heads) = (count("hidden_size")?, count("num_attention_heads")?);
         if hidden % heads != 0 {
             return Err(f.refuse("num_attention_heads", format!("a divisor of {hidden}"), heads.to_string(), "correct the file"));
         }
         let positions = count("max_position_embeddings")?;
         let first_position = if offset { f.u32("pad_token_id")?.unwrap_or(1).saturating_add(1) } else { 0 };
-        // Less than a first and a last token is no room for a text.
+        // A text has at least a first and a last special token.
         if positions.saturating_sub(first_position) < 2 {
             let expected = format!("at least {}", u64::from(first_position) + 2);
             return Err(f.refuse("max_position_embeddings", expected, positions.to_string(), "correct the file"));
@@ -107,12 +101,12 @@ impl EncoderConfig {
         })
     }
 
-    /// Most tokens of a text.
-    pub(super) fn most_tokens(&self) -> u32 {
+    /// Max tokens of a text.
+    pub(super) fn max_tokens(&self) -> u32 {
         self.positions - self.first_position
     }
 
-    /// The fields that change what is computed, one a line.
+    /// The fields that change what is computed, one a line. The text is part of the embedder's identity.
     pub(super) fn canonical(&self) -> String {
         format!(
             "layers {}\nhidden {}\nintermediate {}\nheads {}\nvocabulary {}\nfirst position {}\nnorm epsilon {:e}\nactivation {:?}\n",
@@ -121,8 +115,7 @@ impl EncoderConfig {
     }
 }
 
-/// The pooling of a folder: what `1_Pooling/config.json` says, else the mean, which is what the sentence-transformers library
-/// takes for a folder without one.
+/// The pooling in `1_Pooling/config.json`; without that file the mean, as in the sentence-transformers library.
 pub(super) fn load_pooling(folder: &Path, hidden: u32) -> Result<Pooling, LoadError> {
     check_modules(folder)?;
     let path = folder.join("1_Pooling").join("config.json");
@@ -161,8 +154,7 @@ pub(super) fn load_pooling(folder: &Path, hidden: u32) -> Result<Pooling, LoadEr
     }
 }
 
-/// Refuses a folder whose `modules.json` has more steps than encoder, pooling and normalisation: without them the vectors would
-/// be those of another model.
+/// Refuses a folder whose `modules.json` has steps other than encoder, pooling and normalization, which are not computed.
 fn check_modules(folder: &Path) -> Result<(), LoadError> {
     let path = folder.join("modules.json");
     if !path.exists() {
@@ -187,7 +179,7 @@ fn check_modules(folder: &Path) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Most tokens of a text as `sentence_bert_config.json` says, if it does.
+/// Max tokens of a text according to `sentence_bert_config.json`, if it has the field.
 pub(super) fn load_max_tokens(folder: &Path) -> Result<Option<u32>, LoadError> {
     let path = folder.join("sentence_bert_config.json");
     if !path.exists() {

@@ -1,7 +1,7 @@
 //! The encoder: BERT and its RoBERTa variants, from token ids to unit vectors.
 //!
-//! Texts of all lengths lie packed in one matrix of tokens, without padding: everything but attention works on single
-//! tokens, and attention runs over runs of texts of equal length. So nothing is computed for padding, and no mask is needed.
+//! Texts of all lengths are packed in one matrix of tokens, without padding and masks. Everything but attention works on single tokens;
+//! attention is computed for each run of texts of equal length.
 
 use std::path::Path;
 
@@ -12,19 +12,19 @@ use crate::attention::{Mask, attend};
 use crate::checkpoint::Checkpoint;
 use crate::{ComputeError, LoadError, LoadOptions};
 
-/// Most tokens that are computed together, unless one text alone has more: their states stay in the processor's cache.
-const TOGETHER: usize = 1024;
+/// Max tokens of a part, unless one text has more. Their states fit in the processor's cache.
+const MAX_PART_TOKENS: usize = 1024;
 
-/// The same on a GPU, which has to be given more at a time.
-const TOGETHER_ON_GPU: usize = 16 * 1024;
+/// Max tokens of a part on a GPU, which needs larger operations.
+const MAX_PART_TOKENS_GPU: usize = 16 * 1024;
 
-/// A linear map, its weight `[out, in]`.
-struct Linear {
+/// A linear map with a bias; its weight is `[out, in]`.
+struct AffineMap {
     weight: Tensor,
     bias: Tensor,
 }
 
-impl Linear {
+impl AffineMap {
     fn apply(&self, x: &Tensor) -> Result<Tensor, TchError> {
         x.f_linear(&self.weight, Some(&self.bias))
     }
@@ -35,13 +35,13 @@ impl Linear {
 }
 
 /// A layer norm over the hidden dimension.
-struct Norm {
+struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
     eps: f64,
 }
 
-impl Norm {
+impl LayerNorm {
     fn apply(&self, x: &Tensor) -> Result<Tensor, TchError> {
         x.f_layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
     }
@@ -51,30 +51,30 @@ impl Norm {
     }
 }
 
-struct Layer {
-    qkv: Linear,
-    output: Linear,
-    attention_norm: Norm,
-    up: Linear,
-    down: Linear,
-    norm: Norm,
+struct EncoderLayer {
+    qkv: AffineMap,
+    output: AffineMap,
+    attention_norm: LayerNorm,
+    up: AffineMap,
+    down: AffineMap,
+    norm: LayerNorm,
 }
 
-/// Texts of equal length that follow one another in the packed matrix.
-struct Run {
+/// Consecutive texts of equal length in the packed matrix.
+struct EqualLengthRun {
     texts: i64,
     tokens: i64,
 }
 
-impl Run {
+impl EqualLengthRun {
     fn rows(&self) -> i64 {
         self.texts * self.tokens
     }
 }
 
-impl Layer {
-    /// The states `x`, `[tokens, hidden]`, after this layer.
-    fn apply(&self, x: &Tensor, runs: &[Run], heads: i64, activation: Activation) -> Result<Tensor, TchError> {
+impl EncoderLayer {
+    /// The layer's output for states `x`, `[tokens, hidden]`.
+    fn apply(&self, x: &Tensor, runs: &[EqualLengthRun], heads: i64, activation: Activation) -> Result<Tensor, TchError> {
         let hidden = x.size2()?.1;
         let qkv = self.qkv.apply(x)?;
         let mut attended = Vec::with_capacity(runs.len());
@@ -108,56 +108,55 @@ impl Layer {
     }
 }
 
-/// An encoder with its pooling: token ids in, unit vectors out. [`Embedder`](crate::Embedder) puts a tokenizer before it.
-pub struct Encoder {
+/// An encoder with its pooling, from token ids to unit vectors. [`Embedder`](crate::Embedder) adds a tokenizer.
+pub struct TextEncoder {
     config: EncoderConfig,
     pooling: Pooling,
     device: Device,
     words: Tensor,
-    /// Positions from a text's first token on, with the type of a single text added.
+    /// Position embeddings from a text's first token on, with the token type embedding of a single text added.
     positions: Tensor,
-    norm: Norm,
-    layers: Vec<Layer>,
+    norm: LayerNorm,
+    layers: Vec<EncoderLayer>,
 }
 
-impl Encoder {
+impl TextEncoder {
     /// Loads the encoder of a sentence-embedding folder: `config.json`, `model.safetensors` (or its shards) and
-    /// `1_Pooling/config.json`; without the latter the mean is taken, as the sentence-transformers library does.
+    /// `1_Pooling/config.json`. Without the latter, pooling is the mean, as in the sentence-transformers library.
     ///
     /// # Errors
     ///
-    /// [`LoadError`], with file, field or tensor: an architecture other than BERT and RoBERTa, a pooling other than mean and
-    /// CLS, weights that do not belong to the configuration.
+    /// An architecture other than BERT and RoBERTa, a pooling other than mean and CLS, or weights that contradict the configuration.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
         Ok(Self::load_with_checkpoint(folder, options)?.0)
     }
 
-    /// As [`load`](Self::load), with the checkpoint for its digest.
+    /// As [`load`](Self::load), and returns the checkpoint, whose digest is part of the identity.
     pub(super) fn load_with_checkpoint(folder: &Path, options: &LoadOptions) -> Result<(Self, Checkpoint), LoadError> {
         let config = EncoderConfig::load(&folder.join("config.json"))?;
         let pooling = load_pooling(folder, config.hidden)?;
         let device = options.device.resolve()?;
         let checkpoint = Checkpoint::open(folder)?;
-        // Checkpoints of models with a head keep the encoder under its name.
+        // Checkpoints of models with a head prefix the encoder's names.
         let word = "embeddings.word_embeddings.weight";
         let prefix = ["", "bert.", "roberta."].into_iter().find(|p| checkpoint.contains(&format!("{p}{word}"))).unwrap_or("");
         let kind = options.precision.kind();
         let get = |name: &str, shape: &[i64]| checkpoint.tensor(&format!("{prefix}{name}"), shape, kind, device);
         let [hidden, inner] = [config.hidden, config.intermediate].map(i64::from);
-        let norm = |name: &str| -> Result<Norm, LoadError> {
+        let norm = |name: &str| -> Result<LayerNorm, LoadError> {
             let [weight, bias] = ["weight", "bias"].map(|part| get(&format!("{name}.{part}"), &[hidden]));
-            Ok(Norm { weight: weight?, bias: bias?, eps: config.norm_eps })
+            Ok(LayerNorm { weight: weight?, bias: bias?, eps: config.norm_eps })
         };
-        let linear = |name: &str, rows: i64, columns: i64| -> Result<Linear, LoadError> {
-            Ok(Linear { weight: get(&format!("{name}.weight"), &[rows, columns])?, bias: get(&format!("{name}.bias"), &[rows])? })
+        let linear = |name: &str, rows: i64, columns: i64| -> Result<AffineMap, LoadError> {
+            Ok(AffineMap { weight: get(&format!("{name}.weight"), &[rows, columns])?, bias: get(&format!("{name}.bias"), &[rows])? })
         };
         let mut layers = Vec::new();
         for number in 0..config.layers {
             let name = |part: &str| format!("encoder.layer.{number}.{part}");
             let [q, k, v] = ["query", "key", "value"].map(|part| linear(&name(&format!("attention.self.{part}")), hidden, hidden));
             let (q, k, v) = (q?, k?, v?);
-            layers.push(Layer {
-                qkv: Linear {
+            layers.push(EncoderLayer {
+                qkv: AffineMap {
                     weight: Tensor::f_cat(&[q.weight, k.weight, v.weight], 0)?,
                     bias: Tensor::f_cat(&[q.bias, k.bias, v.bias], 0)?,
                 },
@@ -188,14 +187,14 @@ impl Encoder {
         self.config.hidden as usize
     }
 
-    /// How states become a vector.
+    /// The pooling.
     pub fn pooling(&self) -> Pooling {
         self.pooling
     }
 
-    /// Most tokens of a text, special tokens included, that there are positions for.
-    pub fn most_tokens(&self) -> usize {
-        self.config.most_tokens() as usize
+    /// Max tokens of a text, special tokens included: the number of positions.
+    pub fn max_tokens(&self) -> usize {
+        self.config.max_tokens() as usize
     }
 
     /// One past the largest id.
@@ -208,7 +207,7 @@ impl Encoder {
         format!("{}pooling {:?}\n", self.config.canonical(), self.pooling)
     }
 
-    /// The same encoder for another thread: the weights are shared.
+    /// Another handle on the same weights, for another thread.
     pub fn share(&self) -> Self {
         Self {
             config: self.config.clone(),
@@ -217,26 +216,26 @@ impl Encoder {
             words: self.words.shallow_clone(),
             positions: self.positions.shallow_clone(),
             norm: self.norm.share(),
-            layers: self.layers.iter().map(Layer::share).collect(),
+            layers: self.layers.iter().map(EncoderLayer::share).collect(),
         }
     }
 
-    /// Embeds texts given as token ids, special tokens included: `[texts, dim]`, row by row, each of unit length.
+    /// Embeds texts given as token ids, special tokens included: `[texts, dim]`, row by row, each row of unit length.
     ///
-    /// The result is a function of the texts alone (and of the number of threads that one operation may use): they are
-    /// sorted by length and cut into parts of bounded size here, and come back in the order given.
+    /// Texts are sorted by length and computed in parts of bounded size; rows are in the order of `texts`. The result is a function of the
+    /// texts and of the number of threads of an operation.
     ///
     /// # Errors
     ///
-    /// [`ComputeError`]: a text without tokens, one longer than [`most_tokens`](Self::most_tokens), an id outside the vocabulary.
+    /// A text without tokens, a text longer than [`max_tokens`](Self::max_tokens), an id outside the vocabulary.
     pub fn embed_ids(&self, texts: &[&[u32]]) -> Result<Vec<f32>, ComputeError> {
         for (index, ids) in texts.iter().enumerate() {
-            let (tokens, most) = (ids.len(), self.most_tokens());
+            let (tokens, max) = (ids.len(), self.max_tokens());
             if tokens == 0 {
                 return Err(ComputeError::EmptyReference { index });
             }
-            if tokens > most {
-                return Err(ComputeError::LongReference { index, tokens, most });
+            if tokens > max {
+                return Err(ComputeError::LongReference { index, tokens, max });
             }
             if let Some(&token) = ids.iter().find(|id| **id >= self.config.vocabulary) {
                 return Err(ComputeError::UnknownToken { token, vocabulary: self.vocabulary() });
@@ -245,8 +244,8 @@ impl Encoder {
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|index| texts[*index].len());
         let mut out = vec![0.0; texts.len() * self.dim()];
-        let most = if self.device == Device::Cpu { TOGETHER } else { TOGETHER_ON_GPU };
-        for part in parts(&order, texts, most) {
+        let max = if self.device == Device::Cpu { MAX_PART_TOKENS } else { MAX_PART_TOKENS_GPU };
+        for part in parts(&order, texts, max) {
             let rows = tch::no_grad(|| self.embed_part(part, texts))?;
             for (index, row) in part.iter().zip(rows.chunks_exact(self.dim())) {
                 out[index * self.dim()..][..self.dim()].copy_from_slice(row);
@@ -255,10 +254,11 @@ impl Encoder {
         Ok(out)
     }
 
-    /// Vectors of the texts `part`, which ascend in length.
+    /// Vectors of the texts `part`, which are sorted by length.
     fn embed_part(&self, part: &[usize], texts: &[&[u32]]) -> Result<Vec<f32>, TchError> {
         let same = part.chunk_by(|a, b| texts[*a].len() == texts[*b].len());
-        let runs: Vec<Run> = same.map(|run| Run { texts: run.len() as i64, tokens: texts[run[0]].len() as i64 }).collect();
+        let runs: Vec<EqualLengthRun> =
+            same.map(|run| EqualLengthRun { texts: run.len() as i64, tokens: texts[run[0]].len() as i64 }).collect();
         let ids: Vec<i64> = part.iter().flat_map(|i| texts[*i]).map(|id| i64::from(*id)).collect();
         let places: Vec<i64> = part.iter().flat_map(|i| 0..texts[*i].len() as i64).collect();
         let index = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(self.device);
@@ -284,13 +284,13 @@ impl Encoder {
     }
 }
 
-/// Cuts `order` where a part would have more than `most` tokens.
-fn parts<'a>(order: &'a [usize], texts: &[&[u32]], most: usize) -> Vec<&'a [usize]> {
+/// Cuts `order` into parts of at most `max` tokens, or of one text that has more.
+fn parts<'a>(order: &'a [usize], texts: &[&[u32]], max: usize) -> Vec<&'a [usize]> {
     let mut parts = Vec::new();
     let (mut start, mut tokens) = (0, 0);
     for (at, index) in order.iter().enumerate() {
         let more = texts[*index].len();
-        if at > start && tokens + more > most {
+        if at > start && tokens + more > max {
             parts.push(&order[start..at]);
             (start, tokens) = (at, 0);
         }
@@ -312,11 +312,11 @@ mod tests {
             let texts: Vec<Vec<u32>> = lengths.iter().map(|n| vec![0; *n]).collect();
             let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
             let order: Vec<usize> = (0..texts.len()).collect();
-            let parts = parts(&order, &texts, TOGETHER);
+            let parts = parts(&order, &texts, MAX_PART_TOKENS);
             assert_eq!(parts.concat(), order);
             for part in parts {
                 let tokens: usize = part.iter().map(|i| texts[*i].len()).sum();
-                assert!(!part.is_empty() && (tokens <= TOGETHER || part.len() == 1), "{tokens}");
+                assert!(!part.is_empty() && (tokens <= MAX_PART_TOKENS || part.len() == 1), "{tokens}");
             }
         }
     }

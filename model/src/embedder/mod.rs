@@ -5,5 +5,5 @@ mod encoder;
 mod text;
 
 pub use config::Pooling;
-pub use encoder::Encoder;
+pub use encoder::TextEncoder;
 pub use text::Embedder;

@@ -1,37 +1,38 @@
-//! The embedder: an encoder behind its tokenizer.
+//! The embedder: a tokenizer and an encoder.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use mempack_format::{Digest, EmbedderIdentity};
+use mempack_retrieval::Embed;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::config::load_max_tokens;
-use super::encoder::Encoder;
+use super::encoder::TextEncoder;
 use crate::fields::read_file;
 use crate::{ComputeError, LoadError, LoadOptions};
 
-/// Maps text to unit vectors whose inner product is the texts' likeness.
+/// Maps texts to unit vectors, whose inner product is the texts' similarity.
 ///
-/// A folder of a sentence-embedding model: BERT or XLM-RoBERTa, mean or CLS pooling. It is `Send`; [`share`](Self::share) gives
-/// each thread its own.
+/// It is loaded from the folder of a sentence-embedding model: BERT or XLM-RoBERTa with mean or CLS pooling. It is `Send`;
+/// [`share`](Self::share) makes a handle for another thread.
 pub struct Embedder {
-    encoder: Encoder,
+    encoder: TextEncoder,
     tokenizer: Arc<Tokenizer>,
     identity: EmbedderIdentity,
 }
 
 impl Embedder {
-    /// Loads an embedder's folder: what [`Encoder::load`] reads, and `tokenizer.json`.
+    /// Loads an embedder's folder: what [`TextEncoder::load`] reads, and `tokenizer.json`.
     ///
-    /// Texts are cut to the tokens that `sentence_bert_config.json` allows, else to those that tokenizer.json does, else to
-    /// those there are positions for. What tokenizer.json says about padding is for other programs.
+    /// Texts are truncated to the max tokens of `sentence_bert_config.json`, else to those of tokenizer.json, else to the number of
+    /// positions. The padding in tokenizer.json is ignored.
     ///
     /// # Errors
     ///
-    /// Those of [`Encoder::load`]; a tokenizer that cannot be read or has ids the model does not.
+    /// Those of [`TextEncoder::load`], and a tokenizer that cannot be read or has ids that the model lacks.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
-        let (encoder, checkpoint) = Encoder::load_with_checkpoint(folder, options)?;
+        let (encoder, checkpoint) = TextEncoder::load_with_checkpoint(folder, options)?;
         let path = folder.join("tokenizer.json");
         let bytes = read_file(&path, "tokenizer", "put the embedder's tokenizer.json there")?;
         let wrong = |expected: &str, found: String| LoadError::Tokenizer {
@@ -47,30 +48,29 @@ impl Embedder {
         }
         let own = tokenizer.get_truncation().map(|truncation| truncation.max_length);
         let asked = load_max_tokens(folder)?.map(|n| n as usize).or(own);
-        let most = asked.unwrap_or(usize::MAX).clamp(2, encoder.most_tokens());
+        let max_tokens = asked.unwrap_or(usize::MAX).clamp(2, encoder.max_tokens());
         tokenizer.with_padding(None);
         tokenizer
-            .with_truncation(Some(TruncationParams { max_length: most, ..TruncationParams::default() }))
-            .map_err(|e| wrong(&format!("a tokenizer that can cut texts to {most} tokens"), e.to_string()))?;
+            .with_truncation(Some(TruncationParams { max_length: max_tokens, ..TruncationParams::default() }))
+            .map_err(|e| wrong(&format!("a tokenizer that can truncate texts to {max_tokens} tokens"), e.to_string()))?;
 
         let mut hash = blake3::Hasher::new();
         for part in [checkpoint.digest(), Digest::of(encoder.canonical().as_bytes()), Digest::of(&bytes)] {
             hash.update(&part.0);
         }
-        hash.update(&(most as u64).to_le_bytes());
+        hash.update(&(max_tokens as u64).to_le_bytes());
         let name = folder.canonicalize().ok().and_then(|full| Some(full.file_name()?.to_string_lossy().into_owned()));
         let identity = EmbedderIdentity {
             name: name.unwrap_or_default(),
             digest: hash.finalize().into(),
             dim: encoder.dim() as u32,
             metric: "cosine".into(),
-            max_tokens: most as u32,
+            max_tokens: max_tokens as u32,
         };
         Ok(Self { encoder, tokenizer: Arc::new(tokenizer), identity })
     }
 
-    /// What identifies this embedder: the digest is over weights, architecture, pooling, tokenizer and length. Precision and
-    /// device are no part of it.
+    /// The identity: a digest of weights, architecture, pooling, tokenizer and max tokens. Precision and device are not part of it.
     pub fn identity(&self) -> &EmbedderIdentity {
         &self.identity
     }
@@ -80,31 +80,40 @@ impl Embedder {
         self.encoder.dim()
     }
 
-    /// The encoder, for texts that are token ids already.
-    pub fn encoder(&self) -> &Encoder {
+    /// The encoder, for texts given as token ids.
+    pub fn encoder(&self) -> &TextEncoder {
         &self.encoder
     }
 
-    /// The same embedder for another thread: weights and tokenizer are shared.
+    /// Another handle on the same weights and tokenizer, for another thread.
     pub fn share(&self) -> Self {
         Self { encoder: self.encoder.share(), tokenizer: Arc::clone(&self.tokenizer), identity: self.identity.clone() }
     }
 
-    /// Token ids of a text, with the special tokens of the model, cut to its length.
+    /// Token ids of a text with the model's special tokens, truncated to its max tokens.
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
         let encoding = self.tokenizer.encode_fast(text, true).map_err(|e| ComputeError::Tokenize { reason: e.to_string() })?;
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Embeds texts: `[texts, dim]`, row by row, each of unit length.
+    /// Embeds texts: `[texts, dim]`, row by row, each row of unit length.
     ///
-    /// The result is a function of the texts alone, at any number of callers; see [`Encoder::embed_ids`].
+    /// The result is a function of the texts alone; see [`TextEncoder::embed_ids`].
     ///
     /// # Errors
     ///
-    /// [`ComputeError`] if the tokenizer or libtorch fails.
+    /// A failure of the tokenizer or of libtorch.
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<f32>, ComputeError> {
         let ids: Vec<Vec<u32>> = texts.iter().map(|text| self.tokens(text)).collect::<Result<_, _>>()?;
         self.encoder.embed_ids(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+}
+
+impl Embed for Embedder {
+    type Error = ComputeError;
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, ComputeError> {
+        let rows = Self::embed(self, texts)?;
+        Ok(rows.chunks_exact(self.dim().max(1)).map(<[f32]>::to_vec).collect())
     }
 }

@@ -1,69 +1,56 @@
-//! What a Llama-shaped GGUF file says of its model: config.json, and which tensors there must be.
+//! The architecture in a GGUF file: config.json, and which tensors there must be.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use super::error::{FETCH, ImportError};
 use super::metadata::Metadata;
 use super::reader::{Gguf, TensorInfo};
+use super::tied::{TiedEmbedding, find_tied};
+use crate::family::{Bias, Dimensions, Family, GgufLayout, LayerModule, Module, ModuleShape, SlidingWindow, gguf_architectures};
+use crate::fields::COUNT_CAP;
 
-/// Most of any count: far past any model there is, and small enough that products of two fit in 64 bits.
-const COUNT_CAP: u32 = 1 << 24;
-/// Most layers.
+/// Max number of layers.
 const LAYER_CAP: u32 = 1 << 12;
-const SHAPE: &str = "mempack imports models of Llama, Mistral and Qwen2 shape";
-/// The tensor that holds how Llama 3.1 stretches its rotary embedding.
+const FAMILY: &str = "use a model of a supported family";
+/// The tensor with the RoPE scaling of Llama 3.1.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
 
-/// Architectures whose tensors are understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    Llama,
-    Qwen2,
-}
-
-/// The shape of the model in a file.
+/// The architecture of the model in a file.
 #[derive(Debug)]
 pub(super) struct Architecture {
-    family: Family,
-    layers: u32,
-    hidden: u32,
-    intermediate: u32,
-    query_heads: u32,
-    heads: u32,
-    head_dim: u32,
-    /// Rows of the embedding.
-    pub vocabulary: u32,
+    pub family: &'static Family,
+    pub layout: &'static GgufLayout,
+    pub dimensions: Dimensions,
     context: u32,
     norm_eps: f64,
     rope_base: f64,
     rope_scaling: Option<Value>,
-    tied: bool,
-    attention_bias: bool,
-    mlp_bias: bool,
+    /// Set if the file holds the embedding twice.
+    pub tied: Option<TiedEmbedding>,
 }
 
-/// A tensor of the file under its Hugging Face name.
+/// A tensor of the file that becomes a tensor of the checkpoint.
 #[derive(Debug)]
-pub(super) struct Mapped<'g> {
+pub(super) struct MappedTensor<'g> {
     /// Its name in the file.
     pub source: String,
     /// Its name in the checkpoint.
     pub name: String,
     /// Its storage.
     pub info: &'g TensorInfo,
-    /// Heads whose rows are in the order of pairs and have to be put back in the order of halves.
-    pub permuted_heads: Option<u32>,
+    /// The number of heads whose rows are in ggml's RoPE order and must be reordered; `None` if rows stay in order.
+    pub interleaved_heads: Option<u32>,
 }
 
 impl Architecture {
-    /// Reads the shape from metadata and tensors.
+    /// Reads the architecture from metadata and tensors.
     pub(super) fn read(gguf: &Gguf<'_>) -> Result<Self, ImportError> {
         let m = &gguf.metadata;
-        let name = required(m, "general.architecture", "`llama` or `qwen2`", m.str("general.architecture")?)?;
-        let family = match name {
-            "llama" => Family::Llama,
-            "qwen2" => Family::Qwen2,
-            other => return Err(m.wrong("general.architecture", "`llama` or `qwen2`", format!("`{}`", other.escape_debug()), SHAPE)),
+        let name = required(m, "general.architecture", &gguf_architectures(), m.str("general.architecture")?)?;
+        let Some((family, layout)) = Family::of_gguf(name) else {
+            return Err(m.wrong("general.architecture", gguf_architectures(), format!("`{}`", name.escape_debug()), FAMILY));
         };
         let key = |suffix: &str| format!("{name}.{suffix}");
         let count = |suffix: &str, cap: u32| -> Result<u32, ImportError> {
@@ -87,18 +74,18 @@ impl Architecture {
             None => {
                 return Err(m.wrong(
                     &key("attention.key_length"),
-                    format!("a dimension, as {query_heads} heads do not divide {hidden}"),
+                    format!("a dimension, because {query_heads} heads do not divide {hidden}"),
                     "nothing",
                     FETCH,
                 ));
             }
         };
         if head_dim % 2 != 0 {
-            return Err(m.wrong(&key("attention.key_length"), "an even number", head_dim.to_string(), SHAPE));
+            return Err(m.wrong(&key("attention.key_length"), "an even number", head_dim.to_string(), FAMILY));
         }
         for suffix in ["attention.value_length", "rope.dimension_count"] {
             if let Some(found) = m.u32(&key(suffix))?.filter(|n| *n != head_dim) {
-                return Err(m.wrong(&key(suffix), format!("{head_dim}, the dimension of a head"), found.to_string(), SHAPE));
+                return Err(m.wrong(&key(suffix), format!("{head_dim}, the dimension of a head"), found.to_string(), FAMILY));
             }
         }
         if let Some(experts) = m.u32(&key("expert_count"))?.filter(|n| *n > 0) {
@@ -124,14 +111,22 @@ impl Architecture {
         if let Some(kind) = m.str(&scaling)?.filter(|kind| *kind != "none") {
             return Err(m.wrong(&scaling, "none", format!("`{}`", kind.escape_debug()), "use a model without this scaling of the context"));
         }
-        let embedding = tensor(gguf, "token_embd.weight")?;
+        let embedding_name = layout.names.weight(Module::Embedding);
+        let embedding = tensor(gguf, &embedding_name)?;
         let vocabulary = match embedding.shape.as_slice() {
             [rows, width] if *width == u64::from(hidden) && *rows <= u64::from(COUNT_CAP) => *rows as u32,
-            other => return Err(misshapen(m, "token_embd.weight", &format!("[1 to {COUNT_CAP}, {hidden}]"), other)),
+            other => return Err(misshapen(m, &embedding_name, &format!("[1 to {COUNT_CAP}, {hidden}]"), other)),
         };
-        let has = |name: &str| gguf.tensors.contains_key(name);
-        Ok(Self {
-            family,
+        let has = |name: String| gguf.tensors.contains_key(name.as_str());
+        // The value of a field of config.json is taken from the first projection that the field is about.
+        let has_bias = |bias: Bias, first: LayerModule| match bias {
+            Bias::Never => false,
+            Bias::Always => true,
+            Bias::Field(_) => has(layout.names.bias(Module::Layer(0, first))),
+        };
+        let head_name = layout.names.weight(Module::Head);
+        let tied = find_tied(gguf, &embedding_name, &head_name);
+        let dimensions = Dimensions {
             layers: count("block_count", LAYER_CAP)?,
             hidden,
             intermediate: count("feed_forward_length", COUNT_CAP)?,
@@ -139,47 +134,49 @@ impl Architecture {
             heads,
             head_dim,
             vocabulary,
-            context,
-            norm_eps: positive("attention.layer_norm_rms_epsilon", None)?,
-            rope_base,
-            rope_scaling: rope_scaling(gguf, head_dim, rope_base)?,
-            tied: !has("output.weight"),
-            attention_bias: has("blk.0.attn_q.bias"),
-            mlp_bias: has("blk.0.ffn_gate.bias"),
-        })
-    }
-
-    /// The name of the architecture in Hugging Face's files.
-    pub(super) fn model_type(&self) -> &'static str {
-        match self.family {
-            Family::Llama => "llama",
-            Family::Qwen2 => "qwen2",
-        }
+            qkv_bias: has_bias(family.biases.qkv, LayerModule::Query),
+            output_bias: has_bias(family.biases.output, LayerModule::Query),
+            mlp_bias: has_bias(family.biases.mlp, LayerModule::Gate),
+            tied: tied.is_some() || !has(head_name),
+        };
+        let norm_eps = positive("attention.layer_norm_rms_epsilon", None)?;
+        let rope_scaling = rope_scaling(gguf, head_dim, rope_base)?;
+        Ok(Self { family, layout, dimensions, context, norm_eps, rope_base, rope_scaling, tied })
     }
 
     /// config.json.
     pub(super) fn config(&self, m: &Metadata<'_>) -> Result<Value, ImportError> {
+        let (family, dimensions) = (self.family, &self.dimensions);
         let mut config = Map::new();
-        let mut put = |name: &str, value: Value| config.insert(name.to_owned(), value);
-        put("architectures", json!([if self.family == Family::Llama { "LlamaForCausalLM" } else { "Qwen2ForCausalLM" }]));
-        put("model_type", json!(self.model_type()));
-        put("num_hidden_layers", json!(self.layers));
-        put("hidden_size", json!(self.hidden));
-        put("intermediate_size", json!(self.intermediate));
-        put("num_attention_heads", json!(self.query_heads));
-        put("num_key_value_heads", json!(self.heads));
-        put("head_dim", json!(self.head_dim));
-        put("hidden_act", json!("silu"));
-        put("vocab_size", json!(self.vocabulary));
+        let mut put = |name: &str, value: Value| {
+            config.insert(name.to_owned(), value);
+        };
+        put("architectures", json!([family.class]));
+        put("model_type", json!(family.model_type));
+        put("num_hidden_layers", json!(dimensions.layers));
+        put("hidden_size", json!(dimensions.hidden));
+        put("intermediate_size", json!(dimensions.intermediate));
+        put("num_attention_heads", json!(dimensions.query_heads));
+        put("num_key_value_heads", json!(dimensions.heads));
+        put("head_dim", json!(dimensions.head_dim));
+        put("hidden_act", json!(family.default_activation()));
+        put("vocab_size", json!(dimensions.vocabulary));
         put("max_position_embeddings", json!(self.context));
         put("rms_norm_eps", json!(self.norm_eps));
         put("rope_theta", json!(self.rope_base));
         put("rope_scaling", self.rope_scaling.clone().unwrap_or(Value::Null));
-        put("tie_word_embeddings", json!(self.tied));
-        if self.family == Family::Llama {
-            put("attention_bias", json!(self.attention_bias));
-            put("mlp_bias", json!(self.mlp_bias));
-        } else {
+        put("tie_word_embeddings", json!(dimensions.tied));
+        let biases = [
+            (family.biases.qkv, dimensions.qkv_bias),
+            (family.biases.output, dimensions.output_bias),
+            (family.biases.mlp, dimensions.mlp_bias),
+        ];
+        for (bias, value) in biases {
+            if let Bias::Field(field) = bias {
+                put(field, json!(value));
+            }
+        }
+        if family.sliding_window == SlidingWindow::IfEnabled {
             put("use_sliding_window", json!(false));
         }
         for (field, key) in [("bos_token_id", "tokenizer.ggml.bos_token_id"), ("pad_token_id", "tokenizer.ggml.padding_token_id")] {
@@ -187,84 +184,76 @@ impl Architecture {
                 put(field, json!(id));
             }
         }
-        // A chat model ends its turn with another token than a text: either ends an answer.
+        // Either the end of a turn or the end of text ends an answer of a chat model.
         let mut ends: Vec<u32> = Vec::new();
         for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"] {
             ends.extend(self.id(m, key)?.filter(|id| !ends.contains(id)));
         }
         match ends.as_slice() {
             [] => {}
-            [one] => drop(put("eos_token_id", json!(one))),
-            _ => drop(put("eos_token_id", json!(ends))),
+            [one] => put("eos_token_id", json!(one)),
+            _ => put("eos_token_id", json!(ends)),
         }
         put("torch_dtype", json!("bfloat16"));
         Ok(Value::Object(config))
     }
 
     fn id(&self, m: &Metadata<'_>, key: &str) -> Result<Option<u32>, ImportError> {
+        let vocabulary = self.dimensions.vocabulary;
         match m.u32(key)? {
-            Some(id) if id >= self.vocabulary => Err(m.wrong(key, format!("an id below {}", self.vocabulary), id.to_string(), FETCH)),
+            Some(id) if id >= vocabulary => Err(m.wrong(key, format!("an id below {vocabulary}"), id.to_string(), FETCH)),
             id => Ok(id),
         }
     }
 
-    /// The tensors of the checkpoint in the order of their names in the model; every tensor of the file is among them, or is refused.
-    pub(super) fn map<'g>(&self, gguf: &'g Gguf<'_>) -> Result<Vec<Mapped<'g>>, ImportError> {
-        let [hidden, inner, vocabulary] = [self.hidden, self.intermediate, self.vocabulary].map(u64::from);
-        let query = u64::from(self.query_heads) * u64::from(self.head_dim);
-        let key = u64::from(self.heads) * u64::from(self.head_dim);
-        let llama = self.family == Family::Llama;
-        let permuted = |heads: u32| llama.then_some(heads);
+    /// The tensors of the checkpoint, in its order. A tensor of the file that is not among them is an error.
+    pub(super) fn map<'g>(&self, gguf: &'g Gguf<'_>) -> Result<Vec<MappedTensor<'g>>, ImportError> {
         let mut all = Vec::new();
-        let mut put = |source: String, name: String, shape: &[u64], permuted_heads: Option<u32>| -> Result<(), ImportError> {
-            let info = tensor(gguf, &source)?;
-            if info.shape != shape {
-                return Err(misshapen(&gguf.metadata, &source, &format!("{shape:?}"), &info.shape));
-            }
-            if shape.len() == 1 && info.kind.block() > 1 {
-                return Err(wrong(&gguf.metadata, &source, "a vector in F32, F16 or BF16", &format!("{:?}", info.kind), FETCH));
-            }
-            all.push(Mapped { source, name, info, permuted_heads });
-            Ok(())
-        };
-        put("token_embd.weight".into(), "model.embed_tokens.weight".into(), &[vocabulary, hidden], None)?;
-        for layer in 0..self.layers {
-            let norms = [("attn_norm", "input_layernorm"), ("ffn_norm", "post_attention_layernorm")];
-            for (source, name) in norms {
-                put(format!("blk.{layer}.{source}.weight"), format!("model.layers.{layer}.{name}.weight"), &[hidden], None)?;
-            }
-            let bias = self.attention_bias;
-            let projections = [
-                ("attn_q", "self_attn.q_proj", query, hidden, permuted(self.query_heads), bias),
-                ("attn_k", "self_attn.k_proj", key, hidden, permuted(self.heads), bias),
-                ("attn_v", "self_attn.v_proj", key, hidden, None, bias),
-                ("attn_output", "self_attn.o_proj", hidden, query, None, bias && llama),
-                ("ffn_gate", "mlp.gate_proj", inner, hidden, None, self.mlp_bias),
-                ("ffn_up", "mlp.up_proj", inner, hidden, None, self.mlp_bias),
-                ("ffn_down", "mlp.down_proj", hidden, inner, None, self.mlp_bias),
-            ];
-            for (source, name, rows, columns, heads, bias) in projections {
-                put(format!("blk.{layer}.{source}.weight"), format!("model.layers.{layer}.{name}.weight"), &[rows, columns], heads)?;
-                if bias {
-                    put(format!("blk.{layer}.{source}.bias"), format!("model.layers.{layer}.{name}.bias"), &[rows], heads)?;
-                }
+        for (module, shape) in self.dimensions.modules() {
+            all.push(self.map_tensor(gguf, module, shape, false)?);
+            if shape.bias {
+                all.push(self.map_tensor(gguf, module, shape, true)?);
             }
         }
-        put("output_norm.weight".into(), "model.norm.weight".into(), &[hidden], None)?;
-        if !self.tied {
-            put("output.weight".into(), "lm_head.weight".into(), &[vocabulary, hidden], None)?;
-        }
-        let known: std::collections::BTreeSet<&str> = all.iter().map(|mapped| mapped.source.as_str()).collect();
-        // To leave a tensor out would make another model.
+        let dropped = self.tied.as_ref().map(|tied| tied.dropped.as_str());
+        let known: BTreeSet<&str> = all.iter().map(|mapped| mapped.source.as_str()).chain(dropped).collect();
+        // Without one of its tensors, the model would compute something else.
         match gguf.tensors.keys().find(|name| !known.contains(**name) && **name != ROPE_FACTORS) {
-            Some(name) => Err(wrong(&gguf.metadata, name, "a tensor of a Llama or Qwen2 model", "another", SHAPE)),
+            Some(name) => {
+                let expected = format!("a tensor of a `{}` model", self.layout.architecture);
+                Err(wrong(&gguf.metadata, name, &expected, "another one", FAMILY))
+            }
             None => Ok(all),
         }
     }
+
+    /// The weight or the bias of a module.
+    fn map_tensor<'g>(&self, gguf: &'g Gguf<'_>, module: Module, shape: ModuleShape, bias: bool) -> Result<MappedTensor<'g>, ImportError> {
+        let (from, to) = (&self.layout.names, &self.family.names);
+        let (source, name) = match (&self.tied, module) {
+            (Some(tied), Module::Embedding) => (tied.kept.clone(), to.weight(module)),
+            _ if bias => (from.bias(module), to.bias(module)),
+            _ => (from.weight(module), to.weight(module)),
+        };
+        let expected: Vec<u64> = std::iter::once(shape.rows).chain(shape.columns.filter(|_| !bias)).collect();
+        let info = tensor(gguf, &source)?;
+        if info.shape != expected {
+            return Err(misshapen(&gguf.metadata, &source, &format!("{expected:?}"), &info.shape));
+        }
+        if expected.len() == 1 && info.kind.block() > 1 {
+            return Err(wrong(&gguf.metadata, &source, "a vector in F32, F16 or BF16", info.kind.name(), FETCH));
+        }
+        let heads = match module {
+            Module::Layer(_, LayerModule::Query) => Some(self.dimensions.query_heads),
+            Module::Layer(_, LayerModule::Key) => Some(self.dimensions.heads),
+            _ => None,
+        };
+        Ok(MappedTensor { source, name, info, interleaved_heads: heads.filter(|_| self.layout.interleaved_rope) })
+    }
 }
 
-/// How Llama 3.1 and later stretch the rotary embedding. The file holds the factor of each frequency; Hugging Face's
-/// configuration holds the four numbers they come from, of which all models there are have three in common.
+/// The RoPE scaling of Llama 3.1 and later. The file holds the factor of each frequency. Hugging Face's configuration holds the four
+/// numbers that the factors are computed from, of which all published models share the last three.
 fn rope_scaling(gguf: &Gguf<'_>, head_dim: u32, base: f64) -> Result<Option<Value>, ImportError> {
     let m = &gguf.metadata;
     let Some(info) = gguf.tensors.get(ROPE_FACTORS) else { return Ok(None) };

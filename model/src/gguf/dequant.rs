@@ -1,7 +1,7 @@
-//! How tensors are stored in a GGUF file, and their values.
+//! The types of tensors in GGUF files, and their dequantization.
 //!
-//! Layouts: the block structures of the ggml project. The arithmetic is in f32 in the order of ggml's reference, so
-//! that the values are those of the Python package `gguf`, to the bit.
+//! The layouts are the block structures of the ggml project. Arithmetic is f32 in the order of ggml's reference implementation, so the
+//! values are equal, bit for bit, to those of the Python package `gguf`.
 
 use half::{bf16, f16};
 
@@ -26,7 +26,7 @@ pub(super) enum TensorType {
     Q6K,
 }
 
-/// Type, code in the file, name, elements and bytes of a block.
+/// Type, code in the file, name, elements of a block, bytes of a block.
 const TYPES: [(TensorType, u32, &str, usize, usize); 13] = [
     (TensorType::F32, 0, "F32", 1, 4),
     (TensorType::F16, 1, "F16", 1, 2),
@@ -43,7 +43,7 @@ const TYPES: [(TensorType, u32, &str, usize, usize); 13] = [
     (TensorType::Q6K, 14, "Q6_K", K, 210),
 ];
 
-/// Types that files are made with and that are not read: their names make a better message than their codes.
+/// Types that exist and are not supported, for messages.
 const OTHERS: [(u32, &str); 19] = [
     (9, "Q8_1"),
     (15, "Q8_K"),
@@ -67,7 +67,7 @@ const OTHERS: [(u32, &str); 19] = [
 ];
 
 impl TensorType {
-    /// The type of a code; the error says what the code stands for.
+    /// The type of a code. The error describes a code that is not supported.
     pub(super) fn from_code(code: u32) -> Result<Self, String> {
         TYPES.iter().find(|row| row.1 == code).map(|row| row.0).ok_or_else(|| match OTHERS.iter().find(|other| other.0 == code) {
             Some((_, name)) => format!("type {name}"),
@@ -80,6 +80,11 @@ impl TensorType {
         TYPES.map(|row| row.2).join(", ")
     }
 
+    /// The name in ggml.
+    pub(super) fn name(self) -> &'static str {
+        TYPES.iter().find(|row| row.0 == self).map_or("", |row| row.2)
+    }
+
     fn row(self) -> (usize, usize) {
         TYPES.iter().find(|row| row.0 == self).map_or((1, 1), |row| (row.3, row.4))
     }
@@ -89,8 +94,13 @@ impl TensorType {
         self.row().0
     }
 
-    /// Bytes of a tensor whose dimensions are `shape`, the innermost first; nothing if a dimension is 0, the innermost is
-    /// no multiple of the block, or the number of elements or bytes passes 63 bits.
+    /// Bytes of a block.
+    pub(super) fn block_bytes(self) -> usize {
+        self.row().1
+    }
+
+    /// Bytes of a tensor with the dimensions `shape`, innermost first; `None` if a dimension is 0, the innermost is not a multiple of the
+    /// block, or the number of elements or bytes does not fit in 63 bits.
     pub(super) fn bytes(self, shape: &[u64]) -> Option<u64> {
         let (block, size) = self.row();
         let (first, rest) = shape.split_first()?;
@@ -101,7 +111,7 @@ impl TensorType {
         (elements / block as u64).checked_mul(size as u64).filter(|bytes| elements.max(*bytes) < 1 << 63)
     }
 
-    /// The values of the whole blocks in `bytes`, written to `out`, which has room for exactly those.
+    /// Writes the values of the whole blocks in `bytes` to `out`, whose length must be their number.
     pub(super) fn dequantize(self, bytes: &[u8], out: &mut [f32]) {
         debug_assert_eq!(bytes.len() / self.row().1 * self.row().0, out.len());
         match self {
@@ -133,7 +143,7 @@ fn half(b: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([b[at], b[at + 1]]).to_f32()
 }
 
-/// The `i`-th of 32 nibbles in 16 bytes: first all low ones, then all high ones.
+/// Nibble `i` of 32 in 16 bytes: the low nibbles come first, then the high ones.
 fn nibble(b: &[u8], i: usize) -> u8 {
     if i < 16 { b[i] & 15 } else { b[i - 16] >> 4 }
 }
@@ -152,7 +162,7 @@ fn q4_1(b: &[u8; 20], y: &mut [f32; 32]) {
     }
 }
 
-/// Five bits: nibbles as in the types of four, and the fifth bits in 32 bits before them.
+/// Number `i` of 32 five-bit numbers: nibbles as in the four-bit types, and the fifth bits in the 32 bits before them.
 fn five(high: &[u8], low: &[u8], i: usize) -> u8 {
     nibble(low, i) | ((high[i / 8] >> (i % 8)) & 1) << 4
 }
@@ -178,12 +188,12 @@ fn q8_0(b: &[u8; 34], y: &mut [f32; 32]) {
     }
 }
 
-/// The `i`-th of 256 pairs of bits in 64 bytes: of each 32 bytes first the lowest pairs, then the next.
+/// Bit pair `i` of 256 in 64 bytes: of each 32 bytes the lowest pairs come first, then the next ones.
 fn pair(b: &[u8], i: usize) -> u8 {
     (b[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2)) & 3
 }
 
-/// Blocks of 16 with a scale and a minimum of four bits each.
+/// Groups of 16 with a scale and a minimum of four bits each.
 fn q2_k(b: &[u8; 84], y: &mut [f32; K]) {
     let (d, dmin) = (half(b, 80), half(b, 82));
     for (group, y) in y.as_chunks_mut::<16>().0.iter_mut().enumerate() {
@@ -194,7 +204,7 @@ fn q2_k(b: &[u8; 84], y: &mut [f32; K]) {
     }
 }
 
-/// Blocks of 16 with a scale of six bits; a third bit, of its own plane, takes 4 away where it is not set.
+/// Groups of 16 with a scale of six bits. A third bit in a separate plane subtracts 4 where it is not set.
 fn q3_k(b: &[u8; 110], y: &mut [f32; K]) {
     let (mask, pairs, scales, d) = (&b[..32], &b[32..96], &b[96..108], half(b, 108));
     for (group, y) in y.as_chunks_mut::<16>().0.iter_mut().enumerate() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Why a GGUF file could not be imported.
 ///
-/// Whatever the reason, the target folder does not exist afterwards.
+/// After an error there is no target folder, except for [`TargetExists`](Self::TargetExists).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
@@ -13,26 +13,26 @@ pub enum ImportError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The frame of the file is damaged, or it is of a version that is not supported.
+    /// The header or a table of the file is damaged, or its version is not supported.
     #[error("{path}: {part}, at byte {offset}: expected {expected}, found {found}; {remedy}", path = path.display())]
     Frame {
         /// The file.
         path: PathBuf,
         /// Which part of the file: a field of the header, a key, a tensor.
         part: String,
-        /// Where that part begins, in bytes from the start of the file.
+        /// Offset of that part, in bytes from the start of the file.
         offset: u64,
         /// What would be accepted.
         expected: String,
         /// What is there.
         found: String,
-        /// How to mend it.
+        /// How to fix it.
         remedy: &'static str,
     },
-    /// A key of the metadata is missing, of the wrong type, or has a value that is not supported.
+    /// A key of the metadata is missing, has the wrong type, or a value that is not supported.
     #[error("{path}: key `{key}`: expected {expected}, found {found}; {remedy}", path = path.display())]
     Key {
         /// The file.
@@ -43,10 +43,22 @@ pub enum ImportError {
         expected: String,
         /// What is there.
         found: String,
-        /// How to mend it.
+        /// How to fix it.
         remedy: &'static str,
     },
-    /// A tensor is missing, is not known for this architecture, or has another shape or type than the metadata says.
+    /// The file's vocabulary makes no tokenizer. The model's own tokenizer.json is needed.
+    #[error("{path}: key `{key}`: expected {expected}, found {found}; the model's own tokenizer.json is needed", path = path.display())]
+    Vocabulary {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What would be accepted.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A tensor is missing, is unknown for the architecture, or has another shape or type than the metadata says.
     #[error("{path}: tensor `{tensor}`: expected {expected}, found {found}; {remedy}", path = path.display())]
     Tensor {
         /// The file.
@@ -57,10 +69,10 @@ pub enum ImportError {
         expected: String,
         /// What is there.
         found: String,
-        /// How to mend it.
+        /// How to fix it.
         remedy: &'static str,
     },
-    /// The tokenizer.json that was given cannot be used.
+    /// The given tokenizer.json cannot be used.
     #[error("{path}: tokenizer: expected {expected}, found {found}; {remedy}", path = path.display())]
     Tokenizer {
         /// The tokenizer.json.
@@ -69,10 +81,10 @@ pub enum ImportError {
         expected: String,
         /// What is there.
         found: String,
-        /// How to mend it.
+        /// How to fix it.
         remedy: &'static str,
     },
-    /// The target is there already; it is left as it is.
+    /// The target folder exists already. It is left unchanged.
     #[error("{path}: exists already; remove it, or name another folder", path = path.display())]
     TargetExists {
         /// The target.
@@ -83,12 +95,12 @@ pub enum ImportError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// What a damaged file calls for.
+/// The remedy for a damaged file.
 pub(super) const FETCH: &str = "the file was cut short or altered, fetch it again";
 
 impl ImportError {

@@ -9,22 +9,23 @@ use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 use serde_json::{Map, Value, json};
 
-use super::architecture::{Architecture, Mapped};
+use super::architecture::{Architecture, MappedTensor};
 use super::error::ImportError;
 use super::reader::{Gguf, parse};
+use super::tied::TiedEmbedding;
 use super::tokenizer::{tokenizer_config, tokenizer_json};
 use crate::NewFolder;
 
-/// Elements that are turned at a time: what bounds the memory of an import, whatever the tensor's size.
+/// Elements that are converted at a time. This bounds the memory of an import, whatever the size of the tensors.
 const CHUNK: usize = 1 << 18;
 
-/// What an import made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The result of an import.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ImportSummary {
     /// The model's name in the file, if it has one.
     pub name: Option<String>,
-    /// `llama` or `qwen2`.
+    /// `model_type` in config.json.
     pub model_type: String,
     /// Tensors written.
     pub tensors: usize,
@@ -32,23 +33,27 @@ pub struct ImportSummary {
     pub parameters: u64,
     /// Bytes of `model.safetensors`.
     pub bytes: u64,
+    /// Set if the file holds embedding and head as one matrix at two precisions, of which the better one was kept for both.
+    pub tied: Option<TiedEmbedding>,
 }
 
 /// Turns a GGUF file into a Hugging Face folder at `out`: `config.json`, `model.safetensors` in bf16, `tokenizer.json` and
 /// `tokenizer_config.json`.
 ///
-/// Llama-shaped models (`llama`, which Mistral is in GGUF, and `qwen2`) stored as F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1,
-/// Q8_0 or Q2_K to Q6_K. Values are computed in f32 and rounded to the nearest bf16. The tokenizer is made from the file's
-/// vocabulary if it is a byte-level one; for a SentencePiece vocabulary, and for pre-tokenizers that are not known,
-/// `tokenizer` must name the model's own tokenizer.json, which is checked against the file and copied.
+/// Supported are the architectures `llama` (which includes Mistral in GGUF) and `qwen2`, stored as F32, F16, BF16, Q4_0, Q4_1, Q5_0,
+/// Q5_1, Q8_0 or Q2_K to Q6_K. Values are computed in f32 and rounded to the nearest bf16. An embedding and a head that are one matrix at
+/// two precisions are imported as one tensor, see [`TiedEmbedding`].
 ///
-/// `progress` hears the elements written so far and all there will be. The folder is written beside `out` under another name
-/// and renamed at the end; memory is bounded by a few MB and the vocabulary, whatever the file's size.
+/// The tokenizer is made from a byte-level vocabulary in the file. For a SentencePiece vocabulary or an unknown pre-tokenizer,
+/// `tokenizer` must be the model's own tokenizer.json, which is checked against the file and copied.
+///
+/// `progress` is called with the number of elements written so far and in total. The folder is written beside `out` under another name
+/// and renamed at the end. Memory is bounded by a few MB and the vocabulary, whatever the size of the file.
 ///
 /// # Errors
 ///
-/// [`ImportError`], with the part of the file, what was expected there, what was found and how to mend it. `out` must not
-/// exist. No length in the file is believed before it has been checked against a cap and the file's size.
+/// [`ImportError`], with the part of the file, what was expected there, what was found, and how to fix it. `out` must not exist. Every
+/// length in the file is checked against a cap and the size of the file before it is used.
 pub fn import_gguf(
     file: &Path,
     out: &Path,
@@ -60,14 +65,14 @@ pub fn import_gguf(
     }
     let read = |source| ImportError::Read { path: file.to_owned(), source };
     let handle = File::open(file).map_err(read)?;
-    // SAFETY: the map is read-only and lives no longer than this call; all that is read from it is copied. A file that
-    // another process cuts short meanwhile ends the program, as with any mapping.
+    // SAFETY: the mapping is read-only and dropped before this function returns, and what is read from it is copied. If another process
+    // truncates the file meanwhile, the program ends with a signal, as with any mapping.
     let bytes = unsafe { Mmap::map(&handle) }.map_err(read)?;
     let gguf = parse(file, &bytes)?;
     let architecture = Architecture::read(&gguf)?;
     let tensors = architecture.map(&gguf)?;
     let config = architecture.config(&gguf.metadata)?;
-    let tokenizer_file = tokenizer_json(&gguf.metadata, architecture.model_type(), architecture.vocabulary, tokenizer)?;
+    let tokenizer_file = tokenizer_json(&gguf.metadata, architecture.layout.pre_tokenizer, architecture.dimensions.vocabulary, tokenizer)?;
     let tokenizer_config = tokenizer_config(&gguf.metadata)?;
     let name = gguf.metadata.str("general.name")?.map(str::to_owned);
 
@@ -81,25 +86,26 @@ pub fn import_gguf(
         std::io::ErrorKind::AlreadyExists => ImportError::TargetExists { path: out.to_owned() },
         _ => ImportError::write(out)(source),
     })?;
-    Ok(ImportSummary { name, model_type: architecture.model_type().to_owned(), tensors: tensors.len(), parameters, bytes: size })
+    let (model_type, tensors, tied) = (architecture.family.model_type.to_owned(), tensors.len(), architecture.tied.clone());
+    Ok(ImportSummary { name, model_type, tensors, parameters, bytes: size, tied })
 }
 
 fn pretty(value: &Value) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
 }
 
-/// Writes the tensors as one safetensors file, in chunks; gives the number of elements and the size of the file.
+/// Writes the tensors to one safetensors file, in chunks. Returns the number of elements and the size of the file in bytes.
 fn write_tensors(
     path: &Path,
     gguf: &Gguf<'_>,
-    tensors: &[Mapped<'_>],
+    tensors: &[MappedTensor<'_>],
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(u64, u64), ImportError> {
     let mut entries = Map::new();
     entries.insert("__metadata__".into(), json!({ "format": "pt" }));
     let mut elements = 0;
     for tensor in tensors {
-        // Tensors lie in the file in at least a quarter of a byte an element: the sum is far from the end of 64 bits.
+        // An element takes at least a quarter of a byte in the file, so the sum fits in 64 bits.
         let end = elements + tensor.info.shape.iter().product::<u64>();
         entries
             .insert(tensor.name.clone(), json!({ "dtype": "BF16", "shape": tensor.info.shape, "data_offsets": [2 * elements, 2 * end] }));
@@ -126,26 +132,29 @@ fn write_tensors(
     Ok((elements, 8 + header.len() as u64 + 2 * elements))
 }
 
-/// Gives the tensor's values to `sink`, in bf16, little-endian, at most [`CHUNK`] at a time.
-fn write_tensor(gguf: &Gguf<'_>, tensor: &Mapped<'_>, sink: &mut dyn FnMut(&[u8]) -> Result<(), ImportError>) -> Result<(), ImportError> {
+/// Passes the tensor's values to `sink`, in little-endian bf16, at most [`CHUNK`] at a time.
+fn write_tensor(
+    gguf: &Gguf<'_>,
+    tensor: &MappedTensor<'_>,
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), ImportError>,
+) -> Result<(), ImportError> {
     let info = tensor.info;
     let elements = info.shape.iter().product::<u64>() as usize;
-    // A permuted bias moves element by element, any other vector stays as it is.
+    // A bias whose heads are reordered has rows of one element; any other vector is one row.
     let rows =
-        if info.shape.len() == 1 && tensor.permuted_heads.is_none() { 1 } else { info.shape.first().map_or(1, |rows| *rows as usize) };
+        if info.shape.len() == 1 && tensor.interleaved_heads.is_none() { 1 } else { info.shape.first().map_or(1, |rows| *rows as usize) };
     let bytes = gguf.bytes.get(info.span.clone()).unwrap_or_default();
     let (columns, row_bytes) = (elements / rows, bytes.len() / rows);
-    // A row is whole blocks, and so is a chunk: pieces of a long row end between blocks.
-    let block = info.kind.block();
-    let block_bytes = row_bytes / (columns / block);
+    // Rows are whole blocks, and long rows are cut between blocks.
+    let (block, block_bytes) = (info.kind.block(), info.kind.block_bytes());
     let piece = columns.min(CHUNK) / block * block_bytes;
-    let mut chunk = Chunk { values: Vec::with_capacity(CHUNK.min(elements)), halves: Vec::new(), bytes: Vec::new() };
+    let mut chunk = Bf16Chunk { values: Vec::with_capacity(CHUNK.min(elements)), halves: Vec::new(), bytes: Vec::new() };
     for row in 0..rows {
-        let from = source_row(row, rows, tensor.permuted_heads) * row_bytes;
+        let from = source_row(row, rows, tensor.interleaved_heads) * row_bytes;
         for part in bytes[from..from + row_bytes].chunks(piece) {
             let count = part.len() / block_bytes * block;
             if chunk.values.len() + count > CHUNK {
-                sink(chunk.turn())?;
+                sink(chunk.convert())?;
                 chunk.values.clear();
             }
             let start = chunk.values.len();
@@ -153,18 +162,19 @@ fn write_tensor(gguf: &Gguf<'_>, tensor: &Mapped<'_>, sink: &mut dyn FnMut(&[u8]
             info.kind.dequantize(part, &mut chunk.values[start..]);
         }
     }
-    sink(chunk.turn())
+    sink(chunk.convert())
 }
 
-/// Values on their way to bf16, with the room they need there.
-struct Chunk {
+/// Values that are converted to bf16 together, with buffers for the result.
+struct Bf16Chunk {
     values: Vec<f32>,
     halves: Vec<bf16>,
     bytes: Vec<u8>,
 }
 
-impl Chunk {
-    fn turn(&mut self) -> &[u8] {
+impl Bf16Chunk {
+    /// The values in little-endian bf16.
+    fn convert(&mut self) -> &[u8] {
         self.halves.resize(self.values.len(), bf16::ZERO);
         self.halves.convert_from_f32_slice(&self.values);
         self.bytes.clear();
@@ -173,10 +183,10 @@ impl Chunk {
     }
 }
 
-/// The row of the file that is row `row` of the checkpoint.
+/// The row of the file that becomes row `row` of the checkpoint.
 ///
-/// Hugging Face rotates a head's first half against its second; ggml's Llama rotates neighbours, and the file has the rows of
-/// q and k in that order: row `j * half + i` of a head lies at `2 * i + j`.
+/// Hugging Face's RoPE rotates dimension `i` of a head with `i + head_dim / 2`. ggml's Llama rotates neighbours, and the file has the rows
+/// of q and k in that order: row `j * half + i` of a head is at `2 * i + j`.
 fn source_row(row: usize, rows: usize, heads: Option<u32>) -> usize {
     let Some(heads) = heads else { return row };
     let dim = rows / heads as usize;

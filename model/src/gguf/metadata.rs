@@ -27,7 +27,7 @@ impl Scalar {
         }
     }
 
-    /// The value of type `code` in `bytes`; nothing if there are not enough of them, or a boolean is neither 0 nor 1.
+    /// The value of type `code` in `bytes`; `None` if there are too few bytes, or a boolean is neither 0 nor 1.
     pub(super) fn read(code: u32, bytes: &[u8]) -> Option<Self> {
         fn first<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
             bytes.first_chunk().copied()
@@ -61,7 +61,7 @@ impl Scalar {
     }
 }
 
-/// An array of the metadata, still in the file's bytes, which are known to hold `count` elements.
+/// An array of the metadata, left in the file's bytes, which are known to hold `count` elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Array<'a> {
     /// Type of the elements.
@@ -120,6 +120,16 @@ impl<'a> Metadata<'a> {
         }
     }
 
+    /// An error about a key without which no tokenizer can be made.
+    pub(super) fn vocabulary(&self, key: &str, expected: impl Into<String>, found: impl Into<String>) -> ImportError {
+        ImportError::Vocabulary {
+            path: self.path.to_owned(),
+            key: key.escape_debug().to_string(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
     pub(super) fn u32(&self, key: &str) -> Result<Option<u32>, ImportError> {
         self.typed(key, "a whole number below 2^32", |value| match value {
             Value::Scalar(scalar) => scalar.whole().and_then(|n| u32::try_from(n).ok()),
@@ -127,8 +137,8 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    /// A finite number, as the shortest decimal that names it: 32-bit floats come out as they were written in the
-    /// model's own configuration, 1e-5 and not 9.999999747378752e-6.
+    /// A finite number, by way of its shortest decimal: a 32-bit float gives the number that the model's own configuration has, 1e-5 and
+    /// not 9.999999747378752e-6.
     pub(super) fn number(&self, key: &str) -> Result<Option<f64>, ImportError> {
         self.typed(key, "a finite number", |value| match value {
             Value::Scalar(Scalar::Float32(x)) => x.to_string().parse().ok().filter(|x: &f64| x.is_finite()),
@@ -152,7 +162,7 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    /// An array of strings; none may be other than UTF-8.
+    /// An array of strings, all in UTF-8.
     pub(super) fn strings(&self, key: &str) -> Result<Option<Vec<&'a str>>, ImportError> {
         let array = self.typed(key, "an array of strings", |value| match value {
             Value::Array(array) if array.code == 8 => Some(array),

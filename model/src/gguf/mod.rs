@@ -6,10 +6,12 @@ mod error;
 mod import;
 mod metadata;
 mod reader;
+mod tied;
 mod tokenizer;
 
 pub use error::ImportError;
 pub use import::{ImportSummary, import_gguf};
+pub use tied::TiedEmbedding;
 
 #[cfg(test)]
 mod tests;

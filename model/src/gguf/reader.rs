@@ -1,8 +1,8 @@
-//! The frame of a GGUF file: header, metadata and the table of tensors, from bytes nobody has vouched for.
+//! Parses header, metadata and tensor table of a GGUF file, from untrusted bytes.
 //!
-//! Source: the GGUF specification of the ggml project (versions 2 and 3, little-endian). Nothing is copied out of the file here: strings and arrays stay
-//! slices of the mapping, so that no length in the file can ask for memory. What is collected are one map entry per key
-//! and per tensor, each of which takes at least as many bytes in the file.
+//! Source: the GGUF specification of the ggml project, versions 2 and 3, little-endian. Strings and arrays stay slices of the mapping, so
+//! no length in the file can allocate memory. Only one map entry a key and a tensor is allocated, each smaller than its bytes in the file
+//! times a constant.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,25 +14,25 @@ use super::metadata::{Array, Metadata, Scalar, Value};
 
 /// The first four bytes.
 const MAGIC: [u8; 4] = *b"GGUF";
-/// Versions that are read. Version 1 had lengths of 32 bits and was in use for weeks.
+/// Supported versions. Version 1 had 32-bit lengths and was replaced within weeks.
 const VERSIONS: std::ops::RangeInclusive<u32> = 2..=3;
-/// Most keys: files have some dozens.
+/// Max number of keys; files have dozens.
 const MAX_KEYS: u64 = 1 << 16;
-/// Most tensors: the largest models have some thousands.
+/// Max number of tensors; the largest models have thousands.
 const MAX_TENSORS: u64 = 1 << 20;
-/// Most bytes of a key, as the specification says.
+/// Max bytes of a key, from the specification.
 const MAX_KEY_BYTES: u64 = (1 << 16) - 1;
-/// Most bytes of a string: chat templates have thousands.
+/// Max bytes of a string; chat templates have thousands.
 const MAX_STRING_BYTES: u64 = 1 << 24;
-/// Most elements of an array: vocabularies and merges have some hundred thousand.
+/// Max elements of an array; vocabularies and merges have hundreds of thousands.
 const MAX_ARRAY: u64 = 1 << 24;
-/// Most bytes of a tensor's name; the specification says 64.
+/// Max bytes of a tensor's name; the specification allows 64.
 const MAX_NAME_BYTES: u64 = 256;
-/// Most dimensions of a tensor, as the specification says.
+/// Max dimensions of a tensor, from the specification.
 const MAX_DIMENSIONS: u32 = 4;
-/// Alignment of the data where the file does not say.
+/// Alignment of the data if the file has no `general.alignment`.
 const DEFAULT_ALIGNMENT: u32 = 32;
-/// Largest alignment that makes sense.
+/// Max alignment.
 const MAX_ALIGNMENT: u32 = 1 << 16;
 
 /// A tensor of the file.
@@ -40,13 +40,13 @@ const MAX_ALIGNMENT: u32 = 1 << 16;
 pub(super) struct TensorInfo {
     /// How the elements are stored.
     pub kind: TensorType,
-    /// The shape, outermost dimension first (the file has it the other way round).
+    /// The shape, outermost dimension first. The file has the innermost first.
     pub shape: Vec<u64>,
-    /// Where the bytes lie in the file; inside it, and as many as type and shape take.
+    /// The bytes' range in the file, which is inside it and as long as type and shape require.
     pub span: Range<usize>,
 }
 
-/// A GGUF file whose frame has been checked.
+/// A GGUF file with checked header and tables.
 #[derive(Debug)]
 pub(super) struct Gguf<'a> {
     /// The whole file.
@@ -57,12 +57,12 @@ pub(super) struct Gguf<'a> {
     pub tensors: BTreeMap<&'a str, TensorInfo>,
 }
 
-/// Reads the frame of `bytes`; `path` is for messages.
+/// Parses `bytes`; `path` is for messages.
 pub(super) fn parse<'a>(path: &'a Path, bytes: &'a [u8]) -> Result<Gguf<'a>, ImportError> {
-    let mut r = Reader { path, bytes, at: 0 };
+    let mut r = Parser { path, bytes, at: 0 };
     let magic: [u8; 4] = r.array("magic")?;
     if magic != MAGIC {
-        return Err(r.wrong("magic", 0, "`GGUF`", format!("{:?}", String::from_utf8_lossy(&magic)), "this is no GGUF file"));
+        return Err(r.wrong("magic", 0, "`GGUF`", format!("{:?}", String::from_utf8_lossy(&magic)), "this is not a GGUF file"));
     }
     let version = r.u32("version")?;
     if !VERSIONS.contains(&version) {
@@ -81,8 +81,8 @@ pub(super) fn parse<'a>(path: &'a Path, bytes: &'a [u8]) -> Result<Gguf<'a>, Imp
     Ok(Gguf { bytes, metadata, tensors })
 }
 
-/// A tensor as the table has it.
-struct Raw<'a> {
+/// An entry of the tensor table.
+struct TableEntry<'a> {
     name: &'a str,
     at: usize,
     kind: TensorType,
@@ -91,13 +91,13 @@ struct Raw<'a> {
     offset: u64,
 }
 
-struct Reader<'a> {
+struct Parser<'a> {
     path: &'a Path,
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Parser<'a> {
     fn wrong(
         &self,
         part: impl Into<String>,
@@ -145,13 +145,13 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array(part)?))
     }
 
-    /// A count of things that take at least `least` bytes each.
-    fn count(&mut self, part: &str, cap: u64, least: u64) -> Result<u64, ImportError> {
+    /// A count, at most `cap`, of things that take at least `min_bytes` bytes each.
+    fn count(&mut self, part: &str, cap: u64, min_bytes: u64) -> Result<u64, ImportError> {
         let at = self.at;
         let count = self.u64(part)?;
-        let most = cap.min(self.left() as u64 / least);
-        if count > most {
-            return Err(self.wrong(part, at, format!("at most {most}"), count.to_string(), FETCH));
+        let max = cap.min(self.left() as u64 / min_bytes);
+        if count > max {
+            return Err(self.wrong(part, at, format!("at most {max}"), count.to_string(), FETCH));
         }
         Ok(count)
     }
@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
                 _ => self.value(&part, code)?,
             };
             if values.insert(key, value).is_some() {
-                return Err(self.wrong(part, at, "a key that has not been there before", "the same key a second time", FETCH));
+                return Err(self.wrong(part, at, "each key once", "the same key a second time", FETCH));
             }
         }
         Ok(Metadata::new(self.path, values))
@@ -201,30 +201,30 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An array: its elements are walked over, so that its bytes are known to hold them, and left where they are.
+    /// An array. Its elements are checked to be inside the file, and not copied.
     fn elements(&mut self, part: &str) -> Result<Array<'a>, ImportError> {
         let at = self.at;
         let code = self.u32(part)?;
-        let least = match Scalar::size(code) {
+        let min_bytes = match Scalar::size(code) {
             Some(size) => size as u64,
             None if code == 8 => 8,
             None => {
                 return Err(self.wrong(part, at, "an array of numbers, booleans or strings", format!("an array of type {code}"), FETCH));
             }
         };
-        let count = self.count(part, MAX_ARRAY, least)?;
+        let count = self.count(part, MAX_ARRAY, min_bytes)?;
         let start = self.at;
         if code == 8 {
             for _ in 0..count {
                 self.string(part, MAX_STRING_BYTES)?;
             }
         } else {
-            self.take(part, count * least)?;
+            self.take(part, count * min_bytes)?;
         }
         Ok(Array { code, count: count as usize, bytes: &self.bytes[start..self.at] })
     }
 
-    fn tensors(&mut self, count: u64) -> Result<Vec<Raw<'a>>, ImportError> {
+    fn tensors(&mut self, count: u64) -> Result<Vec<TableEntry<'a>>, ImportError> {
         let mut infos = Vec::new();
         for number in 0..count {
             let at = self.at;
@@ -255,13 +255,13 @@ impl<'a> Reader<'a> {
             })?;
             shape.reverse();
             let offset = self.u64(&part)?;
-            infos.push(Raw { name, at, kind, shape, bytes, offset });
+            infos.push(TableEntry { name, at, kind, shape, bytes, offset });
         }
         Ok(infos)
     }
 
-    /// Puts the tensors in the data that follows the table: aligned, inside the file, none over another.
-    fn place(&self, metadata: &Metadata<'a>, infos: Vec<Raw<'a>>) -> Result<BTreeMap<&'a str, TensorInfo>, ImportError> {
+    /// Locates the tensors in the data after the table, and checks that they are aligned, inside the file and do not overlap.
+    fn place(&self, metadata: &Metadata<'a>, infos: Vec<TableEntry<'a>>) -> Result<BTreeMap<&'a str, TensorInfo>, ImportError> {
         let alignment = metadata.u32("general.alignment")?.unwrap_or(DEFAULT_ALIGNMENT);
         if !alignment.is_power_of_two() || !(8..=MAX_ALIGNMENT).contains(&alignment) {
             let expected = format!("a power of two from 8 to {MAX_ALIGNMENT}");
@@ -308,7 +308,7 @@ impl<'a> Reader<'a> {
             let placed = TensorInfo { kind: info.kind, shape: info.shape, span: start..start + info.bytes as usize };
             if tensors.insert(info.name, placed).is_some() {
                 let part = format!("tensor `{}`", info.name.escape_debug());
-                return Err(self.wrong(part, info.at, "a name that has not been there before", "the same name a second time", FETCH));
+                return Err(self.wrong(part, info.at, "each name once", "the same name a second time", FETCH));
             }
         }
         Ok(tensors)

@@ -1,4 +1,4 @@
-//! tokenizer.json from the vocabulary in a GGUF file's metadata, or one that the user gives.
+//! tokenizer.json, made from the vocabulary in a GGUF file's metadata or given by the caller.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,7 +22,6 @@ const PRE: &str = "tokenizer.ggml.pre";
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const KINDS: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
-const GIVE: &str = "give the model's own tokenizer.json (`--tokenizer FILE`)";
 
 /// Types of tokens, as the GGUF specification numbers them.
 const NORMAL: i64 = 1;
@@ -30,36 +29,34 @@ const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
-/// How Llama 3 splits text: contractions, words with one character before them, up to three digits, the rest, white space.
+/// Llama 3's pre-tokenizer: contractions, words with one character before them, up to three digits, other characters, white space.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// How Qwen2 splits text: the same with digits one by one.
+/// Qwen2's pre-tokenizer: the same, with single digits.
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// How a byte-level vocabulary wants its text split before merging.
+/// How text is split before the merges of a byte-level vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Splitting {
-    /// The rule of GPT-2.
+    /// GPT-2's rule.
     Gpt2,
-    /// Digits one by one, then the rule of GPT-2 on what is between them.
+    /// Single digits, and GPT-2's rule between them.
     Digits,
     Llama3,
     Qwen2,
 }
 
 impl Splitting {
-    fn of(m: &Metadata<'_>, model_type: &str) -> Result<Self, ImportError> {
-        Ok(match m.str(PRE)? {
-            Some("gpt-2" | "gpt2" | "default") => Self::Gpt2,
-            Some("smollm" | "starcoder" | "refact" | "command-r") => Self::Digits,
-            Some("llama-bpe" | "llama3" | "llama-v3") => Self::Llama3,
-            Some("qwen2" | "deepseek-r1-qwen") => Self::Qwen2,
-            Some(other) => {
+    /// The rule of a file; `default` where the file names none, as those from before the key was introduced.
+    fn of(m: &Metadata<'_>, default: &str) -> Result<Self, ImportError> {
+        Ok(match m.str(PRE)?.unwrap_or(default) {
+            "gpt-2" | "gpt2" | "default" => Self::Gpt2,
+            "smollm" | "starcoder" | "refact" | "command-r" => Self::Digits,
+            "llama-bpe" | "llama3" | "llama-v3" => Self::Llama3,
+            "qwen2" | "deepseek-r1-qwen" => Self::Qwen2,
+            other => {
                 let expected = "`smollm`, `gpt-2`, `llama-bpe` or `qwen2`";
-                return Err(m.wrong(PRE, expected, format!("`{}`", other.escape_debug()), GIVE));
+                return Err(m.vocabulary(PRE, expected, format!("`{}`", other.escape_debug())));
             }
-            // Files from before the key was introduced.
-            None if model_type == "qwen2" => Self::Qwen2,
-            None => Self::Gpt2,
         })
     }
 
@@ -77,29 +74,35 @@ impl Splitting {
     }
 }
 
-/// The bytes of tokenizer.json: the user's if `given`, else made from the metadata. The model has `rows` ids.
-pub(super) fn tokenizer_json(m: &Metadata<'_>, model_type: &str, rows: u32, given: Option<&Path>) -> Result<Vec<u8>, ImportError> {
+/// The bytes of tokenizer.json: those of `given`, else made from the metadata. The model has `rows` ids; `pre_tokenizer` is the default
+/// of its family.
+pub(super) fn tokenizer_json(m: &Metadata<'_>, pre_tokenizer: &str, rows: u32, given: Option<&Path>) -> Result<Vec<u8>, ImportError> {
     if let Some(path) = given {
         return given_tokenizer(m, rows, path);
     }
     match m.str(MODEL)? {
         Some("gpt2") => {}
-        Some("llama") => return Err(m.wrong(MODEL, "`gpt2`, a byte-level vocabulary", "`llama`, a SentencePiece vocabulary", GIVE)),
-        other => return Err(m.wrong(MODEL, "`gpt2`", other.map_or("nothing".into(), |o| format!("`{}`", o.escape_debug())), GIVE)),
+        Some("llama") => return Err(m.vocabulary(MODEL, "`gpt2`, a byte-level vocabulary", "`llama`, a SentencePiece vocabulary")),
+        other => return Err(m.vocabulary(MODEL, "`gpt2`", other.map_or("nothing".into(), |o| format!("`{}`", o.escape_debug())))),
     }
-    let tokens = m.strings(TOKENS)?.ok_or_else(|| m.wrong(TOKENS, "the vocabulary", "nothing", GIVE))?;
+    let tokens = m.strings(TOKENS)?.ok_or_else(|| m.vocabulary(TOKENS, "the vocabulary", "nothing"))?;
     if tokens.is_empty() || tokens.len() > rows as usize {
-        return Err(m.wrong(TOKENS, format!("1 to {rows} tokens, as the embedding has rows"), tokens.len().to_string(), FETCH));
+        return Err(m.wrong(
+            TOKENS,
+            format!("1 to {rows} tokens, one for each row of the embedding at most"),
+            tokens.len().to_string(),
+            FETCH,
+        ));
     }
     let mut vocabulary: HashMap<&str, u32> = HashMap::with_capacity(tokens.len());
     for (id, token) in (0u32..).zip(&tokens) {
         if let Some(before) = vocabulary.insert(token, id) {
-            return Err(m.wrong(TOKENS, "tokens that differ", format!("`{}` as {before} and as {id}", token.escape_debug()), GIVE));
+            return Err(m.vocabulary(TOKENS, "tokens that differ", format!("`{}` as {before} and as {id}", token.escape_debug())));
         }
     }
     let merges = read_merges(m, &vocabulary)?;
-    let splitting = Splitting::of(m, model_type)?;
-    let fail = |e: tokenizers::Error| m.wrong(TOKENS, "a vocabulary that makes a tokenizer", e.to_string(), GIVE);
+    let splitting = Splitting::of(m, pre_tokenizer)?;
+    let fail = |e: tokenizers::Error| m.vocabulary(TOKENS, "a vocabulary that makes a tokenizer", e.to_string());
     let owned: tokenizers::models::bpe::Vocab = vocabulary.iter().map(|(token, id)| ((*token).to_owned(), *id)).collect();
     // Llama 3's vocabulary has words that its merges do not make.
     let model = BPE::builder().vocab_and_merges(owned, merges).ignore_merges(splitting == Splitting::Llama3).build().map_err(fail)?;
@@ -119,9 +122,9 @@ pub(super) fn tokenizer_json(m: &Metadata<'_>, model_type: &str, rows: u32, give
     Ok(tokenizer.to_string(false).map_err(fail)?.into_bytes())
 }
 
-/// The pairs that are merged. Their parts and what they make must be tokens.
+/// The merges. The two parts and the merged text must be tokens.
 fn read_merges(m: &Metadata<'_>, vocabulary: &HashMap<&str, u32>) -> Result<Vec<(String, String)>, ImportError> {
-    let list = m.strings(MERGES)?.ok_or_else(|| m.wrong(MERGES, "the merges of the vocabulary", "nothing", GIVE))?;
+    let list = m.strings(MERGES)?.ok_or_else(|| m.vocabulary(MERGES, "the merges of the vocabulary", "nothing"))?;
     let mut merges = Vec::with_capacity(list.len());
     for (number, merge) in list.iter().enumerate() {
         let wrong = |found: &str| {
@@ -144,7 +147,7 @@ fn read_merges(m: &Metadata<'_>, vocabulary: &HashMap<&str, u32>) -> Result<Vec<
     Ok(merges)
 }
 
-/// Tokens that are found in a text as they are, before any splitting: control tokens are special, the user's are not.
+/// Tokens that are matched in a text before it is split. Control tokens are special, user-defined ones are not.
 fn added_tokens(m: &Metadata<'_>, tokens: &[&str]) -> Result<Vec<AddedToken>, ImportError> {
     let Some(kinds) = m.integers(KINDS)? else { return Ok(Vec::new()) };
     if kinds.len() != tokens.len() {
@@ -158,7 +161,7 @@ fn added_tokens(m: &Metadata<'_>, tokens: &[&str]) -> Result<Vec<AddedToken>, Im
     Ok(tokens.iter().zip(&kinds).filter(|(token, _)| !token.is_empty()).filter_map(added).collect())
 }
 
-/// Puts a token before a text where special tokens are asked for.
+/// A post-processor that puts a token before a text if special tokens are requested.
 fn begin_with(token: &str, id: u32) -> Result<TemplateProcessing, serde_json::Error> {
     let special = json!({ "SpecialToken": { "id": token, "type_id": 0 } });
     let [first, second] = ["A", "B"].map(|id| json!({ "Sequence": { "id": id, "type_id": 0 } }));
@@ -170,14 +173,14 @@ fn begin_with(token: &str, id: u32) -> Result<TemplateProcessing, serde_json::Er
     }))
 }
 
-/// A tokenizer.json of the user: it must be one, and have the same ids for the ordinary tokens of the file.
+/// The tokenizer.json at `path`, which must have the file's ids for ordinary tokens.
 fn given_tokenizer(m: &Metadata<'_>, rows: u32, path: &Path) -> Result<Vec<u8>, ImportError> {
     let bytes = std::fs::read(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
     let wrong = |expected: &str, found: String| ImportError::Tokenizer {
         path: path.to_owned(),
         expected: expected.to_owned(),
         found,
-        remedy: "give the tokenizer.json of this very model",
+        remedy: "use the tokenizer.json of the same model",
     };
     let tokenizer = Tokenizer::from_bytes(&bytes).map_err(|e| wrong("a tokenizer.json of the tokenizers library", e.to_string()))?;
     if let Some(id) = tokenizer.get_vocab(true).into_values().max().filter(|id| *id >= rows) {
@@ -195,7 +198,7 @@ fn given_tokenizer(m: &Metadata<'_>, rows: u32, path: &Path) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-/// tokenizer_config.json: the names of special tokens and the chat template, for programs that read them.
+/// tokenizer_config.json: the names of special tokens and the chat template, for other programs.
 pub(super) fn tokenizer_config(m: &Metadata<'_>) -> Result<Value, ImportError> {
     let mut config = Map::new();
     config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));

@@ -1,4 +1,4 @@
-//! AdamW with a state that can be saved.
+//! The AdamW optimizer, with a state that can be saved.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
@@ -6,21 +6,21 @@ use tch::{Kind, TchError, Tensor};
 use super::{Parameter, Trainee};
 use crate::ComputeError;
 
-/// Decoupled weight decay over Adam (arXiv 1711.05101, algorithm 2).
+/// Settings of AdamW (arXiv 1711.05101, algorithm 2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWConfig {
-    /// The highest rate of a step.
+    /// The highest learning rate.
     pub rate: f64,
-    /// Decay of the first moment.
+    /// Decay rate of the first moment.
     pub beta1: f64,
-    /// Decay of the second moment.
+    /// Decay rate of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f64,
-    /// Share of a matrix that a step at rate 1 takes away; norms and biases keep theirs.
+    /// Weight decay: the share of a matrix that a step at rate 1 subtracts. Norms and biases do not decay.
     pub weight_decay: f64,
-    /// Norm of all gradients together that is cut to this; 0 does not cut.
+    /// Max norm of all gradients together; larger gradients are scaled down. 0 does not clip.
     pub clip: f64,
 }
 
@@ -30,16 +30,16 @@ impl Default for AdamWConfig {
     }
 }
 
-/// Makes steps: moments of every parameter, in f32.
+/// The optimizer: f32 moments of every parameter.
 pub struct AdamW {
     config: AdamWConfig,
-    /// First and second moment.
+    /// First and second moment of each parameter.
     pub(super) moments: Vec<(Tensor, Tensor)>,
     pub(super) steps: u64,
 }
 
 impl AdamW {
-    /// An optimizer that has made no step.
+    /// An optimizer before its first step.
     ///
     /// # Errors
     /// A failure of libtorch.
@@ -49,14 +49,14 @@ impl AdamW {
         Ok(Self { config, moments: moments.collect::<Result<_, TchError>>()?, steps: 0 })
     }
 
-    /// Steps made.
+    /// Number of steps so far.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// One step with the gradients that have come together, at `rate`; there are none afterwards. Gives their norm before cutting.
+    /// One step at learning rate `rate` with the accumulated gradients, which are zero afterwards. Returns their norm before clipping.
     ///
-    /// A norm that is not finite changes nothing: the caller decides.
+    /// If the norm is not finite, no weight changes; the caller decides what to do.
     ///
     /// # Errors
     /// A failure of libtorch.
@@ -78,16 +78,16 @@ impl AdamW {
     }
 }
 
-/// A gradient in f32; `None` where nothing reached the parameter.
+/// A gradient in f32; `None` if the parameter has none.
 fn gradient(working: &Tensor) -> Result<Option<Tensor>, TchError> {
     let gradient = working.f_grad()?;
     if gradient.defined() { Ok(Some(gradient.f_to_kind(Kind::Float)?)) } else { Ok(None) }
 }
 
-/// Root of the sum of all squares.
+/// Euclidean norm of all gradients together.
 fn norm<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> Result<f64, TchError> {
     let squares = gradients.map(|gradient| gradient.f_square()?.f_sum(Kind::Double)).collect::<Result<Vec<_>, _>>()?;
-    // One number comes off the device, not one of each parameter.
+    // One number is copied from the device, not one a parameter.
     if squares.is_empty() { Ok(0.0) } else { Ok(Tensor::f_stack(&squares, 0)?.f_sum(Kind::Double)?.f_double_value(&[])?.sqrt()) }
 }
 
@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// The algorithm of the paper on one number, in f64.
+    /// The paper's algorithm on one number, in f64.
     fn oracle(config: &AdamWConfig, rate: f64, mut x: f64, gradients: &[f64], decays: bool) -> f64 {
         let (mut m, mut v) = (0.0, 0.0);
         for (t, g) in (1..).zip(gradients) {

@@ -1,4 +1,4 @@
-//! New models: weights of chance in an ordinary Hugging Face folder.
+//! New models: random weights in an ordinary Hugging Face folder.
 
 use std::path::Path;
 
@@ -8,20 +8,21 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::SaveError;
 use super::new_tokenizer::train_tokenizer;
 use super::save::{pretty, write_tensors};
+use crate::family::{LayerModule, Module};
 use crate::fields::{Fields, read_file, read_object};
 use crate::{LoadError, MemoryConfig, ModelConfig, NewFolder, TextTokenizer};
 
-/// Deviation of new weights where config.json has no `initializer_range`; Llama's.
+/// Standard deviation of new weights if config.json has no `initializer_range`: Llama's.
 const DEVIATION: f64 = 0.02;
 
-/// What a new model is made from.
+/// The inputs of a new model.
 #[derive(Clone, Copy, Debug)]
 pub struct ScratchOptions<'a> {
-    /// A config.json of Llama, Mistral or Qwen2 shape, with a `memory` block where it shall not have the defaults.
+    /// The config.json, with a `memory` block unless all its defaults hold.
     pub config: &'a Path,
     /// Where its tokenizer comes from.
     pub tokenizer: NewTokenizer<'a>,
-    /// Where the random numbers of the weights begin.
+    /// Seed of the random weights.
     pub seed: u64,
 }
 
@@ -30,11 +31,11 @@ pub struct ScratchOptions<'a> {
 pub enum NewTokenizer<'a> {
     /// A tokenizer.json, whose ids must be those of the configuration.
     File(&'a Path),
-    /// A byte-level BPE that is trained.
+    /// A byte-level BPE tokenizer trained on texts.
     Trained {
-        /// Texts that it is trained on.
+        /// The texts.
         texts: &'a [String],
-        /// Its tokens, special ones and the 256 of single bytes among them; `vocab_size` of the configuration if `None`.
+        /// Number of tokens, including the special ones and the 256 single bytes; `vocab_size` of the configuration if `None`.
         vocabulary: Option<u32>,
     },
 }
@@ -57,17 +58,18 @@ impl From<TchError> for CreateError {
     }
 }
 
-/// Makes the new folder `folder` with config.json, model.safetensors (f32) and tokenizer.json. The same options give the same bytes.
+/// Creates `folder` with config.json, model.safetensors (f32) and tokenizer.json. The same options give the same bytes.
 ///
-/// Matrices are drawn from a normal distribution of deviation `initializer_range`, those that write into the residual stream
-/// divided by the root of how many of them there are, twice the layers (GPT-2; Radford et al. 2019, section 2.3); norms are 1, biases 0.
+/// Matrices are drawn from a normal distribution with standard deviation `initializer_range`. Those that write to the residual stream
+/// are divided by the square root of their number, two a layer (GPT-2; Radford et al. 2019, section 2.3). Norms multiply by 1, biases
+/// are 0.
 ///
 /// # Errors
-/// A configuration that cannot be, a tokenizer that does not belong to it or cannot be trained, a folder that exists or cannot be
-/// written. Nothing half-written is left.
+/// A configuration that is refused, a tokenizer that does not belong to it or cannot be trained, a folder that exists or cannot be
+/// written. A failure leaves no folder.
 pub fn create_model(folder: &Path, options: &ScratchOptions<'_>) -> Result<(), CreateError> {
     let path = options.config;
-    let mut object = read_object(path, "name the config.json of a Llama-shaped model")?;
+    let mut object = read_object(path, "name the config.json of the new model")?;
     if let NewTokenizer::Trained { vocabulary: Some(size), .. } = options.tokenizer {
         object.insert("vocab_size".into(), size.into());
     }
@@ -95,48 +97,35 @@ pub fn create_model(folder: &Path, options: &ScratchOptions<'_>) -> Result<(), C
     Ok(new.finish().map_err(io)?)
 }
 
-/// All tensors of a model by their names in files, in f32.
+/// All tensors of a model with their names, in f32.
 fn weights(config: &ModelConfig, deviation: f64, seed: u64) -> Result<Vec<(String, Tensor)>, TchError> {
     let options = (Kind::Float, Device::Cpu);
-    let drawn = |name: String, rows: u32, columns: u32, deviation: f64| -> Result<(String, Tensor), TchError> {
-        let numbers = normal(seed, &name, rows as usize * columns as usize, deviation);
-        Ok((name, Tensor::f_from_slice(&numbers)?.f_view([i64::from(rows), i64::from(columns)])?))
-    };
     let into_stream = deviation / f64::from(2 * config.layers).sqrt();
-    let (hidden, inner) = (config.hidden, config.intermediate);
-    let (queries, keys) = (config.query_heads * config.head_dim, config.heads * config.head_dim);
-    let mut all = vec![drawn("model.embed_tokens.weight".to_owned(), config.vocabulary, hidden, deviation)?];
-    for layer in 0..config.layers {
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
-        for (part, rows, columns, deviation, bias) in [
-            ("self_attn.q_proj", queries, hidden, deviation, config.qkv_bias),
-            ("self_attn.k_proj", keys, hidden, deviation, config.qkv_bias),
-            ("self_attn.v_proj", keys, hidden, deviation, config.qkv_bias),
-            ("self_attn.o_proj", hidden, queries, into_stream, config.output_bias),
-            ("mlp.gate_proj", inner, hidden, deviation, config.mlp_bias),
-            ("mlp.up_proj", inner, hidden, deviation, config.mlp_bias),
-            ("mlp.down_proj", hidden, inner, into_stream, config.mlp_bias),
-        ] {
-            all.push(drawn(name(&format!("{part}.weight")), rows, columns, deviation)?);
-            if bias {
-                all.push((name(&format!("{part}.bias")), Tensor::f_zeros([i64::from(rows)], options)?));
+    let mut all = Vec::new();
+    for (module, shape) in config.dimensions().modules() {
+        let name = config.family.names.weight(module);
+        let rows = shape.rows as i64;
+        let weight = match shape.columns {
+            Some(columns) => {
+                let writes_to_stream = matches!(module, Module::Layer(_, LayerModule::Output | LayerModule::Down));
+                let count = (shape.rows * columns) as usize;
+                let numbers = normal(seed, &name, count, if writes_to_stream { into_stream } else { deviation });
+                Tensor::f_from_slice(&numbers)?.f_view([rows, columns as i64])?
             }
+            None => Tensor::f_full([rows], 1.0 - config.family.norm_offset, options)?,
+        };
+        all.push((name, weight));
+        if shape.bias {
+            all.push((config.family.names.bias(module), Tensor::f_zeros([rows], options)?));
         }
-        for norm in ["input_layernorm", "post_attention_layernorm"] {
-            all.push((name(&format!("{norm}.weight")), Tensor::f_ones([i64::from(hidden)], options)?));
-        }
-    }
-    all.push(("model.norm.weight".to_owned(), Tensor::f_ones([i64::from(hidden)], options)?));
-    if !config.tied {
-        all.push(drawn("lm_head.weight".to_owned(), config.vocabulary, hidden, deviation)?);
     }
     Ok(all)
 }
 
-/// Normal numbers of mean 0: those of a tensor depend on the seed and its name alone.
+/// Normally distributed numbers with mean 0, which depend on the seed and the tensor's name alone.
 ///
-/// libtorch's generator is one for the whole process, and what it gives may change with its version; here a hash is stretched as far as
-/// is needed, and two even numbers make two normal ones (Box and Muller, 1958).
+/// libtorch has one generator for the whole process, and its numbers may change between versions. Here BLAKE3's extendable output gives
+/// uniform numbers, and each pair of them gives two normal ones (Box and Muller, 1958).
 fn normal(seed: u64, name: &str, count: usize, deviation: f64) -> Vec<f32> {
     let mut stream = blake3::Hasher::new().update(&seed.to_le_bytes()).update(name.as_bytes()).finalize_xof();
     let mut numbers = Vec::with_capacity(count + 1);
@@ -145,9 +134,9 @@ fn normal(seed: u64, name: &str, count: usize, deviation: f64) -> Vec<f32> {
         stream.fill(&mut bytes);
         let [a, b, c, d, e, f, g, h] = bytes;
         // Above 0, for the logarithm, and at most 1.
-        let even = |four: [u8; 4]| (f64::from(u32::from_le_bytes(four)) + 1.0) / 4_294_967_296.0;
-        let radius = deviation * (-2.0 * even([a, b, c, d]).ln()).sqrt();
-        let (sine, cosine) = (std::f64::consts::TAU * even([e, f, g, h])).sin_cos();
+        let uniform = |four: [u8; 4]| (f64::from(u32::from_le_bytes(four)) + 1.0) / 4_294_967_296.0;
+        let radius = deviation * (-2.0 * uniform([a, b, c, d]).ln()).sqrt();
+        let (sine, cosine) = (std::f64::consts::TAU * uniform([e, f, g, h])).sin_cos();
         numbers.extend([(radius * cosine) as f32, (radius * sine) as f32]);
     }
     numbers.truncate(count);
@@ -192,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_new_model_loads_and_its_seed_decides_its_weights() {
-        // Biases, and a head of its own.
-        for model_type in ["llama", "qwen2"] {
+        // A tied head; biases; norm weights that are stored minus 1.
+        for model_type in ["llama", "qwen2", "gemma"] {
             let (_folder, path) = config(|c| {
                 c["model_type"] = model_type.into();
                 c["tie_word_embeddings"] = (model_type == "llama").into();
@@ -210,6 +199,9 @@ mod tests {
                 assert_eq!(read(0, file), read(1, file), "{file}");
             }
             assert_ne!(read(0, "model.safetensors"), read(2, "model.safetensors"));
+            let tensors = Tensor::read_safetensors(folders[0].join("model.safetensors")).unwrap();
+            let norm = &tensors.iter().find(|(name, _)| name == "model.norm.weight").unwrap().1;
+            assert_eq!(norm.mean(Kind::Double).double_value(&[]), if model_type == "gemma" { 0.0 } else { 1.0 });
         }
     }
 

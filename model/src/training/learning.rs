@@ -1,4 +1,4 @@
-//! A model whose weights learn.
+//! A model that is trained: its parameters, and the adapters on its weights.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -10,67 +10,69 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::save::Config;
 use crate::adapter::{Adapter, WRAPPER};
 use crate::decoder::Decoder;
-use crate::layer::{LowRank, Part};
-use crate::source::Source;
+use crate::family::Module;
+use crate::layer::{LowRank, Projection};
+use crate::model_folder::ModelFolder;
 use crate::{ComputeError, LoadError, LoadOptions, Model, Precision, TextTokenizer};
 
-/// Which weights learn.
+/// Which weights are trained.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Learning {
     /// All weights. An adapter folder is merged into its base first.
     Everything,
-    /// A LoRA adapter (arXiv 2106.09685) over a frozen base. An adapter folder goes on learning; its rank and targets hold.
+    /// A LoRA adapter (arXiv 2106.09685) over a frozen base. The adapter of an adapter folder is trained further, with its rank and targets.
     Adapter(AdapterOptions),
 }
 
-/// A new adapter.
+/// Options of a new LoRA adapter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterOptions {
-    /// Rank of the change of each weight.
+    /// The rank of the change of each weight.
     pub rank: u32,
     /// The change is multiplied by `alpha / rank`.
     pub alpha: f64,
-    /// The projections that are changed, by their names in a layer, as `q_proj`; all linear maps of a layer if empty.
+    /// The projections to adapt, by their names in a layer, as `q_proj`; all linear maps of a layer if empty.
     pub targets: Vec<String>,
-    /// Where the random numbers of A begin; B begins with zeros.
+    /// The seed of the random numbers in A. B starts as zeros.
     pub seed: u64,
 }
 
-/// One tensor that learns.
+/// A tensor that is trained.
 pub(super) struct Parameter {
-    /// What it is, for files and messages.
+    /// Its name, for files and messages.
     pub name: String,
     /// Its values, in f32.
     pub master: Tensor,
-    /// What the model computes with, in its own precision; the same tensor as `master` where that is f32. Its gradient is the parameter's.
+    /// The values that the model computes with, in the model's precision; the same tensor as `master` if that is f32. Its gradient is that of the
+    /// parameter.
     pub working: Tensor,
-    /// Whether weight decay applies: to matrices, not to norms and biases.
+    /// Whether weight decay applies: it does to matrices, not to norms and biases.
     pub decays: bool,
-    /// The tensors of a file that it holds one after the other, with their rows.
+    /// The tensors of a file that it joins along the rows, with their names and rows.
     pub(super) pieces: Vec<(String, i64)>,
 }
 
 impl Parameter {
-    /// A parameter that begins with `value`, which a file holds under one name.
+    /// A parameter with the initial value `value`, which files hold under one name.
     pub fn new(name: String, value: &Tensor, precision: Precision) -> Result<Self, TchError> {
         let rows = value.size().first().copied().unwrap_or_default();
         Self::joined(vec![(name, rows)], value, precision)
     }
 
-    /// A parameter that a file holds as several tensors, one after the other.
+    /// A parameter that files hold as several tensors, joined along the rows.
     fn joined(pieces: Vec<(String, i64)>, value: &Tensor, precision: Precision) -> Result<Self, TchError> {
         let kind = precision.kind();
         let names: Vec<_> = pieces.iter().map(|(name, _)| name.as_str()).collect();
         let name = names.join("+");
         let decays = value.dim() > 1;
-        // A copy of its own: what is given may be a view of the checkpoint's tensors, or the same tensor.
+        // A copy, because `value` may be a view of the checkpoint's tensors, or shared.
         let mut master = Tensor::f_empty(value.size(), (Kind::Float, value.device()))?;
         master.f_copy_(&value.f_detach()?)?;
         let working = if kind == Kind::Float { master.shallow_clone() } else { master.f_to_kind(kind)? };
         Ok(Self { name, master, working: working.f_set_requires_grad(true)?, decays, pieces })
     }
 
-    /// Puts the master's values into what the model computes with.
+    /// Copies the master's values to the tensor that the model computes with.
     pub fn publish(&mut self) -> Result<(), TchError> {
         if self.working.kind() != Kind::Float {
             let _guard = tch::no_grad_guard();
@@ -80,7 +82,7 @@ impl Parameter {
     }
 }
 
-/// A model whose weights learn.
+/// A model that is trained.
 pub struct Trainee {
     model: Model,
     pub(super) parameters: Vec<Parameter>,
@@ -88,11 +90,11 @@ pub struct Trainee {
     /// config.json of the base.
     pub(super) config: Config,
     pub(super) tokenizer: PathBuf,
-    /// Where the next draw begins.
-    chance: Cell<u64>,
+    /// The seed of the next draw.
+    next_seed: Cell<u64>,
 }
 
-/// What adapter_config.json says of an adapter.
+/// An adapter as adapter_config.json describes it.
 #[derive(Clone, Debug)]
 pub(super) struct AdapterShape {
     pub base: String,
@@ -103,53 +105,53 @@ pub(super) struct AdapterShape {
 }
 
 impl Trainee {
-    /// Loads a folder as [`Model::load`] does, with weights that learn.
+    /// Loads a folder as [`Model::load`] does, for training.
     ///
     /// # Errors
-    /// What [`Model::load`] refuses; a rank of 0, a target that no layer has, an adapter folder whose rank is another than asked for.
+    /// As [`Model::load`]; a rank of 0, a target that no layer has, or an adapter folder with another rank.
     pub fn load(folder: &Path, options: &LoadOptions, learning: &Learning) -> Result<Self, LoadError> {
-        let mut source = Source::open(folder, options)?;
+        let mut opened = ModelFolder::open(folder, options)?;
         let taken = match learning {
             Learning::Everything => None,
-            Learning::Adapter(_) => source.take_adapter(),
+            Learning::Adapter(_) => opened.take_adapter(),
         };
-        let mut decoder = Decoder::from_source(&source, options)?;
-        let tokenizer = TextTokenizer::load(&source.tokenizer)?;
+        let mut decoder = Decoder::from_folder(&opened, options)?;
+        let tokenizer = TextTokenizer::load(&opened.tokenizer)?;
         tokenizer.check_vocabulary(decoder.config().vocabulary as usize)?;
         let mut parameters = Vec::new();
         let adapter = match learning {
             Learning::Everything => {
-                free(&mut decoder, &mut parameters)?;
+                train_all(&mut decoder, &mut parameters)?;
                 None
             }
             Learning::Adapter(wanted) => {
-                let shape = adapt(folder, &mut decoder, taken.as_ref(), wanted, &source.base, &mut parameters)?;
+                let shape = adapt(folder, &mut decoder, taken.as_ref(), wanted, &opened.base, &mut parameters)?;
                 Some(shape)
             }
         };
-        let identity = source.identity(&decoder, &tokenizer);
-        let Source { config_json: config, tokenizer: path, .. } = source;
+        let identity = opened.identity(&tokenizer);
+        let ModelFolder { config_json: config, tokenizer: path, .. } = opened;
         Ok(Self {
             model: Model::from_parts(decoder, tokenizer, identity),
             parameters,
             adapter,
             config,
             tokenizer: path,
-            chance: Cell::new(0),
+            next_seed: Cell::new(0),
         })
     }
 
-    /// The model, which computes with the weights as they are now. Its identity is that of the folder it came from.
+    /// The model with its current weights. Its identity is that of the folder it was loaded from.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// How many numbers learn.
+    /// The number of trained values.
     pub fn learnt(&self) -> usize {
         self.parameters.iter().map(|parameter| parameter.master.numel()).sum()
     }
 
-    /// Throws the gradients away.
+    /// Sets all gradients to zero.
     ///
     /// # Errors
     /// A failure of libtorch.
@@ -163,21 +165,21 @@ impl Trainee {
         Ok(())
     }
 
-    /// Where the numbers of chance begin from which the next writes draw their [noise](super::WriteOptions::noise).
+    /// Sets the seed from which the next writes draw their [noise](super::WriteOptions::noise).
     pub fn seed(&self, seed: u64) {
-        self.chance.set(seed);
+        self.next_seed.set(seed);
     }
 
-    /// Draws what the next write needs.
+    /// Seeds libtorch's generator for the next write.
     pub(super) fn drawing(&self) -> MutexGuard<'static, ()> {
-        let seed = self.chance.get();
-        // Another write of the same step draws other numbers.
-        self.chance.set(seed.wrapping_add(0x9E37_79B9_7F4A_7C15));
+        let seed = self.next_seed.get();
+        // Another write in the same step draws other numbers.
+        self.next_seed.set(seed.wrapping_add(0x9E37_79B9_7F4A_7C15));
         drawing(seed)
     }
 }
 
-/// Libtorch has one generator for the whole program: while this is held, what is drawn depends on `seed` alone.
+/// Seeds libtorch's generator, of which a process has one. While the guard is held, draws depend on `seed` alone.
 pub(crate) fn drawing(seed: u64) -> MutexGuard<'static, ()> {
     static DRAWING: Mutex<()> = Mutex::new(());
     let guard = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,8 +187,8 @@ pub(crate) fn drawing(seed: u64) -> MutexGuard<'static, ()> {
     guard
 }
 
-/// Makes parameters of all weights.
-fn free(decoder: &mut Decoder, parameters: &mut Vec<Parameter>) -> Result<(), TchError> {
+/// Makes all weights parameters.
+fn train_all(decoder: &mut Decoder, parameters: &mut Vec<Parameter>) -> Result<(), TchError> {
     let precision = decoder.precision();
     let mut learn = |parameter: Parameter| -> Tensor {
         let working = parameter.working.shallow_clone();
@@ -195,10 +197,11 @@ fn free(decoder: &mut Decoder, parameters: &mut Vec<Parameter>) -> Result<(), Tc
     };
     let one = |name: &str, value: &Tensor| Parameter::new(name.to_owned(), value, precision);
     let tied = decoder.is_tied();
-    decoder.embedding = learn(one("model.embed_tokens.weight", &decoder.embedding)?);
-    for (number, layer) in decoder.layers.iter_mut().enumerate() {
-        for (name, norm) in layer.norms_mut() {
-            *norm = learn(one(&format!("model.layers.{number}.{name}.weight"), norm)?);
+    let names = decoder.config().family.names;
+    decoder.embedding = learn(one(&names.weight(Module::Embedding), &decoder.embedding)?);
+    for (number, layer) in (0..).zip(&mut decoder.layers) {
+        for (part, norm) in layer.norms_mut() {
+            *norm = learn(one(&names.weight(Module::Layer(number, part)), norm)?);
         }
         for linear in layer.linears_mut() {
             let pieces = |what: &str| linear.parts.iter().map(|part| (format!("{}.{what}", part.name), part.rows)).collect::<Vec<_>>();
@@ -211,12 +214,12 @@ fn free(decoder: &mut Decoder, parameters: &mut Vec<Parameter>) -> Result<(), Tc
             linear.set_weight(weight)?;
         }
     }
-    decoder.final_norm = learn(one("model.norm.weight", &decoder.final_norm)?);
-    decoder.head = if tied { decoder.embedding.shallow_clone() } else { learn(one("lm_head.weight", &decoder.head)?) };
+    decoder.final_norm.weight = learn(one(&names.weight(Module::FinalNorm), &decoder.final_norm.weight)?);
+    decoder.head = if tied { decoder.embedding.shallow_clone() } else { learn(one(&names.weight(Module::Head), &decoder.head)?) };
     Ok(())
 }
 
-/// Puts an adapter's pairs beside the weights of the base, and makes parameters of them.
+/// Adds an adapter's pairs of matrices to the weights of the base, and makes them parameters.
 fn adapt(
     folder: &Path,
     decoder: &mut Decoder,
@@ -236,7 +239,7 @@ fn adapt(
         return Err(refuse("rank", "at least 1".into(), "0".into()));
     }
     if let Some(adapter) = from.filter(|adapter| adapter.rank != wanted.rank) {
-        return Err(refuse("rank", format!("{}, as the adapter to go on with has", adapter.rank), wanted.rank.to_string()));
+        return Err(refuse("rank", format!("{}, the rank of the adapter that is trained further", adapter.rank), wanted.rank.to_string()));
     }
     let (precision, device) = (decoder.precision(), decoder.device);
     let known: Vec<_> =
@@ -245,13 +248,13 @@ fn adapt(
         return Err(refuse("targets", "names such as q_proj or down_proj".into(), target.clone()));
     }
     let scale = from.map_or(wanted.alpha / f64::from(wanted.rank), |adapter| adapter.scale);
-    // The order of layers and projections is fixed, and so are the random numbers.
+    // Layers and projections come in a fixed order, so the random numbers are reproducible.
     let _drawing = drawing(wanted.seed);
     let (mut targets, mut weights) = (BTreeSet::new(), BTreeSet::new());
     for layer in &mut decoder.layers {
         for linear in layer.linears_mut() {
             let columns = linear.weight.size().get(1).copied().unwrap_or_default();
-            for Part { name, rows, low_rank } in &mut linear.parts {
+            for Projection { name, rows, low_rank } in &mut linear.parts {
                 let pair = match from {
                     Some(adapter) => adapter.pair(&format!("{name}.weight"), &[*rows, columns], device)?,
                     None if wanted.targets.is_empty() || wanted.targets.iter().any(|t| t == module(name)) => {
@@ -270,7 +273,7 @@ fn adapt(
         }
     }
     if let Some(adapter) = from {
-        adapter.check_learnt(|weight| weights.contains(weight))?;
+        adapter.check_trained(|weight| weights.contains(weight))?;
     }
     Ok(AdapterShape {
         base: from.map_or_else(|| base.to_owned(), |adapter| adapter.base.clone()),
@@ -281,10 +284,10 @@ fn adapt(
     })
 }
 
-/// A pair that changes nothing yet: A uniform as in PEFT, B zero.
+/// A new pair, which changes nothing yet: A is uniform as in PEFT, B is zero.
 fn fresh(rank: i64, rows: i64, columns: i64, device: Device) -> Result<(Tensor, Tensor), TchError> {
     let bound = (columns as f64).sqrt().recip();
-    // Drawn on the CPU, so that every device begins with the same numbers.
+    // Drawn on the CPU, so that every device gets the same numbers.
     let a = Tensor::f_empty([rank, columns], (Kind::Float, Device::Cpu))?.f_uniform_(-bound, bound)?.f_to_device(device)?;
     Ok((a, Tensor::f_zeros([rows, rank], (Kind::Float, device))?))
 }

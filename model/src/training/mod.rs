@@ -1,12 +1,13 @@
-//! What a trainer needs of a model: weights that learn, and writing and reading that gradients flow through.
+//! Training: trainable weights, and writing and reading with gradients.
 //!
 //! The layers, the selection and the positions are those of inference ([`Decoder::write`](crate::Decoder::write),
-//! [`Reader`](crate::Reader)): there is one implementation of each. What is here puts weights in place that gradients can
-//! reach, reads many sequences at once, and writes what was learnt as other programs read it; and it makes [new models](create_model).
+//! [`Reader`](crate::Reader)). This module makes their weights trainable, reads many sequences in one batch, saves trained weights in the
+//! layouts of other programs, and creates [new models](create_model).
 
 mod adamw;
 mod create;
 mod learning;
+mod loss;
 mod new_tokenizer;
 mod read;
 mod save;
@@ -22,7 +23,10 @@ pub(crate) use learning::drawing;
 pub use adamw::{AdamW, AdamWConfig};
 pub use create::{CreateError, NewTokenizer, ScratchOptions, create_model};
 pub use learning::{AdapterOptions, Learning, Trainee};
-pub use read::{Hits, Loss, Sequence};
+pub use loss::{Hits, Predictions, TrainingLoss};
+pub use read::Sequence;
 pub use save::SaveError;
 pub use state::StateError;
+/// The tensors that a training objective computes its loss with.
+pub use tch::Tensor;
 pub use written::{WriteOptions, Written};

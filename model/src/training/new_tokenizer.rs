@@ -1,4 +1,4 @@
-//! Training the tokenizer of a new model.
+//! Trains the tokenizer of a new model.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use tokenizers::{AddedToken, Tokenizer};
 use crate::fields::Fields;
 use crate::{LoadError, MemoryConfig, ModelConfig};
 
-/// Special tokens come first in a tokenizer that is trained, so their ids must be small.
+/// Max id of a special token plus 1: a trained tokenizer has the special tokens first.
 const SPECIAL_CAP: u32 = 64;
 
-/// A tokenizer.json of a byte-level BPE for a model of this configuration: `vocab_size` tokens, of which the first are its special
-/// tokens; digits by themselves. Any UTF-8 text encodes. The same texts give the same bytes, at any number of threads.
+/// The tokenizer.json of a byte-level BPE with `vocab_size` tokens, special tokens first, that splits numbers into digits. It encodes any
+/// UTF-8 text. The same texts give the same bytes at any number of threads.
 pub(super) fn train_tokenizer(
     fields: &Fields<'_>,
     config: &ModelConfig,
@@ -27,7 +27,7 @@ pub(super) fn train_tokenizer(
     let special = special_tokens(fields, config, memory)?;
     let vocabulary = config.vocabulary as usize;
     let failed = |error: tokenizers::Error| {
-        let remedy = "look at the texts, or name a `tokenizer`";
+        let remedy = "check the texts, or name a `tokenizer`";
         fields.refuse("vocab_size", "a tokenizer that can be trained", error.to_string(), remedy)
     };
     let trainer = BpeTrainerBuilder::new()
@@ -43,18 +43,18 @@ pub(super) fn train_tokenizer(
     tokenizer.train(&mut trainer, texts.iter()).map_err(failed)?;
     let found = tokenizer.get_vocab_size(true);
     if found != vocabulary {
-        let remedy = "give more text or a smaller vocabulary; special tokens and 256 bytes are the least there can be";
+        let remedy = "give more text or a smaller vocabulary, but at least the special tokens and 256 bytes";
         let found = format!("texts that give {found}");
         return Err(fields.refuse("vocab_size", format!("{vocabulary} tokens"), found, remedy));
     }
     tokenizer.to_string(false).map(String::into_bytes).map_err(failed)
 }
 
-/// Names of the special tokens, from id 0 on: those that the configuration names by their ids, and what lies between.
+/// Names of the special tokens from id 0 on: those whose ids the configuration has, and placeholders between them.
 fn special_tokens(fields: &Fields<'_>, config: &ModelConfig, memory: &MemoryConfig) -> Result<Vec<String>, LoadError> {
     let mut names: BTreeMap<u32, String> = BTreeMap::new();
     let pad: Vec<u32> = fields.u32("pad_token_id")?.into_iter().collect();
-    // A token that is several things has the first of its names.
+    // A token with several roles gets the name of the first one.
     for (field, name, ids) in [
         ("bos_token_id", "s", &vec![config.bos]),
         ("eos_token_id", "/s", &config.eos),
@@ -65,7 +65,7 @@ fn special_tokens(fields: &Fields<'_>, config: &ModelConfig, memory: &MemoryConf
         let mut first = true;
         for id in ids {
             if *id >= SPECIAL_CAP {
-                let expected = format!("ids below {SPECIAL_CAP}, as special tokens come first in a tokenizer that is trained");
+                let expected = format!("ids below {SPECIAL_CAP}, because a trained tokenizer has the special tokens first");
                 return Err(fields.refuse(field, expected, id.to_string(), "change the ids, or name a `tokenizer` that has them"));
             }
             names.entry(*id).or_insert_with(|| {

@@ -1,131 +1,41 @@
-//! Many sequences with memories in one pass, and what is lost on them.
+//! Reading in training: many sequences with memories in one pass.
 
-use tch::{Kind, Reduction, TchError, Tensor};
+use tch::{TchError, Tensor};
 
-use super::{Trainee, Written};
+use super::Written;
 use crate::ComputeError;
 use crate::attention::{Mask, attend};
+use crate::context::{ContextLayout, similarity_biases};
 use crate::decoder::Decoder;
 
-/// One sequence to learn from.
+/// One sequence to train on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sequence {
-    /// Its tokens, without the one that begins a text.
+    /// Its tokens, without the BOS.
     pub tokens: Vec<u32>,
-    /// Which of them the model shall learn to predict; as many as tokens.
+    /// Which tokens count in the loss, one flag a token.
     pub learnt: Vec<bool>,
-    /// What each chunk reads: numbers of written references, each once, with their retrieval similarities. Tokens past the last
-    /// chunk are in that one; without chunks, nothing is read.
+    /// What each chunk reads: indices of written references, each once, with their retrieval similarities. Tokens past the last
+    /// chunk belong to it. Without chunks nothing is read.
     pub chunks: Vec<Vec<(usize, f32)>>,
 }
 
-/// What was lost on some sequences.
-pub struct Loss {
-    /// Sum over the learnt tokens of the negative log-likelihood.
-    sum: Tensor,
-    /// For each learnt token, whether it was the most likely.
-    hits: Tensor,
-    /// Learnt tokens of each sequence.
-    learnt: Vec<usize>,
-}
-
-/// How much of what was to be learnt was the most likely already.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hits {
-    /// Learnt tokens.
-    pub tokens: usize,
-    /// Those that were the most likely.
-    pub right: usize,
-    /// For each sequence, whether all its learnt tokens were.
-    pub exact: Vec<bool>,
-}
-
-// The device goes on computing until one of the numbers is asked for: `backward` first leaves it no gap.
-impl Loss {
-    /// Sum over the learnt tokens of the negative log-likelihood, in nats.
-    ///
-    /// # Errors
-    /// A failure of libtorch.
-    pub fn sum(&self) -> Result<f64, ComputeError> {
-        Ok(self.sum.f_detach()?.f_double_value(&[])?)
-    }
-
-    /// Adds the gradients of `share` times the sum to those that have come together.
-    ///
-    /// # Errors
-    /// A failure of libtorch.
-    pub fn backward(&self, share: f64) -> Result<(), ComputeError> {
-        Ok(self.sum.f_mul_scalar(share)?.f_backward()?)
-    }
-
-    /// What was right.
-    ///
-    /// # Errors
-    /// A failure of libtorch.
-    pub fn hits(&self) -> Result<Hits, ComputeError> {
-        let hits: Vec<u8> = crate::write::copy_out(&self.hits)?;
-        let mut rest = hits.as_slice();
-        let exact = self.learnt.iter().map(|count| {
-            let (own, others) = rest.split_at(*count);
-            rest = others;
-            own.iter().all(|hit| *hit == 1)
-        });
-        let exact = exact.collect();
-        Ok(Hits { tokens: hits.len(), right: hits.iter().filter(|hit| **hit == 1).count(), exact })
-    }
-}
-
 /// Sequences as one batch, padded to the longest.
-struct Batch<'a> {
+pub(super) struct Batch<'a> {
     sequences: &'a [Sequence],
-    prefix: usize,
-    /// Tokens of a row: prefix, the token that begins a text, text, padding.
-    width: usize,
-    /// For each sequence the references that any of its chunks reads, in the order they first occur.
+    pub(super) prefix: usize,
+    /// Tokens of a row: prefix, BOS, text, padding.
+    pub(super) width: usize,
+    /// The references that the chunks of each sequence read, in the order of their first occurrence.
     references: Vec<Vec<usize>>,
 }
 
-impl Trainee {
-    /// What the model loses on `sequences`, whose chunks read references of `written`.
-    ///
-    /// The memory it takes grows with the product of learnt tokens and vocabulary.
-    ///
-    /// # Errors
-    /// No sequence or no learnt token, marks that are not as many as tokens, a reference that is not written, an id outside the
-    /// vocabulary, or a failure of libtorch.
-    pub fn loss(&self, sequences: &[Sequence], written: Option<&Written>) -> Result<Loss, ComputeError> {
-        let decoder = self.model().decoder();
-        let batch = Batch::new(decoder, sequences, written)?;
-        // The row before a token predicts it.
-        let learnt = |row: usize| {
-            let first = (row * batch.width + batch.prefix) as i64;
-            sequences[row].learnt.iter().enumerate().filter(|(_, learnt)| **learnt).map(move |(token, _)| first + token as i64)
-        };
-        let rows: Vec<i64> = (0..sequences.len()).flat_map(learnt).collect();
-        let targets = sequences.iter().flat_map(|s| s.tokens.iter().zip(&s.learnt)).filter(|(_, learnt)| **learnt);
-        let targets: Vec<i64> = targets.map(|(token, _)| i64::from(*token)).collect();
-        if rows.is_empty() {
-            return Err(ComputeError::NothingToLearn);
-        }
-        let on_device = |x: &[i64]| Tensor::f_from_slice(x)?.f_to_device(decoder.device);
-        let x = read(decoder, &batch, written)?;
-        let logits = decoder.logits(&x.f_index_select(0, &on_device(&rows)?)?)?.f_to_kind(Kind::Float)?;
-        let targets = on_device(&targets)?;
-        let sum = logits.f_cross_entropy_loss::<Tensor>(&targets, None, Reduction::Sum, -100, 0.0)?;
-        let hits = logits.f_detach()?.f_argmax(-1, false)?.f_eq_tensor(&targets)?.f_to_kind(Kind::Uint8)?;
-        let learnt = sequences.iter().map(|sequence| sequence.learnt.iter().filter(|learnt| **learnt).count()).collect();
-        Ok(Loss { sum, hits, learnt })
-    }
-}
-
 /// The last layer's output, `[sequences * width, hidden]`.
-fn read(decoder: &Decoder, batch: &Batch<'_>, written: Option<&Written>) -> Result<Tensor, TchError> {
+pub(super) fn read(decoder: &Decoder, batch: &Batch<'_>, written: Option<&Written>) -> Result<Tensor, TchError> {
     let s = decoder.sizes();
-    let (rows, width, prefix) = (batch.sequences.len() as i64, batch.width as i64, batch.prefix as u32);
-    // As in the definition: the context follows the interval of positions that the memories share.
-    let gap = decoder.memory.reference_length;
-    let positions = (0..width as u32).map(|i| if i < prefix { i } else { i + gap });
-    let turn = decoder.rope.turn(positions, decoder.kind(), decoder.device)?;
+    let (rows, width) = (batch.sequences.len() as i64, batch.width as i64);
+    let positions = ContextLayout::with_memories(&decoder.memory).positions(batch.width as u32);
+    let rotation = decoder.rope.rotation(positions, decoder.kind(), decoder.device)?;
     let memories = match written {
         Some(written) if batch.references.iter().any(|r| !r.is_empty()) => Some(batch.memories(decoder, written)?),
         _ => None,
@@ -134,23 +44,23 @@ fn read(decoder: &Decoder, batch: &Batch<'_>, written: Option<&Written>) -> Resu
     let mut x = decoder.embed(&batch.ids(decoder))?;
     for (number, layer) in decoder.layers.iter().enumerate() {
         let (qk, v) = layer.qkv(&x)?;
-        let turned = turn.apply(&qk.f_view([rows, width, s.query_heads + s.heads, s.head_dim])?)?;
-        let q = turned.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
-        let mut k = turned.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
+        let rotated = rotation.apply(&qk.f_view([rows, width, s.query_heads + s.heads, s.head_dim])?)?;
+        let q = rotated.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
+        let mut k = rotated.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
         let mut v = v.f_view([rows, width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
-        let mut bias = None;
-        if let (Some((which, own)), Some(written)) = (memories.as_ref().filter(|_| memory_layers.contains(&number)), written) {
+        let mut mask = None;
+        if let (Some((which, of_batch)), Some(written)) = (memories.as_ref().filter(|_| memory_layers.contains(&number)), written) {
             let (keys, values) = &written.layers[number - memory_layers.start];
             k = Tensor::f_cat(&[gather(keys, which, rows)?, k], 2)?;
             v = Tensor::f_cat(&[gather(values, which, rows)?, v], 2)?;
-            bias = Some(own);
+            mask = Some(of_batch);
         }
-        x = layer.finish(&x, &attend(&q, &k, &v, Mask::or_causal(bias))?)?;
+        x = layer.finish(&x, &attend(&q, &k, &v, Mask::or_causal(mask))?)?;
     }
     Ok(x)
 }
 
-/// The tokens of the references `which`, row after row: `[rows, heads, tokens, head_dim]` of `[references, heads, kept, head_dim]`.
+/// The tokens of the references `which`, row by row: `[rows, heads, tokens, head_dim]`, from `all`, `[references, heads, kept, head_dim]`.
 fn gather(all: &Tensor, which: &Tensor, rows: i64) -> Result<Tensor, TchError> {
     let (_, heads, kept, dim) = all.size4()?;
     let of_rows = all.f_index_select(0, which)?.f_view([rows, -1, heads, kept, dim])?;
@@ -158,7 +68,7 @@ fn gather(all: &Tensor, which: &Tensor, rows: i64) -> Result<Tensor, TchError> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(decoder: &Decoder, sequences: &'a [Sequence], written: Option<&Written>) -> Result<Self, ComputeError> {
+    pub(super) fn new(decoder: &Decoder, sequences: &'a [Sequence], written: Option<&Written>) -> Result<Self, ComputeError> {
         let references = written.map_or(0, |written| written.held.len());
         let mut each = Vec::with_capacity(sequences.len());
         for (index, sequence) in sequences.iter().enumerate() {
@@ -183,7 +93,7 @@ impl<'a> Batch<'a> {
         Ok(Self { sequences, prefix, width: prefix + 1 + longest, references: each })
     }
 
-    /// Ids of all rows; any id will do as padding, which no other token attends to.
+    /// Token ids of all rows. Any id will do as padding, because no other token attends to it.
     fn ids(&self, decoder: &Decoder) -> Vec<i64> {
         let mut ids = Vec::with_capacity(self.sequences.len() * self.width);
         for (row, sequence) in self.sequences.iter().enumerate() {
@@ -194,45 +104,33 @@ impl<'a> Batch<'a> {
         ids
     }
 
-    /// The references of each row, and what is added to the scores at memory layers: `[rows, 1, width, tokens + width]`.
+    /// The references that each row reads, and the mask at memory layers, `[rows, 1, width, memory tokens + width]`.
     fn memories(&self, decoder: &Decoder, written: &Written) -> Result<(Tensor, Tensor), TchError> {
-        let most = self.references.iter().map(Vec::len).max().unwrap_or_default();
-        let slots = most * written.kept;
-        let columns = slots + self.width;
-        let mut which = Vec::with_capacity(self.sequences.len() * most);
-        let mut bias = Vec::with_capacity(self.sequences.len() * self.width * columns);
-        let (beta, interval) = (decoder.memory.similarity_bias, decoder.memory.retrieval_interval as usize);
-        for (place, (sequence, references)) in self.sequences.iter().zip(&self.references).enumerate() {
+        let max = self.references.iter().map(Vec::len).max().unwrap_or_default();
+        let memory_tokens = max * written.kept;
+        let mut which = Vec::with_capacity(self.sequences.len() * max);
+        let mut mask = Vec::with_capacity(self.sequences.len() * self.width * (memory_tokens + self.width));
+        let layout = ContextLayout::with_memories(&decoder.memory);
+        for (row, (sequence, references)) in self.sequences.iter().zip(&self.references).enumerate() {
             which.extend(references.iter().map(|r| *r as i64));
-            // Rows that read fewer, or nothing, are filled with what no token of theirs sees.
-            which.resize((place + 1) * most, 0);
-            let chunks = sequence.chunks.iter().map(|chunk| chunk_bias(chunk, references, written, slots, beta));
-            let chunks: Vec<Vec<f32>> = chunks.collect();
-            for row in 0..self.width {
-                // The prefix reads nothing; the token that begins a text is in the first chunk.
-                let chunk = row.checked_sub(self.prefix).map(|place| place.saturating_sub(1) / interval);
-                match chunk.and_then(|chunk| chunks.get(chunk.min(chunks.len().saturating_sub(1)))) {
-                    Some(own) => bias.extend_from_slice(own),
-                    None => bias.resize(bias.len() + slots, f32::NEG_INFINITY),
-                }
-                bias.resize(bias.len() + row + 1, 0.0);
-                bias.resize(bias.len() + self.width - row - 1, f32::NEG_INFINITY);
-            }
+            // A row that reads fewer references is filled up with one that is masked.
+            which.resize((row + 1) * max, 0);
+            let biases = sequence.chunks.iter().map(|chunk| chunk_bias(decoder, chunk, references, written, memory_tokens));
+            layout.extend_mask(&mut mask, self.width, memory_tokens, &biases.collect::<Vec<_>>());
         }
-        let shape = [self.sequences.len() as i64, 1, self.width as i64, columns as i64];
-        let bias = Tensor::f_from_slice(&bias)?.f_view(shape)?.f_to_kind(decoder.kind())?.f_to_device(decoder.device)?;
-        Ok((Tensor::f_from_slice(&which)?.f_to_device(decoder.device)?, bias))
+        let shape = [self.sequences.len() as i64, 1, self.width as i64, -1];
+        let mask = Tensor::f_from_slice(&mask)?.f_view(shape)?.f_to_kind(decoder.kind())?.f_to_device(decoder.device)?;
+        Ok((Tensor::f_from_slice(&which)?.f_to_device(decoder.device)?, mask))
     }
 }
 
-/// What a chunk adds to the scores of a row's memory tokens: its similarity bias (memory3.py), or -inf for what it does not read.
-fn chunk_bias(chunk: &[(usize, f32)], references: &[usize], written: &Written, slots: usize, beta: f32) -> Vec<f32> {
-    let mut bias = vec![f32::NEG_INFINITY; slots];
-    let best = chunk.iter().map(|(_, similarity)| *similarity).fold(f32::NEG_INFINITY, f32::max);
-    for (reference, similarity) in chunk {
-        let place = references.iter().position(|r| r == reference).unwrap_or_default() * written.kept;
-        let lag = if beta == 0.0 { 0.0 } else { beta * (similarity - best) };
-        bias[place..place + written.held[*reference]].fill(lag);
+/// What a token of `chunk` adds to the scores of its row's memory tokens: the similarity bias, or -inf for memories of other chunks.
+fn chunk_bias(decoder: &Decoder, chunk: &[(usize, f32)], references: &[usize], written: &Written, memory_tokens: usize) -> Vec<f32> {
+    let mut bias = vec![f32::NEG_INFINITY; memory_tokens];
+    let similarities: Vec<f32> = chunk.iter().map(|(_, similarity)| *similarity).collect();
+    for ((reference, _), of_memory) in chunk.iter().zip(similarity_biases(decoder.memory.similarity_bias, &similarities)) {
+        let start = references.iter().position(|r| r == reference).unwrap_or_default() * written.kept;
+        bias[start..start + written.held[*reference]].fill(of_memory);
     }
     bias
 }

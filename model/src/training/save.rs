@@ -1,4 +1,4 @@
-//! What was learnt, as other programs read it.
+//! Saves trained weights in the layouts of other programs.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,16 +12,16 @@ use super::Trainee;
 use crate::adapter::{CONFIG, WEIGHTS};
 use crate::{NewFolder, Precision};
 
-/// Why a folder could not be written.
+/// An error while writing a folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaveError {
-    /// The system refused.
+    /// A file or folder could not be written.
     #[error("{path}: cannot be written: {source}; the folder must not exist, and its parent must be writable", path = path.display())]
     Io {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The weights could not be written.
@@ -29,20 +29,20 @@ pub enum SaveError {
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// What the safetensors crate says.
+        /// The safetensors crate's error.
         source: safetensors::SafeTensorError,
     },
-    /// libtorch reported a failure.
+    /// A failure of libtorch.
     #[error("libtorch: {0}")]
     Torch(#[from] TchError),
 }
 
 impl Trainee {
-    /// Writes what has been learnt to the new folder `folder`: the adapter in the PEFT layout with its `memory.json`, or the
-    /// whole model as a Hugging Face folder. Values are those of the f32 masters, rounded to `precision`.
+    /// Writes the trained weights to the new folder `folder`: an adapter in the PEFT layout with its `memory.json`, or the whole model as
+    /// a Hugging Face folder. Values are the f32 masters rounded to `precision`.
     ///
     /// # Errors
-    /// A folder that exists or cannot be written. Nothing half-written is left.
+    /// A folder that exists or cannot be written. A failure leaves no folder.
     pub fn save(&self, folder: &Path, precision: Precision) -> Result<(), SaveError> {
         let io = |source| SaveError::Io { path: folder.to_owned(), source };
         let new = NewFolder::beside(folder).map_err(io)?;
@@ -69,11 +69,11 @@ impl Trainee {
             None => {
                 let mut config = self.config.clone();
                 config.insert("memory".into(), memory);
-                // Older files say `torch_dtype`, newer ones `dtype`: one of the two shall stand.
+                // Older files have `torch_dtype`, newer ones `dtype`; only one of them is written.
                 let dtype = if config.remove("dtype").is_some() { "dtype" } else { "torch_dtype" };
                 config.remove("torch_dtype");
                 config.insert(dtype.into(), if precision == Precision::Bf16 { "bfloat16" } else { "float32" }.into());
-                // A head of its own is read by our loader in any case, by others only if this says so.
+                // mempack reads a separate head whatever this field says, other programs only if it is false.
                 config.insert("tie_word_embeddings".into(), self.model().decoder().is_tied().into());
                 new.write("config.json", &pretty(&Value::Object(config))).map_err(io)?;
                 std::fs::copy(&self.tokenizer, new.join("tokenizer.json")).map_err(io)?;
@@ -85,7 +85,7 @@ impl Trainee {
         new.finish().map_err(io)
     }
 
-    /// What has been learnt, by the names that files have: projections that learn as one tensor are taken apart.
+    /// The trained tensors with their names in files. Projections that are trained as one tensor are split.
     fn named(&self, kind: Kind) -> Result<Vec<(String, Tensor)>, TchError> {
         let _guard = tch::no_grad_guard();
         let mut named = Vec::new();
@@ -105,31 +105,31 @@ pub(super) fn pretty(value: &Value) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
 }
 
-/// Writes tensors to a safetensors file, in the order of type and name, and syncs it.
+/// Writes tensors to a safetensors file, ordered by type and name, and syncs it.
 ///
 /// # Errors
 /// A tensor of another type than f32, bf16 or i64, or a file that cannot be written.
 pub(super) fn write_tensors<N: AsRef<str>>(path: &Path, tensors: &[(N, Tensor)]) -> Result<(), SaveError> {
-    let views = tensors.iter().map(|(name, tensor)| Ok((name.as_ref(), Bytes::of(tensor)?)));
+    let views = tensors.iter().map(|(name, tensor)| Ok((name.as_ref(), TensorBytes::of(tensor)?)));
     let views = views.collect::<Result<Vec<_>, TchError>>()?;
-    // Other programs ask which library's conventions the names follow.
+    // Other programs look here for the library whose conventions the names follow.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let io = |source| SaveError::Io { path: path.to_owned(), source };
-    // The safetensors crate makes files for their owner alone; this one is to be as open as any other.
+    // The safetensors crate creates files that only their owner can read; this one gets ordinary permissions.
     let usual = File::create(path).and_then(|file| file.metadata()).map_err(io)?.permissions();
     safetensors::serialize_to_file(views, Some(metadata), path)
         .map_err(|source| SaveError::Safetensors { path: path.to_owned(), source })?;
     std::fs::set_permissions(path, usual).and_then(|()| File::open(path)?.sync_all()).map_err(io)
 }
 
-/// A tensor's values as a file has them.
-struct Bytes {
+/// A tensor's values in the form of a file.
+struct TensorBytes {
     dtype: Dtype,
     shape: Vec<usize>,
     bytes: Vec<u8>,
 }
 
-impl Bytes {
+impl TensorBytes {
     fn of(tensor: &Tensor) -> Result<Self, TchError> {
         let (dtype, width) = match tensor.kind() {
             Kind::Float => (Dtype::F32, 4),
@@ -144,7 +144,7 @@ impl Bytes {
     }
 }
 
-impl View for Bytes {
+impl View for TensorBytes {
     fn dtype(&self) -> Dtype {
         self.dtype
     }
@@ -162,5 +162,5 @@ impl View for Bytes {
     }
 }
 
-/// A configuration file's object.
+/// The object of a configuration file.
 pub(super) type Config = Map<String, Value>;

@@ -1,4 +1,4 @@
-//! Weights and moments in a file, exactly: what a run needs to go on as if it had not been broken off.
+//! The exact training state in a file: weights and moments, from which an interrupted run resumes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,27 +8,27 @@ use tch::{TchError, Tensor};
 use super::save::write_tensors;
 use super::{AdamW, SaveError, Trainee};
 
-/// Why a state was not taken up.
+/// An error while reading a training state.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The file cannot be read, or is no safetensors file.
+    /// The file cannot be read, or is not a safetensors file.
     #[error("cannot be read: {reason}")]
     Read {
-        /// What libtorch's reader says.
+        /// libtorch's error.
         reason: String,
     },
-    /// A tensor that is missing, or of another form.
+    /// A tensor is missing, or has another type or shape.
     #[error("{tensor}: expected {expected}, found {found}")]
     Tensor {
-        /// Its name.
+        /// Name of the tensor.
         tensor: String,
-        /// Type and shape of this run's.
+        /// Type and shape in this run.
         expected: String,
-        /// Type and shape of the file's.
+        /// Type and shape in the file.
         found: String,
     },
-    /// libtorch reported a failure.
+    /// A failure of libtorch.
     #[error("libtorch: {0}")]
     Torch(#[from] TchError),
 }
@@ -53,10 +53,10 @@ impl Trainee {
         write_tensors(path, &tensors)
     }
 
-    /// Puts a written state in place, of an optimizer that has made `steps` steps.
+    /// Restores a state that [`write_state`](Self::write_state) wrote after `steps` steps of the optimizer.
     ///
     /// # Errors
-    /// A file that cannot be read, or that other weights were written to; then nothing has changed.
+    /// A file that cannot be read, or that holds other weights. Then nothing changes.
     pub fn read_state(&mut self, optimizer: &mut AdamW, steps: u64, path: &Path) -> Result<(), StateError> {
         let _guard = tch::no_grad_guard();
         let read = Tensor::read_safetensors(path).map_err(|error| StateError::Read { reason: error.to_string() })?;
@@ -87,7 +87,7 @@ impl Trainee {
     }
 }
 
-/// Names of a parameter's first and second moment.
+/// Names in the file of a parameter's first and second moment.
 fn moments(parameter: &str) -> [String; 2] {
     [format!("{parameter}#first"), format!("{parameter}#second")]
 }

@@ -1,4 +1,4 @@
-//! References written while the model learns.
+//! Writes references during training.
 
 use tch::{TchError, Tensor};
 
@@ -6,34 +6,34 @@ use super::Trainee;
 use crate::ComputeError;
 use crate::write::Selection;
 
-/// How references are written while the model learns.
+/// Options for writing references during training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WriteOptions {
-    /// Tokens that a head keeps, whatever the `memory` block says: training goes from all to few.
+    /// Tokens that a head keeps, in place of the `memory` block's number: training reduces it step by step.
     pub keep: u32,
-    /// Whether gradients reach the weights that select, beyond the paper: each kept value is multiplied by its weight over the
-    /// same number held constant, which is 1.
+    /// Whether gradients reach the weights that select tokens, which the paper does not do: each kept value is multiplied by its weight
+    /// over the same number held constant, which is 1.
     pub selection_gradient: bool,
-    /// Noise on keys and values, as a share of their mean square: the relative error of a codec that the reader shall bear.
-    /// What it is depends on the trainee's [seed](Trainee::seed) and on the writes since then.
+    /// Mean square of noise on keys and values over their own: the relative error of the codec that the reader is trained for. The noise
+    /// depends on the trainee's [seed](Trainee::seed) and the number of writes since it was set.
     pub noise: [f64; 2],
 }
 
-/// Memories that gradients flow through.
+/// Written memories as tensors with gradients.
 pub struct Written {
-    /// For each memory layer keys, rotated, and values: `[references, heads, kept, head_dim]` in the model's precision.
+    /// Rotated keys and values of each memory layer, `[references, heads, kept, head_dim]` in the model's precision.
     pub(super) layers: Vec<(Tensor, Tensor)>,
-    /// Tokens that each reference keeps at a head; padding follows.
+    /// Tokens that each reference keeps at a head, before the padding.
     pub(super) held: Vec<usize>,
-    /// Tokens of the longest.
+    /// The largest number in `held`.
     pub(super) kept: usize,
 }
 
 impl Trainee {
-    /// Writes references of 1 to `reference_length` token ids, as [`Decoder::write`](crate::Decoder::write) does, as one batch.
+    /// Writes references of 1 to `reference_length` token ids as one batch, as [`Decoder::write`](crate::Decoder::write) does.
     ///
     /// # Errors
-    /// No references, an empty or too long one, an id outside the vocabulary, or a failure of libtorch.
+    /// No references, an empty one, one that is too long, an id outside the vocabulary, or a failure of libtorch.
     pub fn write(&self, references: &[&[u32]], options: &WriteOptions) -> Result<Written, ComputeError> {
         let decoder = self.model().decoder();
         decoder.check_references(references)?;
@@ -47,7 +47,7 @@ impl Trainee {
         let _drawing = (options.noise != [0.0; 2]).then(|| self.drawing());
         let layers = kept.iter().map(|layer| {
             let positions = layer.index.f_add_scalar(prefix)?.f_reshape([-1])?;
-            let keys = decoder.memory_turn().apply_at(&noisy(&layer.keys, options.noise[0])?, &positions)?;
+            let keys = decoder.memory_rotation().apply_at(&noisy(&layer.keys, options.noise[0])?, &positions)?;
             Ok((keys.f_to_kind(kind)?, noisy(&layer.values, options.noise[1])?.f_to_kind(kind)?))
         });
         let layers = layers.collect::<Result<Vec<_>, TchError>>()?;
@@ -56,7 +56,7 @@ impl Trainee {
     }
 }
 
-/// `x` with noise whose mean square is `share` of its own.
+/// `x` with noise whose mean square is `share` times that of `x`.
 fn noisy(x: &Tensor, share: f64) -> Result<Tensor, TchError> {
     if share == 0.0 {
         return Ok(x.shallow_clone());

@@ -21,7 +21,7 @@ fn references() {
     let decoder = decoder();
     assert!(decoder.write(&[]).unwrap().is_empty());
     assert!(matches!(decoder.write(&[&[5], &[]]), Err(ComputeError::EmptyReference { index: 1 })));
-    assert!(matches!(decoder.write(&[&[5; 33]]), Err(ComputeError::LongReference { index: 0, tokens: 33, most: 32 })));
+    assert!(matches!(decoder.write(&[&[5; 33]]), Err(ComputeError::LongReference { index: 0, tokens: 33, max: 32 })));
     assert!(matches!(decoder.write(&[&[5, 97]]), Err(ComputeError::UnknownToken { token: 97, vocabulary: 97 })));
 }
 

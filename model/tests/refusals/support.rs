@@ -1,4 +1,4 @@
-//! A small model in a folder of its own, to be damaged.
+//! A small model in a temporary folder, to be damaged.
 
 use std::path::{Path, PathBuf};
 

@@ -20,7 +20,7 @@ pub(super) const WORDINGS: [&str; 12] = [
 
 const DIGITS: &str = "〇零一二三四五六七八九十百千万亿两0123456789０１２３４５６７８９.";
 
-/// Units behind a number, the longer before those that they begin with.
+/// Units after a number. A unit comes before those that are a prefix of it.
 const UNITS: [&str; 26] = [
     "个工作日",
     "个自然日",
@@ -50,7 +50,7 @@ const UNITS: [&str; 26] = [
     "％",
 ];
 
-/// Words for bodies and officers, the longer before those that they hold.
+/// Names of authorities. A name comes before those that are a part of it.
 const BODIES: [&str; 20] = [
     "县级以上地方人民政府",
     "国务院有关部门",
@@ -81,7 +81,7 @@ pub(super) fn gaps(sentence: &str) -> Vec<Gap> {
         if DIGITS.contains(c) && c != '.' {
             let length: usize = sentence[at..].chars().take_while(|c| DIGITS.contains(*c)).map(char::len_utf8).sum();
             let unit = at + length;
-            // An ordinal is a reference to another article; a year is known by its unit, but so is a date, which goes on.
+            // An ordinal refers to another article.
             let ordinal = sentence[..at].ends_with('第');
             if let Some(name) = UNITS.iter().find(|name| sentence[unit..].starts_with(**name)).filter(|_| !ordinal) {
                 gaps.push(Gap { start: at, end: unit + name.len(), kind: GapKind::Quantity { unit } });
@@ -107,7 +107,7 @@ pub(super) fn gaps(sentence: &str) -> Vec<Gap> {
     gaps
 }
 
-/// A quantity is asked for in its own place, which Chinese allows; so is a body at the beginning of the sentence.
+/// A question with an interrogative in place of the gap, as Chinese allows: for a quantity, and for an authority at the start.
 pub(super) fn real_question(gapped: &Gapped<'_>) -> Option<String> {
     let asked = match gapped.gap.kind {
         GapKind::Quantity { unit } => format!("多少{}", gapped.sentence.get(unit..gapped.gap.end)?),

@@ -22,7 +22,7 @@ pub(super) const WORDINGS: [&str; 16] = [
     "As stated in \"{title}\", {blanked} (what is ____?)",
 ];
 
-/// Units that make a number worth asking for, in the plural or without number.
+/// Units whose number is worth asking for: plurals and abbreviations.
 const UNITS: [&str; 42] = [
     "seconds",
     "minutes",
@@ -68,7 +68,7 @@ const UNITS: [&str; 42] = [
     "times",
 ];
 
-/// Verbs behind a name at the beginning of a sentence that make it the subject of a question: `Who or what shall ...?`
+/// Verbs after a leading name that allow a question about it: `Who or what shall ...?`
 const VERBS: [&str; 12] = ["is", "was", "has", "had", "may", "must", "shall", "can", "will", "should", "causes", "means"];
 
 pub(super) fn gaps(sentence: &str) -> Vec<Gap> {
@@ -95,7 +95,7 @@ pub(super) fn gaps(sentence: &str) -> Vec<Gap> {
                 last += 1;
             }
             let end = words[last].0 + words[last].1.len();
-            // One short word in capitals is often no name but an item's letter or an abbreviation of the trade.
+            // A single short capitalised word is often not a name but a list letter or an abbreviation.
             if last > at || word.len() >= 5 {
                 gaps.push(Gap { start, end, kind: GapKind::Name });
             }
@@ -108,7 +108,7 @@ pub(super) fn gaps(sentence: &str) -> Vec<Gap> {
     gaps
 }
 
-/// The words, without marks around them, and where they begin.
+/// The words without punctuation, with their offsets in bytes.
 fn words(sentence: &str) -> Vec<(usize, &str)> {
     let inner = |c: char| c.is_alphanumeric() || matches!(c, '$' | '€' | '%' | '°');
     let mut words = Vec::new();
@@ -122,7 +122,7 @@ fn words(sentence: &str) -> Vec<(usize, &str)> {
     words
 }
 
-/// Whether nothing but a blank parts a word from the next.
+/// Whether only a space separates a word from the one at `next`.
 fn adjacent(sentence: &str, (start, word): (usize, &str), next: usize) -> bool {
     sentence.get(start + word.len()..next) == Some(" ")
 }
@@ -136,11 +136,11 @@ fn capitalised(word: &str) -> bool {
     word.starts_with(char::is_uppercase) && word.chars().any(char::is_lowercase) && word.chars().all(|c| c.is_alphabetic() || c == '-')
 }
 
-/// A question with an interrogative, where the sentence allows one without change of its order.
+/// A question with an interrogative, if the sentence allows one without reordering.
 pub(super) fn real_question(gapped: &Gapped<'_>) -> Option<String> {
     let GapKind::Quantity { unit } = gapped.gap.kind else { return subject_question(gapped) };
     let unit = gapped.sentence.get(unit..gapped.gap.end)?;
-    // Units that are signs or shares cannot be counted in words.
+    // `how many` does not go with abbreviated units and percentages.
     if unit.len() < 4 || unit.starts_with("per") {
         return None;
     }
@@ -148,7 +148,7 @@ pub(super) fn real_question(gapped: &Gapped<'_>) -> Option<String> {
     Some(format!("{}?", question.trim_end_matches(['.', '!', '?'])))
 }
 
-/// `The Board shall meet.` becomes `Who or what shall meet?`
+/// Asks for the subject: `The Board shall meet.` becomes `Who or what shall meet?`
 fn subject_question(gapped: &Gapped<'_>) -> Option<String> {
     let before = &gapped.sentence[..gapped.gap.start];
     let behind = gapped.sentence[gapped.gap.end..].strip_prefix(' ')?;

@@ -1,25 +1,26 @@
-//! Questions from text without labels: a sentence with something left out.
+//! Cloze questions from unlabelled text: sentences with a gap.
 
 mod chinese;
 mod english;
 mod sentences;
 
+use mempack_numeric::Rng;
+
 use sentences::{Sentence, sentences};
 
-use crate::rng::Rng;
-use crate::{Document, Question};
+use crate::{CorpusDocument, Question};
 
-/// The gap in a sentence.
+/// What stands in the gap of a sentence.
 const BLANK: &str = "____";
-/// Sentences looked at for each question wanted, so that a long document costs little more than reading it.
-const LOOKED_AT: usize = 8;
+/// Sentences tried for each question wanted, so that a long document costs little more than reading it.
+const TRIED_SENTENCES: usize = 8;
 
-/// What questions to make.
+/// Options of [`Cloze`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClozeOptions {
-    /// Questions about each document, at most.
+    /// The maximum number of questions about a document.
     pub per_document: usize,
-    /// Where chance begins.
+    /// The seed of all random choices.
     pub seed: u64,
 }
 
@@ -29,7 +30,7 @@ impl Default for ClozeOptions {
     }
 }
 
-/// Something that can be left out, in bytes of the sentence.
+/// A part of a sentence that can be left out, as a byte range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Gap {
     start: usize,
@@ -39,7 +40,7 @@ struct Gap {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum GapKind {
-    /// A number, and where its unit begins.
+    /// A number with a unit, which begins at byte `unit` of the sentence.
     Quantity {
         unit: usize,
     },
@@ -47,10 +48,10 @@ enum GapKind {
     Term,
 }
 
-/// Asks about documents, one after the other.
+/// Makes questions about documents, one document at a time.
 ///
-/// What is left out stands in its document once, and not in its title, so that the question has one answer. Memory: for the
-/// document at hand 16 bytes a sentence beside its text; nothing is kept of the documents before.
+/// The part that is left out occurs once in its document and not in the title, so the question has one answer. Memory: the text of
+/// one document and 16 bytes for each of its sentences.
 #[derive(Clone, Debug)]
 pub struct Cloze {
     options: ClozeOptions,
@@ -58,25 +59,28 @@ pub struct Cloze {
 }
 
 impl Cloze {
-    /// Ready for the first document.
+    /// Prepares for the first document.
     pub fn new(options: &ClozeOptions) -> Self {
         Self { options: options.clone(), documents: 0 }
     }
 
-    /// Questions about the next document; none if nothing in it can be asked without doubt.
-    pub fn questions(&mut self, document: &Document) -> Vec<Question> {
-        let mut rng = Rng::new(self.options.seed, self.documents);
+    /// Questions about the next document; empty if no sentence gives a question with one answer.
+    pub fn questions(&mut self, document: &CorpusDocument) -> Vec<Question> {
+        let mut rng = Rng::for_stream(self.options.seed, self.documents);
         self.documents += 1;
         let mut places = sentences(&document.text);
         rng.shuffle(&mut places);
         let mut questions: Vec<Question> = Vec::new();
-        for place in places.iter().take(LOOKED_AT * self.options.per_document) {
+        for place in places.iter().take(TRIED_SENTENCES * self.options.per_document) {
             if questions.len() == self.options.per_document {
                 break;
             }
             let Some((question, answer)) = ask(document, place, &mut rng) else { continue };
-            // What one question asks, another must not tell.
-            if questions.iter().any(|other| other.question.contains(&answer) || other.answers.iter().any(|told| question.contains(told))) {
+            // A question must not contain the answer of another.
+            if questions
+                .iter()
+                .any(|other| other.question.contains(&answer) || other.answers.iter().any(|answer| question.contains(answer)))
+            {
                 continue;
             }
             questions.push(Question {
@@ -92,19 +96,19 @@ impl Cloze {
 }
 
 /// A question about a sentence, and its answer.
-fn ask(document: &Document, place: &Sentence, rng: &mut Rng) -> Option<(String, String)> {
+fn ask(document: &CorpusDocument, place: &Sentence, rng: &mut Rng) -> Option<(String, String)> {
     let sentence = document.text.get(place.start..place.end)?;
     let mut gaps = if place.chinese { chinese::gaps(sentence) } else { english::gaps(sentence) };
     rng.shuffle(&mut gaps);
-    // Quantities and names say more than other words, which are asked for now and then.
+    // Most questions ask for quantities and names, which say more than other words.
     if rng.chance(0.8) {
         gaps.sort_by_key(|gap| matches!(gap.kind, GapKind::Term));
     }
-    let alone = |gap: &&Gap| {
+    let unique = |gap: &&Gap| {
         let answer = &sentence[gap.start..gap.end];
-        once(&document.text, answer, place.chinese) && !document.title.contains(answer)
+        occurs_once(&document.text, answer, place.chinese) && !document.title.contains(answer)
     };
-    let gap = gaps.iter().find(alone)?;
+    let gap = gaps.iter().find(unique)?;
     let answer = sentence[gap.start..gap.end].to_owned();
     let sentence = Gapped { sentence, gap: *gap, title: document.title.trim() };
     let real = if place.chinese { chinese::real_question } else { english::real_question };
@@ -112,7 +116,7 @@ fn ask(document: &Document, place: &Sentence, rng: &mut Rng) -> Option<(String, 
     Some((worded(&sentence, real, wordings, rng), answer))
 }
 
-/// Half of the time a question that `real` makes of the sentence, if it can, else one of the wordings around it.
+/// Half of the time the question that `real` makes from the sentence, if there is one; else the sentence in one of the wordings.
 fn worded(gapped: &Gapped<'_>, real: fn(&Gapped<'_>) -> Option<String>, wordings: &[&str], rng: &mut Rng) -> String {
     if rng.chance(0.5)
         && let Some(question) = real(gapped)
@@ -123,14 +127,14 @@ fn worded(gapped: &Gapped<'_>, real: fn(&Gapped<'_>) -> Option<String>, wordings
     wording.replace("{blanked}", &gapped.blanked()).replace("{title}", gapped.title)
 }
 
-/// Whether a text stands exactly once in another; where words have spaces between them, not as a part of a word.
-fn once(text: &str, part: &str, chinese: bool) -> bool {
+/// Whether a text occurs exactly once in another. Outside Chinese, occurrences within a word do not count.
+fn occurs_once(text: &str, part: &str, chinese: bool) -> bool {
     let joins = |c: Option<char>| !chinese && c.is_some_and(char::is_alphanumeric);
     let whole = |at: usize| !joins(text[..at].chars().next_back()) && !joins(text[at + part.len()..].chars().next());
     text.match_indices(part).filter(|(at, _)| whole(*at)).take(2).count() == 1
 }
 
-/// A sentence and what is left out of it.
+/// A sentence and the part that is left out.
 struct Gapped<'a> {
     sentence: &'a str,
     gap: Gap,
@@ -139,7 +143,7 @@ struct Gapped<'a> {
 }
 
 impl Gapped<'_> {
-    /// The sentence with something in the place of what is left out, on one line.
+    /// The sentence on one line, with `substitute` in place of the gap.
     fn with(&self, substitute: &str) -> String {
         let text = format!("{}{substitute}{}", &self.sentence[..self.gap.start], &self.sentence[self.gap.end..]);
         text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -150,7 +154,7 @@ impl Gapped<'_> {
     }
 }
 
-/// One of the wordings; one that names the document only if it has a title.
+/// One of the wordings; those that name the title are left out if the document has none.
 fn wording<'a>(wordings: &[&'a str], title: &str, rng: &mut Rng) -> Option<&'a str> {
     let fit: Vec<_> = wordings.iter().filter(|wording| !title.is_empty() || !wording.contains("{title}")).collect();
     rng.pick(&fit).map(|wording| **wording)

@@ -1,6 +1,6 @@
-//! Where sentences begin and end, in English and other spaced scripts, and in Chinese.
+//! Sentence boundaries in Chinese and in scripts that separate words by spaces.
 
-/// A sentence of a text, in bytes.
+/// A sentence, as a byte range of its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sentence {
     pub start: usize,
@@ -8,17 +8,17 @@ pub(super) struct Sentence {
     pub chinese: bool,
 }
 
-/// Characters of a sentence that can be asked about: a shorter one says too little, a longer one is a question too long.
+/// The length in characters of a sentence that can be asked about: a shorter one says too little, a longer one makes too long a question.
 const SPACED: std::ops::RangeInclusive<usize> = 40..=320;
 const CHINESE: std::ops::RangeInclusive<usize> = 12..=140;
 
-/// Words with a stop behind them that ends no sentence.
+/// Words after which a full stop does not end the sentence.
 const ABBREVIATIONS: [&str; 26] = [
     "Mr", "Mrs", "Ms", "Dr", "Prof", "St", "No", "Nos", "Art", "Sec", "Fig", "Inc", "Ltd", "Co", "Corp", "vs", "v", "cf", "e.g", "i.e",
     "etc", "al", "pp", "p", "approx", "ca",
 ];
 
-/// Every whole sentence of a length that can be asked about.
+/// The complete sentences whose length allows a question.
 pub(super) fn sentences(text: &str) -> Vec<Sentence> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -27,11 +27,11 @@ pub(super) fn sentences(text: &str) -> Vec<Sentence> {
         let next = chars.peek().map(|(_, next)| *next);
         let end = at + c.len_utf8();
         match c {
-            '。' | '！' | '？' => keep(text, start, end, &mut found),
+            '。' | '！' | '？' => push_if_askable(text, start, end, &mut found),
             '.' | '!' | '?' if next.is_none_or(char::is_whitespace) && !(c == '.' && abbreviated(&text[start..at])) => {
-                keep(text, start, end, &mut found);
+                push_if_askable(text, start, end, &mut found);
             }
-            // What a line break ends without a stop is a heading or an item of a list; what hangs on is no whole sentence.
+            // A line without a full stop is a heading or a list item, not a sentence.
             '\n' => {}
             _ => continue,
         }
@@ -40,15 +40,16 @@ pub(super) fn sentences(text: &str) -> Vec<Sentence> {
     found
 }
 
-/// Whether the stop behind this text belongs to its last word.
+/// Whether a full stop after this text belongs to an abbreviation.
 fn abbreviated(text: &str) -> bool {
     let word = text.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
-    // A single capital is the initial of a name; with stops within, it is something like U.S.
+    // A single capital is an initial; a word with stops inside is one such as U.S.
     let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
     initial || word.contains('.') && word.chars().all(|c| c == '.' || c.is_alphabetic()) || ABBREVIATIONS.contains(&word)
 }
 
-fn keep(text: &str, start: usize, end: usize, found: &mut Vec<Sentence>) {
+/// Adds the piece `start..end` of the text if it is a sentence that can be asked about.
+fn push_if_askable(text: &str, start: usize, end: usize, found: &mut Vec<Sentence>) {
     let piece = &text[start..end];
     let start = end - piece.trim_start().len();
     let piece = &text[start..end];
@@ -59,14 +60,14 @@ fn keep(text: &str, start: usize, end: usize, found: &mut Vec<Sentence>) {
     }
     let chinese = chinese * 2 > letters;
     let fits = if chinese { CHINESE.contains(&letters) } else { SPACED.contains(&letters) };
-    // A sentence that begins in small letters is the rest of another.
-    if fits && (chinese || piece.starts_with(|c: char| c.is_uppercase() || c.is_numeric())) && closed(piece) {
+    // A piece that begins in lower case is the rest of a sentence.
+    if fits && (chinese || piece.starts_with(|c: char| c.is_uppercase() || c.is_numeric())) && balanced(piece) {
         found.push(Sentence { start, end, chinese });
     }
 }
 
-/// Whether quotes and brackets that open also close.
-fn closed(piece: &str) -> bool {
+/// Whether quotes and brackets are balanced.
+fn balanced(piece: &str) -> bool {
     let count = |c: char| piece.matches(c).count();
     [('(', ')'), ('（', '）'), ('“', '”'), ('《', '》'), ('[', ']')].iter().all(|(open, close)| count(*open) == count(*close))
         && count('"').is_multiple_of(2)

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-fn document(title: &str, text: &str) -> Document {
-    Document { id: "d".into(), title: title.into(), text: text.into(), ..Document::default() }
+fn document(title: &str, text: &str) -> CorpusDocument {
+    CorpusDocument { id: "d".into(), title: title.into(), text: text.into(), ..CorpusDocument::default() }
 }
 
 fn made(title: &str, text: &str, seed: u64) -> Vec<Question> {
@@ -25,7 +25,7 @@ fn every_answer_stands_in_the_document_once_and_not_in_the_question() {
             assert!(!made.is_empty());
             for question in made {
                 let [answer] = &question.answers[..] else { panic!("{question:?}") };
-                assert!(once(text, answer, chinese), "{question:?}");
+                assert!(occurs_once(text, answer, chinese), "{question:?}");
                 assert!(!question.question.contains(answer.as_str()), "{question:?}");
                 assert_eq!(question.gold_ids, ["d"]);
                 questions.insert(question.question);
@@ -53,7 +53,7 @@ fn the_same_seed_gives_the_same_questions() {
 fn what_cannot_be_asked_without_doubt_is_not_asked() {
     assert!(made("", "", 1).is_empty());
     assert!(made("", "It is so and it will be so, as it was and had to be.", 1).is_empty());
-    // The number stands twice.
+    // The number occurs twice.
     assert!(made("", "It may be kept for 12 days and not for 12 days or as of now.", 1).is_empty());
     // The name is the title.
     assert!(made("Portmouth", "We all went down to see the new Portmouth on a day in May.", 1).is_empty());

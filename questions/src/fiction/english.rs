@@ -1,6 +1,6 @@
-//! What English asks for when words are put together: articles, capitals, numbers in words.
+//! English spelling: articles, capitals, numbers in words.
 
-/// Stands before a word that wants `a` or `an`.
+/// Marks the place of an `a` or `an`.
 pub(crate) const ARTICLE: char = '\u{2}';
 
 const SMALL: [&str; 20] = [
@@ -27,7 +27,7 @@ const SMALL: [&str; 20] = [
 ];
 const TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
-/// A number below 100 in words; larger ones in figures.
+/// A number in words; in figures from 100 on.
 pub(crate) fn in_words(n: usize) -> String {
     match (SMALL.get(n), TENS.get(n / 10)) {
         (Some(word), _) => (*word).to_owned(),
@@ -37,7 +37,7 @@ pub(crate) fn in_words(n: usize) -> String {
     }
 }
 
-/// Replace every [`ARTICLE`] by `a` or `an`, as the word behind it is spoken.
+/// Replaces every [`ARTICLE`] by `a` or `an`, as the sound of the next word requires.
 pub(crate) fn articles(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -60,19 +60,19 @@ fn begins_with_vowel(text: &str) -> bool {
         || (word.starts_with(['a', 'e', 'i', 'o', 'u']) && !spoken_otherwise.iter().any(|start| word.starts_with(start)))
 }
 
-/// The text with its first letter as a capital.
+/// The text with its first letter in upper case.
 pub(crate) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// The text with its first letter small.
+/// The text with its first letter in lower case.
 pub(crate) fn small(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
-/// How often `part` stands in `text` with no letter or digit beside it.
+/// How often `part` occurs in `text` with no letter or digit next to it.
 pub(crate) fn occurrences(text: &str, part: &str) -> usize {
     let joins = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     text.match_indices(part)

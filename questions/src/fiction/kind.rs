@@ -1,13 +1,13 @@
-//! Kinds of document: their facts, the sentences that tell them, the questions that ask for them.
+//! Kinds of document: their facts, the sentences that state them, and the questions that ask for them.
 //!
-//! A kind is a text file in `kinds/`; `KINDS.md` there explains its form.
+//! A kind is a text file in `kinds/`; `KINDS.md` there describes the format.
 
 use super::Domain;
 use super::template::Template;
 
-/// A built-in file that is not as it should be; the tests exclude it.
+/// A built-in file has an error. The tests parse all of them, so this does not occur in a build that passes its tests.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("built-in {file}, line {line}: {reason}; mend the file and build again")]
+#[error("built-in {file}, line {line}: {reason}; correct the file and build again")]
 pub struct KindError {
     /// The file.
     pub file: &'static str,
@@ -19,30 +19,31 @@ pub struct KindError {
 
 /// A kind of document.
 #[derive(Debug, Default)]
-pub(crate) struct Kind {
+pub(crate) struct DocumentKind {
+    /// One word, which begins the ids of its documents.
     pub name: &'static str,
     pub domain: Domain,
-    /// Whether the subject is a person, who is `he` or `she`.
+    /// Whether the subject is a person, for whom `he` or `she` stands.
     pub person: bool,
-    /// What a document is about: a name that no other document has.
+    /// The name of what a document is about; unique in a corpus.
     pub subject: Template,
-    /// The subject within a sentence, where that wants an article.
+    /// The subject within a sentence, with an article where it needs one.
     pub full: Template,
     /// Other words for the subject.
     pub nouns: Vec<&'static str>,
     pub titles: Vec<Template>,
-    /// Constants of one document.
+    /// Constants of a document.
     pub lets: Vec<(&'static str, Template)>,
     /// First sentences.
     pub intros: Vec<Template>,
-    /// Sentences that tell no fact.
+    /// Remarks: sentences that state no fact.
     pub also: Vec<Template>,
     pub facts: Vec<Fact>,
-    /// Sentences that tell two facts at once.
+    /// Sentences that state two facts at once.
     pub both: Vec<Both>,
 }
 
-/// Something that a document may tell.
+/// Something that a document may state.
 #[derive(Debug)]
 pub(crate) struct Fact {
     pub key: &'static str,
@@ -51,7 +52,7 @@ pub(crate) struct Fact {
     pub asks: Vec<Template>,
 }
 
-/// Sentences that tell two facts, named by their places in `Kind::facts`.
+/// Sentences that state two facts, given by their indices in [`DocumentKind::facts`].
 #[derive(Debug)]
 pub(crate) struct Both {
     pub facts: [usize; 2],
@@ -77,19 +78,19 @@ const FILES: [(&str, &str); 16] = [
     ("charter.txt", include_str!("kinds/charter.txt")),
 ];
 
-/// The built-in kinds, medical and legal ones by turns.
-pub(crate) fn kinds() -> Result<Vec<Kind>, KindError> {
+/// The built-in kinds; medical and legal ones alternate.
+pub(crate) fn kinds() -> Result<Vec<DocumentKind>, KindError> {
     FILES.iter().map(|(file, text)| parse(file, text)).collect()
 }
 
-fn parse(file: &'static str, text: &'static str) -> Result<Kind, KindError> {
-    let mut kind = Kind::default();
-    // Whether sentences belong to the last `both` or the last `fact`.
+fn parse(file: &'static str, text: &'static str) -> Result<DocumentKind, KindError> {
+    let mut kind = DocumentKind::default();
+    // Whether a sentence belongs to the last `both` or to the last `fact`.
     let mut in_both = false;
     for (line, content) in (1..).zip(text.lines()) {
         let failed = |reason: &str| KindError { file, line, reason: reason.into() };
         let template = |text: &str| Template::parse(text).map_err(|error| KindError { file, line, reason: error.to_string() });
-        let (word, rest) = content.split_once(' ').ok_or_else(|| failed("expected a word and what belongs to it"))?;
+        let (word, rest) = content.split_once(' ').ok_or_else(|| failed("expected a keyword, a space and its content"))?;
         match word {
             "kind" => {
                 let mut parts = rest.split(' ');
@@ -131,9 +132,9 @@ fn parse(file: &'static str, text: &'static str) -> Result<Kind, KindError> {
                 kind.both.push(Both { facts, says: Vec::new() });
                 in_both = true;
             }
-            "." if in_both => kind.both.last_mut().ok_or_else(|| failed("a sentence without fact"))?.says.push(template(rest)?),
-            "." => kind.facts.last_mut().ok_or_else(|| failed("a sentence without fact"))?.says.push(template(rest)?),
-            "?" => kind.facts.last_mut().ok_or_else(|| failed("a question without fact"))?.asks.push(template(rest)?),
+            "." if in_both => kind.both.last_mut().ok_or_else(|| failed("a sentence before any fact"))?.says.push(template(rest)?),
+            "." => kind.facts.last_mut().ok_or_else(|| failed("a sentence before any fact"))?.says.push(template(rest)?),
+            "?" => kind.facts.last_mut().ok_or_else(|| failed("a question before any fact"))?.asks.push(template(rest)?),
             _ => return Err(failed("expected kind, subject, full, nouns, title, let, intro, also, fact, both, `.` or `?`")),
         }
     }
@@ -157,7 +158,7 @@ mod tests {
                 let place = format!("{} {}", kind.name, fact.key);
                 assert!(fact.says.len() >= 6, "{place}: {} sentences", fact.says.len());
                 assert!(fact.asks.len() >= 4, "{place}: {} questions", fact.asks.len());
-                assert!(fact.says.iter().all(|say| say.always("v")), "{place}: a sentence does not tell the value");
+                assert!(fact.says.iter().all(|say| say.always("v")), "{place}: a sentence does not state the value");
                 assert!(fact.asks.iter().all(|ask| ask.always("F")), "{place}: a question does not name the subject");
             }
             for both in &kind.both {
@@ -166,7 +167,7 @@ mod tests {
                 assert!(both.says.iter().all(|say| keys.iter().all(|key| say.always(key))), "{} {keys:?}", kind.name);
             }
             let keys: BTreeSet<_> = kind.facts.iter().map(|fact| fact.key).collect();
-            assert_eq!(keys.len(), kind.facts.len(), "{}: a fact twice", kind.name);
+            assert_eq!(keys.len(), kind.facts.len(), "{}: two facts of one name", kind.name);
         }
     }
 

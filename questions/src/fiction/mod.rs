@@ -5,21 +5,25 @@ mod english;
 mod kind;
 mod names;
 mod page;
+mod sentence;
+mod subject;
 mod template;
+mod values;
 mod words;
 
 use std::collections::BTreeSet;
 
-use kind::Kind;
+use mempack_numeric::Rng;
+
+use kind::DocumentKind;
 use names::Names;
 use words::{Scene, Words};
 
-use crate::rng::Rng;
-use crate::{Document, Question};
+use crate::{CorpusDocument, Question};
 
 pub use kind::KindError;
 
-/// Where the documents are from.
+/// The field that documents are from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Domain {
     /// Medicines, diseases, devices, trials, cases, letters, tests, procedures.
@@ -29,18 +33,18 @@ pub enum Domain {
     Legal,
 }
 
-/// What fiction to make.
+/// Options of [`Fiction`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct FictionOptions {
-    /// How many documents.
+    /// The number of documents.
     pub documents: u64,
-    /// Only this domain; both if none is named.
+    /// The domain; both if `None`.
     pub domain: Option<Domain>,
-    /// Where chance begins.
+    /// The seed of all random choices.
     pub seed: u64,
     /// The share of questions that no document answers, from 0 to 1.
     pub unanswerable: f64,
-    /// Questions about each document. A document of few facts has fewer.
+    /// Questions about each document. A document with few facts has fewer.
     pub per_document: usize,
 }
 
@@ -50,14 +54,14 @@ impl Default for FictionOptions {
     }
 }
 
-/// Why no fiction is made.
+/// Why fiction cannot be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FictionError {
-    /// A built-in file.
+    /// A built-in file has an error.
     #[error(transparent)]
     Kind(#[from] KindError),
-    /// A share that is none.
+    /// The share of unanswerable questions is not from 0 to 1.
     #[error("the share of unanswerable questions is {found}, expected a number from 0 to 1")]
     Unanswerable {
         /// The share.
@@ -65,54 +69,56 @@ pub enum FictionError {
     },
 }
 
-/// A document and the questions about it.
+/// A generated document and the questions about it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Made {
-    /// The kind of document, one word.
+pub struct MadeDocument {
+    /// The kind of document, in one word.
     pub kind: &'static str,
     /// The document.
-    pub document: Document,
-    /// Its questions; those that no document answers as well.
+    pub document: CorpusDocument,
+    /// Its questions, including those that no document answers.
     pub questions: Vec<Question>,
-    /// Every proper name that was generated for it.
+    /// The proper names generated for it.
     pub names: Vec<String>,
 }
 
-/// Makes one document after the other, in batches of look-alikes: one kind, other names and values, so that they are easily
-/// taken for one another. Memory: what the documents are about, some 20 bytes each, so that no two have one name.
+/// Generates documents, in batches of similar ones: they share a kind and differ in names and values, so that retrieval can confuse
+/// them. Subjects are unique: their names are held in memory, about 20 bytes a document.
 #[derive(Debug)]
 pub struct Fiction {
     options: FictionOptions,
-    kinds: Vec<Kind>,
+    kinds: Vec<DocumentKind>,
     words: Words,
     subjects: BTreeSet<String>,
-    lands: Vec<String>,
-    /// Places in `kinds`, those yet to come before all come again.
+    countries: Vec<String>,
+    /// Indices of the kinds that are left in this round.
     round: Vec<usize>,
-    batch: Option<Batch>,
+    batch: Option<SimilarDocuments>,
     made: u64,
     batches: u64,
 }
 
-/// Look-alikes in the making.
+/// A batch of similar documents.
 #[derive(Debug)]
-struct Batch {
+struct SimilarDocuments {
+    /// Index of their kind.
     kind: usize,
+    /// Documents still to make.
     left: usize,
     names: Names,
     constants: Vec<(String, String)>,
 }
 
-/// Streams of chance: batches begin here, documents at 0.
+/// Random streams of batches are numbered from here; those of documents from 0.
 const BATCHES: u64 = 1 << 62;
-/// The stream of what the whole corpus shares.
+/// The random stream of what the whole corpus shares.
 const CORPUS: u64 = 1 << 63;
 
 impl Fiction {
-    /// Ready to make documents.
+    /// Prepares to generate documents.
     ///
     /// # Errors
-    /// If the share of unanswerable questions is none.
+    /// If the share of unanswerable questions is not from 0 to 1.
     pub fn new(options: &FictionOptions) -> Result<Self, FictionError> {
         if !(0.0..=1.0).contains(&options.unanswerable) {
             return Err(FictionError::Unanswerable { found: options.unanswerable });
@@ -120,14 +126,14 @@ impl Fiction {
         let words = Words::load()?;
         let mut kinds = kind::kinds()?;
         kinds.retain(|kind| options.domain.is_none_or(|domain| domain == kind.domain));
-        let mut rng = Rng::new(options.seed, CORPUS);
-        let lands = (0..4).map(|_| Names::new(&mut rng).name(names::NameKind::Town, &mut rng)).collect();
+        let mut rng = Rng::for_stream(options.seed, CORPUS);
+        let countries = (0..4).map(|_| Names::new(&mut rng).name(names::NameKind::Town, &mut rng)).collect();
         Ok(Self {
             options: options.clone(),
             kinds,
             words,
             subjects: BTreeSet::new(),
-            lands,
+            countries,
             round: Vec::new(),
             batch: None,
             made: 0,
@@ -135,29 +141,29 @@ impl Fiction {
         })
     }
 
-    fn next_batch(&mut self) -> Option<Batch> {
-        let mut rng = Rng::new(self.options.seed, BATCHES + self.batches);
+    fn next_batch(&mut self) -> Option<SimilarDocuments> {
+        let mut rng = Rng::for_stream(self.options.seed, BATCHES + self.batches);
         self.batches += 1;
         if self.round.is_empty() {
             self.round = (0..self.kinds.len()).collect();
             rng.shuffle(&mut self.round);
         }
         let kind = self.round.pop()?;
-        // A small corpus shall have several kinds, and yet several documents of each.
-        let most = (self.options.documents as usize / self.kinds.len()).clamp(4, 20);
-        let left = rng.between(most / 2, most).max(2);
+        // A small corpus still has several kinds, and several documents of each.
+        let max = (self.options.documents as usize / self.kinds.len()).clamp(4, 20);
+        let left = rng.between(max / 2, max).max(2);
         let mut names = Names::new(&mut rng);
         let mut scene = Scene { words: &self.words, names: &mut names, constants: Vec::new() };
         let coinage = scene.fill("coin", &mut rng)?;
-        let land = rng.pick(&self.lands)?.clone();
-        Some(Batch { kind, left, names, constants: vec![("coinage".into(), coinage), ("land".into(), land)] })
+        let country = rng.pick(&self.countries)?.clone();
+        Some(SimilarDocuments { kind, left, names, constants: vec![("coinage".into(), coinage), ("land".into(), country)] })
     }
 }
 
 impl Iterator for Fiction {
-    type Item = Made;
+    type Item = MadeDocument;
 
-    fn next(&mut self) -> Option<Made> {
+    fn next(&mut self) -> Option<MadeDocument> {
         if self.made == self.options.documents {
             return None;
         }
@@ -167,13 +173,13 @@ impl Iterator for Fiction {
         let batch = self.batch.as_mut()?;
         batch.left -= 1;
         let kind = self.kinds.get(batch.kind)?;
-        let mut rng = Rng::new(self.options.seed, self.made);
+        let mut rng = Rng::for_stream(self.options.seed, self.made);
         let scene = Scene { words: &self.words, names: &mut batch.names, constants: batch.constants.clone() };
         self.made += 1;
         let made = compose::document(kind, self.made, scene, &mut self.subjects, &self.options, &mut rng);
         if self.made == 1 {
-            // The lands are named in any document.
-            return Some(Made { names: [made.names, self.lands.clone()].concat(), ..made });
+            // Any document may name the countries.
+            return Some(MadeDocument { names: [made.names, self.countries.clone()].concat(), ..made });
         }
         Some(made)
     }

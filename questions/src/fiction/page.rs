@@ -1,26 +1,25 @@
-//! From sentences to a text: what the subject is called where, capitals, paragraphs.
+//! Layout: sentences become a text with paragraphs, capitals, and names or pronouns for the subject.
+
+use mempack_numeric::Rng;
 
 use super::Domain;
-use super::compose::{Sentence, Subject, points_back};
 use super::english::{articles, capital};
-use super::kind::Kind;
-use crate::rng::Rng;
-
-/// Stands where a sentence names the subject.
-pub(super) const SUBJECT: char = '\u{1}';
+use super::kind::DocumentKind;
+use super::sentence::{Sentence, begins_with_pronoun};
+use super::subject::{SUBJECT, Subject};
 
 /// How a text is divided.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    OnePiece,
+    OneParagraph,
     Paragraphs,
     /// Numbered, as laws and contracts often are.
     Numbered,
 }
 
-/// What is needed to lay out the sentences of a document.
+/// Lays out the sentences of a document.
 pub(super) struct Page<'a> {
-    pub kind: &'a Kind,
+    pub kind: &'a DocumentKind,
     pub subject: &'a Subject,
 }
 
@@ -30,17 +29,18 @@ impl Page<'_> {
         let layout = match rng.below(10) {
             0..2 if self.kind.domain == Domain::Legal => Layout::Numbered,
             0..5 if sentences.len() > 5 => Layout::Paragraphs,
-            _ => Layout::OnePiece,
+            _ => Layout::OneParagraph,
         };
         let mut text = String::new();
         let mut numbered = 0;
-        // Sentences until the next paragraph.
+        // Sentences left in this paragraph.
         let mut left = 0;
+        // Whether the text has named the subject, and whether the sentence before begins with it.
         let mut known = false;
         let mut about_subject = false;
         for sentence in &sentences {
             let first = text.is_empty();
-            let new = first || (layout != Layout::OnePiece && left == 0 && !points_back(&sentence.text));
+            let new = first || (layout != Layout::OneParagraph && left == 0 && !begins_with_pronoun(&sentence.text));
             if new {
                 left = rng.between(1, if layout == Layout::Numbered { 2 } else { 5 });
                 numbered += 1;
@@ -56,13 +56,14 @@ impl Page<'_> {
             left = usize::saturating_sub(left, 1);
             let (named, leads) = self.name(&sentence.text, known, about_subject && !new, rng);
             known |= named.contains(&self.subject.full) || named.contains(&capital(&self.subject.full));
-            about_subject = sentence.telling && leads;
+            about_subject = sentence.about_subject && leads;
             text.push_str(&capital(&articles(&named)));
         }
         text
     }
 
-    /// The sentence with the subject named, and whether it begins with the subject.
+    /// The sentence with words for the subject in place of its marks, and whether it begins with the subject. `known`: the text has
+    /// named the subject before. `pronoun`: a pronoun would be understood.
     fn name(&self, sentence: &str, known: bool, pronoun: bool, rng: &mut Rng) -> (String, bool) {
         let leads = sentence.starts_with(SUBJECT) || sentence.starts_with(&self.subject.full);
         let mut out = String::new();

@@ -1,12 +1,12 @@
-//! Templates: text with choices `[a|b]` and fillers `{name}`, which may hold each other.
+//! Templates: text with choices `[a|b]` and fillers `{name}`. A branch of a choice may contain both.
 
-use crate::rng::Rng;
+use mempack_numeric::Rng;
 
-/// A piece of a template.
+/// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    /// `{name}`: what the filler of this name gives.
+    /// `{name}`: replaced by the text of the filler of this name.
     Filler(String),
     /// `[a|b|c]`: one of the branches.
     Choice(Vec<Template>),
@@ -16,15 +16,15 @@ enum Piece {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Piece>);
 
-/// Why a template was not parsed.
+/// Why a template could not be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// A bracket that is not closed, or closed without being open.
+    /// A bracket is not closed, or is closed but was not opened.
     #[error("`{bracket}` at byte {offset} has no partner")]
     Bracket {
         /// The bracket.
         bracket: char,
-        /// Where it stands.
+        /// Its offset in bytes.
         offset: usize,
     },
 }
@@ -39,8 +39,8 @@ impl Template {
         }
     }
 
-    /// The text of one choice of branches. `fill` gives the text of a filler, or none if the filler is unknown, which the
-    /// tests exclude; the name in braces then shows the mistake.
+    /// Expands the template: draws a branch for each choice, and takes the text of fillers from `fill`. An unknown filler, for which
+    /// `fill` returns `None`, stays as its name in braces; the tests check that the built-in files have none.
     pub fn expand(&self, rng: &mut Rng, fill: &mut dyn FnMut(&str, &mut Rng) -> Option<String>) -> String {
         let mut out = String::new();
         self.write(rng, fill, &mut out);
@@ -61,7 +61,7 @@ impl Template {
         }
     }
 
-    /// Whether a filler of this name occurs in every choice of branches.
+    /// Whether every expansion contains a filler of this name.
     pub fn always(&self, name: &str) -> bool {
         self.0.iter().any(|piece| match piece {
             Piece::Text(_) => false,
@@ -70,7 +70,7 @@ impl Template {
         })
     }
 
-    /// Whether the text begins with this word, whatever the choices.
+    /// Whether every expansion begins with this word.
     pub fn begins_with(&self, word: &str) -> bool {
         match self.0.first() {
             Some(Piece::Text(text)) => text.split(' ').next() == Some(word),
@@ -78,7 +78,7 @@ impl Template {
         }
     }
 
-    /// Every filler named in the template, whatever the choices.
+    /// The names of all fillers, in all branches.
     #[cfg(test)]
     pub fn fillers(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -93,7 +93,7 @@ impl Template {
     }
 }
 
-/// Parse up to the end, or within a choice up to `|` or `]`.
+/// Parses up to the end of the text or, `within` a choice, up to `|` or `]`.
 fn branch(text: &str, at: &mut usize, within: bool) -> Result<Template, TemplateError> {
     let mut pieces = Vec::new();
     let mut plain = String::new();
@@ -102,12 +102,12 @@ fn branch(text: &str, at: &mut usize, within: bool) -> Result<Template, Template
         match next {
             '{' => {
                 let Some(end) = text[offset..].find('}') else { return Err(TemplateError::Bracket { bracket: next, offset }) };
-                keep(&mut pieces, &mut plain);
+                flush(&mut pieces, &mut plain);
                 pieces.push(Piece::Filler(text[offset + 1..offset + end].to_owned()));
                 *at = offset + end + 1;
             }
             '[' => {
-                keep(&mut pieces, &mut plain);
+                flush(&mut pieces, &mut plain);
                 let mut branches = Vec::new();
                 loop {
                     *at += 1;
@@ -129,11 +129,12 @@ fn branch(text: &str, at: &mut usize, within: bool) -> Result<Template, Template
             }
         }
     }
-    keep(&mut pieces, &mut plain);
+    flush(&mut pieces, &mut plain);
     Ok(Template(pieces))
 }
 
-fn keep(pieces: &mut Vec<Piece>, plain: &mut String) {
+/// Moves the plain text read so far into a piece of its own.
+fn flush(pieces: &mut Vec<Piece>, plain: &mut String) {
     if !plain.is_empty() {
         pieces.push(Piece::Text(std::mem::take(plain)));
     }
@@ -148,7 +149,7 @@ mod tests {
         let template = Template::parse("a [b|[c|d] {x}|] e").unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for number in 0..100 {
-            seen.insert(template.expand(&mut Rng::new(1, number), &mut |name, _| Some(name.to_uppercase())));
+            seen.insert(template.expand(&mut Rng::for_stream(1, number), &mut |name, _| Some(name.to_uppercase())));
         }
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["a  e", "a b e", "a c X e", "a d X e"]);
         assert!(!template.always("x"));

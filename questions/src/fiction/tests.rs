@@ -4,7 +4,7 @@ use std::path::Path;
 use super::english::occurrences;
 use super::*;
 
-fn make(documents: u64, seed: u64) -> Vec<Made> {
+fn make(documents: u64, seed: u64) -> Vec<MadeDocument> {
     Fiction::new(&FictionOptions { documents, seed, unanswerable: 0.2, ..FictionOptions::default() }).unwrap().collect()
 }
 
@@ -17,7 +17,7 @@ fn the_same_options_give_the_same_documents() {
 #[test]
 fn every_answer_stands_in_its_document_once() {
     for made in make(800, 1) {
-        let Document { id, title, text, .. } = &made.document;
+        let CorpusDocument { id, title, text, .. } = &made.document;
         for question in made.questions.iter().filter(|question| question.answerable) {
             assert_eq!(question.gold_ids, [id.as_str()]);
             let answer = &question.answers[0];
@@ -46,7 +46,7 @@ fn sentences(text: &str) -> Vec<String> {
 #[test]
 fn sentences_are_well_formed() {
     for made in make(800, 2) {
-        let Document { title, text, .. } = &made.document;
+        let CorpusDocument { title, text, .. } = &made.document;
         let questions = made.questions.iter().map(|question| &question.question);
         for part in [title, text].into_iter().chain(questions) {
             for bad in [
@@ -85,7 +85,7 @@ fn sentences_are_well_formed() {
     }
 }
 
-/// All words of the sample corpora of at least four letters, in small letters.
+/// The words of the sample corpora that have at least four letters, in lower case.
 fn sample_words() -> BTreeSet<String> {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kb-samples");
     let mut words = BTreeSet::new();
@@ -115,7 +115,7 @@ fn no_name_is_one_of_the_sample_corpora() {
     assert!(names.len() > 2_000, "{}", names.len());
 }
 
-/// What is left of a sentence without names, numbers and values.
+/// A sentence with its names, numbers and values masked.
 fn skeleton(sentence: &str, values: &BTreeSet<&str>) -> String {
     let masked = |word: &str| {
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
@@ -178,7 +178,7 @@ fn questions_without_answer_have_none() {
     let share = none.len() as f64 / questions.len() as f64;
     assert!((0.17..0.23).contains(&share), "{share}");
     assert!(none.iter().all(|question| question.answers.is_empty() && question.gold_ids.is_empty()));
-    // No two documents are about one thing.
+    // No two documents have the same subject.
     let subjects: BTreeSet<_> = all.iter().map(|made| (made.kind, made.document.text.as_str())).collect();
     assert_eq!(subjects.len(), titles.len());
     let options = FictionOptions { unanswerable: f64::NAN, ..FictionOptions::default() };

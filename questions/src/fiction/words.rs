@@ -1,14 +1,15 @@
-//! Fillers: what stands for `{name}` in a template.
+//! Fillers: the text that replaces `{name}` in a template.
 
 use std::collections::BTreeMap;
 
-use super::english::{ARTICLE, in_words};
+use mempack_numeric::Rng;
+
+use super::english::{ARTICLE, articles, in_words};
 use super::kind::KindError;
 use super::names::{NameKind, Names};
 use super::template::Template;
-use crate::rng::Rng;
 
-/// The word lists, which are templates themselves.
+/// The word lists. Each entry is a template.
 #[derive(Debug)]
 pub(crate) struct Words(BTreeMap<&'static str, Vec<Template>>);
 
@@ -29,16 +30,19 @@ impl Words {
     }
 }
 
-/// What surrounds a document: its own constants and those of its batch.
+/// Attempts to expand a template to a text that meets a condition.
+pub(super) const ATTEMPTS: usize = 40;
+
+/// What templates are expanded with: word lists, names, and the constants of a document and its batch.
 pub(crate) struct Scene<'a> {
     pub words: &'a Words,
     pub names: &'a mut Names,
-    /// Constants, the nearest last.
+    /// Constants by name. Of two with one name, the later one counts.
     pub constants: Vec<(String, String)>,
 }
 
 impl Scene<'_> {
-    /// The text of a filler; none if there is no such filler.
+    /// The text of a filler; `None` if there is no filler of that name.
     pub fn fill(&mut self, name: &str, rng: &mut Rng) -> Option<String> {
         if let Some((_, text)) = self.constants.iter().rev().find(|(constant, _)| constant == name) {
             return Some(text.clone());
@@ -73,8 +77,13 @@ impl Scene<'_> {
         Some(self.expand(template, rng))
     }
 
-    /// A template with all its fillers.
+    /// The text of a template.
     pub fn expand(&mut self, template: &Template, rng: &mut Rng) -> String {
         template.expand(rng, &mut |name, rng| self.fill(name, rng))
+    }
+
+    /// The first text of a template that meets a condition, with its articles in place; `None` if no attempt gives one.
+    pub fn find(&mut self, template: &Template, rng: &mut Rng, accept: impl Fn(&str) -> bool) -> Option<String> {
+        (0..ATTEMPTS).map(|_| articles(&self.expand(template, rng))).find(|text| accept(text))
     }
 }

@@ -1,48 +1,48 @@
-//! What a comparison tells.
+//! The result of a comparison.
 
 use mempack_format::{Difference, Digest, ReadError};
 
-/// One thing in which the packs differ.
+/// One difference between the packs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A document is in the new pack only.
+    /// A document is only in the new pack.
     DocumentAdded {
         /// Its id.
         id: String,
-        /// How many references come from it.
+        /// Number of its references.
         references: u32,
     },
-    /// A document is in the old pack only.
+    /// A document is only in the old pack.
     DocumentRemoved {
         /// Its id.
         id: String,
-        /// How many references came from it.
+        /// Number of its references.
         references: u32,
     },
-    /// A document is in both, with other fields or other references.
+    /// A document is in both packs, with different fields or different references.
     DocumentChanged {
         /// Its id.
         id: String,
         /// The fields that differ.
         fields: Vec<&'static str>,
-        /// How many references came from it, and come from it now, if they are not the same in the same order.
+        /// Number of its references in the old and in the new pack; `None` if they are the same in the same order.
         references: Option<(u32, u32)>,
     },
-    /// A reference is in the new pack only.
+    /// A reference is only in the new pack.
     ReferenceAdded {
         /// Its key.
         key: Digest,
         /// Its number in the new pack.
         reference: u32,
     },
-    /// A reference is in the old pack only.
+    /// A reference is only in the old pack.
     ReferenceRemoved {
         /// Its key.
         key: Digest,
         /// Its number in the old pack.
         reference: u32,
     },
-    /// A reference is in both, from other places.
+    /// A reference is in both packs, with different places.
     ReferenceMoved {
         /// Its key.
         key: Digest,
@@ -53,20 +53,20 @@ pub enum Change {
     },
 }
 
-/// How many there are of what.
+/// Counts of documents or references.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// In the new pack only.
+    /// Only in the new pack.
     pub added: u64,
-    /// In the old pack only.
+    /// Only in the old pack.
     pub removed: u64,
-    /// In both, and not the same; always 0 for references.
+    /// In both packs and different; always 0 for references.
     pub changed: u64,
-    /// In both, the same.
+    /// In both packs and the same.
     pub kept: u64,
 }
 
-/// What differs between two packs, in numbers.
+/// The differences between two packs, in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiffReport {
     /// Whether the packs have the same id, and so the same bytes.
@@ -75,18 +75,18 @@ pub struct DiffReport {
     pub documents: Counted,
     /// References.
     pub references: Counted,
-    /// Of the references that were kept, how many have other origins.
+    /// Number of kept references whose origins differ.
     pub moved: u64,
-    /// What differs in how they were made; `pack` is the old pack's, `model` the new one's.
+    /// Differences in how the packs were built; `pack` is the old pack's value, `model` the new one's.
     pub making: Vec<Difference>,
 }
 
 /// One of the two packs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The first.
+    /// The first pack.
     Old,
-    /// The second.
+    /// The second pack.
     New,
 }
 
@@ -96,13 +96,13 @@ impl Side {
     }
 }
 
-/// Why packs were not compared.
+/// Why packs could not be compared.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{source}")]
 pub struct DiffError {
-    /// The pack it concerns.
+    /// The pack that could not be read.
     pub side: Side,
-    /// What is wrong with it.
+    /// The cause.
     pub source: ReadError,
 }
 

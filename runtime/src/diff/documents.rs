@@ -6,13 +6,13 @@ use mempack_format::{Digest, Document, Pack, ReadError};
 
 use super::{Change, Counted, DiffError, Side};
 
-/// The documents of a pack, as they are compared.
+/// The documents of a pack, prepared for comparison.
 pub(super) struct Documents {
-    /// Digest of each document's id, in the order of their numbers.
+    /// Digest of each document's id, by document number.
     pub names: Vec<Digest>,
-    /// How many references each has, and a digest over their keys in the order in which they stand in it.
+    /// For each document the number of its references, and a digest over their keys in document order.
     contents: Vec<(u32, Digest)>,
-    /// The numbers, in the order of their names.
+    /// The document numbers, sorted by `names`.
     order: Vec<u32>,
 }
 
@@ -35,7 +35,7 @@ impl Documents {
     }
 }
 
-/// For every document the number of its references, and the digest of their keys in order.
+/// For each document the number of its references, and the digest over their keys in document order.
 fn contents<D: AsRef<[u8]>>(pack: &Pack<D>, count: u32) -> Result<Vec<(u32, Digest)>, ReadError> {
     let counts = pack.manifest().counts;
     let mut places: Vec<(u32, u64, u32)> = Vec::with_capacity(usize::try_from(counts.origins).unwrap_or_default());
@@ -56,9 +56,10 @@ fn contents<D: AsRef<[u8]>>(pack: &Pack<D>, count: u32) -> Result<Vec<(u32, Dige
     Ok(contents)
 }
 
+/// A pack and its documents.
 type Of<'a, D> = (&'a Pack<D>, &'a Documents);
 
-/// Goes through both in the order of names.
+/// Merges the documents of both packs in the order of `names`.
 pub(super) fn compare<A: AsRef<[u8]>, B: AsRef<[u8]>>(
     (old, before): Of<'_, A>,
     (new, after): Of<'_, B>,
@@ -73,7 +74,7 @@ pub(super) fn compare<A: AsRef<[u8]>, B: AsRef<[u8]>>(
             (None, Some(_)) => Ordering::Greater,
             (Some(a), Some(b)) => before.name(*a).cmp(&after.name(*b)),
         };
-        // Of several with one id, the first is compared with the first, and so on; what one pack has more was added or removed.
+        // If an id repeats, the first is compared with the first, and so on; the surplus of one pack counts as added or removed.
         let a = if order.is_le() { left.next() } else { None };
         let b = if order.is_ge() { right.next() } else { None };
         let a = a.map(|number| Ok((old.document(number)?, before.contents(number)))).transpose().map_err(Side::Old.failed())?;

@@ -1,4 +1,4 @@
-//! What differs between two packs: documents by id, references by key, and what they were made with.
+//! Differences between two packs: documents by id, references by key, and how the packs were built.
 
 mod changes;
 mod documents;
@@ -8,15 +8,15 @@ use mempack_format::{Difference, Pack, ReadError, Section, Tag};
 
 pub use changes::{Change, Counted, DiffError, DiffReport, Side};
 
-/// Compares two packs, and tells `each` of every change: documents in the order of their ids' digests, then references in that of their
-/// keys.
+/// Compares two packs, and calls `each` for every change: documents in the order of their ids' digests, then references in the order of
+/// their keys.
 ///
-/// Documents are compared by id. One that is in both has changed if a field of its record differs, or its references are others or in
-/// another order; of several with one id the first is compared with the first, and so on. References are compared by key: equal keys mean equal
-/// memories, up to the codec. One whose places in the corpus are others has been kept, with other origins.
+/// Documents are compared by id. A document in both packs has changed if a field of its record, its references or their order differ. If an
+/// id repeats, the first is compared with the first, and so on. References are compared by key: equal keys mean equal memories, up to the
+/// codec. A reference whose places in the corpus differ counts as kept and as moved.
 ///
-/// What is read is compared with the sections' digests first. Memory: at most about 40 bytes for each reference and 100 for each document
-/// of both packs, and while documents are compared 24 for each origin of one.
+/// Sections are compared with their digests before they are read. Memory: at most about 40 bytes per reference and 100 bytes per document
+/// of both packs, and 24 bytes per origin of one pack while documents are compared.
 ///
 /// # Errors
 /// If a pack is damaged.
@@ -30,12 +30,12 @@ pub fn diff<A: AsRef<[u8]>, B: AsRef<[u8]>>(old: &Pack<A>, new: &Pack<B>, each: 
     Ok(DiffReport { same: old.id() == new.id(), documents, references, moved, making: making(old, new) })
 }
 
-/// Compares the sections that are read with their digests.
+/// Compares the sections that [`diff`] reads with their digests.
 fn check<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<(), ReadError> {
-    [Tag::DOCUMENT_INDEX, Tag::DOCUMENTS, Tag::REFERENCES, Tag::ORIGINS].into_iter().try_for_each(|tag| pack.section(tag).map(drop))
+    [Tag::DOCUMENT_INDEX, Tag::DOCUMENTS, Tag::REFERENCES, Tag::ORIGINS].into_iter().try_for_each(|tag| pack.section(tag).map(|_| ()))
 }
 
-/// What differs in how the packs were made: model, precision, embedder, codec, graph.
+/// Differences in how the packs were built: model, precision, embedder, codec, graph.
 fn making<A: AsRef<[u8]>, B: AsRef<[u8]>>(old: &Pack<A>, new: &Pack<B>) -> Vec<Difference> {
     let (a, b) = (old.manifest(), new.manifest());
     let mut differences = a.model.differences(&b.model);

@@ -14,7 +14,7 @@ fn keys<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<Vec<(Digest, u32)>, ReadError>
     Ok(keys)
 }
 
-/// Where a reference stands: documents by name, and the bytes in them, sorted.
+/// The places of a reference, sorted: the digest of the document's id, and the byte range.
 fn places<D: AsRef<[u8]>>(pack: &Pack<D>, names: &[Digest], reference: u32) -> Result<Vec<(Option<Digest>, u64, u64)>, ReadError> {
     let place = |origin: mempack_format::Origin| (names.get(origin.document as usize).copied(), origin.start, origin.end);
     let mut places: Vec<_> = pack.origins(reference)?.map(place).collect();
@@ -22,10 +22,11 @@ fn places<D: AsRef<[u8]>>(pack: &Pack<D>, names: &[Digest], reference: u32) -> R
     Ok(places)
 }
 
-/// A pack, and the digests of its documents' ids.
+/// A pack and the digests of its documents' ids.
 type Of<'a, D> = (&'a Pack<D>, &'a [Digest]);
 
-/// Goes through both in the order of keys; gives the counts, and how many of those kept have other origins.
+/// Merges the references of both packs in the order of their keys. Returns the counts, and the number of kept references whose places
+/// differ.
 pub(super) fn compare<A: AsRef<[u8]>, B: AsRef<[u8]>>(
     (old, old_names): Of<'_, A>,
     (new, new_names): Of<'_, B>,

@@ -1,26 +1,27 @@
-//! What goes wrong around a session.
+//! Errors of sessions and retrieval.
+
+use std::convert::Infallible;
 
 use mempack_format::{Difference, EmbedderIdentity, ModelIdentity};
 use mempack_model::ComputeError;
 
+use super::reference::ReferenceError;
 use crate::{FetchError, NotSigned, PackSearchError};
 
-/// A pack and a model, or a pack and an embedder, that do not belong together.
+/// A pack and a model, or a pack and an embedder, that do not match.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the pack does not belong to this {party}: it was built with `{built_with}`, this is `{given}`, and they differ in {}; pass the {party} \
-     that the pack was built with ({option}), or build the pack again with this one", list(.differences, .party)
+    "the pack was built with the {party} `{built_with}`, not with `{given}`; they differ in {}; use the {party} that the pack was built \
+     with, or build the pack again with this one", list(.differences, .party)
 )]
 pub struct IdentityMismatch {
     /// `model` or `embedder`.
     pub party: &'static str,
-    /// The option of the command line that chooses one.
-    pub option: &'static str,
     /// Name of the one that the pack was built with.
     pub built_with: String,
-    /// Name of the one that was given.
+    /// Name of the given one.
     pub given: String,
-    /// Every field that differs, with what the pack has and what was given; never empty.
+    /// Every field that differs, with the pack's value and the given one; never empty.
     pub differences: Vec<Difference>,
 }
 
@@ -33,44 +34,38 @@ impl IdentityMismatch {
     /// Refuses a model that is not the pack's.
     ///
     /// # Errors
-    /// With the fields in which the two differ.
+    /// If the two differ; the error lists the fields.
     pub fn check_model(pack: &ModelIdentity, model: &ModelIdentity) -> Result<(), Self> {
-        refuse("model", "--model", &pack.name, &model.name, pack.differences(model))
+        refuse("model", &pack.name, &model.name, pack.differences(model))
     }
 
     /// Refuses an embedder that is not the pack's.
     ///
     /// # Errors
-    /// With the fields in which the two differ.
+    /// If the two differ; the error lists the fields.
     pub fn check_embedder(pack: &EmbedderIdentity, embedder: &EmbedderIdentity) -> Result<(), Self> {
-        refuse("embedder", "--embedder", &pack.name, &embedder.name, pack.differences(embedder))
+        refuse("embedder", &pack.name, &embedder.name, pack.differences(embedder))
     }
 }
 
-fn refuse(
-    party: &'static str,
-    option: &'static str,
-    pack: &str,
-    given: &str,
-    differences: Vec<Difference>,
-) -> Result<(), IdentityMismatch> {
+fn refuse(party: &'static str, pack: &str, given: &str, differences: Vec<Difference>) -> Result<(), IdentityMismatch> {
     if differences.is_empty() {
         return Ok(());
     }
-    Err(IdentityMismatch { party, option, built_with: pack.to_owned(), given: given.to_owned(), differences })
+    Err(IdentityMismatch { party, built_with: pack.to_owned(), given: given.to_owned(), differences })
 }
 
-/// Why there is no session.
+/// Why a session could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
     /// The pack was built with another model or another embedder.
     #[error(transparent)]
     Mismatch(#[from] IdentityMismatch),
-    /// The session demands signatures, and a pack has none that counts.
+    /// The session requires signatures, and no trusted key signed a pack.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
-    /// An option has a value that makes no sense.
+    /// The value of an option is invalid.
     #[error("{option} is {found}; expected {expected}")]
     Option {
         /// Its name.
@@ -80,41 +75,54 @@ pub enum SessionError {
         /// What is accepted.
         expected: String,
     },
-    /// The thread that prefetches memories could not be started.
-    #[error("the thread that prefetches memories could not be started: {0}")]
+    /// The prefetch thread could not be started.
+    #[error("the prefetch thread could not be started: {0}")]
     Thread(#[source] std::io::Error),
 }
 
 impl SessionError {
-    /// Refuses an option outside 1 to `most`.
-    pub(crate) fn check_range(option: &'static str, found: usize, most: usize) -> Result<(), Self> {
-        if (1..=most).contains(&found) {
+    /// Refuses an option outside 1 to `max`.
+    pub(crate) fn check_range(option: &'static str, found: usize, max: usize) -> Result<(), Self> {
+        if (1..=max).contains(&found) {
             return Ok(());
         }
-        Err(Self::Option { option, found: found.to_string(), expected: format!("1 to {most}") })
+        Err(Self::Option { option, found: found.to_string(), expected: format!("1 to {max}") })
     }
 }
 
-/// Why nothing was retrieved.
+/// Why retrieval failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetrieveError {
     /// The embedder failed.
     #[error("embedding the query: {0}")]
-    Embed(#[source] ComputeError),
+    Embed(#[from] ComputeError),
     /// The search failed.
     #[error(transparent)]
     Search(#[from] PackSearchError),
+    /// A reference that a filter checks could not be read.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+}
+
+impl From<Infallible> for RetrieveError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 impl RetrieveError {
     /// Whether the pack is damaged.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Search(error) if error.is_damage())
+        match self {
+            Self::Search(error) => error.is_damage(),
+            Self::Reference(error) => error.is_damage(),
+            Self::Embed(_) => false,
+        }
     }
 }
 
-/// Why a question was not answered to the end.
+/// Why a question was not answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
@@ -122,28 +130,31 @@ pub enum AskError {
     #[error("the question is empty; ask something")]
     EmptyQuestion,
     /// The prompt leaves no room in the model's context.
-    #[error("the prompt has {tokens} tokens, and the model has room for {most}; ask a shorter question")]
+    #[error("the prompt has {tokens} tokens, and the model has room for {max}; ask a shorter question")]
     TooLong {
         /// Tokens of the prompt.
         tokens: usize,
-        /// Most tokens that leave room for one token of an answer.
-        most: usize,
+        /// Maximum number of tokens that leaves room for an answer of one token.
+        max: usize,
     },
-    /// The model computed something that is no distribution.
-    #[error("the model's scores for token {token} of the answer hold no finite maximum; the model's weights may be damaged")]
+    /// The model's logits are not a distribution.
+    #[error("the model's logits for token {token} of the answer have no finite maximum; the model's weights may be damaged")]
     Scores {
-        /// Which token of the answer.
+        /// Index of the answer's token.
         token: usize,
     },
-    /// The session demands signatures, and a pack that was mounted since has none that counts.
+    /// The session requires signatures, and no trusted key signed a pack that was mounted later.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
-    /// Memories could not be found.
+    /// Retrieval failed.
     #[error(transparent)]
     Retrieve(#[from] RetrieveError),
     /// A memory could not be read.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The text of a reference could not be read.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// The model failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
@@ -155,6 +166,7 @@ impl AskError {
         match self {
             Self::Retrieve(error) => error.is_damage(),
             Self::Fetch(error) => error.is_damage(),
+            Self::Reference(error) => error.is_damage(),
             Self::NotSigned(error) => error.is_damage(),
             _ => false,
         }

@@ -1,188 +1,134 @@
-//! The decoding loop: a prompt in, an answer out, whatever it reads on the way.
+//! The decoding loop, from a prompt to an answer.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use mempack_format::Memory;
 use mempack_model::{Model, PromptTokens, ReaderOptions, TextStream};
 use mempack_retrieval::Transcript;
 
+use super::chunk::ChunkMemories;
 use super::error::{AskError, SessionError};
-use super::reading::{Memories, Read};
+use super::memory_read::MemoryRead;
 use super::sampling::{Sampler, Sampling};
 use super::text::{AnswerText, Piece};
 use crate::Skipped;
 
-/// Most tokens of an answer that can be asked for: the cache of keys and values is allocated for them at once.
+/// Largest allowed `max_tokens`. The key-value cache is allocated for that many tokens at the start.
 pub const MAX_ANSWER_TOKENS: usize = 1 << 16;
 
-/// What a chunk read.
+/// The references that a chunk read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChunkReads {
-    /// Which chunk: tokens `chunk * interval` to the next of the prompt and the answer together. A chunk of the answer that is
-    /// missing in the list read what the one before it did.
+    /// Index of the chunk, which begins at token `chunk * interval` of prompt and answer together. A chunk of the answer that is missing
+    /// from the list read the same references as the one before it.
     pub chunk: usize,
-    /// The text that it retrieved with; empty where memories were given and not retrieved.
+    /// The query text; empty if the caller named the references.
     pub query: String,
     /// The references read, most similar first.
-    pub reads: Vec<Read>,
+    pub reads: Vec<MemoryRead>,
 }
 
 /// Why an answer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// The model ended it, with this token, which is no part of it.
+    /// The model produced this end token, which is not part of the answer.
     Token(u32),
-    /// This stop string of the model, which ends the answer.
+    /// The answer ends with this stop string of the model.
     Text(String),
-    /// It has as many tokens as were allowed.
+    /// The answer has the maximum number of tokens.
     MaxTokens,
     /// The model's context is full.
     ContextFull,
-    /// The receiver of the text wanted no more.
+    /// The receiver of the text stopped the answer.
     Interrupted,
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its text: the streamed pieces, one after the other.
+    /// The concatenation of the streamed pieces.
     pub text: String,
-    /// Its tokens; a token that ended it by its id is not among them.
+    /// The tokens, without the end token.
     pub tokens: Vec<u32>,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// What was read, chunk by chunk; empty without memories.
+    /// The references read by each chunk; empty if the answer comes from the weights alone. Texts in the prompt are listed as chunk 0.
     pub chunks: Vec<ChunkReads>,
-    /// Why it ended.
+    /// Why the answer ended.
     pub stop: Stop,
-    /// What was left out because it was damaged; nothing, unless the session was told to leave damage out.
+    /// The damage that was skipped; empty unless the session skips damage.
     pub skipped: Arc<Skipped>,
 }
 
-/// A memory that a text is given, whatever it would retrieve.
+/// A prompt, and the memories or texts that it reads.
 #[derive(Clone, Debug)]
-pub struct Given {
-    /// Number of its reference, for the report.
-    pub reference: u32,
-    /// How similar it is to the question; matters where the model's `similarity_bias` is not 0.
-    pub similarity: f32,
-    /// The memory.
-    pub memory: Arc<Memory>,
+pub struct PreparedPrompt {
+    /// The prompt's tokens.
+    pub tokens: PromptTokens,
+    /// Whether the prompt comes after the prefix and the positions reserved for memories.
+    pub prefix: bool,
+    /// The memories of each chunk of the prompt; empty if the session reads no memories.
+    pub chunks: Vec<ChunkMemories>,
+    /// The references whose texts are in the prompt, most similar first.
+    pub texts: Vec<MemoryRead>,
 }
 
-/// What a [`Generator`]'s prompt is read with.
-#[derive(Clone, Copy, Debug)]
-pub enum Reading<'a> {
-    /// Neither prefix nor memories: positions begin at 0, and the model decodes as its checkpoint does elsewhere.
-    Plain,
-    /// The prefix and these memories at every chunk, most similar first; with none, the model's weights alone answer, with
-    /// prefix and positions as they are with memories.
-    Memories(&'a [Given]),
-}
-
-/// What the chunks of a text read while it is decoded.
+/// Supplies memories to the chunks of an answer while it is decoded.
 pub(crate) trait Feed {
-    /// The memories of each chunk of the prompt; a list that is too short holds for the later chunks.
-    fn prompt(&mut self, text: &Transcript) -> Result<Vec<Memories>, AskError>;
+    /// The memories of the chunk that begins at the last token, with the chunk's index; `None` if no chunk begins there.
+    fn due(&mut self) -> Result<Option<(usize, ChunkMemories)>, AskError>;
 
-    /// Memories that the last token of the text is the first to read, with the number of its chunk.
-    fn due(&mut self) -> Result<Option<(usize, Memories)>, AskError>;
-
-    /// The text has grown by a token, which is about to be computed: what the next one needs can be fetched meanwhile.
+    /// Called after a token was added and before the model computes it. Retrieval for the next token can start here.
     fn grown(&mut self, text: &Transcript) -> Result<(), AskError>;
 
-    /// What was left out of the packs.
+    /// The damage skipped so far.
     fn skipped(&self) -> Arc<Skipped>;
 }
 
-/// The same memories from beginning to end.
-struct Fixed<'a>(&'a [Given]);
-
-impl Feed for Fixed<'_> {
-    fn prompt(&mut self, _: &Transcript) -> Result<Vec<Memories>, AskError> {
-        if self.0.is_empty() {
-            return Ok(Vec::new());
-        }
-        let read = |given: &Given| Read { pack: None, reference: given.reference, similarity: given.similarity, cached: true };
-        let memories = self.0.iter().map(|given| Arc::clone(&given.memory)).collect();
-        Ok(vec![Memories::new(String::new(), self.0.iter().map(read).collect(), memories)])
-    }
-
-    fn due(&mut self) -> Result<Option<(usize, Memories)>, AskError> {
-        Ok(None)
-    }
-
-    fn grown(&mut self, _: &Transcript) -> Result<(), AskError> {
-        Ok(())
-    }
-
-    fn skipped(&self) -> Arc<Skipped> {
-        Arc::default()
-    }
-}
-
-/// Answers prompts of which the caller says what they read. [`Session`](crate::Session) is one that retrieves for itself.
-///
-/// It is `Send` and not `Sync`, as its model is.
-pub struct Generator {
+/// Decodes answers to prompts.
+pub(crate) struct Generator {
     model: Model,
     sampling: Sampling,
     max_tokens: usize,
 }
 
 impl Generator {
-    /// Answers have at most `max_tokens` tokens, 1 to [`MAX_ANSWER_TOKENS`]. The model's weights are shared, not copied.
-    ///
-    /// # Errors
-    /// If an option is out of its range.
-    pub fn new(model: &Model, sampling: Sampling, max_tokens: usize) -> Result<Self, SessionError> {
+    /// A generator of answers of at most `max_tokens` tokens, 1 to [`MAX_ANSWER_TOKENS`]. It shares the model's weights.
+    pub(crate) fn new(model: &Model, sampling: Sampling, max_tokens: usize) -> Result<Self, SessionError> {
         sampling.check()?;
         SessionError::check_range("max_tokens", max_tokens, MAX_ANSWER_TOKENS)?;
         Ok(Self { model: model.share(), sampling, max_tokens })
     }
 
     /// The model that answers.
-    pub fn model(&self) -> &Model {
+    pub(crate) fn model(&self) -> &Model {
         &self.model
     }
 
-    /// Answers a prompt, giving out the text as it comes; `on_text` may break it off.
-    ///
-    /// # Errors
-    /// If the prompt is too long for the model, there are more memories than a chunk can read or such as are not the model's, or the
-    /// model fails.
-    pub fn answer(
-        &self,
-        prompt: PromptTokens,
-        reading: Reading<'_>,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Result<Answer, AskError> {
-        match reading {
-            Reading::Plain => self.decode(prompt, false, &mut Fixed(&[]), on_text),
-            Reading::Memories(given) => self.decode(prompt, true, &mut Fixed(given), on_text),
-        }
+    /// The transcript that begins with a prompt.
+    pub(crate) fn transcript(&self, prompt: PromptTokens) -> Transcript {
+        Transcript::new(prompt.ids, prompt.question, self.model.memory().chunks())
     }
 
-    /// The loop itself. `prefix` says whether the context stands behind the prefix and the memories' interval of positions.
+    /// Answers a prompt and streams the text to `on_text`, which can stop the answer.
     pub(crate) fn decode(
         &self,
-        prompt: PromptTokens,
-        prefix: bool,
+        prompt: PreparedPrompt,
         feed: &mut dyn Feed,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, AskError> {
-        let mut transcript = Transcript::new(prompt.ids, prompt.question, self.model.memory().chunks());
+        let PreparedPrompt { tokens, prefix, chunks: memories, texts } = prompt;
+        let mut transcript = self.transcript(tokens);
         let room = self.room(transcript.len(), prefix)?;
         let mut reader = self.model.reader(&ReaderOptions { capacity: 1 + transcript.len() + room, prefix })?;
-        let mut chunks = Vec::new();
         let mut scores = {
-            let memories = feed.prompt(&transcript)?;
-            let slots: Vec<_> = memories.iter().map(Memories::slots).collect();
-            let scores = reader.prompt(transcript.prompt(), &slots, false)?;
-            chunks.extend(memories.into_iter().enumerate().map(report));
-            scores
+            let slots: Vec<_> = memories.iter().map(ChunkMemories::slots).collect();
+            reader.prompt(transcript.prompt(), &slots, false)?
         };
+        let mut chunks: Vec<ChunkReads> = memories.into_iter().enumerate().map(report).collect();
+        if !texts.is_empty() {
+            chunks.push(ChunkReads { chunk: 0, query: String::new(), reads: texts });
+        }
         let mut output = Output::new(&self.model, on_text);
         let mut sampler = Sampler::new(self.sampling);
         let stop = loop {
@@ -209,15 +155,15 @@ impl Generator {
         Ok(Answer { text, tokens, prompt_tokens, chunks, stop, skipped: feed.skipped() })
     }
 
-    /// Tokens that an answer may have behind a prompt of so many.
-    fn room(&self, prompt: usize, prefix: bool) -> Result<usize, AskError> {
+    /// Maximum number of tokens of an answer after a prompt of `prompt` tokens. An error if there is no room for any.
+    pub(crate) fn room(&self, prompt: usize, prefix: bool) -> Result<usize, AskError> {
         let Some(positions) = self.model.config().max_positions else { return Ok(self.max_tokens) };
         let memory = self.model.memory();
         let before = if prefix { memory.reference_prefix_ids.len() + memory.reference_length as usize } else { 0 };
-        // The first token comes before the prompt, too.
-        let most = (positions as usize).saturating_sub(before + 1);
-        match most.saturating_sub(prompt) {
-            0 => Err(AskError::TooLong { tokens: prompt, most: most.saturating_sub(1) }),
+        // The BOS also takes a position.
+        let max = (positions as usize).saturating_sub(before + 1);
+        match max.saturating_sub(prompt) {
+            0 => Err(AskError::TooLong { tokens: prompt, max: max.saturating_sub(1) }),
             left => Ok(left.min(self.max_tokens)),
         }
     }
@@ -227,11 +173,11 @@ impl Generator {
     }
 }
 
-fn report((chunk, memories): (usize, Memories)) -> ChunkReads {
+fn report((chunk, memories): (usize, ChunkMemories)) -> ChunkReads {
     ChunkReads { chunk, query: memories.query, reads: memories.reads }
 }
 
-/// Tokens to text, and text to its receiver.
+/// Converts tokens to text and streams it.
 struct Output<'a> {
     stream: TextStream,
     text: AnswerText,
@@ -248,7 +194,7 @@ impl<'a> Output<'a> {
         Ok(give(&mut self.text, self.on_text, &new))
     }
 
-    /// Gives out what is held back; the answer's text, and why it ended after all.
+    /// Streams the rest of the text. Returns the whole text and the final reason to stop.
     fn finish(mut self, stop: Stop) -> Result<(String, Stop), AskError> {
         if matches!(stop, Stop::Text(_) | Stop::Interrupted) {
             return Ok((self.text.into_text(), stop));

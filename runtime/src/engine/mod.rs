@@ -1,16 +1,23 @@
-//! Decoding with memories: what needs the model.
+//! Decoding with memories: the parts of the runtime that need the model.
 
+mod chunk;
 mod error;
 mod generator;
-mod reading;
-mod retriever;
+mod memory_read;
+mod prefetch;
+mod recall;
+mod reference;
 mod sampling;
 mod session;
+mod source;
 mod text;
 
+pub use chunk::ChunkMemories;
 pub use error::{AskError, IdentityMismatch, RetrieveError, SessionError};
-pub use generator::{Answer, ChunkReads, Generator, Given, MAX_ANSWER_TOKENS, Reading, Stop};
-pub use reading::Read;
-pub use retriever::Retriever;
-pub use sampling::{Sampling, SplitMix};
+pub use generator::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
+pub use memory_read::MemoryRead;
+pub use recall::{NotRepeating, PackIndex, Retriever};
+pub use reference::{ReferenceError, ReferenceText, read_reference};
+pub use sampling::Sampling;
 pub use session::{Session, SessionOptions};
+pub use source::ReadFrom;

@@ -1,4 +1,6 @@
-//! From logits to the next token.
+//! Chooses the next token from logits.
+
+use mempack_numeric::Rng;
 
 use super::error::SessionError;
 
@@ -8,13 +10,14 @@ pub enum Sampling {
     /// The most probable token; a tie goes to the lower id.
     #[default]
     Greedy,
-    /// Drawn from the smallest set of tokens whose probability reaches `top_p`, after division of the logits by `temperature`.
+    /// Nucleus sampling: the logits are divided by `temperature`, and a token is drawn from the smallest set whose probability reaches
+    /// `top_p`.
     TopP {
         /// Above 0. 1 is the model's own distribution.
         temperature: f32,
         /// Above 0, at most 1.
         top_p: f32,
-        /// The same seed, question and pack give the same answer.
+        /// Seed of the generator. The same seed, question and pack give the same answer.
         seed: u64,
     },
 }
@@ -36,55 +39,25 @@ impl Sampling {
     }
 }
 
-/// Random numbers that a seed decides: SplitMix64 (Steele, Lea, Flood 2014), 64 bits of state, any seed is good.
-#[derive(Clone, Debug)]
-pub struct SplitMix(u64);
-
-impl SplitMix {
-    /// A generator at its start.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`, all alike; 0 if `end` is 0.
-    pub fn below(&mut self, end: usize) -> usize {
-        ((u128::from(self.bits()) * end as u128) >> 64) as usize
-    }
-
-    /// Uniform in `[0, 1)`, 53 bits.
-    fn uniform(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
-/// Chooses tokens one after the other; one sampler for one answer.
+/// Chooses the tokens of one answer.
 pub(crate) struct Sampler {
     sampling: Sampling,
-    random: SplitMix,
+    rng: Rng,
 }
 
 impl Sampler {
     pub(crate) fn new(sampling: Sampling) -> Self {
         let seed = if let Sampling::TopP { seed, .. } = sampling { seed } else { 0 };
-        Self { sampling, random: SplitMix(seed) }
+        Self { sampling, rng: Rng::from_seed(seed) }
     }
 
-    /// The next token, or `None` where `logits` hold no finite maximum (empty, NaN, infinite).
+    /// The next token, or `None` if `logits` have no finite maximum (empty, NaN, infinite).
     pub(crate) fn choose(&mut self, logits: &[f32]) -> Option<u32> {
         let best = argmax(logits)?;
         match self.sampling {
             Sampling::Greedy => Some(best.0),
             Sampling::TopP { temperature, top_p, .. } => {
-                let draw = self.random.uniform();
+                let draw = self.rng.uniform();
                 Some(nucleus(logits, best, f64::from(temperature), f64::from(top_p), draw))
             }
         }
@@ -104,13 +77,13 @@ fn argmax(logits: &[f32]) -> Option<(u32, f32)> {
     best.filter(|(_, top)| top.is_finite())
 }
 
-/// The token at `draw` (in `[0, 1)`) of the nucleus's distribution.
+/// The token at quantile `draw` (in `[0, 1)`) of the nucleus's distribution.
 fn nucleus(logits: &[f32], best: (u32, f32), temperature: f64, top_p: f64, draw: f64) -> u32 {
     let weight = |logit: f32| ((f64::from(logit) - f64::from(best.1)) / temperature).exp();
     let mut tokens: Vec<(u32, f64)> = (0u32..).zip(logits).map(|(id, &logit)| (id, weight(logit))).collect();
     let total: f64 = tokens.iter().map(|(_, weight)| weight).sum();
     if top_p < 1.0 {
-        // A token below this weight cannot be in the nucleus: all such together weigh less than 1 - top_p.
+        // A token below this weight cannot be in the nucleus: together, these tokens weigh less than 1 - top_p.
         let floor = total * (1.0 - top_p) / tokens.len() as f64;
         tokens.retain(|&(id, weight)| weight >= floor || id == best.0);
         tokens.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -128,7 +101,7 @@ fn nucleus(logits: &[f32], best: (u32, f32), temperature: f64, top_p: f64, draw:
             return id;
         }
     }
-    // Rounding can leave a last crumb.
+    // Rounding can leave a small positive rest.
     best.0
 }
 
@@ -141,7 +114,7 @@ mod tests {
         Sampler::new(Sampling::TopP { temperature, top_p, seed })
     }
 
-    /// The nucleus by definition: sort all, add until `top_p` is reached.
+    /// The nucleus by its definition: sort all tokens, and add them until `top_p` is reached.
     fn slow_nucleus(logits: &[f32], temperature: f64, top_p: f64) -> Vec<u32> {
         let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let mut all: Vec<(u32, f64)> =
@@ -206,13 +179,6 @@ mod tests {
         for (count, expected) in counts.iter().zip([10_000f64, 6_000.0, 4_000.0]) {
             assert!((f64::from(*count) - expected).abs() < 300.0, "{counts:?}");
         }
-    }
-
-    #[test]
-    fn splitmix_is_the_published_one() {
-        // First outputs for seed 1234567, from the authors' reference code.
-        let mut random = SplitMix(1_234_567);
-        assert_eq!([random.bits(), random.bits()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 
     #[test]

@@ -1,38 +1,38 @@
-//! The text of an answer as it grows, with an eye on the strings that end it.
+//! The text of a growing answer, and the detection of stop strings in it.
 
-/// An answer's text up to the end of the first stop string in it.
+/// An answer's text, up to the end of its first stop string.
 pub(crate) struct AnswerText {
     text: String,
     stops: Vec<String>,
 }
 
-/// What a token added.
+/// The text that a token added.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
     pub(crate) text: String,
-    /// The stop string that the answer now ends with; it belongs to the answer.
+    /// The stop string that the answer now ends with. It is part of the answer.
     pub(crate) stop: Option<String>,
 }
 
 impl AnswerText {
-    /// Empty stop strings stop nothing.
+    /// An empty answer. Empty stop strings are ignored.
     pub(crate) fn new(stops: &[String]) -> Self {
         Self { text: String::new(), stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect() }
     }
 
-    /// All pieces, one after the other.
+    /// The concatenation of all pieces.
     pub(crate) fn into_text(self) -> String {
         self.text
     }
 
-    /// Appends `new` up to the end of the first stop string that it completes.
+    /// Appends `new`, up to the end of the first stop string that it completes.
     ///
-    /// White space at the very start is dropped: many tokenizers put a space before a first word.
+    /// Leading white space of the answer is dropped, because many tokenizers put a space before the first word.
     pub(crate) fn push(&mut self, new: &str) -> Piece {
         let old = self.text.len();
         self.text.push_str(if old == 0 { new.trim_start() } else { new });
         let ends = self.stops.iter().filter_map(|stop| {
-            // A stop string that ends in the new text begins at most its length, less one byte, before it.
+            // A stop string that ends in the new text begins at most its length minus one byte before it.
             let earliest = old.saturating_sub(stop.len() - 1);
             let from = (0..=earliest).rev().find(|&at| self.text.is_char_boundary(at))?;
             let found = self.text.get(from..)?.find(stop.as_str())?;

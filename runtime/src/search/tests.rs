@@ -1,4 +1,4 @@
-//! Search over points and links made here, right and wrong ones.
+//! Search over generated points and links, valid and invalid ones.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -12,17 +12,17 @@ use proptest::prelude::*;
 mod common;
 use common::{Random, SHAPE, World, write_pack};
 
-struct Query<'a> {
+struct QueryNodes<'a> {
     world: &'a World,
     query: Vec<f32>,
 }
 
-impl Nodes for Query<'_> {
+impl Nodes for QueryNodes<'_> {
     fn count(&self) -> u32 {
         self.world.links.len() as u32
     }
 
-    fn score(&self, node: u32) -> Result<Option<f32>, SearchError> {
+    fn similarity(&self, node: u32) -> Result<Option<f32>, SearchError> {
         if node >= self.count() {
             return Err(ReadError::OutOfRange { what: "reference", index: node.into(), count: self.count().into() }.into());
         }
@@ -35,13 +35,13 @@ impl Nodes for Query<'_> {
     }
 }
 
-/// Share of the `k` nearest that the graph finds, for queries as the points are distributed.
+/// Recall at `k` of the graph search, for queries distributed like the points.
 fn recall(world: &World, random: &mut Random, clustered: bool, k: usize) -> f64 {
     let (mut found, queries) = (0, 60);
     for _ in 0..queries {
         let near = (random.uniform() * world.links.len() as f32) as u32;
         let query = random.unit(world.dim, clustered.then(|| world.row(near)), if clustered { 0.1 } else { 1.0 });
-        let nodes = Query { world, query };
+        let nodes = QueryNodes { world, query };
         let wanted = scan(&nodes, k).unwrap();
         let got = descend(&nodes, world.entry, world.top_level(), k, DEFAULT_EF).unwrap();
         assert_eq!(got.len(), k.min(world.links.len()));
@@ -70,9 +70,9 @@ proptest! {
         let mut random = Random(seed);
         let rows: Vec<f32> = (0..count * 2).map(|_| (random.uniform() * 3.0).floor() - 1.0).collect();
         let world = World { dim: 2, rows, links: vec![Vec::new(); count as usize], entry: 0 };
-        let nodes = Query { world: &world, query: vec![1.0, 0.5] };
-        let mut wanted: Vec<Hit> = (0..count).map(|reference| Hit { reference, score: nodes.score(reference).unwrap().unwrap() }).collect();
-        wanted.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let nodes = QueryNodes { world: &world, query: vec![1.0, 0.5] };
+        let mut wanted: Vec<Hit> = (0..count).map(|reference| Hit { reference, similarity: nodes.similarity(reference).unwrap().unwrap() }).collect();
+        wanted.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
         wanted.truncate(k);
         prop_assert_eq!(scan(&nodes, k).unwrap(), wanted);
     }
@@ -87,7 +87,7 @@ proptest! {
         let mut world = World::scatter(&mut random, links.len() as u32, 4, 0);
         world.links = links;
         let count = world.links.len() as u32;
-        let nodes = Query { world: &world, query: random.unit(4, None, 1.0) };
+        let nodes = QueryNodes { world: &world, query: random.unit(4, None, 1.0) };
         match descend(&nodes, entry % (count + 2), top_level, k, ef) {
             Ok(hits) => prop_assert!(hits.len() <= k && hits.iter().all(|hit| hit.reference < count)),
             Err(SearchError::Read(ReadError::OutOfRange { index, .. })) => prop_assert!(index >= u64::from(count)),
@@ -96,7 +96,7 @@ proptest! {
     }
 }
 
-/// As a pack is searched that was just opened.
+/// Searches a pack without earlier checks, as after opening.
 fn search(pack: &Pack<&[u8]>, query: &[f32], k: usize, method: Method, on_damage: OnDamage<'_>) -> Result<Vec<Hit>, SearchError> {
     let checks = Checks::new(pack.manifest().counts.references);
     nearest(pack, &checks, query, k, method, Tolerance { on_damage, path: Path::new("large.mpk"), id: pack.id() })
@@ -110,7 +110,7 @@ fn search_exact(pack: &Pack<&[u8]>, query: &[f32], k: usize) -> Result<Vec<Hit>,
     search(pack, query, k, Method::Exact, OnDamage::Fail)
 }
 
-/// The bytes of a pack that is searched through its graph, and its points.
+/// The bytes of a pack large enough for the graph search, and its points.
 fn large() -> &'static (Vec<u8>, World) {
     static LARGE: OnceLock<(Vec<u8>, World)> = OnceLock::new();
     LARGE.get_or_init(|| {
@@ -130,7 +130,7 @@ fn a_pack_is_searched_as_the_points_it_was_made_of() {
     let mut random = Random(12);
     for _ in 0..20 {
         let query = random.unit(16, Some(world.row(40)), 0.1);
-        let nodes = Query { world, query: query.clone() };
+        let nodes = QueryNodes { world, query: query.clone() };
         assert_eq!(search_exact(&pack, &query, 5).unwrap(), scan(&nodes, 5).unwrap());
         let wanted = descend(&nodes, world.entry, world.top_level(), 5, 50).unwrap();
         assert_eq!(search_graph(&pack, &query, 5, 50).unwrap(), wanted);
@@ -165,7 +165,7 @@ fn an_embedding_that_was_changed_is_named_with_its_place() {
     let SearchError::Read(ReadError::Damaged(damage)) = &error else { panic!("{error}") };
     assert_eq!((damage.section, damage.offset), (Tag::EMBEDDINGS, at as u64));
     assert!(matches!(damage.defect, Defect::Leaf { number: 7, .. }) && error.is_damage(), "{error}");
-    // Left out, the others are ranked as they were.
+    // With the damaged vector skipped, the ranking of the others is unchanged.
     let skipped = Skipped::default();
     let hits = search(&pack, large().1.row(7), 5, Method::Exact, OnDamage::Skip(&skipped)).unwrap();
     let whole = Pack::open(large().0.as_slice()).unwrap();
@@ -176,7 +176,7 @@ fn an_embedding_that_was_changed_is_named_with_its_place() {
     assert_eq!((parts.len(), parts[0].section, parts[0].places, parts[0].first.offset), (1, Tag::EMBEDDINGS, 1, at as u64));
 }
 
-/// Bytes of [`large`] with some changed by `change`, which gets those of the graph.
+/// The bytes of [`large`], with the graph section changed by `change`.
 fn with_graph(change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut bytes = large().0.clone();
     let graph = section(Tag::GRAPH);
@@ -188,7 +188,7 @@ fn with_graph(change: impl FnOnce(&mut [u8])) -> Vec<u8> {
 fn a_damaged_graph_is_an_error_or_does_without() {
     let world = &large().1;
     let list = 32 + 300 * 64;
-    // The header, the list of a node that is looked for, all lists on level 0: out of range.
+    // Out-of-range values in the header, in the list of a queried node, and in all lists on level 0.
     for (name, range) in [("m", 0..4), ("entry", 4..8), ("a list", list..list + 64), ("all lists", 32..world.links.len() * 64)] {
         let bytes = with_graph(|graph| graph[range].fill(0xee));
         let pack = Pack::open(bytes.as_slice()).unwrap();
@@ -222,26 +222,26 @@ fn a_damaged_entry_is_passed_over() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Whatever is changed of embeddings and graph: an error, or hits whose scores are those of the true vectors.
+    /// For any change of embeddings and graph: an error, or hits with the similarities of the original vectors.
     #[test]
     fn damaged_bytes_give_true_hits_or_an_error(flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..40), seed: u64) {
         let (mut bytes, world) = (large().0.clone(), &large().1);
         for (index, byte, graph) in flips {
             let section = section(if graph { Tag::GRAPH } else { Tag::EMBEDDINGS });
-            // Half of them in the first page, where the graph's header is.
+            // Half of the changes are in the first bytes, where the graph's header is.
             let length = if byte % 2 == 0 { section.length } else { section.length.min(64) };
             bytes[section.offset as usize + index.index(length as usize)] = byte;
         }
         let pack = Pack::open(bytes.as_slice()).unwrap();
         let query = Random(seed).unit(16, None, 1.0);
-        let truth = Query { world, query: query.clone() };
+        let truth = QueryNodes { world, query: query.clone() };
         let skipped = Skipped::default();
         let left_out = search(&pack, &query, 5, Method::Graph { ef: 20 }, OnDamage::Skip(&skipped)).unwrap();
         prop_assert_eq!(left_out.len(), 5);
         for hits in [search_graph(&pack, &query, 5, 20), Ok(left_out)] {
             match hits {
                 Ok(hits) => for hit in hits {
-                    prop_assert_eq!(truth.score(hit.reference).unwrap(), Some(hit.score));
+                    prop_assert_eq!(truth.similarity(hit.reference).unwrap(), Some(hit.similarity));
                 },
                 Err(error) => prop_assert!(error.is_damage(), "{}", error),
             }

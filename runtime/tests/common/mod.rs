@@ -1,5 +1,5 @@
-//! Packs made up for tests and benches.
-#![allow(dead_code)] // Each test and bench uses its part.
+//! Generated packs for tests and benches.
+#![allow(dead_code)] // Each test and bench uses a part of it.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use mempack_format::{
     PackSummary, PackWriter,
 };
 
-/// A generator of numbers; nobody asks more of it than that it is the same each time.
+/// A deterministic random number generator of modest quality.
 pub struct Random(pub u64);
 
 impl Random {
@@ -17,12 +17,12 @@ impl Random {
         (self.0 >> 40) as f32 / (1u64 << 24) as f32
     }
 
-    /// Nearly normal: mean 0, deviation 1.
+    /// Approximately normal, with mean 0 and standard deviation 1.
     pub fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.uniform()).sum::<f32>() - 6.0
     }
 
-    /// A unit vector `spread` away from `centre` in each direction, or anywhere.
+    /// A unit vector around `centre` with deviation `spread` in each dimension; without a centre, anywhere.
     pub fn unit(&mut self, dim: usize, centre: Option<&[f32]>, spread: f32) -> Vec<f32> {
         let mut row: Vec<f32> = (0..dim).map(|i| centre.map_or(0.0, |c| c[i]) + spread * self.normal()).collect();
         let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
@@ -41,7 +41,7 @@ pub struct World {
 }
 
 impl World {
-    /// Points about `clusters` centres (0: spread evenly), without links.
+    /// Points around `clusters` centres (0: evenly distributed), without links.
     pub fn scatter(random: &mut Random, count: u32, dim: usize, clusters: usize) -> Self {
         let spread = if clusters > 0 { 0.5 / (dim as f32).sqrt() } else { 1.0 };
         let centres: Vec<Vec<f32>> = (0..clusters).map(|_| random.unit(dim, None, 1.0)).collect();
@@ -79,7 +79,7 @@ impl World {
         self
     }
 
-    /// Algorithm 4 of the paper: a neighbour is worth a link if it is nearer to `node` than to the links already chosen.
+    /// Algorithm 4 of the paper: a neighbour gets a link if it is nearer to `node` than to the links already chosen.
     fn select(&self, node: u32, from: Vec<u32>, room: usize) -> Vec<u32> {
         let mut from: Vec<(f32, u32)> = from.into_iter().map(|n| (self.similarity(node, n), n)).collect();
         from.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -154,12 +154,12 @@ pub fn embedder_identity(dim: usize) -> EmbedderIdentity {
     EmbedderIdentity { name: "made-up".into(), digest: Digest::of(b"embedder"), dim: dim as u32, metric: "cosine".into(), max_tokens: 256 }
 }
 
-/// The text of reference `i` of a pack made here.
+/// The text of reference `i` of a generated pack.
 pub fn text(i: u32) -> String {
     format!("Reference number {i} says that {} is its square.", u64::from(i) * u64::from(i))
 }
 
-/// A record of codec F32: positions `0..`, with the last slot of each head empty, and numbers that `reference` gives.
+/// A record of codec F32: positions `0..`, with the last slot of each head empty, and values derived from `reference`.
 pub fn record(shape: MemoryShape, reference: u32) -> Vec<u8> {
     let tokens = shape.tokens as usize;
     let filled = |slot: usize| slot % tokens + 1 < tokens || tokens == 1;
@@ -175,19 +175,19 @@ pub fn record(shape: MemoryShape, reference: u32) -> Vec<u8> {
     record
 }
 
-/// Writes a pack over the points of `world`: one document, a reference a point, and the links if `graph` names their number.
+/// Writes a pack over the points of `world`: one document, one reference per point, and the links if `graph` gives their number.
 ///
-/// Reference 1 stands in a second place.
+/// Reference 1 has a second place.
 pub fn write_pack(target: &Path, world: &World, shape: MemoryShape, graph: Option<u32>) -> PackSummary {
     write_numbered(target, world, shape, graph, 0)
 }
 
-/// The same; reference 0 is number `first` of all that there could be: key, text and memory say so.
+/// As [`write_pack`], with keys, texts and memories numbered from `first`.
 pub fn write_numbered(target: &Path, world: &World, shape: MemoryShape, graph: Option<u32>, first: u32) -> PackSummary {
     write_pack_as(target, world, shape, graph, first, (model_identity(shape), embedder_identity(world.dim)))
 }
 
-/// The same with the identities given.
+/// As [`write_pack`], with the given identities.
 pub fn write_pack_as(
     target: &Path,
     world: &World,

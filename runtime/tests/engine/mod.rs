@@ -1,5 +1,5 @@
-//! The small model, the embedder, and packs that they write, for tests and benches of the session.
-#![allow(dead_code)] // Each test and bench uses its part.
+//! The small model, the embedder, and packs written with them, for tests and benches of the session.
+#![allow(dead_code)] // Each test and bench uses a part of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use mempack_model::{DeviceChoice, Embedder, LoadOptions, Model, Precision, refer
 use mempack_runtime::MappedPack;
 use tempfile::TempDir;
 
-/// In f32 on the CPU, with one thread, so that numbers are the same each time.
+/// f32 on the CPU with one thread, so that results are reproducible.
 fn options() -> LoadOptions {
     mempack_model::set_threads(1);
     LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, ..LoadOptions::default() }
@@ -20,12 +20,12 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
 }
 
-/// The small model as it is.
+/// The small model, unchanged.
 pub fn tiny() -> Model {
     Model::load(&repository().join("tests/fixtures/tiny"), &options()).expect("the small model")
 }
 
-/// The small model with another `memory` block: `edits` replace text of its config.json.
+/// The small model with a changed `memory` block: `edits` replace text of its config.json.
 pub fn tiny_with(edits: &[(&str, &str)]) -> Model {
     let (tiny, folder) = (repository().join("tests/fixtures/tiny"), tempfile::tempdir().expect("a folder"));
     for file in ["model.safetensors", "tokenizer.json"] {
@@ -40,17 +40,17 @@ pub fn tiny_with(edits: &[(&str, &str)]) -> Model {
     Model::load(folder.path(), &options()).expect("the small model")
 }
 
-/// Its `stop` list, to be replaced: without it, the small model goes on until its tokens are used up.
+/// Its `stop` list, for replacement. Without stop strings, the small model generates until the token limit.
 pub const STOP: &str = "\"stop\": [\n   \".\"\n  ]";
 
-/// The embedder that `make` puts in place.
+/// The embedder that `make` downloads.
 pub fn embedder() -> Embedder {
     let folder = std::env::var_os("MEMPACK_EMBEDDER").map_or_else(|| repository().join("models/all-MiniLM-L6-v2"), PathBuf::from);
     assert!(folder.join("config.json").is_file(), "no embedder in {}: run `make models`, or set MEMPACK_EMBEDDER", folder.display());
     Embedder::load(&folder, &options()).expect("the embedder")
 }
 
-/// Sheets on things that do not exist.
+/// Sheets about invented medicines.
 pub fn sheets() -> Vec<String> {
     let names = ["Nutepril", "Dorvanol", "Keltamin", "Orvexa", "Palidrin", "Sumetol", "Tarvicet", "Ulmoxan", "Vendril", "Wextamol"];
     let uses = ["fever", "cough", "gout", "asthma"];
@@ -71,7 +71,7 @@ fn encode(memory: &Memory) -> Vec<u8> {
     record
 }
 
-/// What is written of a sheet.
+/// A sheet, prepared for a pack.
 struct Sheet {
     text: String,
     tokens: u16,
@@ -79,7 +79,7 @@ struct Sheet {
     embedding: Vec<f32>,
 }
 
-/// Texts as the small model and the embedder see them; its `memory` block's reading parameters make no difference.
+/// Prepares texts with the small model and the embedder. The reading parameters of its `memory` block have no effect.
 fn prepare(model: &Model, embedder: &Embedder, texts: Vec<String>) -> Vec<Sheet> {
     let ids: Vec<Vec<u32>> = texts.iter().map(|text| reference_tokens(model, text).expect("tokens")).collect();
     let slices: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
@@ -98,12 +98,12 @@ fn prepared(model: &Model, embedder: &Embedder) -> &'static [Sheet] {
     SHEETS.get_or_init(|| prepare(model, embedder, sheets()))
 }
 
-/// Writes a pack of the first `count` sheets, one document each, with the identities given.
+/// Writes a pack of the first `count` sheets, one document each, with the given identities.
 pub fn write_pack_as(path: &Path, count: usize, model: &Model, embedder: &Embedder, identities: (ModelIdentity, EmbedderIdentity)) {
     write_sheets(path, &prepared(model, embedder)[..count], model, embedder, identities);
 }
 
-/// Writes a pack of texts, one document each, named as what stands before " form.".
+/// Writes a pack of texts, one document each, named after the text before " form.".
 pub fn write_texts(path: &Path, texts: Vec<String>, model: &Model, embedder: &Embedder) {
     let identities = (model.identity().clone(), embedder.identity().clone());
     write_sheets(path, &prepare(model, embedder, texts), model, embedder, identities);
@@ -125,7 +125,7 @@ fn write_sheets(path: &Path, sheets: &[Sheet], model: &Model, embedder: &Embedde
     writer.finish(identities.0, "f32", identities.1, "mempack-runtime tests").expect("a pack");
 }
 
-/// A pack of the sheets in a folder of its own.
+/// A pack of the sheets in a temporary folder.
 pub struct Written {
     pub folder: TempDir,
     pub path: PathBuf,

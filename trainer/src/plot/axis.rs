@@ -1,53 +1,53 @@
-//! Axes: a range, and round numbers in it.
+//! Axes: a range of values with marks at round numbers.
 
-/// The values that a side of a plot stands for.
+/// The range of values along one side of a plot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Axis {
     pub low: f64,
     pub high: f64,
-    /// From one mark to the next.
+    /// The distance between two marks.
     gap: f64,
 }
 
 impl Axis {
-    /// From the least to the greatest value, with about `marks` marks. Without a value, 0 to 1; around a single one, some room.
+    /// An axis from the minimum to the maximum of the values, with about `marks` marks. Without values it is 0 to 1; around a single value it leaves some room.
     pub fn of(values: impl IntoIterator<Item = f64>, marks: u32) -> Self {
         let finite = values.into_iter().filter(|value| value.is_finite());
         let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         let (low, high) = match high - low {
             _ if low > high => (0.0, 1.0),
             spread if spread > 1e-9 * low.abs().max(high.abs()) => (low, high),
-            // What is equal up to rounding is drawn level.
+            // Values that are equal up to rounding are drawn as one.
             _ if low == 0.0 => (0.0, 1.0),
             _ => (low - 0.5 * low.abs(), high + 0.5 * high.abs()),
         };
         Self { low, high, gap: round((high - low) / f64::from(marks)) }
     }
 
-    /// The same axis with its ends at marks.
+    /// The axis, extended to end at marks.
     pub fn widened(self) -> Self {
-        // A share of a gap that is rounding, not room that is needed.
+        // A tolerance for rounding, as a share of the distance between marks.
         let slack = 1e-9;
         let low = self.gap * (self.low / self.gap + slack).floor();
         let high = self.gap * (self.high / self.gap - slack).ceil();
         Self { low, high, ..self }
     }
 
-    /// The same axis with marks no closer than whole numbers.
+    /// The axis with marks at whole numbers only.
     pub fn whole(self) -> Self {
         Self { gap: self.gap.max(1.0), ..self }
     }
 
-    /// The place of a value: 0 at the low end, 1 at the high one.
+    /// The position of a value: 0 at the low end, 1 at the high end.
     pub fn share(&self, value: f64) -> f64 {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
-    /// The marks, and how they are written.
+    /// The marks and their labels.
     pub fn marks(&self) -> Vec<(f64, String)> {
         let first = (self.low / self.gap - 1e-9).ceil();
         let count = ((self.high / self.gap + 1e-9).floor() - first) as usize;
-        // Multiples, not sums: 0.3 is written as 0.3.
+        // Multiples rather than sums, so that 0.3 is written as 0.3.
         (0..=count).map(|mark| self.gap * (first + mark as f64)).map(|value| (value, self.label(value))).collect()
     }
 
@@ -59,19 +59,19 @@ impl Axis {
         } else if (1e-2..1e6).contains(&largest) {
             format!("{value:.*}", digits(self.gap))
         } else {
-            // As many digits as tell marks apart.
+            // As many digits as make the labels distinct.
             let power = value.abs().log10().floor();
             format!("{value:.*e}", digits(self.gap / 10_f64.powf(power)))
         }
     }
 }
 
-/// The nearest of 1, 2, 5, 10 times a power of ten that is not below `gap`.
+/// The smallest of 1, 2, 5 or 10 times a power of ten that is not below `gap`.
 fn round(gap: f64) -> f64 {
     let power = gap.log10().floor();
     let unit = 10_f64.powf(power);
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * unit >= gap * (1.0 - 1e-9)).unwrap_or(10.0);
-    // Exact where the power is negative, as 0.1 is: a quotient of two whole numbers is rounded once.
+    // For a negative power, a quotient of two whole numbers, which is rounded only once.
     if power < 0.0 { factor / 10_f64.powf(-power) } else { factor * unit }
 }
 

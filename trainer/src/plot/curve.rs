@@ -1,4 +1,4 @@
-//! What a log says of one value, as lines to draw.
+//! One value of a log as lines to draw.
 
 use mempack_figure::Point;
 
@@ -8,9 +8,9 @@ use crate::divergence::MEAN;
 /// A value over the steps, in the order of the log.
 pub(super) struct Curve {
     steps: Vec<f64>,
-    /// As it was.
+    /// The values.
     values: Vec<f64>,
-    /// Its running mean. Each stage begins one of its own, as stages learn from different things.
+    /// The running mean. It starts again with each stage, as stages have different objectives.
     means: Vec<f64>,
 }
 
@@ -19,7 +19,7 @@ impl Curve {
         let steps = lines.iter().map(|line| line.step as f64).collect();
         let values: Vec<f64> = lines.iter().map(value).collect();
         let mut means = Vec::with_capacity(values.len());
-        // The weighted sum and the sum of the weights: at first, the mean is that of all steps so far.
+        // The weighted sum and the sum of the weights, so that the first means average all steps so far.
         let (mut sum, mut weight) = (0.0, 0.0);
         for (number, (line, value)) in lines.iter().zip(&values).enumerate() {
             if number > 0 && lines[number - 1].stage != line.stage {
@@ -38,23 +38,23 @@ impl Curve {
         &self.values
     }
 
-    /// Steps without a number to draw.
+    /// The number of steps whose value is not finite.
     pub fn missing(&self) -> usize {
         self.values.iter().filter(|value| !value.is_finite()).count()
     }
 
-    /// The value as lines: broken where it is no number.
+    /// The values as lines, broken where a value is not finite.
     pub fn raw(&self, place: impl Fn(f64, f64) -> Point) -> Vec<Vec<Point>> {
         lines(&self.steps, &self.values, &[], place)
     }
 
-    /// The mean as lines: broken there too, and where one of `stages` begins.
+    /// The running mean as lines, also broken where one of `stages` begins.
     pub fn mean(&self, stages: &[usize], place: impl Fn(f64, f64) -> Point) -> Vec<Vec<Point>> {
         lines(&self.steps, &self.means, stages, place)
     }
 }
 
-/// The places in the log at which another stage begins than the one before.
+/// The indices of the log's lines at which a new stage begins.
 pub(super) fn stages(lines: &[LogLine]) -> Vec<usize> {
     (1..lines.len()).filter(|number| lines[*number].stage != lines[number - 1].stage).collect()
 }
@@ -74,8 +74,8 @@ fn lines(steps: &[f64], values: &[f64], breaks: &[usize], place: impl Fn(f64, f6
     lines.iter().filter(|line| !line.is_empty()).map(|line| thinned(line)).collect()
 }
 
-/// Of neighbours that lie within one unit from left to right, only the first, the last, the highest and the lowest: more cannot be
-/// seen, and a run of many steps stays a small figure.
+/// Thins out points: of neighbours within one horizontal unit, it keeps the first, the last, the highest and the lowest. More cannot be seen, and
+/// the figure of a long run stays small.
 fn thinned(line: &[Point]) -> Vec<Point> {
     let mut thin = Vec::new();
     for group in line.chunk_by(|a, b| a.0.floor() == b.0.floor()) {

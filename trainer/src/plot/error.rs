@@ -1,4 +1,4 @@
-//! Why no figure was drawn.
+//! Errors of drawing.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,11 @@ use mempack_figure::PngError;
 
 use crate::{LOG, TrainError};
 
-/// Why the curves of a run were not drawn.
+/// Why the curves of runs could not be drawn.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlotError {
-    /// A file's ending names no format that can be written.
+    /// A file's ending is neither `.svg` nor `.png`.
     #[error("{path}: expected a name that ends in .svg or .png, found {found}; change the name of the figure", path = path.display())]
     Ending {
         /// The file.
@@ -19,17 +19,17 @@ pub enum PlotError {
         found: String,
     },
     /// Too many runs, or none.
-    #[error("expected 1 to {most} runs for one figure, found {found}; draw them in several figures")]
+    #[error("expected 1 to {max} runs for one figure, found {found}; draw them in several figures")]
     Runs {
-        /// As many as fit.
-        most: usize,
-        /// As many as were given.
+        /// The maximum number.
+        max: usize,
+        /// The number given.
         found: usize,
     },
     /// There is no log.
     #[error("{path}: no such file; give the output folder of a training run, or the {LOG} in it", path = path.display())]
     NoLog {
-        /// Where a log was looked for.
+        /// The expected path of the log.
         path: PathBuf,
     },
     /// No step has been logged.
@@ -38,8 +38,8 @@ pub enum PlotError {
         /// The log.
         path: PathBuf,
     },
-    /// The log has a line that is no step.
-    #[error("{path}: {part}: expected a step of a log, found {found}; give the {LOG} of a training run, or take the line out", path = path.display())]
+    /// The log has a line that is not a step.
+    #[error("{path}: {part}: expected a step of a log, found {found}; give the {LOG} of a training run, or remove the line", path = path.display())]
     Line {
         /// The log.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum PlotError {
     /// The log cannot be read.
     #[error(transparent)]
     Read {
-        /// The file, and what the system says.
+        /// The file, and the error of the operating system.
         source: Box<TrainError>,
     },
     /// The drawing cannot become a PNG.
@@ -67,7 +67,7 @@ pub enum PlotError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! The curves of runs, drawn from their logs.
+//! Draws the curves of runs from their logs.
 
 mod axis;
 mod curve;
@@ -16,17 +16,17 @@ use crate::{LOG, LogLine, TrainError, read_log};
 
 pub use error::PlotError;
 
-/// The most runs in one figure: as many as are still apart on a wide screen.
-const MOST: usize = 12;
+/// The maximum number of runs in one figure: more cannot be told apart on a wide screen.
+const MAX_RUNS: usize = 12;
 
-/// A run as it is drawn.
-struct Run {
+/// A run to draw.
+struct PlottedRun {
     name: String,
     /// At least one.
     lines: Vec<LogLine>,
 }
 
-/// What a file's ending asks for.
+/// The format of a figure, by the file's ending.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Svg,
@@ -35,19 +35,20 @@ enum Format {
 
 /// Draws the curves of `runs`, side by side with the same axes, and writes the figure to each of `files`.
 ///
-/// A run is given as its output folder or as the log in it. A file that ends in `.svg` or `.png` gets that format; all show the same.
-/// Loss, shares of right tokens and of exact sequences, rate, tokens kept a head and tokens a second are drawn over the steps, as
-/// they were and as running means; vertical lines stand where a stage begins. A log can be drawn while its run goes on.
+/// A run is given by its output folder or by the log in it. The ending of a file, `.svg` or `.png`, selects its format; all files show the same
+/// figure. It shows loss, shares of right tokens and of exact sequences, learning rate, tokens kept in a head, and tokens per second over the
+/// steps, as values and as running means. Vertical lines mark the start of a stage. The log of a run in progress can be drawn.
 ///
 /// # Errors
 /// [`PlotError`]; nothing has been written unless it is [`Write`](PlotError::Write).
 pub fn plot(runs: &[PathBuf], files: &[PathBuf]) -> Result<(), PlotError> {
     let formats = files.iter().map(|file| format(file)).collect::<Result<Vec<_>, _>>()?;
-    if !(1..=MOST).contains(&runs.len()) {
-        return Err(PlotError::Runs { most: MOST, found: runs.len() });
+    if !(1..=MAX_RUNS).contains(&runs.len()) {
+        return Err(PlotError::Runs { max: MAX_RUNS, found: runs.len() });
     }
     let names = names(runs);
-    let runs = runs.iter().zip(names).map(|(run, name)| Ok(Run { name, lines: read(run)? })).collect::<Result<Vec<_>, PlotError>>()?;
+    let runs =
+        runs.iter().zip(names).map(|(run, name)| Ok(PlottedRun { name, lines: read(run)? })).collect::<Result<Vec<_>, PlotError>>()?;
     let drawing = panels::draw(&runs);
     let mut written = Vec::with_capacity(files.len());
     for (file, format) in files.iter().zip(formats) {
@@ -89,7 +90,7 @@ fn read(run: &Path) -> Result<Vec<LogLine>, PlotError> {
     }
 }
 
-/// What the runs are called: by their folders, and the folders above as far as it takes to tell them apart.
+/// The names of the runs: their folders, with as many parent folders as make the names distinct.
 fn names(runs: &[PathBuf]) -> Vec<String> {
     let folders: Vec<Vec<String>> = runs.iter().map(|run| folder(run)).collect();
     let depth = folders.iter().map(Vec::len).max().unwrap_or_default();
@@ -105,10 +106,10 @@ fn names(runs: &[PathBuf]) -> Vec<String> {
     }
 }
 
-/// The names of the folder that a run's log lies in, and of those above it.
+/// The names of the folder of a run's log and of its parents, outermost first.
 fn folder(run: &Path) -> Vec<String> {
     let log = log(run);
-    // A run that is not there gets its error when it is read.
+    // A missing run is reported when it is read.
     let log = log.canonicalize().unwrap_or(log);
     let names = log.parent().into_iter().flat_map(Path::components).filter_map(|part| match part {
         std::path::Component::Normal(name) => Some(name.to_string_lossy().into_owned()),

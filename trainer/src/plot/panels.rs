@@ -1,39 +1,39 @@
-//! The figure: a column a run, a panel a row. All columns have the same axes, so that runs can be compared.
+//! The figure: one column for each run, one row for each panel. All columns share their axes, so that runs can be compared.
 
 use mempack_figure::{Anchor, COLOURS, Colour, Drawing, GRID, INK, PAPER, Point};
 
-use super::Run;
+use super::PlottedRun;
 use super::axis::Axis;
 use super::curve::{Curve, stages};
 use crate::LogLine;
 
-/// Width of a column: of the only one, and of one of several.
+/// The width of a single column, and of one of several.
 const ALONE: f64 = 760.0;
 const AMONG: f64 = 460.0;
-/// Room for the names above, and for the remark below.
+/// The space for the names above and for the remark below.
 const HEAD: f64 = 34.0;
 const FOOT: f64 = 30.0;
-/// Heights of plots, and the room around each.
+/// The heights of plots, and the space around each.
 const LARGE: f64 = 200.0;
 const SMALL: f64 = 84.0;
 const ABOVE: f64 = 30.0;
 const BELOW: f64 = 24.0;
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 20.0;
-/// Where a stage begins.
+/// The colour of the line where a stage begins.
 const STAGE: Colour = Colour([0x99, 0x99, 0x99]);
-/// How much of its colour a faint line keeps.
+/// The share of its colour that a faint line keeps.
 const FAINT: f64 = 0.35;
 
 /// A row of the figure.
 struct Panel {
     title: &'static str,
     height: f64,
-    /// What the axis holds beside the values.
+    /// Values that the axis includes beside those of the runs.
     holds: &'static [f64],
-    /// Marks on the axis, about.
+    /// The approximate number of marks on the axis.
     marks: u32,
-    /// Whether the values scatter: then they are faint, and their running mean is drawn.
+    /// Whether the values scatter: then they are drawn faintly, with their running mean.
     scatters: bool,
     curves: &'static [Drawn],
 }
@@ -91,7 +91,7 @@ const PANELS: [Panel; 5] = [
     },
 ];
 
-/// Where the plot of a panel lies, and what its sides stand for.
+/// The position and the axes of a panel's plot.
 struct Plot {
     left: f64,
     right: f64,
@@ -116,7 +116,7 @@ impl Plot {
 }
 
 /// Draws the runs; each has at least one step.
-pub(super) fn draw(runs: &[Run]) -> Drawing {
+pub(super) fn draw(runs: &[PlottedRun]) -> Drawing {
     let column = if runs.len() == 1 { ALONE } else { AMONG };
     let width = column * runs.len() as f64;
     let height = HEAD + PANELS.iter().map(|panel| ABOVE + panel.height + BELOW).sum::<f64>() + FOOT;
@@ -124,13 +124,13 @@ pub(super) fn draw(runs: &[Run]) -> Drawing {
     let all_steps = runs.iter().flat_map(|run| &run.lines).map(|line| line.step as f64);
     let steps = Axis::of(all_steps, (column / 90.0) as u32).whole();
     for (number, run) in runs.iter().enumerate() {
-        // As much of the name as has room.
+        // As much of the name as fits.
         let room = ((column - LEFT - RIGHT) / 9.0) as usize;
         drawing.text((column * number as f64 + LEFT, 22.0), 15, Anchor::Start, end_of(&run.name, room));
     }
     let mut top = HEAD;
     for panel in &PANELS {
-        let of_run = |run: &Run| panel.curves.iter().map(|drawn| Curve::of(&run.lines, drawn.value)).collect::<Vec<_>>();
+        let of_run = |run: &PlottedRun| panel.curves.iter().map(|drawn| Curve::of(&run.lines, drawn.value)).collect::<Vec<_>>();
         let curves: Vec<Vec<Curve>> = runs.iter().map(of_run).collect();
         let drawn = curves.iter().flatten().flat_map(|curve| curve.values().iter().copied());
         let values = Axis::of(drawn.chain(panel.holds.iter().copied()), panel.marks).widened();
@@ -142,7 +142,7 @@ pub(super) fn draw(runs: &[Run]) -> Drawing {
             header(&mut drawing, &plot, panel, !stages.is_empty());
             frame(&mut drawing, &plot);
             for &stage in &stages {
-                // Between the last step of a stage and the first of the next.
+                // Between the last step of a stage and the first step of the next.
                 let x = plot.x((run.lines[stage - 1].step as f64 + run.lines[stage].step as f64) / 2.0);
                 drawing.line((x, plot.top), (x, plot.bottom), STAGE, 1.0);
             }
@@ -154,12 +154,12 @@ pub(super) fn draw(runs: &[Run]) -> Drawing {
     drawing
 }
 
-/// The title, and on its line what the colours mean.
+/// The title, followed by the legend.
 fn header(drawing: &mut Drawing, plot: &Plot, panel: &Panel, has_stages: bool) {
     let line = plot.top - 10.0;
     drawing.text((plot.left, line), 12, Anchor::Start, panel.title);
     let mut x = plot.left + 24.0 + 7.0 * panel.title.len() as f64;
-    // One curve needs no name but the title.
+    // A single curve needs no legend.
     for Drawn { name, colour, .. } in panel.curves.iter().filter(|_| panel.curves.len() > 1) {
         drawing.rect((x, line - 9.0), (10.0, 10.0), *colour);
         drawing.text((x + 14.0, line), 11, Anchor::Start, name);
@@ -171,7 +171,7 @@ fn header(drawing: &mut Drawing, plot: &Plot, panel: &Panel, has_stages: bool) {
     }
 }
 
-/// Lines at the marks of both axes' values, and the marks.
+/// Grid lines at the marks of both axes, and their labels.
 fn frame(drawing: &mut Drawing, plot: &Plot) {
     for (value, label) in plot.values.marks() {
         let y = plot.y(value);
@@ -189,7 +189,7 @@ fn frame(drawing: &mut Drawing, plot: &Plot) {
 fn draw_curves(drawing: &mut Drawing, plot: &Plot, panel: &Panel, curves: &[Curve], stages: &[usize]) {
     let place = |step, value| plot.place(step, value);
     let coloured = || curves.iter().zip(panel.curves.iter().map(|drawn| drawn.colour));
-    // All faint lines first: none shall hide a bold one.
+    // Faint lines are drawn first, so that they do not cover bold ones.
     for (curve, colour) in coloured() {
         let (colour, wide) = if panel.scatters { (colour.over(PAPER, FAINT), 1.0) } else { (colour, 2.0) };
         trace(drawing, curve.raw(place), colour, wide);
@@ -206,7 +206,7 @@ fn draw_curves(drawing: &mut Drawing, plot: &Plot, panel: &Panel, curves: &[Curv
     }
 }
 
-/// Lines, and dots where a line has one point.
+/// Lines; a line of one point is a dot.
 fn trace(drawing: &mut Drawing, lines: Vec<Vec<Point>>, colour: Colour, wide: f64) {
     for line in lines {
         match line[..] {
@@ -216,7 +216,7 @@ fn trace(drawing: &mut Drawing, lines: Vec<Vec<Point>>, colour: Colour, wide: f6
     }
 }
 
-/// A name of at most `room` letters: its end, as folders differ there.
+/// A name cut to its last `room` letters, because folder names differ at the end.
 fn end_of(name: &str, room: usize) -> String {
     let count = name.chars().count();
     if count <= room { name.to_owned() } else { "...".chars().chain(name.chars().skip(count + 3 - room)).collect() }

@@ -1,5 +1,5 @@
-//! Small runs: the quick model, fictional sheets, and what a run told.
-#![allow(dead_code)] // each test file uses its part of this
+//! Small runs: the tiny model, generated documents, and a recorder of progress.
+#![allow(dead_code)] // each test file uses a part of this
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mempack_model::DeviceChoice;
 use mempack_questions::{Fiction, FictionOptions, Folder};
-use mempack_trainer::{LOG, LogLine, Progress, TrainConfig, TrainError, TrainReport, read_log, train};
+use mempack_trainer::{LOG, LogLine, TrainConfig, TrainError, TrainProgress, TrainReport, read_log, train};
 use tempfile::TempDir;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Where a run lies, with a corpus and questions about it.
+/// A folder for runs, with a corpus and questions about it.
 pub struct Bench {
     pub dir: TempDir,
 }
@@ -35,8 +35,8 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// A configuration whose output is the folder `name`; `rest` is TOML, in which `MODEL`, `ADAPTER` and `QUESTIONS` stand for
-    /// lines that most runs have.
+    /// A configuration whose output is the folder `name`. In the TOML text `rest`, `MODEL`, `ADAPTER` and `QUESTIONS` are replaced by lines
+    /// that most runs share.
     pub fn config(&self, name: &str, rest: &str) -> TrainConfig {
         let embedder = std::env::var_os("MEMPACK_EMBEDDER").map_or_else(|| root().join("models/all-MiniLM-L6-v2"), PathBuf::from);
         assert!(embedder.join("model.safetensors").is_file(), "{}: the embedder is not in place; `make` puts it there", embedder.display());
@@ -54,15 +54,15 @@ impl Bench {
     }
 }
 
-/// Hears of a run, and stops it after a step.
-pub struct Told {
+/// Records the progress of a run, and stops it after a step.
+pub struct Recorder {
     pub stop: Option<u64>,
     pub cancel: AtomicBool,
     pub notes: Mutex<Vec<String>>,
     pub steps: Mutex<Vec<u64>>,
 }
 
-impl Told {
+impl Recorder {
     pub fn until(stop: Option<u64>) -> Self {
         Self { stop, cancel: AtomicBool::new(false), notes: Mutex::default(), steps: Mutex::default() }
     }
@@ -76,7 +76,7 @@ impl Told {
     }
 }
 
-impl Progress for Told {
+impl TrainProgress for Recorder {
     fn begin(&self, _: &str, _: Option<u64>) {}
     fn advance(&self, _: u64) {}
     fn note(&self, text: &str) {
@@ -90,13 +90,13 @@ impl Progress for Told {
     }
 }
 
-/// Runs to the end, or until step `stop` is done.
-pub fn run(config: &TrainConfig, stop: Option<u64>) -> (Result<TrainReport, TrainError>, Told) {
-    let told = Told::until(stop);
-    (train(config, DeviceChoice::Cpu, &told, &told.cancel), told)
+/// Runs to the end, or to the end of step `stop`.
+pub fn run(config: &TrainConfig, stop: Option<u64>) -> (Result<TrainReport, TrainError>, Recorder) {
+    let recorder = Recorder::until(stop);
+    (train(config, DeviceChoice::Cpu, &recorder, &recorder.cancel), recorder)
 }
 
-/// The log without times.
+/// The log without durations.
 pub fn log(output: &Path) -> Vec<LogLine> {
     let lines = read_log(&output.join(LOG)).unwrap();
     lines.into_iter().map(|line| LogLine { seconds: 0.0, ..line }).collect()

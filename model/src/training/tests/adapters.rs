@@ -56,7 +56,12 @@ fn an_adapter_with_more_than_learns_is_refused() {
     let base = LoadOptions { base: Some(dir.path().to_owned()), ..options(Precision::F32) };
     let go_on = |learning| Trainee::load(&adapter, &base, &learning).map(|trainee| trainee.parameters.len());
     assert_eq!(go_on(new_adapter(2)).unwrap(), 3 * 7 * 2);
-    assert!(go_on(new_adapter(3)).unwrap_err().to_string().contains("`rank`: expected 2, as the adapter to go on with has, found 3"));
+    assert!(
+        go_on(new_adapter(3))
+            .unwrap_err()
+            .to_string()
+            .contains("`rank`: expected 2, the rank of the adapter that is trained further, found 3")
+    );
     // A pair for the embedding would be lost by going on; one for a layer that is not there belongs to another base.
     let path = adapter.join("adapter_model.safetensors");
     for module in ["model.embed_tokens", "model.layers.9.self_attn.q_proj"] {

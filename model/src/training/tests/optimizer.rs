@@ -26,8 +26,8 @@ fn gradients_are_cut_together() {
         let gradients: Vec<Tensor> = trainee.parameters.iter().map(|p| p.working.grad().copy()).collect();
         let whole = norm(gradients.iter());
         assert!(whole > 1.0);
-        let told = optimizer.step(&mut trainee, 1e-4).unwrap();
-        assert!((told - whole).abs() < 1e-4 * whole, "{told} {whole}");
+        let reported = optimizer.step(&mut trainee, 1e-4).unwrap();
+        assert!((reported - whole).abs() < 1e-4 * whole, "{reported} {whole}");
         // After one step, the first moment is the gradient as it was used, by 1 - beta1.
         let share = if is_cut { clip / whole } else { 1.0 };
         for (gradient, (first, _)) in gradients.iter().zip(&optimizer.moments) {
@@ -56,7 +56,7 @@ fn gradients_add_up_until_a_step() {
     }
 }
 
-/// A step that is smaller than bf16 tells apart is not lost: many of them move what the model computes with.
+/// Steps below the resolution of bf16 are not lost: many of them change the weights that the model computes with.
 #[test]
 fn small_steps_are_kept_in_f32() {
     set_threads(1);

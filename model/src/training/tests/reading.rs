@@ -110,6 +110,54 @@ fn padding_and_neighbours_do_not_matter() {
     }
 }
 
+/// Log-probabilities token by token, sums of sequences, and logits are those that the cross-entropy is made of.
+#[test]
+fn predictions_agree_with_the_loss() {
+    for name in MODELS {
+        let (dir, case) = (folder(name), Case::read(name));
+        let trainee = load(dir.path(), &Learning::Everything);
+        let written = trainee.write(&case.references(), &keeping(8)).unwrap();
+        let mut sequences = case.sequences();
+        // A sequence without learnt tokens has a log-likelihood of 0.
+        sequences[1].learnt.fill(false);
+        let predictions = trainee.model().predict(&sequences, Some(&written)).unwrap();
+        let values = |tensor: &tch::Tensor| Vec::<f64>::try_from(tensor.detach().to_kind(tch::Kind::Double)).unwrap();
+        let tokens = values(&predictions.log_probabilities().unwrap());
+        let whole = values(&predictions.sequence_log_likelihoods().unwrap());
+        let learnt: Vec<usize> = sequences.iter().map(|s| s.learnt.iter().filter(|learnt| **learnt).count()).collect();
+        assert_eq!((tokens.len(), whole.len()), (learnt.iter().sum(), sequences.len()));
+        let mut rest = tokens.as_slice();
+        for (count, whole) in learnt.iter().zip(&whole) {
+            let (own, others) = rest.split_at(*count);
+            rest = others;
+            assert!((own.iter().sum::<f64>() - whole).abs() < TOLERANCE * (1 + count) as f64, "{name}: {own:?} {whole}");
+        }
+        let vocabulary = trainee.model().config().vocabulary as usize;
+        let targets = sequences.iter().flat_map(|s| s.tokens.iter().zip(&s.learnt)).filter(|(_, learnt)| **learnt);
+        let logits: Vec<f32> = values(&predictions.logits().reshape([-1])).into_iter().map(|x| x as f32).collect();
+        for ((row, (target, _)), token) in logits.chunks(vocabulary).zip(targets).zip(&tokens) {
+            assert!((f64::from(row[*target as usize]) - sum_of_exponentials(row) - token).abs() < TOLERANCE, "{name}");
+        }
+        // The same loss, by the sum of the cross-entropy and by one computed from the log-probabilities: so are its gradients.
+        let gradients = |loss: crate::training::TrainingLoss| {
+            trainee.clear_gradients().unwrap();
+            loss.backward(0.1).unwrap();
+            trainee.parameters.iter().map(|parameter| values(&parameter.working.grad().reshape([-1]))).collect::<Vec<_>>()
+        };
+        let sum = predictions.log_probabilities().unwrap().sum(None).neg();
+        let own = predictions.loss(sum).unwrap();
+        let cross_entropy = trainee.loss(&sequences, Some(&written)).unwrap();
+        assert!((own.sum().unwrap() - cross_entropy.sum().unwrap()).abs() < TOLERANCE * tokens.len() as f64, "{name}");
+        assert_eq!(own.hits().unwrap(), cross_entropy.hits().unwrap());
+        let written_again = trainee.write(&case.references(), &keeping(8)).unwrap();
+        let expected = gradients(trainee.loss(&sequences, Some(&written_again)).unwrap());
+        let found = gradients(own);
+        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((found - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{name}: {found} {expected}");
+        }
+    }
+}
+
 #[test]
 fn what_is_memorised_makes_a_difference() {
     for name in MODELS {

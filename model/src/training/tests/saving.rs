@@ -1,4 +1,4 @@
-//! What was learnt, saved and loaded as other programs' models are.
+//! Trained weights are saved and loaded again in the layouts of other programs.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ fn plain(model: &Model, case: &Case) -> Vec<f32> {
     reader.prompt(text, &[], true).unwrap()
 }
 
-/// Some steps away from where it began.
+/// Trains for some steps.
 fn train(trainee: &mut Trainee, case: &Case) {
     let mut optimizer = AdamW::new(AdamWConfig::default(), trainee).unwrap();
     for _ in 0..3 {
@@ -25,7 +25,7 @@ fn train(trainee: &mut Trainee, case: &Case) {
     }
 }
 
-/// Loads what was saved, over the base if it is an adapter, in f32.
+/// Loads a saved folder in f32, an adapter over `base`.
 fn again(saved: &Path, base: &Path) -> Model {
     Model::load(saved, &LoadOptions { base: Some(base.to_owned()), ..options(Precision::F32) }).unwrap()
 }
@@ -84,15 +84,15 @@ fn a_model_is_a_folder_like_the_one_it_came_from() {
         assert_eq!(std::fs::read(saved.join("tokenizer.json")).unwrap(), std::fs::read(dir.path().join("tokenizer.json")).unwrap());
         let half = dir.path().join("half");
         trainee.save(&half, Precision::Bf16).unwrap();
-        // A type that is told twice is told the same way twice.
+        // Only one of the two fields for the type is written.
         let config = json(&half.join("config.json"));
-        let told: Vec<_> = ["dtype", "torch_dtype"].iter().filter_map(|field| config[field].as_str()).collect();
-        assert_eq!(told, ["bfloat16"], "{name}");
+        let dtypes: Vec<_> = ["dtype", "torch_dtype"].iter().filter_map(|field| config[field].as_str()).collect();
+        assert_eq!(dtypes, ["bfloat16"], "{name}");
         assert!(tensors(&half).iter().all(|(_, tensor)| tensor.kind() == Kind::BFloat16));
     }
 }
 
-/// A head that the file holds beside the embedding learns on its own, whatever the configuration said of it.
+/// A head in the file is trained separately from the embedding, even if the configuration ties them.
 #[test]
 fn a_head_that_learnt_by_itself_is_not_tied() {
     let (dir, case) = (folder("llama_gqa"), Case::read("llama_gqa"));
@@ -119,7 +119,7 @@ fn an_adapter_goes_on_and_is_written_as_it_was() {
         let first = dir.path().join("first");
         trainee.save(&first, Precision::Bf16).unwrap();
         let base = LoadOptions { base: Some(dir.path().to_owned()), ..options(Precision::F32) };
-        // What the adapter has holds; what would be new is not asked.
+        // The existing adapter's settings hold, not those for a new one.
         let other = Learning::Adapter(AdapterOptions { rank: 3, alpha: 77.0, targets: Vec::new(), seed: 2 });
         let went_on = Trainee::load(&first, &base, &other).unwrap();
         assert_eq!(plain(went_on.model(), &case).len(), plain(trainee.model(), &case).len());
@@ -166,7 +166,7 @@ fn a_folder_that_is_there_is_left_alone() {
     assert_eq!(left.count(), 0);
 }
 
-/// Weights are for the same readers as the configuration beside them.
+/// Weights have the same permissions as the configuration beside them.
 #[cfg(unix)]
 #[test]
 fn files_are_as_open_as_any() {

@@ -55,7 +55,7 @@ fn gradients_reach_queries_that_only_select() {
     for name in ["llama_gqa", "qwen2_bias"] {
         let (dir, case) = (folder(name), Case::read(name));
         let trainee = load(dir.path(), &Learning::Everything);
-        // A gradient is there from the start, or its absence could not be told from a zero.
+        // The gradient is defined from the start, because an undefined one would look like zero.
         lost(&trainee, &case, &writing(false)).backward(1.0).unwrap();
         let ([q, k, v], [q_with, k_with, v_with]) = (of_values(&trainee, &case, false), of_values(&trainee, &case, true));
         println!(
@@ -73,7 +73,7 @@ fn first_layer(trainee: &Trainee, reference: &[u32], weight: &Tensor, bias: Opti
     let s = Sizes::of(&decoder.config);
     let ids: Vec<i64> = reference.iter().map(|id| i64::from(*id)).collect();
     let x = decoder.embed(&ids).unwrap().detach().to_kind(Kind::Double);
-    let root = (x.square().mean_dim([-1i64].as_slice(), true, Kind::Double) + s.norm_eps).rsqrt();
+    let root = (x.square().mean_dim([-1i64].as_slice(), true, Kind::Double) + decoder.config.norm_eps).rsqrt();
     let norm = trainee.parameters.iter().find(|p| p.name == "model.layers.0.input_layernorm.weight").unwrap();
     let h = x * root * norm.master.detach().to_kind(Kind::Double);
     let all = h.linear(weight, bias).view([ids.len() as i64, -1, s.head_dim]).transpose(0, 1);

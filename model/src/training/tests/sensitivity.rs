@@ -1,4 +1,4 @@
-//! Gradients with respect to memories against finite differences, and the divergence that they foretell against the one measured.
+//! Gradients with respect to memories against finite differences, and the divergence that they predict against the measured one.
 
 use tch::{Device, Kind, Tensor};
 
@@ -92,16 +92,16 @@ fn moments_foretell_the_divergence() {
         }
         assert_eq!(sensitivity.vectors(), reads.iter().map(|read| read.memories.len() as u64 * u64::from(shape.tokens)).sum::<u64>());
         tch::manual_seed(17);
-        let (mut told, mut found) = (0.0, 0.0);
+        let (mut predicted, mut found) = (0.0, 0.0);
         for read in reads.iter().cycle().take(3 * reads.len()) {
             let floats = (read.memories.len() * shape.floats()) as i64;
             let error = |size: f64| -> Vec<f32> { Vec::try_from(Tensor::randn([floats], tch::kind::FLOAT_CPU) * size).unwrap() };
             let other = read.moved(&error(0.01), &error(0.01), 1.0);
-            told += read.memories.iter().zip(&other).map(|(memory, other)| sensitivity.nats(memory, other)).sum::<f64>();
+            predicted += read.memories.iter().zip(&other).map(|(memory, other)| sensitivity.nats(memory, other)).sum::<f64>();
             found += divergence(model, &read.text, &read.slots(&read.memories), &read.slots(&other)).unwrap();
         }
-        println!("{name}: {told:.5} nats foretold, {found:.5} found");
-        assert!((0.6..1.6).contains(&(found / told)), "{name}: {found} {told}");
+        println!("{name}: {predicted:.5} nats predicted, {found:.5} found");
+        assert!((0.6..1.6).contains(&(found / predicted)), "{name}: {found} {predicted}");
         // Of layers by themselves, as of all.
         let of_layer = |memory: &Memory, layer: u32| {
             let part = |x: &[f32]| x.chunks(x.len() / shape.layers as usize).nth(layer as usize).unwrap().to_vec();

@@ -1,4 +1,4 @@
-//! Small random models that learn.
+//! Small random models for training.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests/fixtures")
 }
 
-/// The model of a fixture in a folder of its own, with a tokenizer, which the fixtures lack: ids are all that is computed with.
+/// The model of a fixture in a temporary folder, with a tokenizer, which the fixtures lack.
 pub fn folder(name: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let model = fixtures().join(name).join("model");
@@ -108,7 +108,7 @@ pub fn keeping(keep: u32) -> WriteOptions {
 }
 
 /// Writes the case's references and reads them: the loss on its sequences, summed.
-pub fn lost(trainee: &Trainee, case: &Case, write: &WriteOptions) -> super::super::Loss {
+pub fn lost(trainee: &Trainee, case: &Case, write: &WriteOptions) -> super::super::TrainingLoss {
     let written = trainee.write(&case.references(), write).unwrap();
     trainee.loss(&case.sequences(), Some(&written)).unwrap()
 }
@@ -130,5 +130,5 @@ pub fn noise(like: &Tensor) -> Tensor {
 
 pub fn largest(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |most, d| if d.is_nan() { f32::INFINITY } else { most.max(d) })
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |max, d| if d.is_nan() { f32::INFINITY } else { max.max(d) })
 }

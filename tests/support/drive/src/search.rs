@@ -50,8 +50,12 @@ fn check(pack: &MappedPack, result: &Result<Vec<Hit>, SearchError>) {
         Err(error) => return assert!(error.is_damage(), "a right query was refused: {error}"),
     };
     let references = pack.manifest().counts.references;
-    assert!(hits.len() <= BEST && hits.iter().all(|hit| hit.reference < references && hit.score.is_finite()));
-    assert!(hits.iter().zip(hits.iter().skip(1)).all(|(better, worse)| better.score >= worse.score && better.reference != worse.reference));
+    assert!(hits.len() <= BEST && hits.iter().all(|hit| hit.reference < references && hit.similarity.is_finite()));
+    assert!(
+        hits.iter()
+            .zip(hits.iter().skip(1))
+            .all(|(better, worse)| better.similarity >= worse.similarity && better.reference != worse.reference)
+    );
     let cache = MemoryCache::new(1 << 20);
     for hit in hits {
         if let Ok(memory) = cache.get(pack, hit.reference) {

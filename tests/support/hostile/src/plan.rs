@@ -138,7 +138,7 @@ impl Plan {
 
     fn text(&self, reference: u32) -> String {
         const WORDS: [&str; 8] = ["lease", "dosis", "été", "法律", "notice", "—", "tablet", "№"];
-        let mut random = Random(u64::from(reference));
+        let mut random = Random::new(u64::from(reference));
         let mut text = format!("{reference}:");
         while text.len() < self.text_bytes * (1 + reference as usize % 3) / 2 {
             text.push_str(WORDS[random.below(8) as usize]);
@@ -151,7 +151,7 @@ impl Plan {
     fn record(&self, reference: u32) -> Vec<u8> {
         let slots = self.shape.slots() as u32;
         let filled = |slot: u32| slot % self.shape.tokens < u32::from(tokens(reference));
-        let mut random = Random(!u64::from(reference));
+        let mut random = Random::new(!u64::from(reference));
         let position = |slot: u32| if filled(slot) { (slot % self.shape.tokens) as u8 * 7 + (reference % 16) as u8 } else { EMPTY_SLOT };
         let mut record: Vec<u8> = (0..slots).map(position).collect();
         let code_bytes = self.codec.code_bytes(self.shape.head_dim).expect("a codec that fits the shape");
@@ -177,7 +177,7 @@ impl Plan {
     }
 
     fn embedding(&self, reference: u32) -> Vec<f32> {
-        let mut random = Random(1 << 40 | u64::from(reference));
+        let mut random = Random::new(1 << 40 | u64::from(reference));
         let raw: Vec<f64> = (0..self.dim).map(|_| random.below(1 << 20) as f64 - f64::from(1 << 19)).collect();
         let length = raw.iter().map(|value| value * value).sum::<f64>().sqrt();
         raw.iter().map(|value| (value / length) as f32).collect()

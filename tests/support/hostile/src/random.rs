@@ -1,29 +1,33 @@
-//! Numbers that are the same each time.
+//! Mutations that are the same each time.
 
-/// SplitMix64 (Steele, Lea and Flood 2014): the same seed, the same numbers, on every machine.
+use mempack_numeric::Rng;
+
+/// A generator with a fixed seed, for inputs and their mutations.
 #[derive(Clone, Debug)]
-pub struct Random(pub u64);
+pub struct Random(Rng);
 
 impl Random {
-    /// Any number.
-    pub fn any(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+    /// The generator of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(Rng::from_seed(seed))
     }
 
-    /// A number below `limit`, which is not 0.
+    /// Any number.
+    pub fn any(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// A number below `limit`, which is not 0. A remainder, unlike [`Rng::below`]: the inputs that tests know stay the same.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.any() % limit
     }
 
-    /// So many bytes.
+    /// `count` random bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.any() as u8).collect()
     }
 
-    /// Changes an input as fuzzers do: bytes set, inserted, removed, or repeated; at least one of them.
+    /// Changes an input as fuzzers do, one to four times: bytes are overwritten, get a bit flipped, are inserted, removed or repeated.
     pub fn mutate(&mut self, input: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             let at = self.below(input.len() as u64 + 1) as usize;

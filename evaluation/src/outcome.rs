@@ -1,0 +1,81 @@
+//! The result of one question, as it is passed to the caller and written to the details.
+
+use serde::Serialize;
+
+use crate::contender::Setting;
+use crate::library::Passage;
+
+/// The `n` for which [`QuestionReport::hit_at`](crate::QuestionReport::hit_at) reports whether a gold document is among the first `n`
+/// references.
+pub(crate) const HIT_AT: [usize; 3] = [1, 3, 5];
+
+/// A reference that was retrieved.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Retrieved {
+    /// Its number in the pack.
+    pub reference: u32,
+    /// The first document that contains it.
+    pub document: String,
+    /// Its similarity to the query.
+    pub similarity: f32,
+}
+
+impl Retrieved {
+    pub(crate) fn of(passage: &Passage) -> Self {
+        let document = passage.reference.documents.first().cloned().unwrap_or_default();
+        Self { reference: passage.number(), document, similarity: passage.hit.similarity }
+    }
+}
+
+/// The answer of one setting to a question, and its scores.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The setting.
+    #[serde(flatten)]
+    pub setting: Setting,
+    /// The answer, without surrounding white space.
+    pub answer: String,
+    /// 1 if the answer equals an accepted answer, else 0.
+    pub exact_match: f64,
+    /// Word F1 with the nearest accepted answer.
+    pub f1: f64,
+    /// Share of the answer's words that occur in none of the references read (closed book: none of those retrieved); `None` for an
+    /// answer without words.
+    pub novel: Option<f64>,
+    /// Whether the whole answer occurs in one of these references.
+    pub in_references: bool,
+    /// Whether the answer came from the references: it occurs in one, and the same model does not give it closed book. `None` if
+    /// `closed_book` is not measured, and for modes that read no references.
+    pub integrated: Option<bool>,
+    /// Seconds from the question to the end of the answer, including retrieval and excluding the writing of memories.
+    pub seconds: f64,
+    /// Seconds from the question to the first text of the answer; `None` if there was no text.
+    pub first_token_seconds: Option<f64>,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens of the answer.
+    pub answer_tokens: usize,
+    /// Whether the prompt was too long for the model. The answer is empty then.
+    pub too_long: bool,
+}
+
+/// A question with the references retrieved for it and the answers of all settings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Asked {
+    /// The question's id.
+    pub id: String,
+    /// The question.
+    pub question: String,
+    /// The accepted answers; empty if the corpus has no answer, or if the question counts for retrieval only.
+    pub accepted: Vec<String>,
+    /// The references that the whole question retrieves, most similar first. Sessions retrieve chunk by chunk and may read others.
+    pub retrieved: Vec<Retrieved>,
+    /// Number of references filtered out because they repeat the question.
+    pub left_out: usize,
+    /// Rank of the first retrieved reference of a gold document, from 1; `None` if none was retrieved or no gold document is known.
+    pub gold_rank: Option<usize>,
+    /// The gold reference, if a mode needs it and the pack contains it.
+    pub gold: Option<Retrieved>,
+    /// The answers; empty for a question that counts for retrieval only.
+    pub outcomes: Vec<Outcome>,
+}

@@ -1,0 +1,156 @@
+//! The folder that a model is loaded from: a Hugging Face folder, or an adapter folder with the folder of its base model.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use mempack_format::{Digest, ModelIdentity};
+use serde_json::{Map, Value};
+use tch::{Device, Kind, Tensor};
+
+use crate::adapter::Adapter;
+use crate::base::find_base;
+use crate::checkpoint::Checkpoint;
+use crate::family::Module;
+use crate::fields::{Fields, read_object};
+use crate::norm::RmsNorm;
+use crate::{LoadError, LoadOptions, MemoryConfig, ModelConfig, TextTokenizer};
+
+/// Name of the rule that selects a reference's tokens: attention summed over queries, before RoPE (arXiv 2407.01178, section 3.3).
+const SELECTION: &str = "attention-sum-pre-rope-v1";
+const FOLDER: &str = "a model folder has config.json, model.safetensors (or an index and its shards) and tokenizer.json";
+
+/// Configuration and weights of a model. An adapter is merged into each tensor as it is read.
+pub(crate) struct ModelFolder {
+    pub config: ModelConfig,
+    pub memory: MemoryConfig,
+    /// Path of tokenizer.json, which may not exist.
+    pub tokenizer: PathBuf,
+    /// The whole object of config.json.
+    pub config_json: Map<String, Value>,
+    /// Name of the base model's folder.
+    pub base: String,
+    /// Name of the model: the base's name, and the adapter's after a `+`.
+    name: String,
+    weights: Checkpoint,
+    adapter: Option<Adapter>,
+    /// Names of the tensors that have been read.
+    used: RefCell<BTreeSet<String>>,
+}
+
+impl ModelFolder {
+    /// Opens `folder` and reads its configuration; no tensor is read yet.
+    pub(crate) fn open(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
+        if !folder.is_dir() {
+            return Err(LoadError::Missing { path: folder.to_owned(), what: "folder", remedy: FOLDER.into() });
+        }
+        let adapter = Adapter::open(folder)?;
+        let base = match &adapter {
+            Some(adapter) => find_base(folder, &adapter.base, options.base.as_deref())?,
+            None => folder.to_owned(),
+        };
+        let config_path = base.join("config.json");
+        let object = read_object(&config_path, FOLDER)?;
+        let config = ModelConfig::parse(&config_path, &object)?;
+        // An adapter's memory.json replaces the whole `memory` block: the adapter was trained with it.
+        let memory_json = folder.join("memory.json");
+        let of_adapter = (adapter.is_some() && memory_json.exists()).then_some(memory_json);
+        let memory = match options.memory.clone().or(of_adapter) {
+            Some(path) => MemoryConfig::parse(&Fields::new(&path, &read_object(&path, FOLDER)?), &config)?,
+            None => MemoryConfig::of_model(&config_path, &object, &config)?,
+        };
+        let own_tokenizer = folder.join("tokenizer.json");
+        Ok(Self {
+            weights: Checkpoint::open(&base)?,
+            tokenizer: if own_tokenizer.exists() { own_tokenizer } else { base.join("tokenizer.json") },
+            name: match &adapter {
+                Some(_) => format!("{}+{}", file_name(&base), file_name(folder)),
+                None => file_name(folder),
+            },
+            base: file_name(&base),
+            config,
+            config_json: object,
+            memory,
+            adapter,
+            used: RefCell::default(),
+        })
+    }
+
+    /// Reads the tensor `name` of shape `shape`, merges the adapter in f32, and converts the result to `kind` on `device`.
+    pub(crate) fn tensor(&self, name: &str, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor, LoadError> {
+        self.used.borrow_mut().insert(name.to_owned());
+        let Some(change) = self.adapter.as_ref().map(|a| a.change(name, shape, device)).transpose()?.flatten() else {
+            return self.weights.tensor(name, shape, kind, device);
+        };
+        Ok(self.weights.tensor(name, shape, Kind::Float, device)?.f_add_(&change)?.f_to_kind(kind)?)
+    }
+
+    /// Reads the norm `module`.
+    pub(crate) fn norm(&self, module: Module, kind: Kind, device: Device) -> Result<RmsNorm, LoadError> {
+        let family = self.config.family;
+        let weight = self.tensor(&family.names.weight(module), &[self.config.hidden.into()], kind, device)?;
+        Ok(RmsNorm::new(weight, family.norm_offset, self.config.norm_eps))
+    }
+
+    /// Removes the adapter: tensors that are read later are those of the base model.
+    pub(crate) fn take_adapter(&mut self) -> Option<Adapter> {
+        self.adapter.take()
+    }
+
+    /// The base model alone, with the adapter's `memory` block and tokenizer; `None` without an adapter.
+    pub(crate) fn without_adapter(mut self) -> Option<Self> {
+        self.take_adapter()?;
+        self.name.clone_from(&self.base);
+        Some(self)
+    }
+
+    /// Whether the checkpoint holds a tensor of this name.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.weights.contains(name)
+    }
+
+    /// Refuses a checkpoint with tensors that the decoder has not read: they belong to another architecture.
+    pub(crate) fn check_all_used(&self) -> Result<(), LoadError> {
+        let used = self.used.borrow();
+        let unused = |name: &&str| !used.contains(*name) && !name.ends_with("rotary_emb.inv_freq");
+        if let Some(name) = self.weights.names().find(unused) {
+            return Err(self.weights.wrong(
+                name,
+                &format!("the tensors of a `{}` model", self.config.family.model_type),
+                "another one",
+                "use a model of this family",
+            ));
+        }
+        match &self.adapter {
+            Some(adapter) => adapter.check_targets(|name| used.contains(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// The identity that packs written with this model record.
+    pub(crate) fn identity(&self, tokenizer: &TextTokenizer) -> ModelIdentity {
+        let (config, memory) = (&self.config, &self.memory);
+        ModelIdentity {
+            name: self.name.clone(),
+            weights: self.weights.digest(),
+            adapter: self.adapter.as_ref().map(Adapter::digest),
+            config: Digest::of(config.canonical().as_bytes()),
+            tokenizer: tokenizer.digest(),
+            layers: config.layers,
+            first_memory_layer: memory.first_memory_layer,
+            query_heads: config.query_heads,
+            shape: memory.shape(config),
+            rope_base: config.rope_base,
+            prefix_ids: memory.reference_prefix_ids.clone(),
+            reference_length: memory.reference_length,
+            reference_template: memory.reference_template.clone(),
+            selection: SELECTION.to_owned(),
+        }
+    }
+}
+
+/// The last component of a path, resolved first if it ends in `..`.
+fn file_name(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    whole.file_name().map_or_else(|| whole.display().to_string(), |name| name.to_string_lossy().into_owned())
+}

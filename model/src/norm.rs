@@ -1,0 +1,32 @@
+//! The root-mean-square norm (arXiv 1910.07467).
+
+use tch::{Kind, TchError, Tensor};
+
+/// An RMS norm over the hidden dimension.
+pub(crate) struct RmsNorm {
+    /// `[hidden]`, as the checkpoint has it.
+    pub(crate) weight: Tensor,
+    /// Added to the weight before it multiplies.
+    offset: f64,
+    eps: f64,
+}
+
+impl RmsNorm {
+    pub(crate) fn new(weight: Tensor, offset: f64, eps: f64) -> Self {
+        Self { weight, offset, eps }
+    }
+
+    /// The rows of `x`, `[rows, hidden]`, normalized.
+    pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        if self.offset == 0.0 {
+            return x.f_rms_norm(self.weight.size(), Some(&self.weight), self.eps);
+        }
+        // In f32 whatever the precision, as in transformers: bf16 has 8 bits for the sum.
+        let weight = self.weight.f_to_kind(Kind::Float)?.f_add_scalar(self.offset)?;
+        x.f_to_kind(Kind::Float)?.f_rms_norm(weight.size(), Some(&weight), self.eps)?.f_to_kind(x.kind())
+    }
+
+    pub(crate) fn share(&self) -> Self {
+        Self { weight: self.weight.shallow_clone(), ..*self }
+    }
+}

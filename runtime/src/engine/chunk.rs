@@ -1,0 +1,126 @@
+//! Retrieves references for a chunk and loads their memories.
+
+use std::sync::Arc;
+
+use mempack_format::Memory;
+use mempack_model::{Model, Slot};
+use mempack_retrieval::{Hit, Margin, Query, Recalled};
+
+use super::error::{AskError, RetrieveError};
+use super::memory_read::MemoryRead;
+use super::recall::{NotRepeating, Readable, Retriever};
+use super::source::{Loaded, MemorySource};
+use crate::{Method, OnDamage, PackReference, PackSet, Skipped};
+
+/// Maximum number of damaged references that a chunk replaces by others.
+const MAX_REPLACED: usize = 64;
+
+/// The memories of one chunk.
+#[derive(Clone, Debug, Default)]
+pub struct ChunkMemories {
+    /// The query text; empty if the caller named the references.
+    pub query: String,
+    /// The references, most similar first.
+    pub reads: Vec<MemoryRead>,
+    /// The memories, in the order of `reads`.
+    memories: Vec<Arc<Memory>>,
+}
+
+impl ChunkMemories {
+    /// The memories in the form that the model's reader accepts.
+    pub fn slots(&self) -> Vec<Slot<'_>> {
+        let slot = |(memory, read): (_, &MemoryRead)| Slot { memory, similarity: read.hit.similarity };
+        self.memories.iter().map(AsRef::as_ref).zip(&self.reads).map(slot).collect()
+    }
+}
+
+/// Retrieves and loads the memories of chunks.
+pub(crate) struct ChunkReader {
+    pub(crate) retriever: Retriever,
+    pub(crate) source: MemorySource,
+    /// Maximum number of memories per chunk.
+    pub(crate) k: usize,
+    pub(crate) margin: Margin,
+    /// The model that tokenizes, and the overlap with the question above which a reference is filtered out; `None` filters nothing.
+    pub(crate) max_overlap: Option<(Model, f64)>,
+}
+
+/// The state that one question uses from beginning to end, regardless of later mounts.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    pub(crate) packs: Arc<PackSet>,
+    /// Counts skipped damage; `None` if damage is an error.
+    pub(crate) skipped: Option<Arc<Skipped>>,
+    /// Tokens of the question, for the overlap filter; empty if there is no filter.
+    pub(crate) question: Arc<[u32]>,
+    /// References that every chunk reads instead of retrieving.
+    pub(crate) named: Option<Arc<[Hit<PackReference>]>>,
+}
+
+impl Scope {
+    pub(crate) fn on_damage(&self) -> OnDamage<'_> {
+        self.skipped.as_ref().map_or(OnDamage::Fail, |skipped| OnDamage::Skip(skipped))
+    }
+}
+
+impl ChunkReader {
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            retriever: self.retriever.share(),
+            source: self.source.share(),
+            k: self.k,
+            margin: self.margin,
+            max_overlap: self.max_overlap.as_ref().map(|(model, max)| (model.share(), *max)),
+        }
+    }
+
+    /// The memories that `query` retrieves. They depend only on the packs, the question and the query.
+    ///
+    /// If damage is skipped, the next most similar references replace damaged ones.
+    pub(crate) fn read(&self, scope: &Scope, query: String) -> Result<ChunkMemories, AskError> {
+        if let Some(named) = &scope.named {
+            let Loaded { reads, memories, .. } = self.source.load(named.to_vec(), scope.on_damage())?;
+            return Ok(ChunkMemories { query: String::new(), reads, memories });
+        }
+        let vector = self.retriever.embed(&query)?;
+        let mut unreadable: Vec<PackReference> = Vec::new();
+        loop {
+            let hits = self.recall(scope, &query, &vector, &unreadable)?.hits;
+            let Loaded { reads, memories, damaged } = self.source.load(hits, scope.on_damage())?;
+            if damaged.is_empty() || unreadable.len() >= MAX_REPLACED {
+                return Ok(ChunkMemories { query, reads, memories });
+            }
+            unreadable.extend(damaged);
+        }
+    }
+
+    /// The references that `query` retrieves, without their memories.
+    pub(crate) fn hits(&self, scope: &Scope, query: &str) -> Result<Vec<Hit<PackReference>>, RetrieveError> {
+        match &scope.named {
+            Some(named) => Ok(named.to_vec()),
+            None => Ok(self.recall(scope, query, &self.retriever.embed(query)?, &[])?.hits),
+        }
+    }
+
+    /// Decodes memories into the cache for a chunk whose query will begin like `query`: the memories of twice as many hits as a chunk
+    /// reads.
+    pub(crate) fn warm(&self, scope: &Scope, query: &str) -> Result<(), AskError> {
+        let hits = scope.packs.nearest(&self.retriever.embed(query)?, 2 * self.k, Method::default(), scope.on_damage());
+        self.source.warm(&scope.packs, &hits.map_err(RetrieveError::from)?)
+    }
+
+    /// Runs the retrieval stages. The caller passes the query's vector, because it stays the same when the retrieval is repeated after
+    /// damage.
+    fn recall(
+        &self,
+        scope: &Scope,
+        query: &str,
+        vector: &[f32],
+        unreadable: &[PackReference],
+    ) -> Result<Recalled<PackReference>, RetrieveError> {
+        let repeating = self.max_overlap.as_ref().map(|(model, max)| NotRepeating::new(model, *max));
+        let stages = self.retriever.stages(&scope.packs, Method::default(), scope.on_damage());
+        let stages = stages.filtered((repeating, Readable { unreadable })).within(self.margin);
+        stages.recall_vector(&Query { text: query, context: &scope.question }, vector, self.k)
+    }
+}

@@ -1,0 +1,148 @@
+//! Retrieval over mounted packs: the stages of `mempack-retrieval`, implemented for packs and models.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use mempack_model::{Embedder, Model, overlaps};
+use mempack_retrieval::{Filter, Hit, Index, Query, Recall, Retrieval};
+
+use super::error::{IdentityMismatch, RetrieveError};
+use super::reference::{ReferenceError, read_reference};
+use crate::{MappedPack, Method, Mounts, OnDamage, PackReference, PackSet};
+
+/// Searches a set of packs by vector, with one ranking.
+#[derive(Clone, Copy)]
+pub struct PackIndex<'a> {
+    packs: &'a PackSet,
+    method: Method,
+    on_damage: OnDamage<'a>,
+}
+
+impl Index for PackIndex<'_> {
+    type Reference = PackReference;
+    type Error = RetrieveError;
+
+    fn nearest(&self, vector: &[f32], max: usize) -> Result<Vec<Hit<PackReference>>, RetrieveError> {
+        Ok(self.packs.nearest(vector, max, self.method, self.on_damage)?)
+    }
+}
+
+/// Filters out references that repeat the text that they are read for (arXiv 2407.01178, equation 6).
+#[derive(Clone, Copy)]
+pub struct NotRepeating<'a> {
+    model: &'a Model,
+    max_overlap: f64,
+}
+
+/// Additional hits to search for, in case some repeat the text.
+const SPARE: usize = 8;
+
+impl<'a> NotRepeating<'a> {
+    /// Filters out references whose [overlap](mempack_model::overlap) with the query's context exceeds `max_overlap`, a share from 0 to 1.
+    /// `model`, which built the packs, tokenizes them.
+    pub fn new(model: &'a Model, max_overlap: f64) -> Self {
+        Self { model, max_overlap }
+    }
+}
+
+impl Filter<PackReference> for NotRepeating<'_> {
+    type Error = ReferenceError;
+
+    fn admits(&self, query: &Query<'_>, hit: &Hit<PackReference>) -> Result<bool, ReferenceError> {
+        let text = read_reference(self.model, hit.reference.pack.pack(), hit.reference.number)?.text;
+        let ids = self.model.tokenizer().encode_plain(&text)?;
+        Ok(!overlaps(query.context, &ids, self.max_overlap))
+    }
+
+    fn spare(&self) -> usize {
+        SPARE
+    }
+}
+
+/// Filters out references whose memories could not be read.
+pub(crate) struct Readable<'a> {
+    pub(crate) unreadable: &'a [PackReference],
+}
+
+impl Filter<PackReference> for Readable<'_> {
+    type Error = Infallible;
+
+    fn admits(&self, _: &Query<'_>, hit: &Hit<PackReference>) -> Result<bool, Infallible> {
+        Ok(!self.unreadable.contains(&hit.reference))
+    }
+
+    fn spare(&self) -> usize {
+        self.unreadable.len()
+    }
+}
+
+/// Finds references by text: an embedder and the packs to search.
+pub struct Retriever {
+    embedder: Embedder,
+    mounts: Arc<Mounts>,
+}
+
+impl Retriever {
+    /// A retriever over one pack. It shares the embedder's weights.
+    ///
+    /// # Errors
+    /// If the pack was built with another embedder.
+    pub fn new(embedder: &Embedder, pack: Arc<MappedPack>) -> Result<Self, IdentityMismatch> {
+        Self::over(embedder, Arc::new(Mounts::of(pack)))
+    }
+
+    /// A retriever over packs that may be mounted and replaced later.
+    ///
+    /// # Errors
+    /// If the packs were built with another embedder.
+    pub fn over(embedder: &Embedder, mounts: Arc<Mounts>) -> Result<Self, IdentityMismatch> {
+        IdentityMismatch::check_embedder(mounts.embedder(), embedder.identity())?;
+        Ok(Self { embedder: embedder.share(), mounts })
+    }
+
+    /// A second retriever over the same packs, for another thread.
+    pub fn share(&self) -> Self {
+        Self { embedder: self.embedder.share(), mounts: Arc::clone(&self.mounts) }
+    }
+
+    /// The packs that it searches.
+    pub fn mounts(&self) -> &Arc<Mounts> {
+        &self.mounts
+    }
+
+    /// The stages embedding and search, over a set of packs. Other stages can be added.
+    pub fn stages<'a>(&'a self, packs: &'a PackSet, method: Method, on_damage: OnDamage<'a>) -> Retrieval<&'a Embedder, PackIndex<'a>> {
+        Retrieval::new(&self.embedder, PackIndex { packs, method, on_damage })
+    }
+
+    /// The `k` references nearest to `text` in the packs mounted now, best first; fewer if the packs have fewer.
+    ///
+    /// # Errors
+    /// If the embedder or the search fails.
+    pub fn retrieve(&self, text: &str, k: usize, method: Method) -> Result<Vec<Hit<PackReference>>, RetrieveError> {
+        Ok(self.retrieve_batch(&[text], k, method, OnDamage::Fail)?.pop().unwrap_or_default())
+    }
+
+    /// As [`retrieve`](Self::retrieve) for several texts, which are embedded in one batch and searched in the same set of packs. Returns
+    /// one list per text.
+    ///
+    /// # Errors
+    /// If the embedder or the search fails.
+    pub fn retrieve_batch(
+        &self,
+        texts: &[&str],
+        k: usize,
+        method: Method,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Vec<Vec<Hit<PackReference>>>, RetrieveError> {
+        let packs = self.mounts.packs();
+        let queries: Vec<Query<'_>> = texts.iter().copied().map(Query::new).collect();
+        let recalled = self.stages(&packs, method, on_damage).recall(&queries, k)?;
+        Ok(recalled.into_iter().map(|recalled| recalled.hits).collect())
+    }
+
+    /// The embedding of a text, `[dim]`.
+    pub(crate) fn embed(&self, text: &str) -> Result<Vec<f32>, RetrieveError> {
+        Ok(self.embedder.embed(&[text])?)
+    }
+}
