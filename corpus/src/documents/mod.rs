@@ -1,9 +1,9 @@
 //! The documents of a corpus, one after the other.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::Path;
-use std::vec::IntoIter;
 
 use crate::blocks::BOM;
 use crate::folder::FolderFiles;
@@ -15,7 +15,7 @@ use crate::{CorpusError, CorpusItem, Input};
 ///
 /// Memory: one block of a text file or one line of a JSON file, and the names in the folders above a file.
 pub struct Documents {
-    inputs: IntoIter<Input>,
+    inputs: VecDeque<Input>,
     stdin: Option<Box<dyn Read>>,
     /// The folder that is being read.
     folder: Option<FolderFiles>,
@@ -27,7 +27,7 @@ pub struct Documents {
 impl Documents {
     /// The documents of `inputs`. [`Input::Stdin`] reads `stdin`; named a second time, it is empty.
     pub fn new(inputs: &[Input], stdin: impl Read + 'static) -> Self {
-        let inputs = inputs.to_vec().into_iter();
+        let inputs = inputs.iter().cloned().collect();
         Self { inputs, stdin: Some(Box::new(stdin)), folder: None, file: None, failed: false }
     }
 
@@ -48,7 +48,7 @@ impl Documents {
                     return Ok(Some(CorpusItem::Note(note)));
                 }
             }
-            match self.inputs.next() {
+            match self.inputs.pop_front() {
                 None => return Ok(None),
                 Some(Input::Path(path)) => self.open_path(&path)?,
                 Some(Input::Stdin) => {

@@ -28,8 +28,7 @@ pub(crate) trait Format: Sync {
     fn extensions(&self) -> &'static [&'static str];
 
     /// Whether a stream that begins with these bytes has this format. A stream that no format recognizes is plain text.
-    fn recognizes(&self, head: &[u8]) -> bool {
-        let _ = head;
+    fn recognizes(&self, _head: &[u8]) -> bool {
         false
     }
 
