@@ -1,38 +1,39 @@
 //! Which codec fits so many bytes and loses least.
 
-use mempack_format::{CodecSpec, MemoryShape, Parts};
+use mempack_format::stages::{Rq, Tcq};
+use mempack_format::{CodecSpec, MemoryShape};
 use mempack_model::Sensitivity;
 
 use crate::builder::{check, loses};
-use crate::codec::weighs;
+use crate::codec::uses_sensitivity;
 use crate::job::{Job, Sampled};
 use crate::progress::Stages;
 use crate::quality::Pairs;
 use crate::{BuildError, Stage};
 
 const fn product(m: u16) -> CodecSpec {
-    CodecSpec::Pq { m, bits: 8 }
+    CodecSpec::pq(m, 8)
 }
 
 const fn residual(m: u16) -> CodecSpec {
-    CodecSpec::Rq { m, bits: 8 }
+    CodecSpec::rq(m, 8)
 }
 
 /// A trellis code of so many bytes, behind two stages of a residual code: these say which cluster a key or a value belongs to.
 const fn clustered(bytes: u16) -> CodecSpec {
-    CodecSpec::Tcq { stages: Some(Parts { m: 2, bits: 8 }), bytes, window: 8 }
+    CodecSpec::of([Rq { m: 2, bits: 8 }.stage(), Tcq { bytes, window: 8 }.stage()])
 }
 
 /// A trellis code alone.
 const fn trellis(bytes: u16) -> CodecSpec {
-    CodecSpec::Tcq { stages: None, bytes, window: 8 }
+    CodecSpec::tcq(bytes, 8)
 }
 
 /// What is chosen from: of each family from the most bytes to the fewest. Within a family more bytes never lose more, so that of each
 /// only the first that fits is tried.
 pub const CANDIDATES: [&[CodecSpec]; 6] = [
-    &[CodecSpec::F32, CodecSpec::Bf16],
-    &[CodecSpec::Sq8],
+    &[CodecSpec::F32, CodecSpec::BF16],
+    &[CodecSpec::SQ8],
     &[residual(32), residual(24), residual(16), residual(12), residual(8), residual(4), residual(2), residual(1)],
     &[clustered(30), clustered(22), clustered(14), clustered(10), clustered(6), clustered(2)],
     &[trellis(32), trellis(24), trellis(16), trellis(12), trellis(8), trellis(4), trellis(2), trellis(1)],
@@ -70,7 +71,7 @@ impl Job<'_> {
         // One by itself is compared with nothing.
         let compared = sampled.as_ref().filter(|_| candidates.len() > 1);
         let sensitivity = match compared {
-            Some(sampled) if candidates.iter().any(weighs) => self.sensitivity(sampled, stages)?,
+            Some(sampled) if candidates.iter().any(uses_sensitivity) => self.sensitivity(sampled, stages)?,
             _ => None,
         };
         let mut best: Option<(f64, CodecSpec, Vec<u8>)> = None;

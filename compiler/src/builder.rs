@@ -212,5 +212,5 @@ pub(crate) fn loses(codec: &CodecSpec) -> bool {
 
 /// Whether a codec has tables that a sample of memories decides.
 pub(crate) fn trains(codec: &CodecSpec) -> bool {
-    !matches!(codec, CodecSpec::F32 | CodecSpec::Bf16)
+    ![CodecSpec::F32, CodecSpec::BF16].contains(codec)
 }

@@ -129,7 +129,7 @@ impl Job<'_> {
             self.progress.advance(store.len(), 0);
             return Ok(parameters);
         }
-        let sensitivity = if codec::weighs(spec) { self.sensitivity(sampled, stages)? } else { None };
+        let sensitivity = if codec::uses_sensitivity(spec) { self.sensitivity(sampled, stages)? } else { None };
         stages.begin(Stage::Training, Some(store.len()));
         let told = Mutex::new(0);
         let tell = |done: usize, all: usize| {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mempack_format::{CodecSpec, DiskStorage, Parts, Storage};
+use mempack_format::stages::{Rq, Tcq};
+use mempack_format::{CodecSpec, DiskStorage, Storage};
 
 use crate::Older;
 
@@ -66,7 +67,7 @@ impl Default for BuildOptions {
             inputs: Vec::new(),
             output: PathBuf::new(),
             // Of 32 bytes, the fewest of 16, 24 and 32 at which the default model answers as well as without a codec (docs/codec.md).
-            codec: CodecSpec::Tcq { stages: Some(Parts { m: 2, bits: 8 }), bytes: 30, window: 8 },
+            codec: CodecSpec::of([Rq { m: 2, bits: 8 }.stage(), Tcq { bytes: 30, window: 8 }.stage()]),
             choose_within: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             graph: GraphOptions::default(),
