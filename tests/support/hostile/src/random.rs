@@ -1,6 +1,6 @@
-//! Numbers that are the same each time.
+//! Reproducible random numbers.
 
-/// SplitMix64 (Steele, Lea and Flood 2014): the same seed, the same numbers, on every machine.
+/// SplitMix64 (Steele, Lea and Flood 2014): a seed gives the same numbers on every machine.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);
 
@@ -18,12 +18,12 @@ impl Random {
         self.any() % limit
     }
 
-    /// So many bytes.
+    /// `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.any() as u8).collect()
     }
 
-    /// Changes an input as fuzzers do: bytes set, inserted, removed, or repeated; at least one of them.
+    /// Changes an input as fuzzers do: sets, inserts, removes or repeats bytes, at least once.
     pub fn mutate(&mut self, input: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             let at = self.below(input.len() as u64 + 1) as usize;
