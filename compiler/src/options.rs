@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mempack_corpus::Input;
-use mempack_format::{CodecSpec, DiskStorage, Parts, Storage};
+use mempack_format::stages::{Rq, Tcq};
+use mempack_format::{CodecSpec, DiskStorage, Storage};
 
 use crate::previous::PreviousPack;
 
@@ -58,8 +59,8 @@ impl Default for BuildOptions {
         Self {
             inputs: Vec::new(),
             output: PathBuf::new(),
-            // 32 bytes: the smallest of 16, 24 and 32 at which the default model answers as well as without a codec (docs/codec.md).
-            codec: CodecSpec::Tcq { stages: Some(Parts { m: 2, bits: 8 }), bytes: 30, window: 8 },
+            // Of 32 bytes, the fewest of 16, 24 and 32 at which the default model answers as well as without a codec (docs/codec.md).
+            codec: CodecSpec::of([Rq { m: 2, bits: 8 }.stage(), Tcq { bytes: 30, window: 8 }.stage()]),
             max_record_bytes: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             graph: GraphOptions::default(),

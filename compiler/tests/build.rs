@@ -151,8 +151,8 @@ fn threads_change_no_byte() {
         (1, CodecSpec::F32, 10),
         (2, CodecSpec::F32, 10),
         (3, CodecSpec::F32, 10),
-        (1, CodecSpec::Rq { m: 2, bits: 4 }, 20),
-        (2, CodecSpec::Rq { m: 2, bits: 4 }, 20),
+        (1, CodecSpec::rq(2, 4), 20),
+        (2, CodecSpec::rq(2, 4), 20),
         // Weighed by gradients of the model.
         (1, "TCQ4x6".parse().unwrap(), 20),
         (3, "TCQ4x6".parse().unwrap(), 20),
@@ -244,7 +244,7 @@ fn logarithms(row: &[f32]) -> Vec<f64> {
 fn what_a_pack_says_that_its_codec_loses_is_what_a_slow_way_finds() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("x.mpk");
-    let options = BuildOptions { codec: CodecSpec::Rq { m: 2, bits: 4 }, ..options(write_corpus(folder.path()), target.clone()) };
+    let options = BuildOptions { codec: CodecSpec::rq(2, 4), ..options(write_corpus(folder.path()), target.clone()) };
     let report = run(&options).unwrap();
     let pack = Pack::open(fs::read(&target).unwrap()).unwrap();
     let quality = pack.quality().unwrap();
@@ -345,7 +345,7 @@ fn a_cancelled_build_keeps_what_is_done_and_goes_on_from_there() {
     let folder = tempfile::tempdir().unwrap();
     let input = write_corpus(folder.path());
     let target = folder.path().join("x.mpk");
-    let options = BuildOptions { codec: CodecSpec::Sq8, ..options(input.clone(), folder.path().join("undisturbed.mpk")) };
+    let options = BuildOptions { codec: CodecSpec::SQ8, ..options(input.clone(), folder.path().join("undisturbed.mpk")) };
     let undisturbed = run(&options).unwrap();
     let options = BuildOptions { output: target.clone(), ..options };
     let (model, embedder) = loaded();

@@ -1,6 +1,6 @@
 //! The numbers of the format. SPEC.md section 14 lists every one of them; `tests/spec.rs` compares the two.
 
-/// First bytes of a pack (SPEC 3): a high bit, CR LF, end-of-file of DOS and LF, so that no text transfer leaves them whole.
+/// First bytes of a pack (SPEC 3): with a high bit, CR LF, the end-of-file of DOS and LF, so that any text transfer damages them.
 pub const MAGIC: [u8; 8] = *b"\x89MPK\r\n\x1a\n";
 /// Major version this crate writes and reads (SPEC 2).
 pub const MAJOR_VERSION: u16 = 1;
@@ -51,14 +51,14 @@ pub const GRAPH_HEADER_BYTES: u64 = 32;
 pub const MAX_GRAPH_M: u32 = 256;
 /// Highest level of a graph (SPEC 12).
 pub const MAX_GRAPH_LEVEL: u32 = 31;
-/// Fills up neighbour lists, and is the entry of an empty graph (SPEC 12).
+/// Padding of neighbour lists, and the entry of an empty graph (SPEC 12).
 pub const NO_NODE: u32 = u32::MAX;
 /// Size of a digest (SPEC 4, 13).
 pub const DIGEST_BYTES: u64 = 32;
 
 /// First bytes of the trailer of signatures (SPEC 17).
 pub const TRAILER_MAGIC: [u8; 8] = *b"\x89MPKSIG\n";
-/// Size of what stands before the first signature of a trailer (SPEC 17).
+/// Size of a trailer before its first signature (SPEC 17).
 pub const TRAILER_HEADER_BYTES: u64 = 16;
 /// Size of a signature with its public key (SPEC 17).
 pub const SIGNATURE_BYTES: u64 = 96;

@@ -1,8 +1,8 @@
-//! What goes wrong when a pack is opened, read or verified. (Writing: `writer/error.rs`.)
+//! Errors of opening, reading and verifying a pack. Those of writing are in `writer/error.rs`.
 
 use thiserror::Error;
 
-use crate::constants::{KNOWN_REQUIRED_FEATURES, MAJOR_VERSION, MAX_MANIFEST_BYTES};
+use crate::constants::{KNOWN_REQUIRED_FEATURES, MAGIC, MAJOR_VERSION, MAX_MANIFEST_BYTES};
 use crate::{CodecError, Digest, KeyId, LeafKind, Tag, TrailerError};
 
 /// Why a pack was not opened.
@@ -10,7 +10,7 @@ use crate::{CodecError, Digest, KeyId, LeafKind, Tag, TrailerError};
 #[non_exhaustive]
 pub enum OpenError {
     /// The magic is missing.
-    #[error("not a memory pack: it begins with bytes {found:02x?}; name a file that `mempack build` wrote")]
+    #[error("not a memory pack: it begins with bytes {found:02x?}, expected {MAGIC:02x?}; name a file that is a pack")]
     NotAPack {
         /// The first bytes, at most 8.
         found: Vec<u8>,
@@ -23,7 +23,7 @@ pub enum OpenError {
         /// Bytes it has.
         found: u64,
     },
-    /// There is something behind the end that is no trailer of signatures.
+    /// Something follows the pack that is not a trailer of signatures.
     #[error("the file has {found} bytes, its header says {expected}, and no signatures begin there; copy or build it again")]
     TooLong {
         /// Bytes the file must have.
@@ -41,7 +41,7 @@ pub enum OpenError {
         /// The major version read here.
         supported: u16,
     },
-    /// What stands behind the pack begins as its signatures, and is not written as they must be.
+    /// The trailer of signatures behind the pack is malformed.
     #[error("the signatures behind the pack are malformed at byte {offset}: {source}; copy the pack again, or sign it again")]
     Signatures {
         /// The byte, from the beginning of the file.
@@ -65,7 +65,7 @@ pub enum OpenError {
         /// Where it begins.
         offset: u64,
     },
-    /// The header page is not what its digest says.
+    /// The header page does not fit the root digest.
     #[error("the header is damaged: its digest is {found}, the root digest says {expected}; copy or build the pack again")]
     HeaderDigest {
         /// The root digest.
@@ -73,19 +73,19 @@ pub enum OpenError {
         /// The digest of the header page.
         found: Digest,
     },
-    /// A field of the header or of the section table has a value it must not have.
+    /// A field of the header or of the section table is out of bounds.
     #[error("the header is malformed at byte {offset}: {field} is {found}, expected {expected}; build the pack again")]
     Header {
         /// Where the field is.
         offset: u64,
         /// Its name in SPEC 3.
         field: &'static str,
-        /// The value demanded.
+        /// The value expected.
         expected: u64,
         /// The value found.
         found: u64,
     },
-    /// A section name that is not written as it must be.
+    /// A malformed section name.
     #[error("the section table is malformed at byte {offset}: {found:02x?} is no section name; build the pack again")]
     SectionName {
         /// Where the name is.
@@ -93,7 +93,7 @@ pub enum OpenError {
         /// The name.
         found: [u8; 8],
     },
-    /// A section is there twice.
+    /// A section is listed twice.
     #[error("the section table is malformed at byte {offset}: section {tag} is listed twice; build the pack again")]
     DuplicateSection {
         /// Where the second entry is.
@@ -101,13 +101,13 @@ pub enum OpenError {
         /// The section.
         tag: Tag,
     },
-    /// A section is not there.
+    /// A required section is missing.
     #[error("the section table lists no section {tag}; build the pack again")]
     MissingSection {
         /// The section.
         tag: Tag,
     },
-    /// The manifest, or what continues it, does not fit its digest.
+    /// The manifest or the quality does not fit its digest.
     #[error(
         "section {tag} at byte {offset} is damaged: its digest is {found}, the section table says {expected}; copy or build the pack again"
     )]
@@ -121,7 +121,7 @@ pub enum OpenError {
         /// The digest of what is there.
         found: Digest,
     },
-    /// The manifest is malformed or says what it must not.
+    /// The manifest is malformed, or a field is out of bounds.
     #[error("section MANIFEST at byte {offset}: {source}; build the pack again")]
     Manifest {
         /// Where the manifest begins.
@@ -129,7 +129,7 @@ pub enum OpenError {
         /// What is wrong.
         source: ManifestError,
     },
-    /// What the codec is said to lose is malformed, or cannot be.
+    /// The quality is malformed, or a field is out of bounds.
     #[error("section QUALITY at byte {offset}: {source}; build the pack again")]
     Quality {
         /// Where the section begins.
@@ -137,14 +137,14 @@ pub enum OpenError {
         /// What is wrong.
         source: ManifestError,
     },
-    /// A section has not the size that the manifest's counts demand.
+    /// A section does not have the size that the manifest's counts demand.
     #[error("section {tag} at byte {offset} has {found} bytes, the manifest's counts demand {expected}; build the pack again")]
     SectionLength {
         /// The section.
         tag: Tag,
         /// Where it begins.
         offset: u64,
-        /// Bytes demanded.
+        /// Bytes expected.
         expected: u64,
         /// Bytes found.
         found: u64,
@@ -152,13 +152,13 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the file is a pack that was damaged, rather than no pack or one for another program.
+    /// Whether the file is a damaged pack, rather than not a pack or one for another version of this crate.
     pub fn is_damage(&self) -> bool {
         !matches!(self, Self::NotAPack { .. } | Self::MajorVersion { .. } | Self::UnknownFeatures { .. } | Self::UnknownSection { .. })
     }
 }
 
-/// What is wrong with a manifest, or with what continues it.
+/// What is wrong with a manifest or a quality.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ManifestError {
@@ -171,7 +171,7 @@ pub enum ManifestError {
     /// Not the wire form of SPEC 5.
     #[error("it cannot be decoded at byte {at} of the section: {source}")]
     Decode {
-        /// Behind the last byte that could be read.
+        /// The byte after the last one that could be read.
         at: u64,
         /// What is wrong there.
         source: bincode::error::DecodeError,
@@ -179,13 +179,13 @@ pub enum ManifestError {
     /// It could not be put into its wire form.
     #[error("it cannot be encoded: {0}")]
     Encode(#[source] bincode::error::EncodeError),
-    /// Bytes remain, or a number is not in its shortest form.
+    /// Bytes follow, or a number is not in its shortest form.
     #[error("it is not in its canonical form from byte {at} of the section on")]
     NotCanonical {
         /// First byte that differs from the canonical form.
         at: u64,
     },
-    /// A field has a value it must not have.
+    /// A field is out of bounds.
     #[error("{field} is {found}, expected {expected}")]
     Field {
         /// Name of the field.
@@ -224,12 +224,12 @@ pub enum Defect {
         /// The digest of the bytes.
         found: Digest,
     },
-    /// A field is not what it must be.
+    /// A field does not have the value expected.
     #[error("{field} is {found}, expected {expected}")]
     Value {
         /// Name of the field.
         field: &'static str,
-        /// The value demanded.
+        /// The value expected.
         expected: u64,
         /// The value found.
         found: u64,
@@ -290,7 +290,7 @@ pub enum Defect {
         /// The node.
         node: u32,
     },
-    /// Something is there twice that may be there once.
+    /// Something is listed twice.
     #[error("{field} {found} is listed twice")]
     Repeated {
         /// What it is.
@@ -298,7 +298,7 @@ pub enum Defect {
         /// Its number.
         found: u64,
     },
-    /// Two references have one key, and so one memory, which is to be stored once.
+    /// Two references have the same key.
     #[error("reference {reference} has the key of reference {first}; expected every key once")]
     RepeatedKey {
         /// Number of the later reference.
@@ -335,11 +335,11 @@ pub struct Damage {
     pub defect: Defect,
 }
 
-/// Why something was not read from an open pack.
+/// Why something could not be read from an open pack.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The pack has no such thing.
+    /// The pack has nothing of this number.
     #[error("{what} {index} does not exist: the pack has {count}, numbered from 0")]
     OutOfRange {
         /// `document` or `reference`.
@@ -354,7 +354,7 @@ pub enum ReadError {
     Damaged(#[from] Damage),
 }
 
-/// Why a pack was not found whole.
+/// Why a verification failed.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum VerifyError {

@@ -49,11 +49,11 @@ const AT_SECTIONS: u64 = 12;
 const AT_RESERVED: u64 = 40;
 const AT_ROOT: usize = 96;
 
-/// What the header page says, checked.
+/// The contents of the header page, checked.
 pub(crate) struct Header {
     pub(crate) id: Digest,
     pub(crate) minor: u16,
-    /// Bytes of the pack; behind them only signatures may stand.
+    /// Bytes of the pack; only signatures may follow them.
     pub(crate) length: u64,
     pub(crate) sections: Vec<Section>,
     pub(crate) signatures: Vec<Signature>,
@@ -64,7 +64,7 @@ pub(crate) fn align(offset: u64) -> Option<u64> {
     offset.checked_next_multiple_of(PAGE_BYTES)
 }
 
-/// The digest of all of a header page but its bytes 96..128, where it stands itself.
+/// The root digest of a header page: of all its bytes but 96..128, which hold the digest.
 fn root_of(page: &RawPage) -> Digest {
     let mut hasher = blake3::Hasher::new();
     let (before, after) = page.as_bytes().split_at(AT_ROOT);
@@ -75,18 +75,18 @@ fn root_of(page: &RawPage) -> Digest {
 
 /// Reads the header page of `data`, the whole file, and the signatures behind the pack.
 pub(crate) fn read(data: &[u8]) -> Result<Header, OpenError> {
-    // No longer than the data: `read_with` asks for what is behind the pack only if there is something.
+    // `length` is below the data's: `read_with` calls this only if something follows the pack.
     let behind = |length: u64| trailer::read(length, data.get(length as usize..).unwrap_or_default());
     read_with(data, data.len() as u64, behind)
 }
 
-/// Reads the header page of `data`, whatever the file's length is and whatever stands behind the pack.
+/// Reads the header page of `data` without looking at the file's length or at what follows the pack.
 pub(crate) fn read_alone(data: &[u8]) -> Result<Header, OpenError> {
     read_with(data, u64::MAX, |_| Ok(Vec::new()))
 }
 
-/// Reads the header page from `start`, the beginning of a file of `found` bytes; if the file is longer than the pack,
-/// `behind` gives the signatures that stand behind so many bytes.
+/// Reads the header page from `start`, the beginning of a file of `found` bytes. If the file is longer than the pack, `behind` reads the
+/// signatures that begin at the byte given to it.
 pub(crate) fn read_with<E: From<OpenError>>(
     start: &[u8],
     found: u64,
@@ -108,10 +108,10 @@ pub(crate) fn read_with<E: From<OpenError>>(
     Ok(Header { id, minor: header.minor.get(), length, sections, signatures })
 }
 
-/// The header page of a file that is one of this version and at least as long as its pack; and the pack's id.
+/// The header page, if the file has this major version and is at least as long as its pack; and the pack's id.
 fn read_page(data: &[u8], found: u64) -> Result<(&RawPage, Digest), OpenError> {
     let start = data.get(..MAGIC.len()).unwrap_or(data);
-    // A file that ends within the magic is a truncated pack if it has at least the first letters.
+    // A file that ends within the magic counts as a truncated pack if it has at least the first letters.
     if !start.starts_with(&MAGIC) && (start.len() < 4 || !MAGIC.starts_with(start)) {
         return Err(OpenError::NotAPack { found: start.to_vec() });
     }
@@ -119,7 +119,7 @@ fn read_page(data: &[u8], found: u64) -> Result<(&RawPage, Digest), OpenError> {
         return Err(OpenError::Truncated { expected: PAGE_BYTES, found });
     };
     let header = &page.header;
-    // Another major version may change all that follows, so nothing else is looked at before this.
+    // Another major version may change everything that follows, so this is checked first.
     if header.major.get() != MAJOR_VERSION {
         return Err(OpenError::MajorVersion { found: header.major.get(), supported: MAJOR_VERSION });
     }
@@ -167,7 +167,7 @@ fn read_table(page: &RawPage, file_length: u64) -> Result<Vec<Section>, OpenErro
     Ok(sections)
 }
 
-/// One entry, which stands at byte `at` and follows sections that end at `end`.
+/// Reads the entry at byte `at`, whose section follows others that end at `end`.
 fn read_entry(entry: &RawEntry, at: u64, end: u64) -> Result<Section, OpenError> {
     let tag = Tag::parse(entry.tag).ok_or(OpenError::SectionName { offset: at, found: entry.tag })?;
     let (flags, offset) = (entry.flags.get(), entry.offset.get());

@@ -72,7 +72,7 @@ macro_rules! differences {
 }
 
 impl ModelIdentity {
-    /// The fields in which a model differs from the one this pack was written with; empty if the two may meet.
+    /// The fields in which a model differs from the one that wrote this pack; empty if the model may read it.
     pub fn differences(&self, model: &Self) -> Vec<Difference> {
         differences!(self, model;
             "layers": layers, "first memory layer": first_memory_layer, "memory layers": shape.layers,

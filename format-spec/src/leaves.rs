@@ -8,7 +8,7 @@ use crate::error::{Damage, Defect};
 use crate::pack::in_range;
 use crate::{Counts, Digest, Pack, ReadError, Section, Tag};
 
-/// What has a leaf digest, in the order in which the section `LEAVES` has them.
+/// What has a leaf digest, in the order of the section `LEAVES`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LeafKind {
     /// The memory record of a reference.
@@ -41,12 +41,12 @@ impl LeafKind {
 }
 
 impl Counts {
-    /// Leaf digests of a pack; saturating, as counts may be hostile.
+    /// Leaf digests of a pack. Saturates, as counts may be hostile.
     pub(crate) fn leaves(&self) -> u64 {
         self.leaves_of(LeafKind::TextBlock).end
     }
 
-    /// Where the leaf digests of a kind stand among all: the number of the first, and of the one behind the last.
+    /// The numbers of a kind's leaf digests among all of them.
     pub(crate) fn leaves_of(&self, kind: LeafKind) -> Range<u64> {
         let references = u64::from(self.references);
         match kind {
@@ -58,8 +58,8 @@ impl Counts {
 }
 
 impl<D: AsRef<[u8]>> Pack<D> {
-    /// Compares the section of leaf digests with its digest in the section table: to be done once before the first leaf is
-    /// trusted, so that whatever fits its leaf is what the pack's id stands for. Reads 32 bytes of every leaf.
+    /// Compares the section of leaf digests with its digest in the section table. Do this once, before the first leaf is trusted: what fits
+    /// its leaf is then covered by the pack's id. Reads all leaves, 32 bytes each.
     ///
     /// # Errors
     /// If the section is damaged.
@@ -67,8 +67,8 @@ impl<D: AsRef<[u8]>> Pack<D> {
         self.section(Tag::LEAVES).map(drop)
     }
 
-    /// Compares the tables of references, origins and documents, which have no leaves, with their digests in the section table: to be
-    /// done once before the first of them is cited. Reads all of them.
+    /// Compares the tables of references, origins and documents, which have no leaves, with their digests in the section table. Do this
+    /// once, before the first citation. Reads all of them.
     ///
     /// # Errors
     /// If one of them is damaged.
@@ -76,19 +76,19 @@ impl<D: AsRef<[u8]>> Pack<D> {
         [Tag::REFERENCES, Tag::ORIGINS, Tag::DOCUMENT_INDEX, Tag::DOCUMENTS].into_iter().try_for_each(|tag| self.section(tag).map(drop))
     }
 
-    /// Compares the memory record of a reference with its leaf digest (SPEC 13): to be done when it is first touched.
+    /// Compares the memory record of a reference with its leaf digest (SPEC 13). Do this when it is first touched.
     ///
     /// # Errors
-    /// If there is no such reference, or its record or its leaf is damaged.
+    /// If the pack has no reference of this number, or the record or the leaf is damaged.
     pub fn check_record(&self, reference: u32) -> Result<(), ReadError> {
         let found = Digest::of(self.record(reference)?);
         Ok(self.check_leaf(LeafKind::Memory, reference.into(), u64::from(reference) * self.record_bytes(), found)?)
     }
 
-    /// Compares the embedding of a reference with its leaf digest (SPEC 13): to be done when it is first touched.
+    /// Compares the embedding of a reference with its leaf digest (SPEC 13). Do this when it is first touched.
     ///
     /// # Errors
-    /// If there is no such reference, or its embedding or its leaf is damaged.
+    /// If the pack has no reference of this number, or the embedding or the leaf is damaged.
     pub fn check_embedding(&self, reference: u32) -> Result<(), ReadError> {
         in_range("reference", reference, self.manifest().counts.references)?;
         let stride = self.embedding_bytes();
@@ -97,10 +97,10 @@ impl<D: AsRef<[u8]>> Pack<D> {
         Ok(self.check_leaf(LeafKind::Embedding, reference.into(), at, found)?)
     }
 
-    /// Compares the frame of a text block with its leaf digest (SPEC 13). [`Pack::text`] does so by itself.
+    /// Compares the frame of a text block with its leaf digest (SPEC 13). [`Pack::text`] does this already.
     ///
     /// # Errors
-    /// If there is no such block, or its place in the index, its frame or its leaf is damaged.
+    /// If the pack has no block of this number, or its index entry, its frame or its leaf is damaged.
     pub fn check_text_block(&self, block: u64) -> Result<(), ReadError> {
         in_range("text block", block, self.manifest().counts.text_blocks())?;
         self.frame(block)?;
@@ -151,7 +151,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
         Ok((self.leaf_section(kind).offset + start, length))
     }
 
-    /// The leaf digest of something, whether or not it is right.
+    /// A leaf digest, which is not compared with anything.
     pub(crate) fn leaf(&self, kind: LeafKind, number: u64) -> Result<Digest, Damage> {
         let before = self.manifest().counts.leaves_of(kind).start;
         Ok(Digest(*self.entry::<[u8; DIGEST_BYTES as usize]>(&self.layout().leaves, before.saturating_add(number))?))

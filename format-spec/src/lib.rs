@@ -1,13 +1,13 @@
 //! The bytes of a memory pack: writer, reader, codec decoding, verification.
 //!
-//! A pack is one immutable file that holds explicit memories (Memory3, arXiv 2407.01178), the embeddings and the graph to
-//! find them by, and the texts and documents they come from. `SPEC.md` in this crate's folder defines every byte; this
-//! crate is one reader and one writer of it, knows nothing of models, and maps no files: [`Pack`] reads from any
-//! `AsRef<[u8]>`. Whatever bytes it is given, it answers with data or with an error that names section and offset.
+//! A pack is one immutable file that holds explicit memories (Memory3, arXiv 2407.01178), the embeddings and the graph to find them by, and
+//! the texts and documents that they come from. `SPEC.md` in this crate's folder defines every byte. This crate is a reader and a writer of
+//! that format. It does not know models and does not map files: [`Pack`] reads from any `AsRef<[u8]>`. For any bytes it returns data, or an
+//! error that names section and offset.
 //!
-//! Checks come in three strengths (SPEC 15): [`Pack::open`] costs the same for every pack; [`Pack::check_leaves`] comes
-//! before the first touch of a memory, an embedding or a text block, and [`Pack::check_record`], [`Pack::check_embedding`]
-//! and [`Pack::check_text_block`] at it; [`Pack::verify`] reads everything.
+//! There are three levels of checks (SPEC 15). [`Pack::open`] costs the same for every pack. [`Pack::check_leaves`] comes before the first
+//! touch of a memory, an embedding or a text block; [`Pack::check_record`], [`Pack::check_embedding`] and [`Pack::check_text_block`] check
+//! each one. [`Pack::verify`] reads everything.
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -53,6 +53,22 @@
 //! pack.verify(&mut |_progress| ControlFlow::Continue(()))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # How to add a codec
+//!
+//! A codec is a chain of stages, and each family of stages is one file: see [`stages`].
+//!
+//! # How to add a section
+//!
+//! 1. Describe it in SPEC.md: its row in the table of section 3, its contents, and what readers check (section 15). A section that older
+//!    readers may skip is optional; a required one needs a required feature bit as well.
+//! 2. `tag.rs`: its [`Tag`], and its entry in `Tag::ALL`, which says whether it is required.
+//! 3. A module for its contents, with the wire form and its checks; `quality.rs` is an example.
+//! 4. `writer/mod.rs`: a method of [`PackWriter`] that takes the contents, and its entry in the list of sections in `finish`.
+//! 5. `pack.rs`: a method of [`Pack`] that reads it through [`Pack::section`], which compares the digest. Only a section that is read when a
+//!    pack is opened, or of which a part is read, has a field of `Layout`.
+//! 6. If there are rules beyond the digest: a check in `verify`, called by `Verifier::whole`. Verification compares the digest of every
+//!    section, and repair takes every section from a donor, without knowing its contents.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
@@ -78,8 +94,8 @@ mod verify;
 mod writer;
 
 pub use codec::{
-    CONTINUED, Codec, CodecError, CodecSpec, Kind, MAX_CODE_BITS, MAX_CODE_PARTS, MAX_HEAD_DIM, MAX_MAPPED_VALUE, MAX_MEMORY_FLOATS,
-    MAX_PARAMETER_BYTES, MAX_TABLE_VALUE, MAX_TRELLIS_BYTES, Parts, SpecError,
+    CONTINUED, Codec, CodecError, CodecSpec, CodecStage, MAX_CODE_BITS, MAX_CODE_PARTS, MAX_HEAD_DIM, MAX_MAPPED_VALUE, MAX_MEMORY_FLOATS,
+    MAX_PARAMETER_BYTES, MAX_TABLE_VALUE, MAX_TRELLIS_BYTES, SpecError, VectorKind, stages,
 };
 pub use constants::*;
 pub use digest::Digest;

@@ -1,6 +1,6 @@
-//! The manifest: what a pack is, what it depends on, and how many there are of everything (SPEC 5).
+//! The manifest: what a pack is, what it depends on, and how much it holds (SPEC 5).
 //!
-//! The only module that calls bincode. Its wire form is fixed by SPEC 5, not by that crate.
+//! This is the only module that calls bincode. SPEC 5 defines the wire form, not that crate.
 
 use bincode::config;
 use bincode::de::read::Reader;
@@ -17,7 +17,7 @@ const PRECISIONS: [&str; 2] = ["f32", "bf16"];
 /// How embeddings may compare (SPEC 5).
 const METRICS: [&str; 1] = ["cosine"];
 
-/// What a pack is, what it depends on, and how many there are of everything.
+/// What a pack is, what it depends on, and how much it holds.
 #[derive(Clone, Debug, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Manifest {
     /// The program that wrote the pack, and its version; for people.
@@ -30,13 +30,13 @@ pub struct Manifest {
     pub embedder: EmbedderIdentity,
     /// The codec, by name.
     pub codec: String,
-    /// How many there are of everything.
+    /// Counts of documents, references, origins, tokens and bytes.
     pub counts: Counts,
     /// How the search graph was built, if there is one.
     pub graph: Option<GraphParameters>,
 }
 
-/// How many there are of everything.
+/// Counts of documents, references, origins, tokens and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Counts {
     /// Documents.
@@ -93,7 +93,7 @@ pub(crate) fn from_wire<T: bincode::Encode + bincode::Decode<()>>(bytes: &[u8]) 
     if bytes.len() as u64 > MAX_MANIFEST_BYTES {
         return Err(ManifestError::TooLarge { found: bytes.len() as u64 });
     }
-    // The limit bounds what a length prefix may make the decoder allocate.
+    // The limit bounds the allocation that a length prefix can cause.
     let limited = config::standard().with_limit::<{ MAX_MANIFEST_BYTES as usize }>();
     let mut rest = Rest(bytes);
     let decoded = bincode::decode_from_reader(&mut rest, limited);
@@ -122,7 +122,7 @@ impl Reader for Rest<'_> {
     }
 }
 
-/// Checks every field that a reader computes with, and returns the codec.
+/// Checks every field that readers compute with, and returns the codec.
 pub(crate) fn check(manifest: &Manifest) -> Result<CodecSpec, ManifestError> {
     let model = &manifest.model;
     check_shape(model.shape)?;
@@ -151,7 +151,7 @@ pub(crate) fn check(manifest: &Manifest) -> Result<CodecSpec, ManifestError> {
     Ok(codec)
 }
 
-/// Checks that a shape is one that any reader decodes.
+/// Checks that every reader can decode this shape.
 pub(crate) fn check_shape(shape: MemoryShape) -> Result<(), ManifestError> {
     between("memory layers", shape.layers.into(), 1, MAX_LAYERS_OR_HEADS.into())?;
     between("key-value heads", shape.heads.into(), 1, MAX_LAYERS_OR_HEADS.into())?;
@@ -161,7 +161,7 @@ pub(crate) fn check_shape(shape: MemoryShape) -> Result<(), ManifestError> {
     between("floats of a memory's keys", slots * u64::from(shape.head_dim), 1, MAX_MEMORY_FLOATS)
 }
 
-/// Bytes of a memory record (SPEC 10): a position a slot, then a code a key, then a code a value.
+/// Bytes of a memory record (SPEC 10): a position per slot, then a code per key, then a code per value.
 pub(crate) fn record_bytes(codec: &CodecSpec, shape: MemoryShape) -> Result<u64, ManifestError> {
     let code = codec.code_bytes(shape.head_dim).map_err(crate::CodecError::from)? as u64;
     // The shape's cap, 2^24 floats, keeps this far below 2^64.
@@ -172,8 +172,8 @@ pub(crate) fn field(field: &'static str, expected: impl ToString, found: impl To
     ManifestError::Field { field, expected: expected.to_string(), found: found.to_string() }
 }
 
-pub(crate) fn between(name: &'static str, found: u64, least: u64, most: u64) -> Result<(), ManifestError> {
-    if (least..=most).contains(&found) { Ok(()) } else { Err(field(name, format!("{least} to {most}"), found)) }
+pub(crate) fn between(name: &'static str, found: u64, min: u64, max: u64) -> Result<(), ManifestError> {
+    if (min..=max).contains(&found) { Ok(()) } else { Err(field(name, format!("{min} to {max}"), found)) }
 }
 
 fn one_of(name: &'static str, found: &str, known: &[&str]) -> Result<(), ManifestError> {

@@ -1,6 +1,6 @@
 //! An explicit memory in decoded form, and its shape.
 
-/// What fixes the size of a memory: how many vectors of how many dimensions.
+/// The size of a memory: how many vectors of how many dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct MemoryShape {
     /// Memory layers of the model.
@@ -25,7 +25,7 @@ impl MemoryShape {
     }
 }
 
-/// The position of a slot that holds no token: a reference shorter than `tokens` leaves such slots.
+/// The position of an empty slot: a reference of fewer tokens than slots leaves some empty.
 pub const EMPTY_SLOT: u8 = 0xFF;
 
 /// One explicit memory (arXiv 2407.01178, section 3.2), decoded.
@@ -35,7 +35,7 @@ pub const EMPTY_SLOT: u8 = 0xFF;
 pub struct Memory {
     /// The shape of what follows.
     pub shape: MemoryShape,
-    /// `[layers, heads, tokens]`: index of the token in its reference, ascending in a head; [`EMPTY_SLOT`] fills up.
+    /// `[layers, heads, tokens]`: index of the token in its reference, ascending in a head; [`EMPTY_SLOT`] for the empty slots at the end.
     pub positions: Vec<u8>,
     /// `[layers, heads, tokens, head_dim]`, zero in empty slots.
     pub keys: Vec<f32>,
@@ -44,7 +44,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A memory whose slots are all empty.
+    /// A memory of empty slots.
     pub fn empty(shape: MemoryShape) -> Self {
         Self { shape, positions: vec![EMPTY_SLOT; shape.slots()], keys: vec![0.0; shape.floats()], values: vec![0.0; shape.floats()] }
     }

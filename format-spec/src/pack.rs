@@ -65,12 +65,11 @@ impl Layout {
     }
 }
 
-/// An open pack over the bytes of a file, wherever they lie: a mapping, a `Vec`, a slice at any alignment.
+/// An open pack over the bytes of a file: a mapping, a `Vec`, a slice at any alignment.
 ///
-/// Nothing is copied but the section table and the manifest. What is read later is bounds-checked. Memories, embeddings and
+/// Only the section table, the manifest and the quality are copied. Everything read later is bounds-checked. Memories, embeddings and
 /// text blocks have leaf digests ([`Pack::check_record`], [`Pack::check_embedding`], [`Pack::check_text_block`]), anchored in
-/// the pack's id by [`Pack::check_leaves`], and the codec parameters their section's. Everything else is proved by
-/// [`Pack::verify`].
+/// the pack's id by [`Pack::check_leaves`]; [`Pack::codec`] checks the digest of its section. [`Pack::verify`] checks everything else.
 pub struct Pack<D> {
     data: D,
     id: PackId,
@@ -79,7 +78,7 @@ pub struct Pack<D> {
     quality: Option<Quality>,
     codec: CodecSpec,
     record_bytes: u64,
-    /// Bytes of the pack; what the file has beyond are signatures.
+    /// Bytes of the pack; signatures may follow.
     length: u64,
     sections: Vec<Section>,
     signatures: Vec<Signature>,
@@ -97,12 +96,12 @@ impl<D> fmt::Debug for Pack<D> {
 }
 
 impl<D: AsRef<[u8]>> Pack<D> {
-    /// Opens a pack: header, section table, manifest and quality are read and checked, nothing else is touched, so that the
-    /// cost does not grow with the pack.
+    /// Opens a pack. Reads and checks the header, the section table, the manifest and the quality, and touches nothing else: the cost does
+    /// not grow with the pack.
     ///
     /// # Errors
-    /// If the data is no pack, cut short, of another version, needs what this crate does not know, or its header or
-    /// manifest is damaged or contradicts itself.
+    /// If the data is not a pack, is truncated, has another version or needs features that this crate does not know, or if its header or
+    /// manifest is damaged or inconsistent.
     pub fn open(data: D) -> Result<Self, OpenError> {
         let bytes = data.as_ref();
         let header = header::read(bytes)?;
@@ -136,12 +135,12 @@ impl<D: AsRef<[u8]>> Pack<D> {
         &self.signatures
     }
 
-    /// What the pack is, what it depends on, and how many there are of everything.
+    /// What the pack is, what it depends on, and how much it holds.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// What the manifest's continuation says that the codec loses; none if it loses nothing, or the pack is older than version 1.1.
+    /// What the codec loses; `None` if it is lossless, or the pack is older than version 1.1.
     pub fn quality(&self) -> Option<&Quality> {
         self.quality.as_ref()
     }
@@ -161,7 +160,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
         self.record_bytes
     }
 
-    /// All bytes of a section, compared with its digest; none if there is no such section.
+    /// All bytes of a section, compared with its digest; empty if the pack does not have it.
     ///
     /// # Errors
     /// If the section is damaged.
@@ -180,22 +179,22 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// A document.
     ///
     /// # Errors
-    /// If there is no such document, or its record is damaged.
+    /// If the pack has no document of this number, or its record is damaged.
     pub fn document(&self, document: u32) -> Result<Document, ReadError> {
         in_range("document", document, self.manifest.counts.documents)?;
         Ok(self.read_document(document)?)
     }
 
-    /// What the pack knows of a reference.
+    /// The record of a reference.
     ///
     /// # Errors
-    /// If there is no such reference, or its record points out of the pack's text or origins.
+    /// If the pack has no reference of this number, or its record points outside the pack's text or origins.
     pub fn reference(&self, reference: u32) -> Result<ReferenceInfo, ReadError> {
         in_range("reference", reference, self.manifest.counts.references)?;
         Ok(self.read_reference(reference)?)
     }
 
-    /// Where a reference comes from: at least one place, more if the corpus has the same text several times.
+    /// Where a reference comes from: one place, or several if the corpus has the same text more than once.
     ///
     /// # Errors
     /// As [`Pack::reference`], and if an origin is damaged.
@@ -236,14 +235,15 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// The memory record of a reference, `[record_bytes]`, unchecked: see [`Pack::check_record`].
     ///
     /// # Errors
-    /// If there is no such reference.
+    /// If the pack has no reference of this number.
     pub fn record(&self, reference: u32) -> Result<&[u8], ReadError> {
         in_range("reference", reference, self.manifest.counts.references)?;
         // No overflow: `open` found the product of stride and count to be the section's length.
         Ok(self.slice(&self.layout.memories, u64::from(reference) * self.record_bytes, self.record_bytes)?)
     }
 
-    /// The codec with its parameters, whose digest is checked. Takes memory as the section has bytes: keep it.
+    /// The codec with its parameters, whose digest is checked. It takes as much memory as the section has bytes: keep it rather than read it
+    /// again.
     ///
     /// # Errors
     /// If the codec parameters are damaged.
@@ -256,7 +256,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// The embedding of a reference, `[dim]`, a unit vector, unchecked: see [`Pack::check_embedding`].
     ///
     /// # Errors
-    /// If there is no such reference.
+    /// If the pack has no reference of this number.
     pub fn embedding(&self, reference: u32) -> Result<&[F32], ReadError> {
         in_range("reference", reference, self.manifest.counts.references)?;
         let bytes = self.embedding_bytes();
@@ -294,7 +294,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
         self.slice(section, 0, section.length)
     }
 
-    /// Bytes of a section, wherever the file says they are.
+    /// Bytes of a section.
     pub(crate) fn slice(&self, section: &Section, start: u64, length: u64) -> Result<&[u8], Damage> {
         let inside = start.checked_add(length).filter(|end| *end <= section.length);
         let range = inside.and_then(|end| {
@@ -366,7 +366,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
             .map_err(|defect| self.damage(&self.layout.references, u64::from(reference) * REFERENCE_BYTES, defect))
     }
 
-    /// Text block number `block`, decompressed. What does not fit its leaf is not given to zstd.
+    /// Text block number `block`, decompressed. A frame that does not fit its leaf is not passed to zstd.
     pub(crate) fn text_block<'i>(&self, inflater: &'i mut Inflater, block: u64) -> Result<&'i [u8], Damage> {
         let (start, frame) = self.frame(block)?;
         self.inflate(inflater, block, start, frame)
@@ -395,7 +395,7 @@ fn read_quality(data: &[u8], section: &Section, manifest: &Manifest) -> Result<Q
     quality::decode(read_whole(data, section, malformed)?, manifest.model.shape).map_err(malformed)
 }
 
-/// The bytes of a section that is read when a pack is opened, which have its digest.
+/// The bytes of a section that is read when a pack is opened, compared with its digest.
 fn read_whole<'d>(data: &'d [u8], section: &Section, malformed: impl Fn(ManifestError) -> OpenError) -> Result<&'d [u8], OpenError> {
     if section.length > crate::constants::MAX_MANIFEST_BYTES {
         return Err(malformed(ManifestError::TooLarge { found: section.length }));

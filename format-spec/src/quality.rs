@@ -1,4 +1,4 @@
-//! What a pack says of its codec: how much it loses, and how much of that the model notices (SPEC 5.1).
+//! What the section `QUALITY` holds: how much the codec loses, and how much of that changes the model's predictions (SPEC 5.1).
 
 use crate::constants::{MAX_LAYERS_OR_HEADS, MAX_MANIFEST_BYTES, MAX_REFERENCES};
 use crate::{EMPTY_SLOT, ManifestError, Memory, MemoryShape, manifest};
@@ -6,19 +6,19 @@ use crate::{EMPTY_SLOT, ManifestError, Memory, MemoryShape, manifest};
 // The most layers that a model may have fit into the section.
 const _: () = assert!(MAX_MANIFEST_BYTES > 16 * MAX_LAYERS_OR_HEADS as u64 + 64);
 
-/// What the codec loses, as its writer measured it. A pack whose codec loses nothing says nothing.
+/// What the codec loses, as measured by the pack's writer. A pack with a lossless codec has no such section.
 #[derive(Clone, Debug, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Quality {
-    /// How many memories it was measured on.
+    /// Memories that it was measured on.
     pub memories: u32,
-    /// What is lost of each memory layer, `[layers]`.
+    /// The loss of each memory layer, `[layers]`.
     pub layers: Vec<Loss>,
-    /// What that does to the model's predictions, if it was measured.
+    /// The change of the model's predictions, if it was measured.
     pub divergence: Option<Divergence>,
 }
 
-/// Shares of keys and of values that are lost: squared error over the variance about the mean. 0 loses nothing, 1 as much as if every
-/// vector of a head were the mean of all.
+/// The relative squared error of keys and of values: squared error over the variance about the mean. 0 is lossless; 1 is as bad as the
+/// mean of all vectors of a head in place of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Loss {
     /// Of the keys.
@@ -27,13 +27,13 @@ pub struct Loss {
     pub values: f64,
 }
 
-/// How far apart next-token distributions are when memories go through the codec and when they do not.
+/// How much next-token distributions differ when memories go through the codec.
 #[derive(Clone, Copy, Debug, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Divergence {
-    /// Kullback-Leibler divergence of the distribution with memories as computed from that with memories through the codec, in nats,
-    /// the mean over tokens.
+    /// Kullback-Leibler divergence KL(p || q) in nats, the mean over tokens: p with memories as computed, q with memories through the
+    /// codec.
     pub nats: f64,
-    /// How many tokens were predicted.
+    /// Tokens predicted.
     pub tokens: u64,
 }
 
@@ -68,19 +68,19 @@ pub(crate) fn decode(bytes: &[u8], shape: MemoryShape) -> Result<Quality, Manife
 }
 
 fn share(field: &'static str, found: f64) -> Result<(), ManifestError> {
-    // One zero only, as one number has one form.
+    // Negative zero is refused: one number has one form.
     let fits = found.is_finite() && !found.is_sign_negative();
     if fits { Ok(()) } else { Err(manifest::field(field, "a number that is finite and not negative", found)) }
 }
 
-/// Measures what is lost of memories: the one definition of the losses that a pack tells.
+/// Measures what a codec loses of memories. This is the one definition of the losses in `QUALITY`.
 ///
-/// Tokens are matched by their positions; what only one of two memories has counts as apart ([`matched`](Self::matched)), not as lost.
+/// Tokens are matched by position. Tokens that only one of the two memories has are counted apart ([`matched`](Self::matched)), not as loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distortion {
     shape: MemoryShape,
     memories: u32,
-    /// Filled slots of memories, and those of them whose token the decoded memory has too.
+    /// Filled slots of memories, and how many of their tokens the decoded memories have too.
     slots: [u64; 2],
     /// `[layers * heads]`: of keys, and of values.
     heads: Vec<[Sums; 2]>,
@@ -126,13 +126,13 @@ impl Sums {
 }
 
 impl Distortion {
-    /// Of no memory yet.
+    /// An empty measurement.
     pub fn new(shape: MemoryShape) -> Self {
         let heads = shape.layers as usize * shape.heads as usize;
         Self { shape, memories: 0, slots: [0; 2], heads: vec![Default::default(); heads] }
     }
 
-    /// Adds a memory as it was computed and as the codec gives it. Memories of another shape are none.
+    /// Adds a memory as it was computed and as the codec decodes it. Memories of another shape are ignored.
     pub fn add(&mut self, memory: &Memory, decoded: &Memory) {
         if memory.shape != self.shape || decoded.shape != self.shape {
             return;
@@ -156,7 +156,7 @@ impl Distortion {
         }
     }
 
-    /// Adds all that another one of the same shape has seen.
+    /// Adds everything that another measurement of the same shape has seen.
     pub fn merge(&mut self, other: &Self) {
         self.memories += other.memories;
         self.slots.iter_mut().zip(other.slots).for_each(|(slots, more)| *slots += more);
@@ -175,24 +175,24 @@ impl Distortion {
         if all == 0 { 1.0 } else { matched as f64 / all as f64 }
     }
 
-    /// What is lost of each layer, `[layers]`: sums over its heads, each with a mean of its own.
+    /// The loss of each layer, `[layers]`: sums over its heads, each head with its own mean.
     pub fn layers(&self) -> Vec<Loss> {
         self.heads.chunks_exact((self.shape.heads as usize).max(1)).map(loss).collect()
     }
 
-    /// What is lost of all layers together.
+    /// The loss of all layers together.
     pub fn whole(&self) -> Loss {
         loss(&self.heads)
     }
 
-    /// What a pack says of these memories; none without any.
+    /// The contents of `QUALITY` for these memories; `None` without memories.
     pub fn quality(&self, divergence: Option<Divergence>) -> Option<Quality> {
         (self.memories > 0).then(|| Quality { memories: self.memories, layers: self.layers(), divergence })
     }
 }
 
-/// What is lost of a sample of memories, which may have been another one: memories are dealt to groups, and how far a figure moves when a
-/// group is left out tells how much of it is chance.
+/// Measures what a codec loses of a sample of memories, with the sampling error: memories are dealt to groups, and the spread of a figure
+/// when one group is left out is the sampling error ([`jackknife`]).
 #[derive(Clone, Debug)]
 pub struct SampledDistortion {
     shape: MemoryShape,
@@ -204,12 +204,12 @@ impl SampledDistortion {
     /// Groups that memories are dealt to.
     pub const GROUPS: usize = 16;
 
-    /// Of no memory yet.
+    /// An empty measurement.
     pub fn new(shape: MemoryShape) -> Self {
         Self { shape, groups: vec![Distortion::new(shape); Self::GROUPS], seen: 0 }
     }
 
-    /// Adds a memory as it was computed and as the codec gives it. Memories of another shape are none.
+    /// Adds a memory as it was computed and as the codec decodes it. Memories of another shape are ignored.
     pub fn add(&mut self, memory: &Memory, decoded: &Memory) {
         let group = self.seen % self.groups.len();
         if let Some(group) = self.groups.get_mut(group) {
@@ -218,12 +218,12 @@ impl SampledDistortion {
         self.seen += 1;
     }
 
-    /// All of it.
+    /// The whole sample.
     pub fn whole(&self) -> Distortion {
         self.merged(None)
     }
 
-    /// All but one group, for each that has a memory.
+    /// The sample without one group, for each group that has a memory.
     pub fn without_one(&self) -> Vec<Distortion> {
         (0..self.groups.len().min(self.seen)).map(|group| self.merged(Some(group))).collect()
     }
@@ -235,7 +235,8 @@ impl SampledDistortion {
     }
 }
 
-/// The standard error of a figure, from what it is without each group of its sample (Quenouille, Tukey); none of fewer than two groups.
+/// The jackknife standard error of a figure, from its values without each group of the sample (Quenouille, Tukey); `None` for fewer than
+/// two groups.
 pub fn jackknife(without: impl IntoIterator<Item = f64>) -> Option<f64> {
     let figures: Vec<f64> = without.into_iter().collect();
     let n = figures.len() as f64;

@@ -7,7 +7,7 @@ use crate::constants::{MAX_REFERENCE_TEXT, ORIGIN_BYTES, REFERENCE_BYTES};
 use crate::error::Defect;
 use crate::{Counts, Digest};
 
-/// A document of the corpus; of the fields only `id` need not be empty.
+/// A document of the corpus. All fields but `id` may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
     /// Identifier in the corpus.
@@ -24,7 +24,7 @@ pub struct Document {
     pub date: String,
 }
 
-/// Where a reference stands: bytes `start..end` of a document's text.
+/// Where a reference comes from: bytes `start..end` of a document's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Number of the document.
@@ -35,7 +35,7 @@ pub struct Origin {
     pub end: u64,
 }
 
-/// What a pack knows of a reference, but its text and origins themselves.
+/// The record of a reference; its text and its origins are read separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReferenceInfo {
     /// Digest of everything its memory depends on.
@@ -48,7 +48,7 @@ pub struct ReferenceInfo {
     pub text_len: u32,
     /// Number of its first origin.
     pub first_origin: u64,
-    /// How many origins follow one another.
+    /// How many origins it has; they follow one another.
     pub origins: u32,
 }
 
@@ -94,7 +94,7 @@ impl RawReference {
         }
     }
 
-    /// The record, if its text and its origins lie within the pack's.
+    /// Reads the record; its text and its origins must lie within the pack's.
     pub(crate) fn read(&self, counts: &Counts) -> Result<ReferenceInfo, At> {
         let info = ReferenceInfo {
             key: Digest(self.key),

@@ -9,9 +9,9 @@ use crate::Digest;
 pub struct Tag(pub(crate) [u8; 8]);
 
 impl Tag {
-    /// The header page with the section table; no section of the table, but errors name it.
+    /// The header page with the section table. Not a section of the table, but errors name it.
     pub const HEADER: Self = Self(*b"HEADER  ");
-    /// The signatures behind the pack; no section of the table, but errors name it.
+    /// The signatures behind the pack. Not a section of the table, but errors name it.
     pub const SIGNATURES: Self = Self(*b"SIGNED  ");
     /// What the pack is and what it depends on (SPEC 5).
     pub const MANIFEST: Self = Self(*b"MANIFEST");
@@ -35,12 +35,12 @@ impl Tag {
     pub const EMBEDDINGS: Self = Self(*b"EMBED   ");
     /// Search graph (SPEC 12).
     pub const GRAPH: Self = Self(*b"GRAPH   ");
-    /// Digests of the memories (SPEC 13).
+    /// Digests of memories, embeddings and text blocks (SPEC 13).
     pub const LEAVES: Self = Self(*b"LEAVES  ");
     /// What the codec loses (SPEC 5.1); since version 1.1.
     pub const QUALITY: Self = Self(*b"QUALITY ");
 
-    /// Every section of version 1.1, and whether it is required.
+    /// Every section of this version, and whether it is required.
     pub(crate) const ALL: [(Self, bool); 13] = [
         (Self::MANIFEST, true),
         (Self::DOCUMENT_INDEX, true),
@@ -57,14 +57,14 @@ impl Tag {
         (Self::QUALITY, false),
     ];
 
-    /// A tag from a file; `None` if it is not written as SPEC 3 demands.
+    /// A tag from a file; `None` if it does not have the form of SPEC 3.
     pub(crate) fn parse(bytes: [u8; 8]) -> Option<Self> {
         let name = bytes.iter().take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).count();
         let padded = bytes.iter().skip(name).all(|byte| *byte == b' ');
         (name > 0 && padded).then_some(Self(bytes))
     }
 
-    /// Whether version 1.1 requires this section; `None` if it does not know it.
+    /// Whether this version requires the section; `None` if it does not know it.
     pub(crate) fn known(self) -> Option<bool> {
         Self::ALL.iter().find(|(tag, _)| *tag == self).map(|(_, required)| *required)
     }

@@ -13,7 +13,7 @@ const DICTIONARY: u8 = 0b11;
 /// First bytes of a frame, little-endian; others may begin a skippable frame, which holds no text.
 const FRAME_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
-/// Decompresses text blocks, one at a time, into 64 KiB of its own.
+/// Decompresses text blocks, one at a time, into its own buffer of 64 KiB.
 pub(crate) struct Inflater {
     context: DCtx<'static>,
     block: Vec<u8>,

@@ -70,7 +70,7 @@ impl GraphSource for Chain {
 
 fn write(target: &std::path::Path, references: u32) {
     let mut writer = PackWriter::create(target, SHAPE, DIM).unwrap();
-    writer.set_codec(&CodecSpec::Bf16, &0u32.to_le_bytes()).unwrap();
+    writer.set_codec(&CodecSpec::BF16, &0u32.to_le_bytes()).unwrap();
     let mut embedding = vec![0.0; DIM as usize];
     embedding[1] = 1.0;
     let slots = SHAPE.slots();

@@ -151,7 +151,7 @@ fn shapes_and_codecs_that_cannot_be() {
     }
     let mut writer = writer(folder.path());
     assert!(matches!(writer.push_memory(&generate::record(0)), Err(WriteError::Missing { what: "codec", .. })));
-    assert!(matches!(writer.set_codec(&CodecSpec::Pq { m: 3, bits: 8 }, &[]), Err(WriteError::Codec(_))));
+    assert!(matches!(writer.set_codec(&CodecSpec::pq(3, 8), &[]), Err(WriteError::Codec(_))));
     assert!(matches!(writer.set_codec(&CODEC, &[0; 4]), Err(WriteError::Codec(_))));
     writer.set_codec(&CODEC, &generate::codec_parameters()).unwrap();
     assert!(matches!(writer.set_codec(&CODEC, &generate::codec_parameters()), Err(WriteError::Mismatch { .. })));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mempack_format::{Kind as Part, Memory, MemoryShape};
+use mempack_format::{Memory, MemoryShape, VectorKind};
 use tch::{Kind, TchError, Tensor};
 
 use crate::write::copy_out;
@@ -58,7 +58,7 @@ impl Sensitivity {
     /// No moments yet, for memories of this shape.
     pub fn new(shape: MemoryShape) -> Self {
         let (heads, dim) = ((shape.layers * shape.heads) as usize, shape.head_dim as usize);
-        Self { shape, sums: vec![0.0; Part::ALL.len() * heads * dim * dim], vectors: 0 }
+        Self { shape, sums: vec![0.0; VectorKind::ALL.len() * heads * dim * dim], vectors: 0 }
     }
 
     /// The moments of some layers.
@@ -122,10 +122,10 @@ impl Sensitivity {
         self.vectors
     }
 
-    /// The mean moments of head `head`, counted over all layers: a symmetric matrix `[head_dim, head_dim]`, row by row.
-    pub fn moments(&self, part: Part, head: usize) -> Vec<f64> {
+    /// The mean moments of a head `[layers * heads]`: the numbers of a symmetric matrix `[head_dim, head_dim]`, row after row.
+    pub fn moments(&self, part: VectorKind, head: usize) -> Vec<f64> {
         let (heads, dim) = ((self.shape.layers * self.shape.heads) as usize, self.shape.head_dim as usize);
-        let kind = usize::from(part != Part::Key);
+        let kind = usize::from(part != VectorKind::Key);
         let lower = &self.sums[(kind * heads + head) * dim * dim..][..dim * dim];
         let count = self.vectors.max(1) as f64;
         let at = |i: usize, j: usize| lower[i.max(j) * dim + i.min(j)] / count;

@@ -45,7 +45,7 @@ pub fn add(corpus: &mut Corpus) {
         let parts = corpus.with("CODEC", TABLES + 2 * GROUP + 4 * 5, &value.to_le_bytes());
         corpus.touch(name, Error(CODEC, text), &parts);
     }
-    let parts = with(&small(CodecSpec::Sq8), "CODEC", TABLES + 4 * 6, &(-1.0f32).to_le_bytes());
+    let parts = with(&small(CodecSpec::SQ8), "CODEC", TABLES + 4 * 6, &(-1.0f32).to_le_bytes());
     corpus.touch("a scalar step below zero", Error(CODEC, "the step of dimension 0 is -1"), &parts);
     allotments(corpus);
     let parts = with(&small(CodecSpec::F32), "CODEC", 0, &[1]);
@@ -54,7 +54,7 @@ pub fn add(corpus: &mut Corpus) {
 
 /// Allotments stand behind the map: 4, 4, 4, 4, 0 bits to the runs of six dimensions.
 fn allotments(corpus: &mut Corpus) {
-    let whole = small(CodecSpec::Tcq { stages: None, bytes: 2, window: 4 });
+    let whole = small(CodecSpec::tcq(2, 4));
     for (name, at, new, text) in [
         ("an allotment that begins with no run", 0, [255], "allotment of group 0"),
         ("more new bits than a window has", 1, [5], "allotment of group 0"),

@@ -45,7 +45,7 @@ pub const REFERENCES: usize = 30;
 
 impl Corpus {
     pub fn new() -> Self {
-        Self { cases: Vec::new(), whole: small(CodecSpec::Pq { m: 3, bits: 3 }) }
+        Self { cases: Vec::new(), whole: small(CodecSpec::pq(3, 3)) }
     }
 
     pub fn open(&mut self, name: &'static str, first: Error, file: Vec<u8>) {

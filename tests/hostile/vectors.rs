@@ -65,8 +65,8 @@ fn lossless_codes(corpus: &mut Corpus) {
         ("F32, NaN in a key", CodecSpec::F32, 0, 0x7FC0_0000u32),
         ("F32, infinity in a value", CodecSpec::F32, 20, 0x7F80_0000),
         ("F32, minus infinity in a key", CodecSpec::F32, 3, 0xFF80_0000),
-        ("BF16, NaN in a key", CodecSpec::Bf16, 1, 0x7FC0_0000),
-        ("BF16, infinity in a value", CodecSpec::Bf16, 21, 0x7F80_0000),
+        ("BF16, NaN in a key", CodecSpec::BF16, 1, 0x7FC0_0000),
+        ("BF16, infinity in a value", CodecSpec::BF16, 21, 0x7F80_0000),
     ] {
         let parts = small(codec);
         let stride = parts.get("MEMORIES").len() / REFERENCES;

@@ -112,8 +112,7 @@ fn measure(spec: &CodecSpec, sample: &SampleStore, held_out: &[Memory]) -> Resul
         ControlFlow::Continue(())
     })?;
     let train_s = keys_done.get_or_init(processor_s).clone()? - start;
-    let (parameters, codebook_bytes) =
-        of_keys(&parameters, if matches!(spec, CodecSpec::Tcq { .. }) { shape.head_dim as usize } else { 0 })?;
+    let (parameters, codebook_bytes) = of_keys(&parameters, if spec.trellis().is_some() { shape.head_dim as usize } else { 0 })?;
     let encoder = Encoder::new(spec, shape, &parameters)?;
 
     // The median of short runs: a busy machine interrupts few of them.

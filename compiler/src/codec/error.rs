@@ -1,22 +1,22 @@
-//! What may go wrong when a codec is trained or a memory encoded.
+//! Errors of sampling memories, training a codec and encoding a memory.
 
 use std::{io, path::PathBuf};
 
-use mempack_format::{Kind, MAX_TABLE_VALUE, MemoryShape, SpecError};
+use mempack_format::{MAX_TABLE_VALUE, MemoryShape, SpecError, VectorKind};
 
 /// Why a sample of memories cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SampleError {
-    /// The scratch file cannot be made.
-    #[error("cannot make a scratch file in {}: {source}; the folder must exist and be writable", folder.display())]
+    /// The scratch file cannot be created.
+    #[error("cannot create a scratch file in {}: {source}; the folder must exist and be writable", folder.display())]
     Create {
-        /// Where.
+        /// The folder.
         folder: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A memory of another shape.
+    /// The memory has another shape.
     #[error("sampled memory of shape {found:?}, expected {expected:?}")]
     Shape {
         /// The store's shape.
@@ -29,7 +29,7 @@ pub enum SampleError {
     Write {
         /// Its number.
         memory: u64,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
     /// The scratch file cannot be read, or has no such memory.
@@ -37,7 +37,7 @@ pub enum SampleError {
     Read {
         /// Its number.
         memory: u64,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -52,23 +52,23 @@ pub enum TrainError {
     /// The sample cannot be read.
     #[error(transparent)]
     Sample(#[from] SampleError),
-    /// A codec with tables cannot be trained on nothing.
-    #[error("codec {spec} has nothing to be trained on: the sample has no vectors")]
+    /// The sample has no vectors.
+    #[error("codec {spec} cannot be trained: the sample has no vectors")]
     Empty {
         /// The codec.
         spec: mempack_format::CodecSpec,
     },
-    /// A vector that no table can hold.
+    /// A vector has a number that is too large, or not finite.
     #[error("a sampled {kind} has the number {found}, expected a finite one of magnitude at most {largest:e}: the model is at fault")]
     Value {
         /// Key or value.
-        kind: Kind,
+        kind: VectorKind,
         /// Largest magnitude that the codec can be trained on.
         largest: f32,
         /// The number.
         found: f32,
     },
-    /// The caller asked to stop.
+    /// The caller interrupted the training.
     #[error("training of the codec was interrupted")]
     Interrupted,
 }
@@ -77,7 +77,7 @@ pub enum TrainError {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// A memory of another shape, or whose vectors are not of its shape.
+    /// The memory has another shape, or its vectors do not fit its shape.
     #[error("memory of shape {found:?} with {positions} positions, {keys} and {values} floats; expected the shape {expected:?}")]
     Shape {
         /// The codec's shape.
@@ -91,7 +91,7 @@ pub enum EncodeError {
         /// Floats of its values.
         values: usize,
     },
-    /// Positions of a head that do not ascend, or a token after an empty slot.
+    /// The positions of a head do not ascend, or a token follows an empty slot.
     #[error("slot {slot} of the memory has position {found}, which does not ascend from the slot before it")]
     Position {
         /// Index in `[layers, heads, tokens]`.
@@ -99,11 +99,11 @@ pub enum EncodeError {
         /// The position there.
         found: u8,
     },
-    /// A number that no codec takes.
+    /// A number is too large, or not finite.
     #[error("the {kind} of slot {slot} has the number {found}, expected a finite one of magnitude at most {MAX_TABLE_VALUE:e}")]
     Value {
         /// Key or value.
-        kind: Kind,
+        kind: VectorKind,
         /// Index in `[layers, heads, tokens]`.
         slot: usize,
         /// The number.

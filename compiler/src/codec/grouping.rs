@@ -1,29 +1,28 @@
 //! Which vectors share their tables.
 //!
-//! Every head of every layer, keys and values apart, has a distribution of its own: on the keys and values of a
-//! pretrained model, tables of its own for each head leave a quarter less error than tables for a layer, and half as
-//! much as tables for all layers, even with a dozen sampled vectors a centroid. But tables are paid for in the pack. So
-//! heads share tables, first those of a layer, then those of ever longer runs of layers, until all tables together are
-//! at most one part in [`CODES_PER_TABLE`] of the codes (at equal error, a quarter less error is worth about that
-//! much longer codes) and each centroid has [`VECTORS_PER_CENTROID`] sampled vectors. Keys and values never share.
+//! The keys and the values of each head have distributions of their own. On a pretrained model, tables for each head leave a quarter less
+//! error than tables for a layer, and half as much as tables for all layers, even with only a dozen sampled vectors per centroid. But tables
+//! take space in the pack. So heads share tables: first those of a layer, then those of ever longer runs of layers, until all tables together
+//! are at most one part in [`CODES_PER_TABLE`] of the codes (a quarter less error is worth about that much longer codes) and each centroid has
+//! [`VECTORS_PER_CENTROID`] sampled vectors. Keys and values never share tables.
 
 use std::ops::Range;
 
-use mempack_format::{CodecSpec, Kind, MemoryShape, SpecError};
+use mempack_format::{CodecSpec, MemoryShape, SpecError, VectorKind};
 
 /// Sampled vectors that each centroid should have.
 const VECTORS_PER_CENTROID: u64 = 12;
 /// How many times larger than the tables the codes should be.
 const CODES_PER_TABLE: u64 = 4;
 
-/// Heads `[layers * heads]` of a kind with tables of their own.
+/// Heads `[layers * heads]` of one kind that share tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Group {
-    pub(super) kind: Kind,
+    pub(super) kind: VectorKind,
     pub(super) heads: Range<usize>,
 }
 
-/// What the rule weighs.
+/// What the rule compares.
 pub(super) struct Supply {
     /// Sampled vectors of one head.
     pub(super) sampled: u64,
@@ -38,7 +37,7 @@ pub(super) fn choose(spec: CodecSpec, shape: MemoryShape, supply: &Supply) -> Re
         return Ok(Vec::new());
     }
     let (layers, heads) = (shape.layers as usize, shape.heads as usize);
-    let centroids = super::centroids(&spec).unwrap_or(1) as u64;
+    let centroids = super::rows(&spec).unwrap_or(1) as u64;
     let code = spec.code_bytes(shape.head_dim)? as u64;
     let suffices = |groups: usize, heads_of_smallest: usize| {
         let codes = supply.coded * code * (layers * heads) as u64;
@@ -48,13 +47,13 @@ pub(super) fn choose(spec: CodecSpec, shape: MemoryShape, supply: &Supply) -> Re
         return Ok(groups((0..layers * heads).map(|head| head..head + 1)));
     }
     let runs = (1..=layers).rev().find(|&runs| suffices(runs, layers / runs * heads)).unwrap_or(1);
-    // Runs of layers as equal as they can be.
+    // Runs of layers of lengths as equal as possible.
     let start = |run: usize| run * layers / runs * heads;
     Ok(groups((0..runs).map(|run| start(run)..start(run + 1))))
 }
 
 fn groups(heads: impl Iterator<Item = Range<usize>> + Clone) -> Vec<Group> {
-    Kind::ALL.iter().flat_map(|&kind| heads.clone().map(move |heads| Group { kind, heads })).collect()
+    VectorKind::ALL.iter().flat_map(|&kind| heads.clone().map(move |heads| Group { kind, heads })).collect()
 }
 
 /// The group of each head, `[kind, layers * heads]`.
@@ -71,8 +70,8 @@ mod tests {
     fn count(spec: &str, memories: u64, references: u64) -> usize {
         let supply = Supply { sampled: 8 * memories, coded: 8 * references };
         let groups = choose(spec.parse().unwrap(), SHAPE, &supply).unwrap();
-        let heads: Vec<(Kind, usize)> = groups.iter().flat_map(|group| group.heads.clone().map(|head| (group.kind, head))).collect();
-        let all: Vec<(Kind, usize)> = Kind::ALL.iter().flat_map(|&kind| (0..63).map(move |head| (kind, head))).collect();
+        let heads: Vec<(VectorKind, usize)> = groups.iter().flat_map(|group| group.heads.clone().map(|head| (group.kind, head))).collect();
+        let all: Vec<(VectorKind, usize)> = VectorKind::ALL.iter().flat_map(|&kind| (0..63).map(move |head| (kind, head))).collect();
         assert!(groups.is_empty() || heads == all, "each head is in one group, in order");
         assert_eq!(map(&groups).collect::<std::collections::BTreeSet<_>>().len(), groups.len());
         groups.len()

@@ -1,19 +1,19 @@
-//! Centroids of vectors: Lloyd's iteration, its assignments as matrix products.
+//! K-means by Lloyd's iteration, with assignments as matrix products.
 
 use mempack_numeric::Rng;
 
 use super::{
     TrainError,
-    matrix::{Codebook, least, view},
+    matrix::{Codebook, smallest, view},
     threads,
 };
 
-/// Iterations at most; past these the error falls by less than a thousandth a round on real keys and values.
+/// Most iterations; after these the error of real keys and values falls by less than a thousandth per iteration.
 const ITERATIONS: usize = 12;
-/// Floats of scores that a block computes at once: what stays in a core's cache. Blocks do not depend on the threads.
+/// Scores that a block computes at once, which stay in a core's cache. Blocks do not depend on the number of threads.
 const BLOCK_SCORES: usize = 1 << 16;
 
-/// Trains `rows` centroids of `vectors`, `[n, width]`; of fewer vectors than rows, some centroids are the same.
+/// Trains `rows` centroids of `vectors`, `[n, width]`. With fewer vectors than rows, some centroids are equal.
 pub(super) fn train(
     vectors: &[f32],
     width: usize,
@@ -44,7 +44,7 @@ pub(super) fn train(
     Ok(codebook)
 }
 
-/// The nearest centroid of each vector, with half their squared distance short of what only the vector has part in.
+/// The nearest centroid of each vector, with half their squared distance, without the term that depends on the vector alone.
 pub(super) fn assign(codebook: &Codebook, vectors: &[f32], width: usize, threads: usize) -> Vec<(usize, f32)> {
     let block = (BLOCK_SCORES / codebook.len()).max(8);
     let mut nearest = vec![(0, 0.0); vectors.len() / width];
@@ -54,15 +54,14 @@ pub(super) fn assign(codebook: &Codebook, vectors: &[f32], width: usize, threads
         let mut best = Vec::with_capacity(1);
         codebook.scores(view(vectors, width), &vec![0.0; nearest.len()], &mut scores);
         for (near, scores) in nearest.iter_mut().zip(scores.chunks_exact(codebook.len())) {
-            least(scores, 1, &mut best);
+            smallest(scores, 1, &mut best);
             *near = (best[0].1, best[0].0);
         }
     });
     nearest
 }
 
-/// The mean of each centroid's vectors, summed in their order; the vectors farthest from their centroids take the
-/// places of centroids that have none.
+/// The mean of each centroid's vectors, summed in order. Centroids without vectors move to the vectors that are farthest from their own.
 fn means(codebook: &Codebook, vectors: &[f32], width: usize, nearest: &[(usize, f32)]) -> Vec<f32> {
     let mut sums = vec![0f64; codebook.len() * width];
     let mut sizes = vec![0usize; codebook.len()];
@@ -119,7 +118,7 @@ mod tests {
 
     #[test]
     fn no_centroid_is_wasted_on_clusters_far_apart() {
-        // Sixteen tight clusters: random seeds miss some, and the repair must find them.
+        // Sixteen tight clusters: random seeds miss some, and moving unused centroids must find them.
         let vectors: Vec<f32> = noise(4 * 1600, 4).iter().enumerate().map(|(i, x)| 0.001 * x + (i / 4 % 16) as f32).collect();
         let codebook = Codebook::new(train_noise(&vectors, 48, 1), 4);
         for (i, (near, _)) in assign(&codebook, &vectors, 4, 1).into_iter().enumerate() {

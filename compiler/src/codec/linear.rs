@@ -1,14 +1,14 @@
-//! Linear algebra on the dimensions of a vector, in f64: bases of vectors, and maps there and back.
+//! Linear algebra on the dimensions of vectors, in f64: bases, linear maps and their inverses.
 
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use ndarray::{ArrayViewMut2, linalg::general_mat_mul};
 
 use super::matrix::view;
 
-/// What is taken for zero beside the largest singular value of a map.
+/// Singular values below this share of the largest one count as zero.
 const NEGLIGIBLE: f64 = 1e-9;
 
-/// The mean of `vectors`, `[n, dim]`; zero of none.
+/// The mean of `vectors`, `[n, dim]`; zero without vectors.
 pub(super) fn mean(vectors: &[f32], dim: usize) -> Vec<f32> {
     let mut sums = vec![0f64; dim];
     for vector in vectors.chunks_exact(dim) {
@@ -18,14 +18,14 @@ pub(super) fn mean(vectors: &[f32], dim: usize) -> Vec<f32> {
     sums.into_iter().map(|sum| (sum / count) as f32).collect()
 }
 
-/// Takes `mean` from each of `vectors`.
+/// Subtracts `mean` from each of `vectors`.
 pub(super) fn center(vectors: &mut [f32], mean: &[f32]) {
     for vector in vectors.chunks_exact_mut(mean.len()) {
         vector.iter_mut().zip(mean).for_each(|(x, mean)| *x -= mean);
     }
 }
 
-/// The principal axes of `vectors`, `[n, dim]`, which have no mean: an orthogonal matrix whose columns they are, the widest first.
+/// The principal axes of `vectors`, `[n, dim]`, which have mean zero: the columns of an orthogonal matrix, that of the largest variance first.
 pub(super) fn principal_axes(vectors: &[f32], dim: usize) -> DMatrix<f64> {
     let mut moments = DMatrix::<f64>::zeros(dim, dim);
     for vector in vectors.chunks_exact(dim) {
@@ -49,8 +49,7 @@ pub(super) fn nearest_rotation(products: DMatrix<f64>) -> DMatrix<f64> {
     u * v_t
 }
 
-/// The matrix that undoes `map`, `[dim, dim]` in the format's order, from the right; of a map that loses dimensions the one that
-/// comes nearest.
+/// The pseudo-inverse of `map`, `[dim, dim]` in the format's order: multiplied from the right, it undoes the map.
 pub(super) fn undo(map: &[f32], dim: usize) -> Vec<f32> {
     let map = DMatrix::from_row_iterator(dim, dim, map.iter().map(|&x| f64::from(x)));
     let largest = map.singular_values().max();
@@ -58,12 +57,12 @@ pub(super) fn undo(map: &[f32], dim: usize) -> Vec<f32> {
     rows(&undone)
 }
 
-/// A matrix in the order of the format: one row behind the other.
+/// A matrix in the order of the format: row by row.
 pub(super) fn rows(matrix: &DMatrix<f64>) -> Vec<f32> {
     matrix.transpose().iter().map(|&x| x as f32).collect()
 }
 
-/// `vectors`, `[n, dim]`, times `matrix`, `[dim, dim]` with its rows one behind the other.
+/// `vectors`, `[n, dim]`, times `matrix`, `[dim, dim]`, row by row.
 pub(super) fn multiply(vectors: &[f32], matrix: &[f32], dim: usize) -> Vec<f32> {
     let mut out = vec![0.0; vectors.len()];
     let mut product = ArrayViewMut2::from_shape((vectors.len() / dim, dim), &mut out).expect("whole vectors");
@@ -71,7 +70,7 @@ pub(super) fn multiply(vectors: &[f32], matrix: &[f32], dim: usize) -> Vec<f32> 
     out
 }
 
-/// The variance of each dimension of `vectors`, which have no mean.
+/// The variance of each dimension of `vectors`, which have mean zero.
 pub(super) fn variances(vectors: &[f32], dim: usize) -> Vec<f64> {
     let mut sums = DVector::<f64>::zeros(dim);
     for vector in vectors.chunks_exact(dim) {

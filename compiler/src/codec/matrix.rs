@@ -1,8 +1,8 @@
-//! Distances as matrix products, and the search for the least.
+//! Distances as matrix products, and the search for the smallest.
 
 use ndarray::{ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
 
-/// Centroids, `[rows, width]`, with what the distances to them need.
+/// Centroids, `[rows, width]`, with precomputed terms of distances.
 pub(super) struct Codebook {
     width: usize,
     centroids: Vec<f32>,
@@ -29,7 +29,7 @@ impl Codebook {
     }
 
     /// For each vector v of `vectors`, `[n, width]`, and each centroid c: `base[v] + |c|^2 / 2 - v . c`, which is
-    /// half of |v - c|^2 short of a number that the centroid has no part in. Writes `[n, rows]` to `scores`.
+    /// half of |v - c|^2 without the term that depends on the vector alone. Writes `[n, rows]` to `scores`.
     pub(super) fn scores(&self, vectors: ArrayView2<'_, f32>, base: &[f32], scores: &mut [f32]) {
         let rows = self.len();
         for (scores, base) in scores.chunks_exact_mut(rows).zip(base) {
@@ -46,13 +46,13 @@ pub(super) fn view(vectors: &[f32], width: usize) -> ArrayView2<'_, f32> {
     ArrayView2::from_shape((vectors.len() / width, width), vectors).expect("whole vectors")
 }
 
-/// The least `count` of `scores` with their indices, in ascending order; of equals the first.
-pub(super) fn least(scores: &[f32], count: usize, best: &mut Vec<(f32, usize)>) {
+/// The smallest `count` of `scores` with their indices, in ascending order; of equal scores the first.
+pub(super) fn smallest(scores: &[f32], count: usize, best: &mut Vec<(f32, usize)>) {
     const LANES: usize = 16;
     best.clear();
     let (chunks, rest) = scores.as_chunks::<LANES>();
     for (i, chunk) in chunks.iter().enumerate() {
-        // The plain comparison is one vector instruction; `f32::min` would look after numbers that are none.
+        // The plain comparison is one vector instruction; `f32::min` has to treat NaN as well.
         let mut low = [f32::INFINITY; 4];
         for four in chunk.as_chunks::<4>().0 {
             low.iter_mut().zip(four).for_each(|(low, &score)| *low = if score < *low { score } else { *low });
@@ -82,13 +82,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_least_are_those_a_sort_puts_first(scores in prop::collection::vec(0u8..40, 1..200), count in 1usize..9) {
+        fn the_smallest_are_those_a_sort_puts_first(scores in prop::collection::vec(0u8..40, 1..200), count in 1usize..9) {
             let scores: Vec<f32> = scores.into_iter().map(f32::from).collect();
             let mut sorted: Vec<(f32, usize)> = scores.iter().copied().zip(0..).collect();
             sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
             sorted.truncate(count);
             let mut best = Vec::new();
-            least(&scores, count, &mut best);
+            smallest(&scores, count, &mut best);
             prop_assert_eq!(best, sorted);
         }
     }

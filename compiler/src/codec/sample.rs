@@ -1,16 +1,16 @@
-//! The memories a codec is trained on: on disk, so that a large sample needs no room in memory.
+//! The memories that a codec is trained on. They are on the disk, so that a large sample takes no memory.
 
+use mempack_numeric::Rng;
 use std::{io, ops::Range, path::Path, sync::Arc};
 
-use mempack_format::{DiskFile, EMPTY_SLOT, Kind, Memory, MemoryShape, StorageFile};
-use mempack_numeric::Rng;
+use mempack_format::{DiskFile, EMPTY_SLOT, Memory, MemoryShape, StorageFile, VectorKind};
 
 use super::SampleError;
 use crate::slots::Slots;
 
-/// Memories of one shape in a scratch file, in f32: what is sampled need not be computed again to be encoded.
+/// Memories of one shape in a scratch file, in f32, so that a sampled memory need not be computed again to be encoded.
 ///
-/// Takes `slots + 8 * floats` bytes of disk a memory (252 KiB for 21 layers of 3 heads, 8 tokens, 64 dimensions).
+/// Takes `slots + 8 * floats` bytes of disk per memory (252 KiB for 21 layers of 3 heads, 8 tokens, 64 dimensions).
 pub struct SampleStore {
     file: Arc<dyn StorageFile>,
     /// Where the first memory begins.
@@ -23,17 +23,17 @@ pub struct SampleStore {
 }
 
 impl SampleStore {
-    /// An empty store in an unnamed file of `folder` on the disk, gone when the store is dropped.
+    /// An empty store in an unnamed file of `folder`, which is deleted when the store is dropped.
     ///
     /// # Errors
-    /// If the file cannot be made.
+    /// If the file cannot be created.
     pub fn create_in(folder: &Path, shape: MemoryShape) -> Result<Self, SampleError> {
         let file = tempfile::tempfile_in(folder).map_err(|source| SampleError::Create { folder: folder.into(), source })?;
         let file = Arc::new(DiskFile::from(file));
         Ok(Self { file, start: 0, stride: memory_bytes(shape) as u64, shape, memories: 0, record: Vec::new() })
     }
 
-    /// The first `memories` slots, which hold what [`put_memory`] makes of memories.
+    /// A store over the first `memories` slots, which [`put_memory`] wrote.
     pub(crate) fn over(slots: &Slots, shape: MemoryShape, memories: u64) -> Self {
         Self { file: Arc::clone(slots.file()), start: Slots::FIRST, stride: slots.stride(), shape, memories, record: Vec::new() }
     }
@@ -56,7 +56,7 @@ impl SampleStore {
     /// Appends a memory.
     ///
     /// # Errors
-    /// If the memory is of another shape, or cannot be written.
+    /// If the memory has another shape, or cannot be written.
     pub fn push(&mut self, memory: &Memory) -> Result<(), SampleError> {
         if memory.shape != self.shape {
             return Err(SampleError::Shape { expected: self.shape, found: memory.shape });
@@ -72,21 +72,21 @@ impl SampleStore {
     /// Reads the memory that was pushed as number `index`.
     ///
     /// # Errors
-    /// If there is none, or it cannot be read.
+    /// If the store has no such memory, or it cannot be read.
     pub fn memory(&self, index: u64) -> Result<Memory, SampleError> {
         let mut memory = Memory::empty(self.shape);
         let heads = 0..(self.shape.layers * self.shape.heads) as usize;
         let mut bytes = Vec::new();
         self.positions(index, heads.clone(), &mut memory.positions)?;
-        for (kind, vectors) in [(Kind::Key, &mut memory.keys), (Kind::Value, &mut memory.values)] {
+        for (kind, vectors) in [(VectorKind::Key, &mut memory.keys), (VectorKind::Value, &mut memory.values)] {
             vectors.clear();
             self.vectors(index, kind, heads.clone(), &mut bytes, |_, vector| vectors.extend(numbers(vector)))?;
         }
         Ok(memory)
     }
 
-    /// At most `most` vectors, `[n, head_dim]`, of some heads `[layers * heads]`: all, or a random choice.
-    pub(super) fn sample(&self, kind: Kind, heads: Range<usize>, most: usize, random: &mut Rng) -> Result<Vec<f32>, SampleError> {
+    /// Vectors, `[n, head_dim]`, of some heads `[layers * heads]`: all of them, or a random choice of `max`.
+    pub(super) fn sample(&self, kind: VectorKind, heads: Range<usize>, max: usize, random: &mut Rng) -> Result<Vec<f32>, SampleError> {
         let tokens = self.shape.tokens as usize;
         let mut positions = vec![0; heads.len() * tokens];
         let mut left = 0;
@@ -94,7 +94,7 @@ impl SampleStore {
             self.positions(memory, heads.clone(), &mut positions)?;
             left += filled(&positions);
         }
-        let mut wanted = left.min(most);
+        let mut wanted = left.min(max);
         let mut chosen = Vec::with_capacity(wanted * self.shape.head_dim as usize);
         let mut bytes = Vec::new();
         for memory in 0..self.memories {
@@ -114,7 +114,7 @@ impl SampleStore {
         Ok(chosen)
     }
 
-    /// The most slots filled of any head, summed over the sample: vectors that a group of one head has.
+    /// The vectors that a group of one head has, the mean over all heads.
     pub(super) fn vectors_of_a_head(&self) -> Result<u64, SampleError> {
         let heads = 0..(self.shape.layers * self.shape.heads) as usize;
         let mut positions = vec![0; self.shape.slots()];
@@ -131,11 +131,11 @@ impl SampleStore {
         self.read(memory, start, out)
     }
 
-    /// Gives each vector of some heads, with its slot counted from the first of them, as bytes.
+    /// Calls `each` with every vector of some heads, as bytes, and its slot, counted from the first of these heads.
     fn vectors(
         &self,
         memory: u64,
-        kind: Kind,
+        kind: VectorKind,
         heads: Range<usize>,
         bytes: &mut Vec<u8>,
         mut each: impl FnMut(usize, &[u8]),
@@ -143,8 +143,8 @@ impl SampleStore {
         let vector = 4 * self.shape.head_dim as usize;
         let head = self.shape.tokens as usize * vector;
         let keys = match kind {
-            Kind::Key => 0,
-            Kind::Value => 4 * self.shape.floats(),
+            VectorKind::Key => 0,
+            VectorKind::Value => 4 * self.shape.floats(),
         };
         bytes.resize(heads.len() * head, 0);
         self.read(memory, (self.shape.slots() + keys + heads.start * head) as u64, bytes)?;

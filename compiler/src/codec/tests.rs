@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, path::PathBuf};
 
-use mempack_format::{Codec, CodecSpec, EMPTY_SLOT, Kind, Memory, MemoryShape};
+use mempack_format::{Codec, CodecSpec, EMPTY_SLOT, Memory, MemoryShape, VectorKind};
 use mempack_model::{Gradients, Sensitivity};
 use mempack_numeric::Rng;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use super::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOpt
 
 const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 8 };
 
-/// Memories of correlated numbers, each head with a mean of its own; one in three is too short to fill its slots.
+/// Memories of correlated numbers, each head with its own mean; one in three does not fill its slots.
 fn memories(shape: MemoryShape, count: usize, seed: u64) -> Vec<Memory> {
     let mut random = Rng::for_task(seed, 0);
     let mut number = move || (0..4).map(|_| random.below(1 << 20) as f32 / (1 << 19) as f32 - 1.0).sum::<f32>();
@@ -93,7 +93,7 @@ fn scalar_codes_are_within_half_a_step() {
     for memory in &sample {
         let out = decoded(&encoder, memory);
         for (i, (x, y)) in memory.keys.iter().zip(&out.keys).enumerate() {
-            let group = encoder.codec().group_of(Kind::Key, i / 64, i / 32 % 2);
+            let group = encoder.codec().group_of(VectorKind::Key, i / 64, i / 32 % 2);
             let (least, step) = encoder.codec().tables(group).unwrap().split_at(8);
             let (least, step) = (least[i % 8], step[i % 8]);
             if (least..=least + 255.0 * step).contains(x) && memory.positions[i / 8] != EMPTY_SLOT {
@@ -115,7 +115,7 @@ fn product_codes_are_the_nearest_of_all() {
                 if memory.positions[slot] == EMPTY_SLOT {
                     continue;
                 }
-                let group = encoder.codec().group_of(Kind::Value, slot / 8, slot / 4 % 2);
+                let group = encoder.codec().group_of(VectorKind::Value, slot / 8, slot / 4 % 2);
                 let tables = encoder.codec().tables(group).unwrap();
                 let rows = tables.len() / 8;
                 let table = &tables[part * rows * width..(part + 1) * rows * width];
@@ -162,7 +162,7 @@ fn what_is_added_to_a_codec_takes_error_away() {
     }
 }
 
-/// A sample of one memory, or of memories that are all the same, has no axes; what is trained on it still meets it.
+/// A sample of one memory, or of equal memories, has no axes; codecs trained on it still reproduce it.
 #[test]
 fn samples_without_variance_are_met() {
     for spec in ["PRQ2x2x4", "OPQ4_8,Residual2x4,PQ4x3", "TCQ2x5", "RQ1x4,TCQ2x6"] {
@@ -183,11 +183,11 @@ fn squared_error(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
 }
 
-/// What is left of the keys if each stage takes the nearest centroid.
+/// The squared error of the keys if each codebook in turn takes the nearest centroid.
 fn greedy_error(encoder: &Encoder, memory: &Memory) -> f64 {
     let full = memory.keys.chunks_exact(8).enumerate().filter(|(slot, _)| memory.positions[*slot] != EMPTY_SLOT);
     full.map(|(slot, vector)| {
-        let tables = encoder.codec().tables(encoder.codec().group_of(Kind::Key, slot / 8, slot / 4 % 2)).unwrap();
+        let tables = encoder.codec().tables(encoder.codec().group_of(VectorKind::Key, slot / 8, slot / 4 % 2)).unwrap();
         let left = tables.chunks_exact(8 << 5).fold(vector.to_vec(), |left, table| {
             let row = table.chunks_exact(8).min_by(|a, b| squared_error(a, &left).total_cmp(&squared_error(b, &left))).unwrap();
             left.iter().zip(row).map(|(x, y)| x - y).collect()
@@ -203,11 +203,11 @@ fn parameters_follow_from_sample_and_seed_alone() {
     for spec in ["SQ8", "PQ2x6", "RQ3x6", "RQ2x9", "PRQ2x2x5", "OPQ4_8,Residual2x4,PQ4x3", "TCQ2x5", "RQ1x4,TCQ2x6"] {
         let spec: CodecSpec = spec.parse().unwrap();
         let once = trained(spec, &sample, 1, 1);
-        // More threads than groups, so that the threads share groups too.
+        // 32 threads are more than there are groups, so that several work on one.
         for threads in [2, 3, 32] {
             assert!(trained(spec, &sample, threads, 1) == once, "{spec} with {threads} threads");
         }
-        assert!(spec == CodecSpec::Sq8 || trained(spec, &sample, 1, 2) != once, "{spec} with another seed");
+        assert!(spec == CodecSpec::SQ8 || trained(spec, &sample, 1, 2) != once, "{spec} with another seed");
     }
 }
 
@@ -240,8 +240,8 @@ fn the_store_gives_back_what_it_was_given() {
 fn samples_are_of_filled_slots_and_no_more_than_asked() {
     let sample = memories(SHAPE, 30, 9);
     let store = store(&sample);
-    let vectors = |most: usize| store.sample(Kind::Value, 1..3, most, &mut Rng::for_task(1, 1)).unwrap();
-    // Twenty memories of four tokens a head, ten of three, two heads.
+    let vectors = |most: usize| store.sample(VectorKind::Value, 1..3, most, &mut Rng::for_task(1, 1)).unwrap();
+    // Two heads of twenty memories with four tokens and of ten with three.
     assert_eq!(vectors(1000).len(), (20 * 4 + 10 * 3) * 2 * 8);
     assert_eq!(vectors(17).len(), 17 * 8);
     let all = vectors(1000);
@@ -252,19 +252,19 @@ fn samples_are_of_filled_slots_and_no_more_than_asked() {
 fn a_sample_that_is_of_no_use_is_refused() {
     let run = |memory: &Memory| {
         let options = TrainOptions { seed: 1, threads: 2, references: 1, sensitivity: None };
-        train(&CodecSpec::Pq { m: 2, bits: 4 }, &store(std::slice::from_ref(memory)), &options, &|_, _| ControlFlow::Continue(()))
+        train(&CodecSpec::pq(2, 4), &store(std::slice::from_ref(memory)), &options, &|_, _| ControlFlow::Continue(()))
     };
     assert!(matches!(run(&Memory::empty(SHAPE)), Err(TrainError::Empty { .. })));
     let mut broken = memories(SHAPE, 1, 10).remove(0);
     broken.values[70] = f32::NAN;
-    assert!(matches!(run(&broken), Err(TrainError::Value { kind: Kind::Value, found, .. }) if found.is_nan()));
+    assert!(matches!(run(&broken), Err(TrainError::Value { kind: VectorKind::Value, found, .. }) if found.is_nan()));
     let odd = MemoryShape { head_dim: 9, ..SHAPE };
     assert!(matches!(run(&Memory::empty(odd)), Err(TrainError::Spec(_))));
 }
 
 #[test]
 fn a_trellis_loses_where_it_does_not_matter() {
-    // Predictions hang on the direction (1, -1, 0, ..) of keys and on the last number of values, whose errors have neither of themselves.
+    // Predictions depend on the direction (1, -1, 0, ..) of keys and on the last number of values.
     let (all, dim) = (memories(SHAPE, 400, 20), SHAPE.head_dim as usize);
     let heads = (SHAPE.layers * SHAPE.heads) as usize;
     let row = |of: &dyn Fn(usize) -> f32| (0..heads * dim).map(|i| of(i % dim)).collect::<Vec<f32>>();
@@ -275,22 +275,22 @@ fn a_trellis_loses_where_it_does_not_matter() {
         sensitivity.add(&Gradients { shape: SHAPE, keys, values: row(&|i| small(i) + if i == dim - 1 { 1.0 } else { 0.0 }) });
     }
     let spec = "TCQ3x6".parse().unwrap();
-    let lost = |sensitivity_told: Option<&Sensitivity>| {
-        let options = TrainOptions { seed: 3, threads: 1, references: 100_000, sensitivity: sensitivity_told };
+    let lost = |used: Option<&Sensitivity>| {
+        let options = TrainOptions { seed: 3, threads: 1, references: 100_000, sensitivity: used };
         let parameters = train(&spec, &store(&all[..300]), &options, &|_, _| ControlFlow::Continue(())).unwrap();
         let encoder = Encoder::new(&spec, SHAPE, &parameters).unwrap();
         let nats = all[300..].iter().map(|memory| sensitivity.nats(memory, &decoded(&encoder, memory))).sum::<f64>();
         (nats, error(&encoder, &all[300..]))
     };
-    let ((plain, plain_error), (told, told_error)) = (lost(None), lost(Some(&sensitivity)));
-    println!("nats {told:.3} told and {plain:.3} not told, squared error {told_error:.4} and {plain_error:.4}");
-    assert!(told < 0.5 * plain && told_error > plain_error, "{told} {plain} {told_error} {plain_error}");
+    let ((plain, plain_error), (weighed, weighed_error)) = (lost(None), lost(Some(&sensitivity)));
+    println!("nats {weighed:.3} with the sensitivity and {plain:.3} without, squared error {weighed_error:.4} and {plain_error:.4}");
+    assert!(weighed < 0.5 * plain && weighed_error > plain_error, "{weighed} {plain} {weighed_error} {plain_error}");
 }
 
 #[test]
 fn training_stops_when_it_is_asked_to() {
     let options = TrainOptions { seed: 1, threads: 2, references: 100_000, sensitivity: None };
-    let spec = CodecSpec::Rq { m: 2, bits: 4 };
+    let spec = CodecSpec::rq(2, 4);
     let refused = train(&spec, &store(&memories(SHAPE, 50, 11)), &options, &|_, _| ControlFlow::Break(()));
     assert!(matches!(refused, Err(TrainError::Interrupted)));
 }
@@ -311,9 +311,9 @@ fn memories_that_are_none_are_refused() {
     assert!(matches!(refused(&|memory| memory.keys.truncate(5)), EncodeError::Shape { keys: 5, .. }));
     assert_eq!(refused(&|memory| memory.positions[1] = 0), EncodeError::Position { slot: 1, found: 0 });
     assert_eq!(refused(&|memory| memory.positions[0] = EMPTY_SLOT), EncodeError::Position { slot: 1, found: 5 });
-    let huge = EncodeError::Value { kind: Kind::Key, slot: 2, found: 1e20 };
+    let huge = EncodeError::Value { kind: VectorKind::Key, slot: 2, found: 1e20 };
     assert_eq!(refused(&|memory| memory.keys[17] = 1e20), huge);
-    assert!(matches!(refused(&|memory| memory.values[8] = f32::NAN), EncodeError::Value { kind: Kind::Value, slot: 1, .. }));
+    assert!(matches!(refused(&|memory| memory.values[8] = f32::NAN), EncodeError::Value { kind: VectorKind::Value, slot: 1, .. }));
 }
 
 proptest! {
@@ -323,14 +323,14 @@ proptest! {
     #[test]
     fn what_a_codec_decodes_it_encodes_to_the_same_vectors(m in prop::sample::select(vec![1u16, 2, 4, 8]), bits in 1u8..=14, seed in any::<u64>()) {
         let sample = memories(SHAPE, 5, seed);
-        let spec = CodecSpec::Pq { m, bits };
+        let spec = CodecSpec::pq(m, bits);
         let parameters = trained(spec, &sample, 1, seed);
         prop_assert!(Codec::parse(&spec, SHAPE, &parameters).is_ok());
         let encoder = Encoder::new(&spec, SHAPE, &parameters).unwrap();
         for memory in &sample {
             let once = decoded(&encoder, memory);
             let again = decoded(&encoder, &once);
-            // Not to the bit: of two centroids that all but agree, either may be found.
+                // Not to the bit: of two centroids that nearly agree, either may be found.
             let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.01);
             prop_assert!(near(&again.keys, &once.keys) && near(&again.values, &once.values));
         }

@@ -1,40 +1,41 @@
 //! Choosing the codec that fits into so many bytes and loses least.
 
-use mempack_format::{CodecSpec, MemoryShape, Parts};
+use mempack_format::stages::{Rq, Tcq};
+use mempack_format::{CodecSpec, MemoryShape};
 use mempack_model::Sensitivity;
 
 use super::measure::{Pairs, distortion, is_lossy};
 use super::sample::Sample;
 use super::{sensitivity, train};
 use crate::cancel::check;
-use crate::codec::weighs;
+use crate::codec::uses_sensitivity;
 use crate::context::BuildContext;
 use crate::progress::Stages;
 use crate::{BuildError, Stage};
 
 const fn product(m: u16) -> CodecSpec {
-    CodecSpec::Pq { m, bits: 8 }
+    CodecSpec::pq(m, 8)
 }
 
 const fn residual(m: u16) -> CodecSpec {
-    CodecSpec::Rq { m, bits: 8 }
+    CodecSpec::rq(m, 8)
 }
 
 /// A trellis code of so many bytes after two stages of a residual code, which find the cluster of a key or a value.
 const fn clustered(bytes: u16) -> CodecSpec {
-    CodecSpec::Tcq { stages: Some(Parts { m: 2, bits: 8 }), bytes, window: 8 }
+    CodecSpec::of([Rq { m: 2, bits: 8 }.stage(), Tcq { bytes, window: 8 }.stage()])
 }
 
 /// A trellis code alone.
 const fn trellis(bytes: u16) -> CodecSpec {
-    CodecSpec::Tcq { stages: None, bytes, window: 8 }
+    CodecSpec::tcq(bytes, 8)
 }
 
 /// The codecs to choose from, each family in descending order of bytes. Within a family more bytes never lose more, so only the first
 /// of each family that fits is tried.
 pub const CANDIDATES: [&[CodecSpec]; 6] = [
-    &[CodecSpec::F32, CodecSpec::Bf16],
-    &[CodecSpec::Sq8],
+    &[CodecSpec::F32, CodecSpec::BF16],
+    &[CodecSpec::SQ8],
     &[residual(32), residual(24), residual(16), residual(12), residual(8), residual(4), residual(2), residual(1)],
     &[clustered(30), clustered(22), clustered(14), clustered(10), clustered(6), clustered(2)],
     &[trellis(32), trellis(24), trellis(16), trellis(12), trellis(8), trellis(4), trellis(2), trellis(1)],
@@ -102,7 +103,7 @@ pub(crate) fn codec(
         let codec = candidates.first;
         return Ok((codec, train::parameters(context, &codec, sample, references, stages)?));
     };
-    let weighed = candidates.iter().any(weighs);
+    let weighed = candidates.iter().any(uses_sensitivity);
     let sensitivity = if weighed { sensitivity::of_sample(context, compared, stages)? } else { None };
     let mut best = attempt(context, candidates.first, compared, references, sensitivity, stages)?;
     for codec in &candidates.rest {

@@ -18,7 +18,7 @@ const TRAINING_SEED: u64 = 0;
 
 /// Whether a codec has tables that are trained on a sample of memories.
 pub(crate) fn has_tables(codec: &CodecSpec) -> bool {
-    !matches!(codec, CodecSpec::F32 | CodecSpec::Bf16)
+    ![CodecSpec::F32, CodecSpec::BF16].contains(codec)
 }
 
 /// The parameters of a codec for `references` memories: trained on the sample, or kept from before an interruption.
@@ -41,7 +41,7 @@ pub(crate) fn parameters(
         context.progress.advance(store.len(), 0);
         return Ok(parameters);
     }
-    let sensitivity = if codec::weighs(codec) { sensitivity::of_sample(context, sample, stages)? } else { None };
+    let sensitivity = if codec::uses_sensitivity(codec) { sensitivity::of_sample(context, sample, stages)? } else { None };
     stages.begin(Stage::Training, Some(store.len()));
     let reported = Mutex::new(0);
     let report = |done: usize, all: usize| {

@@ -76,7 +76,7 @@ impl World {
         let options = BuildOptions {
             inputs: vec![Input::Path(corpus.to_owned())],
             output: TARGET.into(),
-            codec: CodecSpec::Sq8,
+            codec: CodecSpec::SQ8,
             threads: 1,
             sample: 5,
             from: from.cloned(),

@@ -1,4 +1,4 @@
-//! Codes that are decoded by look-ups and sums: product, residual, trellis, and any chain of them.
+//! Codes that are decoded by look-ups and sums: product codes, residual codes, trellis codes, and chains of them.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -7,15 +7,15 @@ use super::{
     trellis::{Steps, Trellis},
 };
 
-/// Dimensions of a vector at most, as a rule.
+/// Dimensions up to which decoding needs no heap.
 const USUAL_DIM: usize = 128;
-/// Bytes of a trellis code at most, as a rule.
+/// Bytes of a trellis code up to which decoding needs no heap.
 const USUAL_CODE: usize = 32;
 
 /// One part of a code: a row of a table, added to a run of dimensions.
 ///
-/// Sub-vectors of a product code have runs of their own, stages of a residual code all have the whole vector; a chain
-/// of both (coarse halves, then a product code of what is left) is a longer list of the same.
+/// In a product code each look-up has its own run; in a residual code all of them have the whole vector. A chain of both (coarse halves, then
+/// a product code of what is left) is a longer list.
 #[derive(Clone, Debug)]
 pub(super) struct LookUp {
     /// The first dimension of the run.
@@ -28,7 +28,7 @@ pub(super) struct LookUp {
     pub(super) table: usize,
 }
 
-/// Look-ups, then a trellis, then a linear map: what a codec has of them.
+/// Look-ups, then a trellis, then a linear map. A codec may lack any of them.
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
     pub(super) look_ups: Vec<LookUp>,
@@ -40,10 +40,10 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// Decodes `codes` into `out`, vectors of `dim` dimensions, one behind the other. `steps` are those of the group's trellis.
+    /// Decodes `codes` into `out`, consecutive vectors of `dim` dimensions. `steps` are those of the group's trellis.
     ///
-    /// The error is the number of a code in which bits that fill up a byte are not zero. The caller has checked the lengths of all
-    /// slices against the layout, so no look-up is out of range.
+    /// The error is the number of a code with padding bits that are not zero. The caller has checked the lengths of all slices against the
+    /// layout, so no look-up is out of range.
     pub(super) fn decode(
         &self,
         tables: &[f32],
@@ -56,10 +56,10 @@ impl Chain {
         Arch::new().dispatch(Decoding { chain: self, tables, steps, code_bytes, dim, codes, out })
     }
 
-    /// Rows of the map that can change anything.
+    /// Rows of the map that can change the result.
     ///
-    /// A dimension that nothing is added to is +0.0, and so are its products with the map, or -0.0. That changes no sum but one of -0.0, and
-    /// none is that unless the mean is.
+    /// A dimension that nothing is added to is +0.0, and its products with the map are zeros. Adding a zero changes only a sum of -0.0, which
+    /// only a mean of -0.0 can produce.
     fn rows(&self, mean: &[f32], steps: Option<&Steps>) -> usize {
         match steps {
             Some(steps) if self.look_ups.is_empty() && mean.iter().all(|x| x.to_bits() != (-0f32).to_bits()) => steps.reach,
@@ -68,7 +68,7 @@ impl Chain {
     }
 }
 
-/// Codes to be decoded, compiled for what the processor has; the operations and their order are the same everywhere.
+/// The decoding of codes, compiled for the processor's instruction set. Operations and their order are the same on all processors.
 struct Decoding<'a> {
     chain: &'a Chain,
     tables: &'a [f32],
@@ -120,7 +120,7 @@ fn turn(vectors: &[f32], dim: usize, turned: &mut [[f32; LANES]]) {
     }
 }
 
-/// Room for so many numbers: the usual room, or where there are more of them some on the heap, once for many vectors.
+/// A buffer of `count` numbers: the one on the stack if it is large enough, otherwise one on the heap that serves many vectors.
 #[inline(always)]
 fn room<'a, T: Copy + Default>(usual: &'a mut [T], large: &'a mut Vec<T>, count: usize) -> &'a mut [T] {
     if count > usual.len() {
@@ -130,7 +130,7 @@ fn room<'a, T: Copy + Default>(usual: &'a mut [T], large: &'a mut Vec<T>, count:
     usual.get_mut(..count).unwrap_or_default()
 }
 
-/// The sums of the rows that the look-ups choose.
+/// Sums the rows that the look-ups choose.
 #[inline(always)]
 fn sums(chain: &Chain, tables: &[f32], code_bytes: usize, dim: usize, codes: &[u8], out: &mut [f32]) -> Result<(), usize> {
     for (index, (code, vector)) in codes.chunks_exact(code_bytes).zip(out.chunks_exact_mut(dim)).enumerate() {
@@ -141,9 +141,9 @@ fn sums(chain: &Chain, tables: &[f32], code_bytes: usize, dim: usize, codes: &[u
     Ok(())
 }
 
-/// Decodes `code` into `out`, whose length is the codec's dimension: from zero, the rows are added in their order.
+/// Decodes `code` into `out`, whose length is the codec's dimension. Starts from zero and adds the rows in order.
 ///
-/// Returns false if the bits that fill up the code's last byte are not zero.
+/// Returns false if padding bits of the code's last byte are not zero.
 #[inline(always)]
 fn decode(look_ups: &[LookUp], tables: &[f32], code: &[u8], out: &mut [f32]) -> bool {
     out.fill(0.0);
@@ -164,11 +164,11 @@ impl LookUp {
     #[inline(always)]
     fn add(&self, tables: &[f32], row: usize, out: &mut [f32]) {
         let start = self.table + row * self.width;
-        // In range by the layout: the empty slices are never taken, and save the reading path a panic.
+        // In range by the layout: the defaults are never used, and keep panics out of the reading path.
         let row = tables.get(start..start + self.width).unwrap_or_default();
         let run = out.get_mut(self.first..self.first + self.width).unwrap_or_default();
         match self.width {
-            // Lengths known to the compiler become straight vector instructions; these are the usual ones.
+            // The compiler turns fixed lengths into straight vector instructions; these are common ones.
             4 => add_exactly::<4>(run, row),
             8 => add_exactly::<8>(run, row),
             16 => add_exactly::<16>(run, row),

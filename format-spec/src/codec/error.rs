@@ -1,4 +1,4 @@
-//! What may be wrong with a codec's parameters or with a code.
+//! Errors of codec parameters, codes and memory records.
 
 use super::{MAX_MEMORY_FLOATS, MAX_PARAMETER_BYTES, SpecError};
 use crate::MemoryShape;
@@ -7,10 +7,10 @@ use crate::MemoryShape;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// The codec itself, or with this head dimension.
+    /// The codec is malformed, or does not fit this head dimension.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// A memory shape that is empty, or larger than any reader decodes.
+    /// The memory shape is empty, or larger than every reader has to decode.
     #[error(
         "memory shape of {} layers, {} heads, {} tokens, {} dimensions: expected none zero and at most {MAX_MEMORY_FLOATS} floats",
         found.layers, found.heads, found.tokens, found.head_dim
@@ -19,7 +19,7 @@ pub enum CodecError {
         /// The shape.
         found: MemoryShape,
     },
-    /// The parameters end in the middle, or go on beyond what the codec has.
+    /// The parameters are shorter or longer than the codec's.
     #[error("codec parameters of {found} bytes, expected {expected} for {groups} groups")]
     ParametersLength {
         /// Groups that the parameters claim.
@@ -29,19 +29,19 @@ pub enum CodecError {
         /// Bytes there are.
         found: u64,
     },
-    /// More parameters than any reader takes.
+    /// The parameters are beyond the cap of all readers.
     #[error("codec parameters of {found} bytes, expected at most {MAX_PARAMETER_BYTES}")]
     ParametersCap {
         /// Bytes that the groups need.
         found: u64,
     },
     /// The number of groups does not fit the codec or the shape.
-    #[error("codec parameters of {found} groups, expected {least} to {most}")]
+    #[error("codec parameters of {found} groups, expected {min} to {max}")]
     GroupCount {
-        /// Fewest.
-        least: u32,
-        /// Most.
-        most: u32,
+        /// Fewest groups.
+        min: u32,
+        /// Most groups.
+        max: u32,
         /// Groups claimed.
         found: u32,
     },
@@ -52,10 +52,10 @@ pub enum CodecError {
         entry: usize,
         /// The group there.
         found: u16,
-        /// The first group that no earlier entry has.
+        /// The lowest group that no earlier entry names.
         next: u32,
     },
-    /// Some group belongs to no vector.
+    /// A group has no vectors.
     #[error("codec group map names {named} groups of {groups}")]
     UnusedGroups {
         /// Groups that the map names.
@@ -63,41 +63,41 @@ pub enum CodecError {
         /// Groups there are.
         groups: u32,
     },
-    /// An allotment gives a dimension more bits than a window has, or does not begin with a run.
-    #[error("codec allotment of group {group}: dimension {dimension} has {found} bits, expected at most {most}, or 255 to continue a run")]
+    /// An allotment gives a run more bits than a window has, or does not begin with a run.
+    #[error("codec allotment of group {group}: dimension {dimension} has {found} bits, expected at most {max}, or 255 to continue a run")]
     Allotment {
         /// The group.
         group: usize,
         /// The dimension.
         dimension: usize,
         /// Bits of a window.
-        most: u8,
+        max: u8,
         /// The byte there.
         found: u8,
     },
-    /// The bits of an allotment are not those of the code.
+    /// The bits of an allotment do not add up to those of the code.
     #[error("codec allotment of group {group}: {found} bits, expected {expected}")]
     AllottedBits {
         /// The group.
         group: usize,
         /// Bits of a code.
         expected: u64,
-        /// Bits given out.
+        /// Bits of all runs.
         found: u64,
     },
     /// A table entry is not finite, or so large that a sum could overflow.
-    #[error("codec tables of group {group}: entry {entry} is {found}, expected a finite number of magnitude at most {most:e}")]
+    #[error("codec tables of group {group}: entry {entry} is {found}, expected a finite number of magnitude at most {max:e}")]
     TableValue {
         /// The group.
         group: usize,
         /// Index in its tables.
         entry: usize,
         /// Largest magnitude allowed.
-        most: f32,
+        max: f32,
         /// The number there.
         found: f32,
     },
-    /// A scalar step below zero.
+    /// A negative step of a scalar code.
     #[error("codec tables of group {group}: the step of dimension {dimension} is {found}, expected zero or more")]
     Step {
         /// The group.
@@ -107,7 +107,7 @@ pub enum CodecError {
         /// The step there.
         found: f32,
     },
-    /// A group that the parameters do not have.
+    /// The parameters do not have this group.
     #[error("codec group {found} of {groups}")]
     UnknownGroup {
         /// The group asked for.
@@ -115,7 +115,7 @@ pub enum CodecError {
         /// Groups there are.
         groups: usize,
     },
-    /// A vector of another dimension.
+    /// A vector has another dimension.
     #[error("room for a vector of {found} dimensions, expected {expected}")]
     VectorLength {
         /// The codec's dimension.
@@ -123,7 +123,7 @@ pub enum CodecError {
         /// The dimensions given.
         found: usize,
     },
-    /// A code of another length.
+    /// A code has another length.
     #[error("code of {found} bytes, expected {expected}")]
     CodeLength {
         /// Bytes of a code.
@@ -131,16 +131,16 @@ pub enum CodecError {
         /// Bytes given.
         found: usize,
     },
-    /// A set bit after the end of a code.
+    /// A bit after the end of a code is set.
     #[error("code with a set bit in its padding")]
     Padding,
-    /// A lossless code that is infinite or no number.
+    /// A number is infinite or not a number.
     #[error("code of a number that is not finite, in dimension {dimension}")]
     NotFinite {
         /// The dimension.
         dimension: usize,
     },
-    /// A memory record of another length.
+    /// A memory record has another length.
     #[error("memory record of {found} bytes, expected {expected}")]
     RecordLength {
         /// Bytes of a record.
@@ -148,7 +148,7 @@ pub enum CodecError {
         /// Bytes given.
         found: usize,
     },
-    /// A memory of another shape to decode into.
+    /// The memory to decode into has another shape.
     #[error("memory of shape {found:?}, expected {expected:?}")]
     MemoryShape {
         /// The codec's shape.
@@ -156,7 +156,7 @@ pub enum CodecError {
         /// The memory's.
         found: MemoryShape,
     },
-    /// Positions of a head that do not ascend, or a token after an empty slot.
+    /// The positions of a head do not ascend, or a token follows an empty slot.
     #[error("memory record: slot {slot} has position {found}, which does not ascend from the slot before it")]
     Position {
         /// Index in `[layers, heads, tokens]`.
@@ -164,17 +164,17 @@ pub enum CodecError {
         /// The position there.
         found: u8,
     },
-    /// A slot without a token that has a code all the same.
+    /// An empty slot has a code that is not zero.
     #[error("memory record: slot {slot} is empty, but its code is not zero")]
     EmptySlot {
         /// Index in `[layers, heads, tokens]`.
         slot: usize,
     },
-    /// A code of a memory record is refused.
+    /// A code of a memory record is malformed.
     #[error("memory record: {kind} of slot {slot}: {source}")]
     Slot {
         /// Key or value.
-        kind: super::Kind,
+        kind: super::VectorKind,
         /// Index in `[layers, heads, tokens]`.
         slot: usize,
         /// What is wrong with it.

@@ -1,135 +1,137 @@
-//! What a codec's name means for vectors of one dimension: bytes of a code, floats of a group's tables, and how they make a vector.
+//! What a codec's stages mean for vectors of one dimension: bytes of a code, floats of a group's tables, and how they are decoded.
 
 use super::{
-    CodecSpec, MAX_HEAD_DIM, Parts, SpecError,
+    CodecError, CodecSpec, SpecError,
     additive::{Chain, LookUp},
     trellis::Trellis,
 };
 
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    pub(super) scheme: Scheme,
+    pub(super) decoding: Decoding,
     /// Bytes of a vector's code.
     pub(super) code_bytes: usize,
+    /// Bits of the code that choose rows of tables; they come first, and zeros fill up their last byte.
+    pub(super) look_up_bits: usize,
     /// Floats of a group's tables; 0 if the codec has no groups.
     pub(super) table_floats: usize,
 }
 
-/// How a code is decoded. A further family is a variant here, or a chain of look-ups of its own.
+/// How codes are decoded.
 #[derive(Clone, Debug)]
-pub(super) enum Scheme {
-    F32,
-    Bf16,
-    Sq8,
+pub(super) enum Decoding {
+    Direct(Direct),
     Additive(Chain),
 }
 
-impl Scheme {
-    /// Whether each group has an allotment of bits to dimensions.
+/// Decoding without look-ups: each number is computed from its own bits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Direct {
+    /// Decodes codes of one group's vectors: tables, codes, vectors, and the dimension. An error comes with the number of its code.
+    pub(super) decode: fn(&[f32], &[u8], &mut [f32], usize) -> Result<(), (usize, CodecError)>,
+    /// Checks what is special about the tables of a group; that their numbers are finite is checked already.
+    pub(super) check: fn(usize, &[f32]) -> Result<(), CodecError>,
+}
+
+/// Decodes each code, of `code_bytes` bytes, into its vector, `[dim]`.
+#[inline(always)]
+pub(super) fn each_vector(
+    codes: &[u8],
+    code_bytes: usize,
+    vectors: &mut [f32],
+    dim: usize,
+    decode: impl Fn(&[u8], &mut [f32]) -> Result<(), CodecError>,
+) -> Result<(), (usize, CodecError)> {
+    for (index, (code, vector)) in codes.chunks_exact(code_bytes).zip(vectors.chunks_exact_mut(dim)).enumerate() {
+        decode(code, vector).map_err(|error| (index, error))?;
+    }
+    Ok(())
+}
+
+impl Decoding {
+    /// The trellis, if there is one: each group then has an allotment of bits to dimensions.
     pub(super) fn trellis(&self) -> Option<&Trellis> {
         match self {
             Self::Additive(chain) => chain.trellis.as_ref(),
-            _ => None,
+            Self::Direct(_) => None,
         }
+    }
+
+    /// Whether the tables begin with a mean and a linear map.
+    pub(super) fn mapped(&self) -> bool {
+        matches!(self, Self::Additive(Chain { mapped: true, .. }))
     }
 }
 
-impl Layout {
-    pub(super) fn new(spec: &CodecSpec, head_dim: u32) -> Result<Self, SpecError> {
-        let spec = spec.checked()?;
-        if !(1..=MAX_HEAD_DIM).contains(&head_dim) {
-            return Err(SpecError::HeadDim { found: head_dim });
-        }
-        let dim = head_dim as usize;
-        let plain = |scheme, code_bytes, table_floats| Ok(Self { scheme, code_bytes, table_floats });
-        let mut look_ups = LookUps::new(dim);
-        match spec {
-            CodecSpec::F32 => return plain(Scheme::F32, 4 * dim, 0),
-            CodecSpec::Bf16 => return plain(Scheme::Bf16, 2 * dim, 0),
-            CodecSpec::Sq8 => return plain(Scheme::Sq8, dim, 2 * dim),
-            CodecSpec::Pq { m, bits } => look_ups.product(spec, Parts { m, bits })?,
-            CodecSpec::Rq { m, bits } => look_ups.stages(0, dim, Parts { m, bits }),
-            CodecSpec::Prq { splits, m, bits } => {
-                let width = look_ups.width(spec, splits)?;
-                (0..splits.into()).for_each(|split| look_ups.stages(split * width, width, Parts { m, bits }));
-            }
-            CodecSpec::Opq { blocks, dim: named, coarse, fine } => {
-                if u32::from(named) != head_dim {
-                    return Err(SpecError::Dimension { spec, head_dim });
-                }
-                look_ups.width(spec, blocks)?;
-                look_ups.map();
-                if let Some(coarse) = coarse {
-                    look_ups.product(spec, coarse)?;
-                }
-                look_ups.product(spec, fine)?;
-            }
-            CodecSpec::Tcq { stages, bytes, window } => {
-                if 8 * usize::from(bytes) > usize::from(window) * dim {
-                    return Err(SpecError::Dimension { spec, head_dim });
-                }
-                look_ups.map();
-                if let Some(stages) = stages {
-                    look_ups.stages(0, dim, stages);
-                }
-                return Ok(look_ups.finish(Some((bytes.into(), window))));
-            }
-        }
-        Ok(look_ups.finish(None))
-    }
-}
-
-/// Look-ups in the order of their codes and of their tables.
-struct LookUps {
+/// A layout that stages add to, in the order of the codec's name.
+pub(super) struct LayoutBuilder {
+    spec: CodecSpec,
     dim: usize,
     mapped: bool,
-    list: Vec<LookUp>,
+    direct: Option<Direct>,
+    look_ups: Vec<LookUp>,
+    trellis: Option<Trellis>,
+    /// Bits of the look-ups so far.
+    look_up_bits: usize,
+    /// Bytes of the code so far, but for the look-ups.
+    other_bytes: usize,
     /// Floats of the tables so far.
     floats: usize,
-    /// Bits of the code so far.
-    bits: usize,
 }
 
-impl LookUps {
-    fn new(dim: usize) -> Self {
-        Self { dim, mapped: false, list: Vec::new(), floats: 0, bits: 0 }
+impl LayoutBuilder {
+    /// The layout of `spec`, of no stages yet; with a mean and a linear map before all tables if it is `mapped`.
+    pub(super) fn new(spec: CodecSpec, dim: usize, mapped: bool) -> Self {
+        let floats = if mapped { dim + dim * dim } else { 0 };
+        Self { spec, dim, mapped, direct: None, look_ups: Vec::new(), trellis: None, look_up_bits: 0, other_bytes: 0, floats }
     }
 
-    /// A mean and a linear map before all tables.
-    fn map(&mut self) {
-        self.mapped = true;
-        self.floats = self.dim + self.dim * self.dim;
+    /// Dimensions of a vector.
+    pub(super) fn dim(&self) -> usize {
+        self.dim
     }
 
-    fn width(&self, spec: CodecSpec, parts: u16) -> Result<usize, SpecError> {
+    /// Dimensions of each of `parts` equal sub-vectors.
+    pub(super) fn width_of_parts(&self, parts: u16) -> Result<usize, SpecError> {
         if parts == 0 || !self.dim.is_multiple_of(parts.into()) {
-            return Err(SpecError::Division { spec, parts, head_dim: self.dim as u32 });
+            return Err(SpecError::Division { spec: self.spec, parts, head_dim: self.dim as u32 });
         }
         Ok(self.dim / usize::from(parts))
     }
 
-    fn product(&mut self, spec: CodecSpec, parts: Parts) -> Result<(), SpecError> {
-        let width = self.width(spec, parts.m)?;
-        (0..parts.m.into()).for_each(|part| self.stages(part * width, width, Parts { m: 1, bits: parts.bits }));
-        Ok(())
+    /// The error of a codec that is not one for vectors of this dimension.
+    pub(super) fn wrong_dimension(&self) -> SpecError {
+        SpecError::Dimension { spec: self.spec, head_dim: self.dim as u32 }
     }
 
-    /// Look-ups that all are of the same run of dimensions.
-    fn stages(&mut self, first: usize, width: usize, parts: Parts) {
-        for _ in 0..parts.m {
-            self.list.push(LookUp { first, width, bits: parts.bits, table: self.floats });
-            self.floats += width << parts.bits;
-            self.bits += usize::from(parts.bits);
-        }
+    /// Adds a code that is decoded without look-ups: its bytes, and the floats of its tables.
+    pub(super) fn direct(&mut self, code_bytes: usize, table_floats: usize, direct: Direct) {
+        self.direct = Some(direct);
+        self.other_bytes += code_bytes;
+        self.floats += table_floats;
     }
 
-    fn finish(self, trellis: Option<(usize, u8)>) -> Layout {
-        let look_up_bytes = self.bits.div_ceil(8);
-        let trellis = trellis.map(|(bytes, window)| Trellis { bytes, window, table: self.floats });
-        Layout {
-            code_bytes: look_up_bytes + trellis.as_ref().map_or(0, |trellis| trellis.bytes),
-            table_floats: self.floats + trellis.as_ref().map_or(0, |trellis| self.dim << trellis.window),
-            scheme: Scheme::Additive(Chain { look_ups: self.list, look_up_bytes, mapped: self.mapped, trellis }),
-        }
+    /// Adds a look-up: a table of 2^bits rows, of which one is added to `width` dimensions from `first` on.
+    pub(super) fn look_up(&mut self, first: usize, width: usize, bits: u8) {
+        self.look_ups.push(LookUp { first, width, bits, table: self.floats });
+        self.floats += width << bits;
+        self.look_up_bits += usize::from(bits);
+    }
+
+    /// Adds a trellis code behind the look-ups.
+    pub(super) fn trellis(&mut self, bytes: usize, window: u8) {
+        self.trellis = Some(Trellis { bytes, window, table: self.floats });
+        self.other_bytes += bytes;
+        self.floats += self.dim << window;
+    }
+
+    pub(super) fn finish(self) -> Layout {
+        let look_up_bytes = self.look_up_bits.div_ceil(8);
+        let decoding = match self.direct {
+            Some(direct) => Decoding::Direct(direct),
+            None => Decoding::Additive(Chain { look_ups: self.look_ups, look_up_bytes, mapped: self.mapped, trellis: self.trellis }),
+        };
+        let code_bytes = look_up_bytes + self.other_bytes;
+        Layout { decoding, code_bytes, look_up_bits: self.look_up_bits, table_floats: self.floats }
     }
 }

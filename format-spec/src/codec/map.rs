@@ -1,12 +1,12 @@
-//! The linear map behind look-ups: products and sums in a fixed order, for several vectors at a time.
+//! The linear map after look-ups: products and sums in a fixed order, for several vectors at a time.
 
 use pulp::Simd;
 
-/// Vectors mapped at once: numbers of the map are loaded once for all of them.
+/// Vectors mapped at once: each number of the map is loaded once for all of them.
 pub(super) const LANES: usize = 8;
 
-/// Makes every vector of `out`, `[at most LANES, d]`, the mean and then, for i from 0, y[i] times row i of `map`, `[at most d, d]`, added to
-/// it: every product and every sum rounded by itself. `inputs` holds number i of all y at place i.
+/// Sets every vector of `out`, `[at most LANES, d]`, to the mean, and then, for i from 0, adds y[i] times row i of `map`, `[at most d, d]`.
+/// Every product and every sum is rounded. `inputs` holds number i of all y at place i.
 #[inline(always)]
 pub(super) fn apply<S: Simd>(simd: S, mean: &[f32], map: &[f32], inputs: &[[f32; LANES]], out: &mut [f32]) {
     let dim = mean.len();
@@ -15,7 +15,7 @@ pub(super) fn apply<S: Simd>(simd: S, mean: &[f32], map: &[f32], inputs: &[[f32;
     }
     let (runs, rest) = S::as_simd_f32s(mean);
     let mut run = 0;
-    // Two runs of columns share the numbers of the vectors, where that many sums fit in registers.
+    // Where registers hold the sums of two runs of columns, both share the loaded numbers of the vectors.
     while S::REGISTER_COUNT > 2 * LANES + 4 && run + 2 <= runs.len() {
         two_runs(simd, runs, map, inputs, out, dim, run);
         run += 2;

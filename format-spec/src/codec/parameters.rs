@@ -2,8 +2,7 @@
 
 use super::{
     CodecError,
-    additive::Chain,
-    layout::{Layout, Scheme},
+    layout::{Decoding, Layout},
     trellis::{Steps, Trellis},
 };
 use crate::MemoryShape;
@@ -17,11 +16,11 @@ pub const MAX_MAPPED_VALUE: f32 = (1u64 << 50) as f32;
 /// In an allotment: a dimension that belongs to the run of the one before it.
 pub const CONTINUED: u8 = 255;
 
-/// Parameters that passed every check.
+/// Checked parameters.
 pub(super) struct Parameters {
     pub(super) map: Vec<u16>,
     pub(super) groups: usize,
-    /// The allotment of each group's trellis, and what it does; empty for codecs without one.
+    /// The allotment of each group's trellis, and its steps; empty for codecs without a trellis.
     pub(super) allotments: Vec<u8>,
     pub(super) steps: Vec<Steps>,
     pub(super) tables: Vec<f32>,
@@ -34,17 +33,17 @@ pub(super) fn parse(layout: &Layout, shape: MemoryShape, bytes: &[u8]) -> Result
         return Err(CodecError::ParametersLength { groups: 0, expected: 4, found });
     };
     let groups = u32::from_le_bytes(*count);
-    let (least, most) = if layout.table_floats == 0 { (0, 0) } else { (1, heads.min(1 << 16) as u32) };
-    if !(least..=most).contains(&groups) {
-        return Err(CodecError::GroupCount { least, most, found: groups });
+    let (min, max) = if layout.table_floats == 0 { (0, 0) } else { (1, heads.min(1 << 16) as u32) };
+    if !(min..=max).contains(&groups) {
+        return Err(CodecError::GroupCount { min, max, found: groups });
     }
     let map_bytes = if groups == 0 { 0 } else { 2 * heads };
-    let allotment_bytes = if layout.scheme.trellis().is_some() { u64::from(groups) * u64::from(shape.head_dim) } else { 0 };
+    let allotment_bytes = if layout.decoding.trellis().is_some() { u64::from(groups) * u64::from(shape.head_dim) } else { 0 };
     let expected = 4 + map_bytes + allotment_bytes + 4 * u64::from(groups) * layout.table_floats as u64;
     if expected > MAX_PARAMETER_BYTES {
         return Err(CodecError::ParametersCap { found: expected });
     }
-    // Below the cap, so `map_bytes` fits; and once the lengths agree, no allocation exceeds what the caller holds.
+    // Below the cap, so `map_bytes` fits in a `usize`. Once the lengths agree, no allocation exceeds the caller's bytes.
     let parts = rest.split_at_checked(map_bytes as usize).filter(|_| found == expected);
     let parts = parts.and_then(|(map, rest)| Some((map, rest.split_at_checked(allotment_bytes as usize)?)));
     let Some((map, (allotments, tables))) = parts else {
@@ -53,11 +52,11 @@ pub(super) fn parse(layout: &Layout, shape: MemoryShape, bytes: &[u8]) -> Result
     let map: Vec<u16> = map.as_chunks::<2>().0.iter().map(|entry| u16::from_le_bytes(*entry)).collect();
     let tables: Vec<f32> = tables.as_chunks::<4>().0.iter().map(|entry| f32::from_le_bytes(*entry)).collect();
     check_map(&map, groups)?;
-    if let Some(trellis) = layout.scheme.trellis() {
+    if let Some(trellis) = layout.decoding.trellis() {
         check_allotments(trellis, allotments, shape.head_dim as usize)?;
     }
     check_tables(layout, &tables)?;
-    let steps = match layout.scheme.trellis() {
+    let steps = match layout.decoding.trellis() {
         Some(trellis) => {
             let groups = allotments.chunks_exact(shape.head_dim as usize).zip(tables.chunks_exact(layout.table_floats));
             groups.map(|(allotment, tables)| trellis.steps(allotment, tables)).collect()
@@ -67,7 +66,7 @@ pub(super) fn parse(layout: &Layout, shape: MemoryShape, bytes: &[u8]) -> Result
     Ok(Parameters { map, groups: groups as usize, allotments: allotments.to_vec(), steps, tables })
 }
 
-/// The allotment of each group gives all bits of the code, to no run more than a window has.
+/// Checks that the allotment of each group uses all bits of the code, and gives no run more bits than a window has.
 fn check_allotments(trellis: &Trellis, allotments: &[u8], dim: usize) -> Result<(), CodecError> {
     for (group, allotment) in allotments.chunks_exact(dim).enumerate() {
         let mut bits = 0;
@@ -75,7 +74,7 @@ fn check_allotments(trellis: &Trellis, allotments: &[u8], dim: usize) -> Result<
             match found {
                 CONTINUED if dimension > 0 => {}
                 found if found <= trellis.window => bits += u64::from(found),
-                found => return Err(CodecError::Allotment { group, dimension, most: trellis.window, found }),
+                found => return Err(CodecError::Allotment { group, dimension, max: trellis.window, found }),
             }
         }
         let expected = 8 * trellis.bytes as u64;
@@ -86,7 +85,7 @@ fn check_allotments(trellis: &Trellis, allotments: &[u8], dim: usize) -> Result<
     Ok(())
 }
 
-/// Groups are numbered in the order in which they first appear, and all appear: one grouping has one map.
+/// Checks that groups are numbered in the order in which they first appear, and that all appear: one grouping has one map.
 fn check_map(map: &[u16], groups: u32) -> Result<(), CodecError> {
     let mut next = 0;
     for (entry, &group) in map.iter().enumerate() {
@@ -101,18 +100,13 @@ fn check_map(map: &[u16], groups: u32) -> Result<(), CodecError> {
 }
 
 fn check_tables(layout: &Layout, tables: &[f32]) -> Result<(), CodecError> {
+    let max = if layout.decoding.mapped() { MAX_MAPPED_VALUE } else { MAX_TABLE_VALUE };
     for (group, tables) in tables.chunks_exact(layout.table_floats.max(1)).enumerate() {
-        let most = match layout.scheme {
-            Scheme::Additive(Chain { mapped: true, .. }) => MAX_MAPPED_VALUE,
-            _ => MAX_TABLE_VALUE,
-        };
-        if let Some((entry, &found)) = tables.iter().enumerate().find(|(_, x)| !(-most..=most).contains(*x)) {
-            return Err(CodecError::TableValue { group, entry, most, found });
+        if let Some((entry, &found)) = tables.iter().enumerate().find(|(_, x)| !(-max..=max).contains(*x)) {
+            return Err(CodecError::TableValue { group, entry, max, found });
         }
-        if let (Scheme::Sq8, (_, steps)) = (&layout.scheme, tables.split_at_checked(tables.len() / 2).unwrap_or_default())
-            && let Some((dimension, &found)) = steps.iter().enumerate().find(|(_, step)| **step < 0.0)
-        {
-            return Err(CodecError::Step { group, dimension, found });
+        if let Decoding::Direct(direct) = &layout.decoding {
+            (direct.check)(group, tables)?;
         }
     }
     Ok(())

@@ -2,112 +2,59 @@
 
 use std::{fmt, str::FromStr};
 
-use super::layout::Layout;
-use crate::FEATURE_CODECS;
+use super::layout::{Layout, LayoutBuilder};
+use super::stages::{self, CodecStage, F32, MAX_STAGES};
 
 /// Most bits of one part of a code, and of a state of a trellis.
 pub const MAX_CODE_BITS: u8 = 14;
-/// Most parts (sub-spaces or stages) of a code.
+/// Most parts (sub-vectors or terms of a sum) of a stage's code.
 pub const MAX_CODE_PARTS: u16 = 128;
 /// Most bytes of a trellis code.
 pub const MAX_TRELLIS_BYTES: u16 = 1024;
 /// Most dimensions of a vector.
 pub const MAX_HEAD_DIM: u32 = 1024;
 
-/// How a vector becomes bytes, named in the manner of faiss (SPEC.md, "Codecs").
+/// How a vector becomes bytes: a chain of [stages](CodecStage), named in the manner of faiss (SPEC.md, "Codecs").
 ///
-/// Names are read in any case and written as below.
+/// Each stage codes what the stages before it leave of the vector. A name is its stages with commas between them; it is read in any case
+/// and has one written form.
 ///
 /// ```
 /// use mempack_format::CodecSpec;
 ///
 /// let spec: CodecSpec = "pq8x8".parse()?;
-/// assert_eq!(spec, CodecSpec::Pq { m: 8, bits: 8 });
+/// assert_eq!(spec, CodecSpec::pq(8, 8));
 /// assert_eq!(spec.to_string(), "PQ8x8");
 /// assert_eq!(spec.code_bytes(64)?, 8);
 ///
 /// // The codec of the Memory3 paper (section 3.3): 14 bytes for 80 dimensions.
 /// let spec: CodecSpec = "OPQ20_80,Residual2x14,PQ8x10".parse()?;
+/// assert_eq!(spec.stages().len(), 3);
 /// assert_eq!(spec.code_bytes(80)?, 14);
 /// # Ok::<(), mempack_format::SpecError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CodecSpec {
-    /// `F32`: the vector itself.
-    F32,
-    /// `BF16`: the upper half of each float, rounded to nearest, ties to even.
-    Bf16,
-    /// `SQ8`: a byte a dimension, between a minimum and a maximum of its own.
-    Sq8,
-    /// `PQ<m>x<bits>`: m consecutive sub-vectors, each one of 2^bits (Jegou et al. 2011).
-    Pq {
-        /// Sub-vectors; divides the head dimension.
-        m: u16,
-        /// Bits of each.
-        bits: u8,
-    },
-    /// `RQ<m>x<bits>`: a sum of m whole vectors, each one of 2^bits (Chen et al. 2010).
-    Rq {
-        /// Stages.
-        m: u16,
-        /// Bits of each.
-        bits: u8,
-    },
-    /// `PRQ<splits>x<m>x<bits>`: consecutive sub-vectors, each a sum of m of 2^bits.
-    Prq {
-        /// Sub-vectors; divides the head dimension.
-        splits: u16,
-        /// Stages of each; all parts together are at most [`MAX_CODE_PARTS`].
-        m: u16,
-        /// Bits of each stage.
-        bits: u8,
-    },
-    /// `OPQ<blocks>_<dim>,PQ<m>x<bits>` or `OPQ<blocks>_<dim>,Residual<c>x<bits>,PQ<m>x<bits>`: the vector is rotated, and what it is
-    /// then is a product code (of its coarse sub-vectors and again of what they leave); Ge et al. 2013, and the Memory3 paper's codec.
-    Opq {
-        /// Sub-vectors that the rotation is trained for; divides the head dimension. Means nothing to a reader.
-        blocks: u16,
-        /// The head dimension.
-        dim: u16,
-        /// The coarse product code, if there is one.
-        coarse: Option<Parts>,
-        /// The product code.
-        fine: Parts,
-    },
-    /// `TCQ<bytes>x<window>` or `RQ<m>x<bits>,TCQ<bytes>x<window>`: what a residual code leaves (or all of the vector) in a basis of its
-    /// own, one run of dimensions after the other by a table of 2^window rows, of which a window of the code chooses; the windows of
-    /// neighbouring runs overlap (trellis coded quantization, Marcellin and Fischer 1990, tail-biting).
-    Tcq {
-        /// The residual code before it, if there is one.
-        stages: Option<Parts>,
-        /// Bytes of the trellis code.
-        bytes: u16,
-        /// Bits of a window: a state of the trellis.
-        window: u8,
-    },
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CodecSpec {
+    /// Behind the codec's own stages, `F32` as often as there is room.
+    stages: [CodecStage; MAX_STAGES],
+    count: u8,
 }
 
-/// Equal parts of a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Parts {
-    /// How many.
-    pub m: u16,
-    /// Bits of each.
-    pub bits: u8,
-}
-
-/// Why a codec's name is refused, by itself or for vectors of some dimension.
+/// Why a codec's name is refused, alone or for vectors of some dimension.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
     /// No codec has this name.
-    #[error(
-        "no codec is named {name:?}: expected F32, BF16, SQ8, PQ<m>x<bits>, RQ<m>x<bits>, PRQ<splits>x<m>x<bits>, \
-         OPQ<blocks>_<dim>,[Residual<c>x<bits>,]PQ<m>x<bits> or [RQ<m>x<bits>,]TCQ<bytes>x<window>, for instance PQ8x8"
-    )]
+    #[error("no codec is named {name:?}: expected {}; for instance PQ8x8", stages::patterns())]
     Unknown {
-        /// The name.
+        /// The name, up to 64 characters of it.
         name: String,
+    },
+    /// The stages do not make a codec in this order.
+    #[error("codec {spec}: its stages do not follow one another; expected {}", stages::patterns())]
+    Chain {
+        /// The codec.
+        spec: CodecSpec,
     },
     /// The number of parts is zero or beyond the cap.
     #[error("codec {spec}: {found} parts, expected 1 to {MAX_CODE_PARTS}")]
@@ -126,7 +73,7 @@ pub enum SpecError {
         found: u8,
     },
     /// The bytes of a trellis code are too few for a window, or beyond the cap.
-    #[error("codec {spec}: a trellis code of {found} bytes, expected at most {MAX_TRELLIS_BYTES}, and {window} bits at least")]
+    #[error("codec {spec}: a trellis code of {found} bytes, expected at most {MAX_TRELLIS_BYTES} bytes and at least {window} bits")]
     TrellisBytes {
         /// The codec.
         spec: CodecSpec,
@@ -135,7 +82,7 @@ pub enum SpecError {
         /// Bits of a window.
         window: u8,
     },
-    /// A vector cannot be cut into so many parts.
+    /// A vector cannot be cut into so many equal parts.
     #[error("codec {spec}: {parts} parts do not divide the head dimension {head_dim}")]
     Division {
         /// The codec.
@@ -162,12 +109,42 @@ pub enum SpecError {
 }
 
 impl CodecSpec {
+    /// The codec of these stages, one to three of them. Whether they make a codec is checked where it is used, as by
+    /// [`code_bytes`](Self::code_bytes).
+    ///
+    /// ```
+    /// use mempack_format::{CodecSpec, stages::{Rq, Tcq}};
+    ///
+    /// const CODEC: CodecSpec = CodecSpec::of([Rq { m: 2, bits: 8 }.stage(), Tcq { bytes: 30, window: 8 }.stage()]);
+    /// assert_eq!(CODEC, "RQ2x8,TCQ30x8".parse()?);
+    /// # Ok::<(), mempack_format::SpecError>(())
+    /// ```
+    pub const fn of<const N: usize>(stages: [CodecStage; N]) -> Self {
+        const { assert!(N > 0 && N <= MAX_STAGES, "a codec has one to three stages") };
+        let mut all = [CodecStage::F32(F32); MAX_STAGES];
+        all.split_at_mut(N).0.copy_from_slice(&stages);
+        Self { stages: all, count: N as u8 }
+    }
+
+    /// Its stages, in the order of its name.
+    pub fn stages(&self) -> &[CodecStage] {
+        self.stages.get(..self.count.into()).unwrap_or_default()
+    }
+
     /// Bytes of the code of a vector of `head_dim` dimensions.
     ///
     /// # Errors
     /// If the codec is beyond a cap, or does not fit the dimension.
     pub fn code_bytes(&self, head_dim: u32) -> Result<usize, SpecError> {
-        Ok(Layout::new(self, head_dim)?.code_bytes)
+        Ok(self.layout(head_dim)?.code_bytes)
+    }
+
+    /// Bits of a code that choose rows of tables by their number. They are the first bits; up to the end of their last byte, zeros follow.
+    ///
+    /// # Errors
+    /// If the codec is beyond a cap, or does not fit the dimension.
+    pub fn look_up_bits(&self, head_dim: u32) -> Result<usize, SpecError> {
+        Ok(self.layout(head_dim)?.look_up_bits)
     }
 
     /// Floats of the tables of one group for vectors of `head_dim` dimensions; 0 for codecs without parameters.
@@ -175,69 +152,54 @@ impl CodecSpec {
     /// # Errors
     /// If the codec is beyond a cap, or does not fit the dimension.
     pub fn table_floats(&self, head_dim: u32) -> Result<usize, SpecError> {
-        Ok(Layout::new(self, head_dim)?.table_floats)
+        Ok(self.layout(head_dim)?.table_floats)
+    }
+
+    /// Whether decoding ends with a linear map. The tables of each group then begin with `mean[d]` and `map[d, d]`.
+    pub fn is_mapped(&self) -> bool {
+        self.stages().iter().any(|stage| stage.family().mapped())
     }
 
     /// The required features of a pack with this codec: those of codecs that version 1.0 did not have (SPEC 2).
     pub(crate) fn required_features(&self) -> u64 {
-        match self {
-            Self::F32 | Self::Bf16 | Self::Sq8 | Self::Pq { .. } | Self::Rq { .. } => 0,
-            Self::Prq { .. } | Self::Opq { .. } | Self::Tcq { .. } => FEATURE_CODECS,
-        }
+        self.stages().iter().fold(0, |features, stage| features | stage.family().required_features())
     }
 
     /// The codec, if it is within all caps that do not depend on the dimension.
-    pub(super) fn checked(self) -> Result<Self, SpecError> {
-        let parts = match self {
-            Self::F32 | Self::Bf16 | Self::Sq8 => [None, None],
-            Self::Pq { m, bits } | Self::Rq { m, bits } => [Some((m.into(), bits)), None],
-            Self::Prq { splits, m, bits } => [Some((u32::from(splits) * u32::from(m), bits)), None],
-            Self::Opq { coarse, fine, .. } => [coarse.map(Parts::counted), Some(fine.counted())],
-            Self::Tcq { stages, window, .. } => [stages.map(Parts::counted), Some((1, window))],
-        };
-        for (found, bits) in parts.into_iter().flatten() {
-            if !(1..=u32::from(MAX_CODE_PARTS)).contains(&found) {
-                return Err(SpecError::Parts { spec: self, found });
-            }
-            if !(1..=MAX_CODE_BITS).contains(&bits) {
-                return Err(SpecError::Bits { spec: self, found: bits });
-            }
+    fn checked(self) -> Result<Self, SpecError> {
+        if !stages::is_chain(self.stages()) {
+            return Err(SpecError::Chain { spec: self });
         }
-        match self {
-            Self::Tcq { bytes, window, .. } if bytes > MAX_TRELLIS_BYTES || 8 * u32::from(bytes) < u32::from(window) => {
-                Err(SpecError::TrellisBytes { spec: self, found: bytes, window })
-            }
-            spec => Ok(spec),
+        self.stages().iter().try_for_each(|stage| stage.family().check(self))?;
+        Ok(self)
+    }
+
+    /// What the codec is for vectors of `head_dim` dimensions.
+    pub(super) fn layout(&self, head_dim: u32) -> Result<Layout, SpecError> {
+        let spec = self.checked()?;
+        if !(1..=MAX_HEAD_DIM).contains(&head_dim) {
+            return Err(SpecError::HeadDim { found: head_dim });
         }
-    }
-}
-
-impl Parts {
-    fn counted(self) -> (u32, u8) {
-        (self.m.into(), self.bits)
-    }
-}
-
-impl fmt::Display for Parts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}", self.m, self.bits)
+        let mut layout = LayoutBuilder::new(spec, head_dim as usize, spec.is_mapped());
+        spec.stages().iter().try_for_each(|stage| stage.family().lay_out(&mut layout))?;
+        Ok(layout.finish())
     }
 }
 
 impl fmt::Display for CodecSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::F32 => f.write_str("F32"),
-            Self::Bf16 => f.write_str("BF16"),
-            Self::Sq8 => f.write_str("SQ8"),
-            Self::Pq { m, bits } => write!(f, "PQ{m}x{bits}"),
-            Self::Rq { m, bits } => write!(f, "RQ{m}x{bits}"),
-            Self::Prq { splits, m, bits } => write!(f, "PRQ{splits}x{m}x{bits}"),
-            Self::Opq { blocks, dim, coarse: None, fine } => write!(f, "OPQ{blocks}_{dim},PQ{fine}"),
-            Self::Opq { blocks, dim, coarse: Some(coarse), fine } => write!(f, "OPQ{blocks}_{dim},Residual{coarse},PQ{fine}"),
-            Self::Tcq { stages: None, bytes, window } => write!(f, "TCQ{bytes}x{window}"),
-            Self::Tcq { stages: Some(stages), bytes, window } => write!(f, "RQ{stages},TCQ{bytes}x{window}"),
+        let mut comma = "";
+        for stage in self.stages() {
+            write!(f, "{comma}{stage}")?;
+            comma = ",";
         }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CodecSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -245,61 +207,20 @@ impl FromStr for CodecSpec {
     type Err = SpecError;
 
     fn from_str(name: &str) -> Result<Self, SpecError> {
-        let upper = name.to_ascii_uppercase();
-        let spec = match upper.as_str() {
-            "F32" => Some(Self::F32),
-            "BF16" => Some(Self::Bf16),
-            "SQ8" => Some(Self::Sq8),
-            other => with_numbers(other),
-        };
-        spec.ok_or_else(|| SpecError::Unknown { name: name.chars().take(64).collect() })?.checked()
+        chain(name).ok_or_else(|| SpecError::Unknown { name: name.chars().take(64).collect() })?.checked()
     }
 }
 
-/// Reads a name with numbers, in capitals.
-fn with_numbers(name: &str) -> Option<CodecSpec> {
-    let elements: Vec<&str> = name.splitn(4, ',').collect();
-    match *elements.as_slice() {
-        [one] => {
-            if let Some(numbers) = one.strip_prefix("PRQ") {
-                let (splits, parts) = numbers.split_once('X')?;
-                let Parts { m, bits } = parts_of(parts, "")?;
-                return Some(CodecSpec::Prq { splits: number(splits)?, m, bits });
-            }
-            if let Some(Parts { m, bits }) = parts_of(one, "PQ") {
-                return Some(CodecSpec::Pq { m, bits });
-            }
-            if let Some(Parts { m, bits }) = parts_of(one, "RQ") {
-                return Some(CodecSpec::Rq { m, bits });
-            }
-            let Parts { m: bytes, bits: window } = parts_of(one, "TCQ")?;
-            Some(CodecSpec::Tcq { stages: None, bytes, window })
-        }
-        [first, last] if first.starts_with('R') => {
-            let Parts { m: bytes, bits: window } = parts_of(last, "TCQ")?;
-            Some(CodecSpec::Tcq { stages: Some(parts_of(first, "RQ")?), bytes, window })
-        }
-        [first, ref middle @ .., last] if middle.len() < 2 => {
-            let (blocks, dim) = first.strip_prefix("OPQ")?.split_once('_')?;
-            let coarse = match middle {
-                [coarse] => Some(parts_of(coarse, "RESIDUAL")?),
-                _ => None,
-            };
-            Some(CodecSpec::Opq { blocks: number(blocks)?, dim: number(dim)?, coarse, fine: parts_of(last, "PQ")? })
-        }
-        _ => None,
+/// The stages of a name, if it is written as that of a codec.
+fn chain(name: &str) -> Option<CodecSpec> {
+    let mut stages = [CodecStage::F32(F32); MAX_STAGES];
+    let mut rooms = stages.iter_mut();
+    for element in name.split(',') {
+        *rooms.next()? = CodecStage::parse(element)?;
     }
-}
-
-/// Reads `<family><m>x<bits>`, in capitals.
-fn parts_of(name: &str, family: &str) -> Option<Parts> {
-    let (m, bits) = name.strip_prefix(family)?.split_once('X')?;
-    Some(Parts { m: number(m)?, bits: number(bits)?.try_into().ok()? })
-}
-
-/// Digits and nothing else: `parse` alone would take a sign.
-fn number(digits: &str) -> Option<u16> {
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
+    let count = MAX_STAGES - rooms.len();
+    let spec = CodecSpec { stages, count: count as u8 };
+    stages::is_chain(spec.stages()).then_some(spec)
 }
 
 #[cfg(test)]
@@ -384,10 +305,25 @@ mod tests {
         // More bits than windows of 4 bits can bring into 12 dimensions.
         assert!(matches!(sizes("TCQ7x4", 12).0, Err(SpecError::Dimension { head_dim: 12, .. })));
         assert_eq!(sizes("TCQ6x4", 12).0, Ok(6));
-        let spec = CodecSpec::Pq { m: 7, bits: 8 };
+        let spec = CodecSpec::pq(7, 8);
         assert_eq!(spec.code_bytes(64), Err(SpecError::Division { spec, parts: 7, head_dim: 64 }));
         assert_eq!(CodecSpec::F32.code_bytes(0), Err(SpecError::HeadDim { found: 0 }));
         assert_eq!(CodecSpec::F32.code_bytes(1025), Err(SpecError::HeadDim { found: 1025 }));
-        assert!(matches!(CodecSpec::Rq { m: 1, bits: 40 }.code_bytes(64), Err(SpecError::Bits { found: 40, .. })));
+        assert!(matches!(CodecSpec::rq(1, 40).code_bytes(64), Err(SpecError::Bits { found: 40, .. })));
+    }
+
+    #[test]
+    fn chains_that_no_name_has_are_refused() {
+        let pq = CodecStage::from(stages::Pq { m: 2, bits: 8 });
+        let spec = CodecSpec::of([pq, pq]);
+        assert_eq!(spec.code_bytes(8), Err(SpecError::Chain { spec }));
+    }
+
+    #[test]
+    fn the_error_of_an_unknown_name_lists_all_codecs() {
+        let error = "PQ".parse::<CodecSpec>().unwrap_err().to_string();
+        let listed = "F32 | BF16 | SQ8 | PQ<m>x<bits> | RQ<m>x<bits> | PRQ<splits>x<m>x<bits> | TCQ<bytes>x<window> | RQ<m>x<bits>,TCQ<bytes>x<window> | \
+                      OPQ<blocks>_<dim>,PQ<m>x<bits> | OPQ<blocks>_<dim>,Residual<c>x<bits>,PQ<m>x<bits>";
+        assert_eq!(error, format!("no codec is named \"PQ\": expected {listed}; for instance PQ8x8"));
     }
 }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::stages::{Bf16, F32, Opq, Pq, Prq, Residual, Rq, Sq8, Tcq};
 use super::*;
 
 const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 3, head_dim: 12 };
@@ -52,24 +53,24 @@ fn bit(code: &[u8], index: usize) -> usize {
 fn slow_decode(spec: CodecSpec, dim: usize, tables: &[f32], code: &[u8]) -> Vec<f32> {
     let row = |part: usize, bits: u8| (0..usize::from(bits)).map(|i| bit(code, part * usize::from(bits) + i) << i).sum::<usize>();
     (0..dim)
-        .map(|d| match spec {
-            CodecSpec::F32 => f32::from_le_bytes(code[4 * d..4 * d + 4].try_into().unwrap()),
-            CodecSpec::Bf16 => half::bf16::from_le_bytes([code[2 * d], code[2 * d + 1]]).to_f32(),
-            CodecSpec::Sq8 => tables[d] + tables[dim + d] * f32::from(code[d]),
-            CodecSpec::Pq { m, bits } => {
+        .map(|d| match *spec.stages() {
+            [CodecStage::F32(F32)] => f32::from_le_bytes(code[4 * d..4 * d + 4].try_into().unwrap()),
+            [CodecStage::Bf16(Bf16)] => half::bf16::from_le_bytes([code[2 * d], code[2 * d + 1]]).to_f32(),
+            [CodecStage::Sq8(Sq8)] => tables[d] + tables[dim + d] * f32::from(code[d]),
+            [CodecStage::Pq(Pq { m, bits })] => {
                 let width = dim / usize::from(m);
                 let part = d / width;
                 0.0 + tables[((part << bits) + row(part, bits)) * width + d % width]
             }
-            CodecSpec::Rq { m, bits } => {
+            [CodecStage::Rq(Rq { m, bits })] => {
                 (0..usize::from(m)).fold(0.0, |sum, stage| sum + tables[((stage << bits) + row(stage, bits)) * dim + d])
             }
-            CodecSpec::Prq { splits, m, bits } => {
+            [CodecStage::Prq(Prq { splits, m, bits })] => {
                 let (width, m) = (dim / usize::from(splits), usize::from(m));
                 let parts = d / width * m..(d / width + 1) * m;
                 parts.fold(0.0, |sum, part| sum + tables[((part << bits) + row(part, bits)) * width + d % width])
             }
-            CodecSpec::Opq { .. } | CodecSpec::Tcq { .. } => unreachable!("these are mapped"),
+            _ => unreachable!("{spec} is mapped"),
         })
         .collect()
 }
@@ -82,21 +83,27 @@ fn slow_mapped(spec: CodecSpec, dim: usize, allotment: &[u8], tables: &[f32], co
         |start: usize, bits: u8, length: usize| (0..usize::from(bits)).map(|i| bit(code, (start + i) % length) << i).sum::<usize>();
     let mut y = vec![0f32; dim];
     let mut add = |first: usize, row: &[f32]| y[first..first + row.len()].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-    match spec {
-        CodecSpec::Opq { coarse, fine, .. } => {
+    match *spec.stages() {
+        [CodecStage::Opq(_), ref products @ ..] => {
             let (mut at, mut table) = (0, 0);
-            for parts in coarse.into_iter().chain([fine]) {
-                let width = dim / usize::from(parts.m);
-                for part in 0..usize::from(parts.m) {
-                    let row = table + number(at, parts.bits, usize::MAX) * width;
+            for product in products {
+                let (CodecStage::Pq(Pq { m, bits }) | CodecStage::Residual(Residual { m, bits })) = *product else {
+                    unreachable!("no stage behind OPQ")
+                };
+                let width = dim / usize::from(m);
+                for part in 0..usize::from(m) {
+                    let row = table + number(at, bits, usize::MAX) * width;
                     add(part * width, &rest[row..row + width]);
-                    at += usize::from(parts.bits);
-                    table += width << parts.bits;
+                    at += usize::from(bits);
+                    table += width << bits;
                 }
             }
         }
-        CodecSpec::Tcq { stages, bytes, window } => {
-            let (m, bits) = stages.map_or((0, 0), |stages| (usize::from(stages.m), stages.bits));
+        [ref stages @ .., CodecStage::Tcq(Tcq { bytes, window })] => {
+            let (m, bits) = match *stages {
+                [CodecStage::Rq(Rq { m, bits })] => (usize::from(m), bits),
+                _ => (0, 0),
+            };
             for stage in 0..m {
                 let row = ((stage << bits) + number(stage * usize::from(bits), bits, usize::MAX)) * dim;
                 add(0, &rest[row..row + dim]);
@@ -138,7 +145,7 @@ fn allotment(dim: usize, bytes: u16, window: u8, seed: u64) -> Vec<u8> {
     bits
 }
 
-/// All bits to dimensions by themselves.
+/// All bits to runs of one dimension.
 fn allotment_of_ones(dim: usize, bytes: u16, window: u8) -> Vec<u8> {
     let mut left = 8 * usize::from(bytes);
     (0..dim)
@@ -150,35 +157,45 @@ fn allotment_of_ones(dim: usize, bytes: u16, window: u8) -> Vec<u8> {
         .collect()
 }
 
+/// Product codes behind a rotation of vectors of `dim` dimensions.
+fn rotated(dim: u16, coarse: Option<(u16, u8)>, fine: Pq) -> CodecSpec {
+    let rotation = Opq { blocks: 3, dim }.stage();
+    match coarse {
+        Some((m, bits)) => CodecSpec::of([rotation, Residual { m, bits }.stage(), fine.stage()]),
+        None => CodecSpec::of([rotation, fine.stage()]),
+    }
+}
+
 /// A spec, a shape of that dimension, and a seed.
 fn cases() -> impl Strategy<Value = (CodecSpec, MemoryShape, u64)> {
     let spec = prop_oneof![
         Just(CodecSpec::F32),
-        Just(CodecSpec::Bf16),
-        Just(CodecSpec::Sq8),
-        (prop::sample::select(vec![1u16, 2, 3, 4, 6, 12]), 1u8..=9).prop_map(|(m, bits)| CodecSpec::Pq { m, bits }),
-        (1u16..=5, 1u8..=9).prop_map(|(m, bits)| CodecSpec::Rq { m, bits }),
-        (1u16..=2, 10u8..=14).prop_map(|(m, bits)| CodecSpec::Rq { m, bits }),
-        (prop::sample::select(vec![1u16, 2, 3]), 1u16..=3, 1u8..=9).prop_map(|(splits, m, bits)| CodecSpec::Prq { splits, m, bits }),
-        (prop::option::of((prop::sample::select(vec![1u16, 2]), 1u8..=9)), prop::sample::select(vec![1u16, 3, 6]), 1u8..=9).prop_map(
-            |(coarse, m, bits)| CodecSpec::Opq {
-                blocks: 3,
-                dim: 12,
-                coarse: coarse.map(|(m, bits)| Parts { m, bits }),
-                fine: Parts { m, bits }
+        Just(CodecSpec::BF16),
+        Just(CodecSpec::SQ8),
+        (prop::sample::select(vec![1u16, 2, 3, 4, 6, 12]), 1u8..=9).prop_map(|(m, bits)| CodecSpec::pq(m, bits)),
+        (1u16..=5, 1u8..=9).prop_map(|(m, bits)| CodecSpec::rq(m, bits)),
+        (1u16..=2, 10u8..=14).prop_map(|(m, bits)| CodecSpec::rq(m, bits)),
+        (prop::sample::select(vec![1u16, 2, 3]), 1u16..=3, 1u8..=9).prop_map(|(splits, m, bits)| CodecSpec::prq(splits, m, bits)),
+        (prop::option::of((prop::sample::select(vec![1u16, 2]), 1u8..=9)), prop::sample::select(vec![1u16, 3, 6]), 1u8..=9)
+            .prop_map(|(coarse, m, bits)| rotated(12, coarse, Pq { m, bits })),
+        (prop::option::of((1u16..=3, 1u8..=9)), 2u16..=6, 4u8..=11).prop_map(|(stages, bytes, window)| {
+            let trellis = Tcq { bytes, window }.stage();
+            match stages {
+                Some((m, bits)) => CodecSpec::of([Rq { m, bits }.stage(), trellis]),
+                None => CodecSpec::of([trellis]),
             }
-        ),
-        (prop::option::of((1u16..=3, 1u8..=9)), 2u16..=6, 4u8..=11).prop_map(|(stages, bytes, window)| CodecSpec::Tcq {
-            stages: stages.map(|(m, bits)| Parts { m, bits }),
-            bytes,
-            window
         }),
     ];
     (spec, 1u32..=2, 1u32..=2, 1u32..=10, prop::sample::select(vec![12u32, 48, 96]), any::<u64>()).prop_map(
         |(mut spec, layers, heads, tokens, head_dim, seed)| {
-            if let CodecSpec::Opq { dim, .. } = &mut spec {
-                *dim = head_dim as u16;
-            }
+            // The name of a rotation has the dimension in it.
+            spec = match *spec.stages() {
+                [CodecStage::Opq(_), CodecStage::Pq(fine)] => rotated(head_dim as u16, None, fine),
+                [CodecStage::Opq(_), CodecStage::Residual(Residual { m, bits }), CodecStage::Pq(fine)] => {
+                    rotated(head_dim as u16, Some((m, bits)), fine)
+                }
+                _ => spec,
+            };
             (spec, MemoryShape { layers, heads, tokens, head_dim }, seed)
         },
     )
@@ -194,17 +211,10 @@ fn record(codec: &Codec, seed: u64) -> Record {
         let floats = &noise[vector * shape.head_dim as usize..(vector + 1) * shape.head_dim as usize];
         let mut bytes: Vec<u8> = match codec.spec() {
             CodecSpec::F32 => floats.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            CodecSpec::Bf16 => floats.iter().flat_map(|x| half::bf16::from_f32(*x).to_le_bytes()).collect(),
+            CodecSpec::BF16 => floats.iter().flat_map(|x| half::bf16::from_f32(*x).to_le_bytes()).collect(),
             _ => floats.iter().map(|x| (x.to_bits() >> 3) as u8).cycle().take(codec.code_bytes()).collect(),
         };
-        let bits = |parts: Parts| usize::from(parts.m) * usize::from(parts.bits);
-        let used = match codec.spec() {
-            CodecSpec::Pq { m, bits } | CodecSpec::Rq { m, bits } => usize::from(m) * usize::from(bits),
-            CodecSpec::Prq { splits, m, bits } => usize::from(splits * m) * usize::from(bits),
-            CodecSpec::Opq { coarse, fine, .. } => coarse.map_or(0, bits) + bits(fine),
-            CodecSpec::Tcq { stages, .. } => stages.map_or(0, bits),
-            _ => 0,
-        };
+        let used: usize = codec.spec().stages().iter().map(look_up_bits).sum();
         if !used.is_multiple_of(8) {
             bytes[used / 8] &= (1 << (used % 8)) - 1;
         }
@@ -215,14 +225,25 @@ fn record(codec: &Codec, seed: u64) -> Record {
     Record { positions, codes }
 }
 
+/// SPEC.md, 9.2: the bits of a stage's numbers.
+fn look_up_bits(stage: &CodecStage) -> usize {
+    match *stage {
+        CodecStage::Pq(Pq { m, bits }) | CodecStage::Residual(Residual { m, bits }) | CodecStage::Rq(Rq { m, bits }) => {
+            usize::from(m) * usize::from(bits)
+        }
+        CodecStage::Prq(Prq { splits, m, bits }) => usize::from(splits * m) * usize::from(bits),
+        CodecStage::F32(_) | CodecStage::Bf16(_) | CodecStage::Sq8(_) | CodecStage::Opq(_) | CodecStage::Tcq(_) => 0,
+    }
+}
+
 fn codec_of(spec: CodecSpec, shape: MemoryShape, seed: u64) -> Codec {
     let floats = spec.table_floats(shape.head_dim).unwrap();
     let (map, groups) = if floats == 0 { (Vec::new(), 0) } else { (own_groups(shape), 2 * shape.layers * shape.heads) };
     let mut tables = numbers(groups as usize * floats, seed);
-    if spec == CodecSpec::Sq8 {
+    if spec == CodecSpec::SQ8 {
         tables.iter_mut().for_each(|x| *x = x.abs());
     }
-    if let CodecSpec::Tcq { window, .. } = spec {
+    if let Some(Tcq { window, .. }) = spec.trellis() {
         // Nothing is added to the last dimensions of some, with zeros of both signs, and some means are zeros of either.
         let (dim, zeros) = (shape.head_dim as usize, [0, 3, 8][seed as usize % 3]);
         for tables in tables.chunks_exact_mut(floats) {
@@ -238,9 +259,9 @@ fn codec_of(spec: CodecSpec, shape: MemoryShape, seed: u64) -> Codec {
 
 /// The allotment that [`codec_of`] gives a group; none for codecs without a trellis.
 fn allotment_of(spec: CodecSpec, shape: MemoryShape, seed: u64, group: usize) -> Vec<u8> {
-    match spec {
-        CodecSpec::Tcq { bytes, window, .. } => allotment(shape.head_dim as usize, bytes, window, seed.wrapping_add(group as u64)),
-        _ => Vec::new(),
+    match spec.trellis() {
+        Some(Tcq { bytes, window }) => allotment(shape.head_dim as usize, bytes, window, seed.wrapping_add(group as u64)),
+        None => Vec::new(),
     }
 }
 
@@ -261,12 +282,12 @@ proptest! {
         prop_assert_eq!(&memory.positions, &record.positions);
         let (slots, dim, tokens, heads) = (shape.slots(), shape.head_dim as usize, shape.tokens as usize, shape.heads as usize);
         for (vector, code) in record.codes.iter().enumerate() {
-            let (kind, slot) = (Kind::ALL[vector / slots], vector % slots);
-            let out = if kind == Kind::Key { &memory.keys } else { &memory.values };
+            let (kind, slot) = (VectorKind::ALL[vector / slots], vector % slots);
+            let out = if kind == VectorKind::Key { &memory.keys } else { &memory.values };
             let group = codec.group_of(kind, slot / tokens / heads, slot / tokens % heads);
             let expected = match record.positions[slot] {
                 EMPTY_SLOT => vec![0.0; dim],
-                _ if matches!(spec, CodecSpec::Opq { .. } | CodecSpec::Tcq { .. }) => {
+                _ if spec.is_mapped() => {
                     slow_mapped(spec, dim, &allotment_of(spec, shape, seed, group), codec.tables(group).unwrap(), code)
                 }
                 _ => slow_decode(spec, dim, codec.tables(group).unwrap(), code),
@@ -319,18 +340,21 @@ fn codes_and_vectors_of_unusual_length_decode_as_the_definition_says() {
 fn sq8(edit: impl FnOnce(&mut Vec<u8>)) -> Result<Codec, CodecError> {
     let mut bytes = parameters(&[0, 0, 1, 1, 2, 2, 0, 0], &[0.5; 3 * 24]);
     edit(&mut bytes);
-    Codec::parse(&CodecSpec::Sq8, SHAPE, &bytes)
+    Codec::parse(&CodecSpec::SQ8, SHAPE, &bytes)
 }
 
 #[test]
 fn groups_follow_the_map() {
     let codec = sq8(|_| ()).unwrap();
-    assert_eq!((codec.groups(), codec.spec(), codec.shape()), (3, CodecSpec::Sq8, SHAPE));
-    let groups: Vec<usize> =
-        Kind::ALL.iter().flat_map(|&kind| (0..4).map(move |head| (kind, head))).map(|(k, h)| codec.group_of(k, h / 2, h % 2)).collect();
+    assert_eq!((codec.groups(), codec.spec(), codec.shape()), (3, CodecSpec::SQ8, SHAPE));
+    let groups: Vec<usize> = VectorKind::ALL
+        .iter()
+        .flat_map(|&kind| (0..4).map(move |head| (kind, head)))
+        .map(|(k, h)| codec.group_of(k, h / 2, h % 2))
+        .collect();
     assert_eq!(groups, [0, 0, 1, 1, 2, 2, 0, 0]);
-    assert_eq!(codec.group_of(Kind::Value, 2, 0), 0);
-    assert_eq!(codec.group_of(Kind::Key, 1, 2), 0);
+    assert_eq!(codec.group_of(VectorKind::Value, 2, 0), 0);
+    assert_eq!(codec.group_of(VectorKind::Key, 1, 2), 0);
 }
 
 #[test]
@@ -347,18 +371,18 @@ fn parameters_of_another_length_are_refused() {
 
 #[test]
 fn a_group_count_that_does_not_fit_is_refused() {
-    assert_eq!(sq8(|bytes| bytes[0] = 0).unwrap_err(), CodecError::GroupCount { least: 1, most: 8, found: 0 });
-    assert_eq!(sq8(|bytes| bytes[0] = 9).unwrap_err(), CodecError::GroupCount { least: 1, most: 8, found: 9 });
-    assert_eq!(sq8(|bytes| bytes[..4].fill(0xFF)).unwrap_err(), CodecError::GroupCount { least: 1, most: 8, found: u32::MAX });
+    assert_eq!(sq8(|bytes| bytes[0] = 0).unwrap_err(), CodecError::GroupCount { min: 1, max: 8, found: 0 });
+    assert_eq!(sq8(|bytes| bytes[0] = 9).unwrap_err(), CodecError::GroupCount { min: 1, max: 8, found: 9 });
+    assert_eq!(sq8(|bytes| bytes[..4].fill(0xFF)).unwrap_err(), CodecError::GroupCount { min: 1, max: 8, found: u32::MAX });
     let lossless = Codec::parse(&CodecSpec::F32, SHAPE, &[1, 0, 0, 0]).unwrap_err();
-    assert_eq!(lossless, CodecError::GroupCount { least: 0, most: 0, found: 1 });
-    assert!(Codec::parse(&CodecSpec::Bf16, SHAPE, &[0; 4]).is_ok());
-    assert!(matches!(Codec::parse(&CodecSpec::Bf16, SHAPE, &[0; 5]), Err(CodecError::ParametersLength { .. })));
+    assert_eq!(lossless, CodecError::GroupCount { min: 0, max: 0, found: 1 });
+    assert!(Codec::parse(&CodecSpec::BF16, SHAPE, &[0; 4]).is_ok());
+    assert!(matches!(Codec::parse(&CodecSpec::BF16, SHAPE, &[0; 5]), Err(CodecError::ParametersLength { .. })));
 }
 
 #[test]
 fn parameters_beyond_the_cap_are_refused_before_their_length_counts() {
-    let (spec, shape) = (CodecSpec::Rq { m: 128, bits: 14 }, MemoryShape { head_dim: 1024, ..SHAPE });
+    let (spec, shape) = (CodecSpec::rq(128, 14), MemoryShape { head_dim: 1024, ..SHAPE });
     assert!(matches!(Codec::parse(&spec, shape, &[1, 0, 0, 0]), Err(CodecError::ParametersCap { .. })));
 }
 
@@ -377,7 +401,7 @@ fn a_group_map_out_of_order_or_range_is_refused() {
 fn table_entries_are_finite_and_bounded_and_steps_not_negative() {
     let put = |entry: usize, number: f32| sq8(move |bytes| bytes[20 + 4 * entry..][..4].copy_from_slice(&number.to_le_bytes()));
     for number in [f32::INFINITY, f32::NEG_INFINITY, 1.3e30, -1.3e30] {
-        assert_eq!(put(25, number).unwrap_err(), CodecError::TableValue { group: 1, entry: 1, most: MAX_TABLE_VALUE, found: number });
+        assert_eq!(put(25, number).unwrap_err(), CodecError::TableValue { group: 1, entry: 1, max: MAX_TABLE_VALUE, found: number });
     }
     assert!(matches!(put(0, f32::NAN), Err(CodecError::TableValue { group: 0, entry: 0, .. })));
     assert_eq!(put(24 + 12 + 5, -0.1).unwrap_err(), CodecError::Step { group: 1, dimension: 5, found: -0.1 });
@@ -391,13 +415,13 @@ fn shapes_that_are_empty_or_enormous_are_refused() {
     }
     let none = MemoryShape { head_dim: 0, ..SHAPE };
     assert!(matches!(Codec::parse(&CodecSpec::F32, none, &[0; 4]), Err(CodecError::Spec(SpecError::HeadDim { found: 0 }))));
-    let spec = CodecSpec::Pq { m: 5, bits: 8 };
+    let spec = CodecSpec::pq(5, 8);
     assert!(matches!(Codec::parse(&spec, SHAPE, &[0; 4]), Err(CodecError::Spec(SpecError::Division { .. }))));
 }
 
 #[test]
 fn records_that_are_none_are_refused() {
-    let codec = codec_of(CodecSpec::Rq { m: 3, bits: 3 }, SHAPE, 5);
+    let codec = codec_of(CodecSpec::rq(3, 3), SHAPE, 5);
     let refused = |edit: &dyn Fn(&mut Record)| {
         let mut record = record(&codec, 0xFFFF_FFFF);
         record.positions = [2, 5, EMPTY_SLOT].repeat(4);
@@ -410,14 +434,14 @@ fn records_that_are_none_are_refused() {
     assert_eq!(refused(&|record| record.positions[4] = EMPTY_SLOT), Some(CodecError::EmptySlot { slot: 4 }));
     assert_eq!(refused(&|record| record.positions[..3].copy_from_slice(&[255, 1, 2])), Some(CodecError::Position { slot: 1, found: 1 }));
     assert_eq!(refused(&|record| record.codes[5][1] = 1), Some(CodecError::EmptySlot { slot: 5 }));
-    let padding = CodecError::Slot { kind: Kind::Value, slot: 3, source: CodecError::Padding.into() };
+    let padding = CodecError::Slot { kind: VectorKind::Value, slot: 3, source: CodecError::Padding.into() };
     assert_eq!(refused(&|record| record.codes[15][1] |= 2), Some(padding));
     assert_eq!(refused(&|record| record.codes[0].truncate(1)), Some(CodecError::RecordLength { expected: 60, found: 59 }));
 }
 
 #[test]
 fn lossless_codes_of_what_is_not_finite_are_refused() {
-    for spec in [CodecSpec::F32, CodecSpec::Bf16] {
+    for spec in [CodecSpec::F32, CodecSpec::BF16] {
         let codec = codec_of(spec, SHAPE, 0);
         let mut code = vec![0; codec.code_bytes()];
         let bytes = codec.code_bytes() / 12;
@@ -439,7 +463,7 @@ fn vectors_and_groups_that_do_not_fit_are_refused() {
 
 #[test]
 fn allotments_that_are_none_are_refused() {
-    let spec = CodecSpec::Tcq { stages: None, bytes: 3, window: 6 };
+    let spec = CodecSpec::tcq(3, 6);
     let parse = |edit: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = parameters(&[0; 8], &vec![0.5; spec.table_floats(12).unwrap()]);
         let mut allotment = [4, 4, 4, 3, 3, 2, CONTINUED, 2, 1, CONTINUED, 1, 0].to_vec();
@@ -448,8 +472,8 @@ fn allotments_that_are_none_are_refused() {
         Codec::parse(&spec, SHAPE, &bytes).err()
     };
     assert_eq!(parse(&|_| ()), None);
-    assert_eq!(parse(&|bits| bits[1] = 7), Some(CodecError::Allotment { group: 0, dimension: 1, most: 6, found: 7 }));
-    assert_eq!(parse(&|bits| bits[0] = CONTINUED), Some(CodecError::Allotment { group: 0, dimension: 0, most: 6, found: CONTINUED }));
+    assert_eq!(parse(&|bits| bits[1] = 7), Some(CodecError::Allotment { group: 0, dimension: 1, max: 6, found: 7 }));
+    assert_eq!(parse(&|bits| bits[0] = CONTINUED), Some(CodecError::Allotment { group: 0, dimension: 0, max: 6, found: CONTINUED }));
     assert_eq!(parse(&|bits| bits[1] = 5), Some(CodecError::AllottedBits { group: 0, expected: 24, found: 25 }));
     assert_eq!(parse(&|bits| bits[11] = CONTINUED), None);
     let shorter = parse(&|bits| bits.truncate(11));
@@ -458,7 +482,7 @@ fn allotments_that_are_none_are_refused() {
 
 #[test]
 fn entries_behind_a_map_have_a_lower_bound() {
-    let spec = CodecSpec::Opq { blocks: 3, dim: 12, coarse: None, fine: Parts { m: 3, bits: 1 } };
+    let spec = rotated(12, None, Pq { m: 3, bits: 1 });
     let parse = |number: f32| {
         let mut tables = vec![0.5; spec.table_floats(12).unwrap()];
         tables[7] = number;
@@ -466,5 +490,5 @@ fn entries_behind_a_map_have_a_lower_bound() {
     };
     assert_eq!(parse(MAX_MAPPED_VALUE), None);
     let found = 2.0 * MAX_MAPPED_VALUE;
-    assert_eq!(parse(found), Some(CodecError::TableValue { group: 0, entry: 7, most: MAX_MAPPED_VALUE, found }));
+    assert_eq!(parse(found), Some(CodecError::TableValue { group: 0, entry: 7, max: MAX_MAPPED_VALUE, found }));
 }

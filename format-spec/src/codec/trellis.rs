@@ -2,7 +2,7 @@
 
 use super::{CONTINUED, map::LANES};
 
-/// A trellis code behind the look-ups: where it is, and how large its tables are.
+/// A trellis code after the look-ups: its place and its sizes.
 #[derive(Clone, Debug)]
 pub(super) struct Trellis {
     /// Bytes of the code.
@@ -13,12 +13,12 @@ pub(super) struct Trellis {
     pub(super) table: usize,
 }
 
-/// What a trellis does in a group.
+/// The steps of a trellis with the tables of one group.
 #[derive(Clone, Debug)]
 pub(super) struct Steps {
-    /// Those that add anything.
+    /// The steps that can add something.
     list: Vec<Step>,
-    /// Dimensions up to the last one that any step adds to.
+    /// Dimensions up to the last one that a step adds to.
     pub(super) reach: usize,
 }
 
@@ -35,7 +35,7 @@ struct Step {
 }
 
 impl Trellis {
-    /// The steps of an allotment, `[dim]`: at the first dimension of a run the bits that are new there, at the others [`CONTINUED`].
+    /// The steps of an allotment, `[dim]`: the number of new bits at the first dimension of a run, [`CONTINUED`] at the others.
     pub(super) fn steps(&self, allotment: &[u8], tables: &[f32]) -> Steps {
         let (all, mut bits, mut table) = (8 * self.bytes, 0, self.table);
         let mut list: Vec<Step> = Vec::new();
@@ -44,7 +44,7 @@ impl Trellis {
                 Some(step) if new == CONTINUED => step.width += 1,
                 _ => {
                     bits += usize::from(new);
-                    // The window ends with the new bits; before the first bit of the code is its last.
+                    // The window ends with the new bits. The code is circular: its last bit precedes its first.
                     let start = (bits + all - usize::from(self.window)) % all;
                     list.push(Step { first, width: 1, byte: start / 8, shift: (start % 8) as u8, table: 0 });
                 }
@@ -54,7 +54,7 @@ impl Trellis {
             step.table = table;
             table += step.width << self.window;
         }
-        // Sums begin at +0.0, and so are never -0.0: a zero of either sign that is added to them changes nothing.
+        // Sums begin at +0.0 and so are never -0.0: adding a zero of either sign does not change them.
         list.retain(|step| {
             let rows = tables.get(step.table..step.table + (step.width << self.window)).unwrap_or_default();
             rows.iter().any(|x| *x != 0.0)
@@ -63,8 +63,8 @@ impl Trellis {
         Steps { list, reach }
     }
 
-    /// Writes the 32 bits that begin with each byte of the trellis codes, which are the last bytes of `codes`, at most [`LANES`] of them: of byte i
-    /// of all codes at place i. Behind the last byte is the first one.
+    /// Writes the 32 bits that begin at each byte of the trellis codes, which are the last bytes of `codes`, at most [`LANES`] of them: those
+    /// of byte i of all codes at place i. The first byte follows the last.
     #[inline(always)]
     pub(super) fn words(&self, codes: &[u8], code_bytes: usize, words: &mut [[u32; LANES]]) {
         for (lane, code) in codes.chunks_exact(code_bytes).take(LANES).enumerate() {
@@ -80,12 +80,13 @@ impl Trellis {
 }
 
 impl Steps {
-    /// Adds the rows that the codes choose to the vectors: number i of all of them at place i. `words` are what [`Trellis::words`] writes.
+    /// Adds the rows that the codes choose to the vectors, which hold number i of all vectors at place i. `words` is the output of
+    /// [`Trellis::words`].
     #[inline(always)]
     pub(super) fn add(&self, window: u8, tables: &[f32], words: &[[u32; LANES]], vectors: &mut [[f32; LANES]]) {
         for step in &self.list {
             let table = tables.get(step.table..step.table + (step.width << window)).unwrap_or_default();
-            // A window has at most 14 bits, and begins within the first 8 of a word's 32.
+            // A window has at most 14 bits, and begins within the first 8 of a word.
             let words = words.get(step.byte).copied().unwrap_or_default();
             let rows = words.map(|word| (word >> step.shift & ((1 << window) - 1)) as usize);
             let run = vectors.get_mut(step.first..step.first + step.width).unwrap_or_default();

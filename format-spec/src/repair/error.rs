@@ -1,15 +1,15 @@
-//! Why a pack was not mended.
+//! Why a pack could not be repaired.
 
 use thiserror::Error;
 
 use crate::error::Interrupted;
 use crate::{LeafKind, OpenError, Tag};
 
-/// What no pack given has.
+/// What none of the donors has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Missing {
-    /// A section, of which pieces cannot be told apart, or not be looked for.
+    /// A section that cannot be searched for piece by piece.
     #[error("section {section}")]
     Section {
         /// The section.
@@ -38,7 +38,7 @@ fn others(count: u64) -> String {
 }
 
 impl Missing {
-    /// The section that is damaged, or that pieces are damaged of.
+    /// The damaged section.
     pub fn section(&self) -> Tag {
         match self {
             Self::Section { section } | Self::Pieces { section, .. } => *section,
@@ -46,11 +46,11 @@ impl Missing {
     }
 }
 
-/// Why a pack was not mended.
+/// Why a pack could not be repaired.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RepairError {
-    /// The header page is damaged, and it is not known whose it was.
+    /// The header page is damaged, and no donor's fits.
     #[error(
         "{source}; the header page can only be taken from a copy of the same pack, and none was given: neither does what is left of it \
          name the id of a pack given, nor are all sections of one in it"
@@ -59,7 +59,7 @@ pub enum RepairError {
         /// What is wrong with the header page.
         source: OpenError,
     },
-    /// A donor's header page cannot be read, so that it is not known what it holds.
+    /// A donor's header page cannot be read, so its sections are not known.
     #[error("{source}; leave it out, or mend it first")]
     Donor {
         /// Its number.
@@ -67,7 +67,7 @@ pub enum RepairError {
         /// What is wrong with it.
         source: OpenError,
     },
-    /// Something is damaged, and no pack given has it whole.
+    /// Something is damaged, and no donor has it undamaged.
     #[error("no pack given has what is damaged: {}; give one more pack that may have it, or build the pack again", list(missing))]
     Missing {
         /// What is missing, at most one of every section.

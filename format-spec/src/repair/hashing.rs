@@ -1,4 +1,4 @@
-//! Hashing that can be watched and ended.
+//! Hashing with progress, which can be ended.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ const STEP_BYTES: usize = 1 << 20;
 /// Takes the bytes of a section, in order.
 pub(super) type Sink<'s> = dyn FnMut(&[u8]) -> io::Result<()> + 's;
 
-/// What is hashed, and who hears of it.
+/// Hashing under way, and where its progress is reported.
 pub(super) struct Hashing<'p> {
     progress: &'p mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
     done: u64,
@@ -32,7 +32,7 @@ impl<'p> Hashing<'p> {
         if self.unreported < STEP_BYTES as u64 {
             return Ok(());
         }
-        // What is damaged is hashed more than once: how often, is not known before.
+        // Damaged sections are hashed more than once, so the total is an estimate.
         self.done = self.done.saturating_add(std::mem::take(&mut self.unreported)).min(self.total);
         match (self.progress)(VerifyProgress { section, done: self.done, total: self.total }) {
             ControlFlow::Continue(()) => Ok(()),
@@ -40,13 +40,13 @@ impl<'p> Hashing<'p> {
         }
     }
 
-    /// Whether some bytes are the section; those of another length are not hashed.
+    /// Whether some bytes are the section. Bytes of another length are not hashed.
     pub(super) fn is(&mut self, section: &Section, bytes: &[u8]) -> Result<bool, Interrupted> {
         if bytes.len() as u64 != section.length { Ok(false) } else { fits(section, self, |sink| sink(bytes)) }
     }
 }
 
-/// Whether what `feed` gives is the section.
+/// Whether the bytes that `feed` gives are the section.
 pub(super) fn fits(
     section: &Section,
     hashing: &mut Hashing,

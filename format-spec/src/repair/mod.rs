@@ -1,9 +1,8 @@
-//! Repair: a damaged pack made whole from others that have the same content (SPEC 4, 13).
+//! Repair of a damaged pack from others that have the same content (SPEC 4, 13).
 //!
-//! A digest identifies bytes, wherever they are. So a section can be taken from any pack that has one of the same name, length
-//! and digest, and a memory, an embedding or a text frame from any that has one with the same leaf digest. Padding, the
-//! leaf digests and the two indices follow from the rest. What was put together counts only if the section's digest, which the
-//! pack's id stands for, fits.
+//! A digest identifies bytes in any file. So a section can be taken from any pack that has one of the same name, length and digest, and a
+//! memory, an embedding or a text frame from any pack that has one with the same leaf digest. Padding, the leaf digests and the two
+//! indices follow from the rest. A section that was put together is accepted only if it fits its digest, which the pack's id covers.
 
 mod error;
 mod hashing;
@@ -26,7 +25,7 @@ use patches::{Patches, Wanted};
 /// Where the root digest stands in the header page (SPEC 3).
 const ROOT_AT: u64 = 96;
 
-/// What was damaged, and how it is mended. Donors are numbered in the order in which they were given.
+/// What was damaged, and how it is repaired. Donors are numbered in the order in which they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mended {
@@ -68,7 +67,7 @@ pub enum Mended {
         /// The donor.
         donor: usize,
     },
-    /// Bytes behind the pack that are no signatures; they are left out.
+    /// Bytes behind the pack that are not signatures; they are left out.
     Behind {
         /// How many.
         bytes: u64,
@@ -88,7 +87,7 @@ enum Contents<'a> {
 }
 
 impl Contents<'_> {
-    /// Some bytes of the section; those of a row or a frame where it is patched.
+    /// Some bytes of the section; in a patched one these must be a whole row or frame.
     fn slice(&self, at: u64, length: u64) -> Option<&[u8]> {
         match self {
             Self::Whole(bytes) => range_of(bytes, at, length),
@@ -109,7 +108,7 @@ impl Contents<'_> {
     }
 }
 
-/// A pack that can be mended: what to write.
+/// The plan of a repair, which can be written.
 pub struct Repair<'a> {
     page: &'a [u8],
     header: Header,
@@ -120,15 +119,16 @@ pub struct Repair<'a> {
 }
 
 impl<'a> Repair<'a> {
-    /// Finds out what of `pack`, all bytes of a damaged file, is damaged, and where in `donors`, all bytes of other packs, the same
-    /// is whole. Donors may be damaged too. `progress` is told about once a MiB of hashing, and ends the work by [`ControlFlow::Break`].
+    /// Finds what is damaged in `pack`, all bytes of a file, and where `donors`, all bytes of other packs, have the same undamaged. Donors
+    /// may be damaged too. Calls `progress` about once per MiB of hashing; [`ControlFlow::Break`] ends the work.
     ///
-    /// A damaged header page is taken from a donor if what is left of the damaged one names the donor's id, or if all of the
-    /// donor's sections are in `pack`: nothing else says what the pack was. Takes memory for what is damaged alone: about 100 bytes
-    /// for each memory, embedding or text block, and all of a section that is recomputed.
+    /// A damaged header page is taken from a donor if the damaged page still has the donor's id, or if all of the donor's sections are in
+    /// `pack`. Memory is needed for damage only: about 100 bytes for each damaged memory, embedding or text block, and all of a section
+    /// that is recomputed.
     ///
     /// # Errors
-    /// If something is damaged that no donor has; if the header page is damaged and no donor's fits, or that of a donor is damaged; or if `progress` ended it.
+    /// If something is damaged that no donor has; if the header page is damaged and no donor's fits; if a donor's header page is damaged;
+    /// or if `progress` ended it.
     pub fn plan(
         pack: &'a [u8],
         donors: &[&'a [u8]],
@@ -144,7 +144,7 @@ impl<'a> Repair<'a> {
                 let donor = find_header(pack, &headers, &mut hashing)?.ok_or(RepairError::Header { source })?;
                 mended.push(Mended::Header { donor });
                 let page = donors.get(donor).copied().unwrap_or_default();
-                // It was read a moment ago.
+                // This page has been read above.
                 (page, header::read_alone(page).map_err(|source| RepairError::Header { source })?)
             }
         };
@@ -165,7 +165,7 @@ impl<'a> Repair<'a> {
         PackId(self.header.id)
     }
 
-    /// What is mended, in the order in which it was found; empty if every byte is what the writer wrote.
+    /// What is repaired, in the order in which it was found; empty if nothing is damaged.
     pub fn mended(&self) -> &[Mended] {
         &self.mended
     }
@@ -175,10 +175,10 @@ impl<'a> Repair<'a> {
         self.header.length + self.trailer.len() as u64
     }
 
-    /// Writes the mended pack, all of it, in order.
+    /// Writes the whole repaired pack, in order.
     ///
     /// # Errors
-    /// As `out` has them.
+    /// Those of `out`.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(self.page)?;
         let mut end = PAGE_BYTES;
@@ -191,7 +191,7 @@ impl<'a> Repair<'a> {
         out.write_all(self.trailer)
     }
 
-    /// Finds the sections that are whole, in the pack or in a donor.
+    /// Finds undamaged sections, in the pack or in a donor.
     fn whole_sections(
         &mut self,
         pack: &'a [u8],
@@ -221,7 +221,7 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    /// Mends what no donor has whole: by pieces, and by what follows from other sections. Gives what is missing.
+    /// Repairs sections that no donor has undamaged: by pieces, and from other sections. Returns what is missing.
     fn parts(&mut self, pack: &'a [u8], donors: &[&'a [u8]], hashing: &mut Hashing) -> Result<Vec<Missing>, Interrupted> {
         let mut missing = Vec::new();
         if self.contents.iter().all(|contents| !matches!(contents, Contents::Damaged)) {
@@ -235,7 +235,7 @@ impl<'a> Repair<'a> {
             let memory = manifest::record_bytes(&codec, manifest.model.shape).ok()?;
             Some(Strides { memory, embedding: 4 * u64::from(manifest.embedder.dim), counts: manifest.counts })
         });
-        // Without the manifest it is not known what the other sections hold.
+        // Without the manifest the strides of the other sections are not known.
         if let Some(strides) = strides {
             self.recompute(Tag::DOCUMENT_INDEX, &strides, hashing)?;
             self.recompute(Tag::TEXT_INDEX, &strides, hashing)?;
@@ -244,9 +244,9 @@ impl<'a> Repair<'a> {
             }
             self.recompute(Tag::LEAVES, &strides, hashing)?;
         }
-        let told: Vec<Tag> = missing.iter().map(Missing::section).collect();
-        let untold = self.damaged().map(|(_, section)| section.tag).filter(|tag| !told.contains(tag));
-        missing.extend(untold.map(|section| Missing::Section { section }));
+        let listed: Vec<Tag> = missing.iter().map(Missing::section).collect();
+        let unlisted = self.damaged().map(|(_, section)| section.tag).filter(|tag| !listed.contains(tag));
+        missing.extend(unlisted.map(|section| Missing::Section { section }));
         Ok(missing)
     }
 
@@ -260,7 +260,7 @@ impl<'a> Repair<'a> {
         hashing: &mut Hashing,
     ) -> Result<Option<Missing>, Interrupted> {
         let Some((index, section)) = self.damaged().find(|(_, section)| section.tag == kind.section()) else { return Ok(None) };
-        // Damaged leaves may be right for the pieces that are damaged: whether they were, the section's digest tells.
+        // Damaged leaves may still be right for the damaged pieces: the section's digest decides.
         let leaves =
             self.header.sections.iter().find(|section| section.tag == Tag::LEAVES).map_or(&[][..], |leaves| bytes_of(pack, leaves));
         let leaves = match self.contents(Tag::LEAVES) {
@@ -280,7 +280,7 @@ impl<'a> Repair<'a> {
         Ok(None)
     }
 
-    /// Recomputes a section that is damaged, if what it follows from is whole.
+    /// Recomputes a damaged section from other sections, if these are undamaged or repaired.
     fn recompute(&mut self, tag: Tag, strides: &Strides, hashing: &mut Hashing) -> Result<(), Interrupted> {
         let Some((index, section)) = self.damaged().find(|(_, section)| section.tag == tag) else { return Ok(()) };
         let contents = |tag| self.contents(tag).unwrap_or(&Contents::Damaged);
@@ -301,7 +301,7 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    /// Bytes between sections that are not zero, or not there, are written anew.
+    /// Notes padding that is not zero or missing; [`Self::write`] writes zeros.
     fn padding(&mut self, pack: &[u8]) {
         let sections = &self.header.sections;
         for (section, next) in sections.iter().zip(sections.iter().skip(1)) {
@@ -328,7 +328,7 @@ impl<'a> Repair<'a> {
             self.trailer = donors.get(donor).map_or(&[], |data| behind(data));
             self.mended.push(Mended::Signatures { donor });
         } else if trailer::read(length, own).is_ok() {
-            // Signatures of something else, but whoever trusts their keys is told so.
+            // Well-formed signatures of something else stay: checking them reports that they are wrong.
             self.trailer = own;
         } else if !own.is_empty() {
             self.mended.push(Mended::Behind { bytes: own.len() as u64 });
@@ -346,14 +346,14 @@ impl<'a> Repair<'a> {
         }
     }
 
-    /// The sections not found yet.
+    /// The sections that are not found yet.
     fn damaged(&self) -> impl Iterator<Item = (usize, Section)> + '_ {
         let sections = self.header.sections.iter().zip(&self.contents).enumerate();
         sections.filter(|(_, (_, contents))| matches!(contents, Contents::Damaged)).map(|(index, (section, _))| (index, *section))
     }
 }
 
-/// How long rows are and how many there are, as the manifest has it.
+/// The lengths and the number of rows, from the manifest.
 struct Strides {
     memory: u64,
     embedding: u64,
@@ -378,7 +378,7 @@ fn find_header(pack: &[u8], headers: &[Header], hashing: &mut Hashing) -> Result
     Ok(None)
 }
 
-/// The bytes of a section, as far as the file goes.
+/// The bytes of a section that the file has.
 fn bytes_of<'a>(data: &'a [u8], section: &Section) -> &'a [u8] {
     let rest = usize::try_from(section.offset).ok().and_then(|offset| data.get(offset..)).unwrap_or_default();
     rest.get(..usize::try_from(section.length).unwrap_or(usize::MAX)).unwrap_or(rest)

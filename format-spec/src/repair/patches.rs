@@ -9,11 +9,11 @@ use crate::constants::DIGEST_BYTES;
 use crate::error::Interrupted;
 use crate::{Digest, LeafKind, Pack};
 
-/// A damaged section with pieces of other packs put in.
+/// A damaged section with pieces of other packs inserted.
 pub(super) struct Patches<'a> {
     own: &'a [u8],
     length: u64,
-    /// By the byte of the section that they begin at.
+    /// By the byte of the section at which they begin.
     pieces: BTreeMap<u64, &'a [u8]>,
     donors: Vec<usize>,
 }
@@ -36,7 +36,7 @@ impl<'a> Patches<'a> {
         }
     }
 
-    /// Gives all bytes of the section, in order; fewer, if some are neither there nor put in.
+    /// Gives all bytes of the section, in order; fewer if some are neither in the file nor inserted.
     pub(super) fn feed(&self, sink: &mut Sink<'_>) -> io::Result<()> {
         let mut end = 0;
         for (at, piece) in &self.pieces {
@@ -55,13 +55,13 @@ pub(super) struct Wanted<'a> {
     length: u64,
     /// Number, first byte in the section, and bytes of those with this digest.
     pieces: HashMap<Digest, Vec<(u64, u64, u64)>>,
-    /// Numbers of those whose leaf is not there.
+    /// Numbers of pieces whose leaf is missing.
     unfound: Vec<u64>,
 }
 
 impl<'a> Wanted<'a> {
-    /// Compares every piece of `own`, what there is of a section of `length` bytes, with its leaf. `None` if it is not known where
-    /// the pieces are.
+    /// Compares every piece of `own`, what the file has of a section of `length` bytes, with its leaf. `None` if the places of the pieces
+    /// are not known.
     pub(super) fn new(
         kind: LeafKind,
         own: &'a [u8],
@@ -96,11 +96,11 @@ impl<'a> Wanted<'a> {
         Ok(Some(wanted))
     }
 
-    /// Looks for the pieces in the donors, and puts those in that are found. Gives the numbers of the others, ascending.
+    /// Searches the donors for the pieces, and inserts those that are found. Returns the numbers of the others, ascending.
     pub(super) fn find(mut self, donors: &[&'a [u8]], hashing: &mut Hashing<'_>) -> Result<(Patches<'a>, Vec<u64>), Interrupted> {
         let mut patches = Patches { own: self.own, length: self.length, pieces: BTreeMap::new(), donors: Vec::new() };
         for (index, data) in donors.iter().enumerate() {
-            // A donor that does not open may still have whole sections, but it is not known what is in them.
+            // A donor that does not open may have undamaged sections, but their strides are not known.
             let Ok(donor) = Pack::open(*data) else { continue };
             for number in 0..donor.leaf_count(self.kind) {
                 if self.pieces.is_empty() {
@@ -118,7 +118,7 @@ impl<'a> Wanted<'a> {
                     continue;
                 }
                 for (number, at, length) in self.pieces.remove(&leaf).unwrap_or_default() {
-                    // A damaged leaf may be that of a piece of another length.
+                    // A damaged leaf can equal that of a piece of another length.
                     if piece.len() as u64 == length {
                         patches.pieces.insert(at, piece);
                     } else {

@@ -1,4 +1,4 @@
-//! Sections that follow from others: the two indices and the leaf digests. Whether they are right, their digests tell.
+//! Sections that follow from others: the two indices and the leaf digests. The caller compares them with their digests.
 
 use zstd::zstd_safe;
 
@@ -22,7 +22,7 @@ pub(super) fn text_index(text: &Contents<'_>, length: u64) -> Option<Vec<u8>> {
     index(text, length, |rest| zstd_safe::find_frame_compressed_size(rest).ok())
 }
 
-/// An index of `length` bytes of what lies one behind the other in a section; `next` gives the bytes of the first of the rest.
+/// An index of `length` bytes over records that follow one another in a section; `next` returns the length of the first record of the rest.
 fn index(contents: &Contents<'_>, length: u64, next: impl Fn(&[u8]) -> Option<usize>) -> Option<Vec<u8>> {
     let &Contents::Whole(mut rest) = contents else { return None };
     let mut index = 0u64.to_le_bytes().to_vec();
@@ -36,7 +36,7 @@ fn index(contents: &Contents<'_>, length: u64, next: impl Fn(&[u8]) -> Option<us
     rest.is_empty().then_some(index)
 }
 
-/// `LEAVES` of whole or mended memories, embeddings and text blocks (SPEC 13).
+/// `LEAVES` of memories, embeddings and text blocks that are undamaged or repaired (SPEC 13).
 pub(super) fn leaves(
     memories: &Contents<'_>,
     embeddings: &Contents<'_>,

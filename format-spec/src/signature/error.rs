@@ -22,8 +22,8 @@ pub enum TrailerError {
         /// Bytes there are.
         found: u64,
     },
-    /// There is something behind it.
-    #[error("they have {expected} bytes, and the file goes on to {found}")]
+    /// Something follows it.
+    #[error("they have {expected} bytes, and {found} bytes follow the pack")]
     TooLong {
         /// Bytes there must be.
         expected: u64,
@@ -60,15 +60,13 @@ pub enum TrailerError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyDefect {
-    /// No private key in the form that is read.
-    #[error(
-        "no unencrypted ed25519 private key in PKCS#8 PEM form: {0}; `mempack keygen` and `openssl genpkey -algorithm ed25519` make one"
-    )]
+    /// Not a private key in a supported form.
+    #[error("no unencrypted ed25519 private key in PKCS#8 PEM form: {0}; `openssl genpkey -algorithm ed25519` makes one")]
     Private(#[source] pkcs8::Error),
-    /// No public key in the form that is read.
-    #[error("no ed25519 public key in PEM form: {0}; `mempack keygen` writes one beside the private key, as does `openssl pkey -pubout`")]
+    /// Not a public key in a supported form.
+    #[error("no ed25519 public key in PEM form: {0}; `openssl pkey -pubout` writes that of a private key")]
     Public(#[source] pkcs8::spki::Error),
-    /// The bytes are no point of the curve.
+    /// The bytes are not a point of the curve.
     #[error("no point of the curve; copy the key again")]
     NotAPoint,
     /// A key of small order, for which anyone can make signatures.
@@ -105,7 +103,7 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
-    /// The file holds no such key.
+    /// The file does not hold a key of this kind.
     #[error("{}: {source}", path.display())]
     Malformed {
         /// The file.
@@ -125,10 +123,10 @@ pub enum KeyError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// Nobody signed it.
-    #[error("the pack is not signed; get it from someone who signs it, or sign it with `mempack sign`")]
+    /// It has no signatures.
+    #[error("the pack is not signed; get it from someone who signs it, or sign it")]
     Unsigned,
-    /// Only others signed it.
+    /// Only keys that are not trusted signed it.
     #[error(
         "the pack is signed by {} only, none of them trusted; trust one of them, or get a pack that a trusted key signed",
         list(signers)
@@ -156,7 +154,7 @@ fn list(signers: &[KeyId]) -> String {
     signers.iter().map(KeyId::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Why a pack was not signed. The file that was there stays as it was.
+/// Why a pack was not signed. The file at the target is unchanged.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SignError {
@@ -170,7 +168,7 @@ pub enum SignError {
         /// What the system said.
         source: io::Error,
     },
-    /// It is no pack that can be read.
+    /// The file is not a pack that can be read.
     #[error("{}: {source}", path.display())]
     Open {
         /// The file.

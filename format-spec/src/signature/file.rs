@@ -17,7 +17,7 @@ const STEP_BYTES: u64 = 1 << 20;
 /// What was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignReport {
-    /// The pack's id, which was signed and stays.
+    /// The pack's id, which signing does not change.
     pub id: PackId,
     /// How many signatures the file has now.
     pub signatures: usize,
@@ -25,15 +25,17 @@ pub struct SignReport {
     pub replaced: bool,
 }
 
-/// Signs the pack at `source` and writes it with its signatures to `target`, which may be `source`: the new file is made in a [`WorkFolder`] beside
-/// the target, brought to the disk, and renamed, so that whoever has the old one open keeps it. Takes as much disk as the pack for that time.
+/// Signs the pack at `source` and writes it with its signatures to `target`, which may be `source`.
 ///
-/// Checks the header page and the signatures' form, and no more: what is signed is the id. `progress` hears of the bytes copied and of
-/// all there are, and ends the work by [`ControlFlow::Break`].
+/// The new file is written in a [`WorkFolder`] beside the target, synced, and renamed. Processes that have the old file open keep reading it
+/// until they close it. Meanwhile the copy needs as much disk space as the pack.
+///
+/// Only the header page and the form of the signatures are checked: the id is what is signed. `progress` gets the bytes copied and their
+/// total; [`ControlFlow::Break`] ends the work.
 ///
 /// # Errors
-/// If `source` is no pack, has [`MAX_SIGNATURES`] signatures of other keys, or reading or writing fails; or `progress` ended it. What was
-/// at `target` is there still.
+/// If `source` is not a pack, has [`MAX_SIGNATURES`] signatures of other keys, or reading or writing fails; or if `progress` ended it. The
+/// file at `target` is then unchanged.
 pub fn sign_file(
     source: &Path,
     key: &PrivateKey,
@@ -78,7 +80,7 @@ fn read_header(file: &mut File) -> Result<header::Header, Fault> {
     header::read_with(&page, length, |end| {
         let mut behind = Vec::new();
         file.seek(SeekFrom::Start(end)).map_err(Fault::Io)?;
-        // One byte more than a trailer may have, so that a longer one is seen to be longer.
+        // One byte more than a trailer may have, so that a longer one is recognised.
         file.take(MAX_TRAILER_BYTES + 1).read_to_end(&mut behind).map_err(Fault::Io)?;
         Ok(trailer::read(end, &behind)?)
     })
@@ -109,7 +111,7 @@ fn write(
         done += step.len() as u64;
     }
     signed.write_all(trailer).map_err(failed("write"))?;
-    // Who could not read the pack can still not.
+    // The permissions stay those of the pack.
     let permissions = file.metadata().map_err(failed("copy the permissions to"))?.permissions();
     fs::set_permissions(&path, permissions).map_err(failed("copy the permissions to"))?;
     signed.file().sync().map_err(failed("write"))?;

@@ -15,7 +15,7 @@ use crate::PackId;
 /// Most bytes of a key file; OpenSSL's have about 120.
 const MAX_KEY_FILE: u64 = 16 << 10;
 
-/// A key that signatures are checked with: a point of the curve, and not of small order.
+/// A key that checks signatures: a point of the curve that is not of small order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
 
@@ -29,7 +29,7 @@ impl PublicKey {
     /// The key of these 32 bytes (RFC 8032).
     ///
     /// # Errors
-    /// If they are no point of the curve, or one of small order.
+    /// If they are not a point of the curve, or one of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyDefect> {
         VerifyingKey::from_bytes(bytes).map_err(|_| KeyDefect::NotAPoint).and_then(Self::strong)
     }
@@ -37,7 +37,7 @@ impl PublicKey {
     /// The key in a PEM text (`BEGIN PUBLIC KEY`).
     ///
     /// # Errors
-    /// If there is none, or it is not one of ed25519, or of small order.
+    /// If the text holds no ed25519 public key, or one of small order.
     pub fn from_pem(pem: &str) -> Result<Self, KeyDefect> {
         VerifyingKey::from_public_key_pem(pem).map_err(KeyDefect::Public).and_then(Self::strong)
     }
@@ -64,7 +64,7 @@ impl PublicKey {
         KeyId::of(self.0.as_bytes())
     }
 
-    /// Whether `signature` is one of `message` by this key; by the strict rules, with which nobody can make a second one from it.
+    /// Whether `signature` is one of `message` by this key. The rules are strict: no second signature can be derived from a valid one.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         self.0.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
     }
@@ -98,7 +98,7 @@ impl PrivateKey {
     /// The key in a PEM text (`BEGIN PRIVATE KEY`).
     ///
     /// # Errors
-    /// If there is none, or it is encrypted, or not one of ed25519.
+    /// If the text holds no ed25519 private key, or an encrypted one.
     pub fn from_pem(pem: &str) -> Result<Self, KeyDefect> {
         SigningKey::from_pkcs8_pem(pem).map(Self).map_err(KeyDefect::Private)
     }
@@ -124,7 +124,7 @@ impl PrivateKey {
     /// Writes the key to `path`, readable by its owner alone, and the public key to `path` with `.pub` behind it, which it returns.
     ///
     /// # Errors
-    /// If one of the two is there already, or cannot be written. Then neither is left behind.
+    /// If one of the two files exists already, or cannot be written. Neither is then left behind.
     pub fn write(&self, path: &Path) -> Result<PathBuf, KeyError> {
         let mut public = path.as_os_str().to_owned();
         public.push(".pub");
@@ -135,7 +135,7 @@ impl PrivateKey {
         let public_pem = self.public().0.to_public_key_pem(LineEnding::LF).map_err(|error| KeyError::Encode(error.into()))?;
         create(path, 0o600, private_pem.as_bytes())?;
         if let Err(error) = create(&public, 0o644, public_pem.as_bytes()) {
-            // This call made it a moment ago.
+            // This call created it.
             let _ = fs::remove_file(path);
             return Err(error);
         }
@@ -158,7 +158,7 @@ fn read_text(path: &Path) -> Result<Result<String, KeyDefect>, KeyError> {
     Ok(String::from_utf8(bytes).map_err(|_| KeyDefect::NotText))
 }
 
-/// A new file with these permissions, on the disk; a file that is there stays.
+/// Writes a new file with these permissions, and syncs it. Does not overwrite a file.
 fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<(), KeyError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -172,7 +172,7 @@ fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<(), KeyError> {
     };
     let mut file = options.open(path).map_err(failed)?;
     file.write_all(contents).and_then(|()| file.sync_all()).map_err(|source| {
-        // Half a key is none.
+        // Do not leave half a key behind.
         let _ = fs::remove_file(path);
         KeyError::Io { path: path.to_owned(), action: "write", source }
     })

@@ -1,7 +1,7 @@
 //! Signatures: who vouches for a pack (SPEC 17).
 //!
-//! They stand behind the pack in the same file, outside of every digest, so that a pack keeps its id when it is signed. What is signed is
-//! the id, and through it every byte (SPEC 4): a signature says who vouches for these bytes, a verification that they are these.
+//! Signatures are appended to the file, outside of every digest, so that signing does not change the pack's id. A signature covers the id,
+//! and through it every byte (SPEC 4). It says who vouches for these bytes; a verification says that the file still has them.
 
 mod error;
 mod file;
@@ -16,7 +16,7 @@ pub use keys::{PrivateKey, PublicKey};
 
 use crate::{Pack, PackId};
 
-/// What a signature is of, before the id: a key that also signs other things signs nothing else that begins so.
+/// Domain separation: the message before the id, so that a key's other signatures cannot be mistaken for one of a pack.
 const DOMAIN: &[u8] = b"mempack pack signature, version 1\0";
 
 /// The message that is signed for a pack: domain and id.
@@ -24,12 +24,12 @@ fn message(id: PackId) -> Vec<u8> {
     [DOMAIN, &id.0.0].concat()
 }
 
-/// The first 8 bytes of a public key, written as 16 hexadecimal digits: names a key to people. Trust is decided by whole keys.
+/// The first 8 bytes of a public key, written as 16 hexadecimal digits, to name a key to people. Trust is decided by whole keys.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; 8]);
 
 impl KeyId {
-    /// The id of the public key of these bytes, which need not be one.
+    /// The id of these 32 bytes, which need not be a valid public key.
     fn of(key: &[u8; 32]) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = *key;
         Self([a, b, c, d, e, f, g, h])
@@ -48,7 +48,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// A signature as it stands in a file: a claim, until [`Signature::check`] has looked at it.
+/// A signature as read from a file, unchecked: see [`Signature::check`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
     signer: [u8; 32],
@@ -60,7 +60,7 @@ impl Signature {
         Self { signer, bytes }
     }
 
-    /// The public key of the signer, as it stands in the file.
+    /// The public key of the signer, as read from the file.
     pub fn signer(&self) -> [u8; 32] {
         self.signer
     }
@@ -75,10 +75,10 @@ impl Signature {
         &self.bytes
     }
 
-    /// Whether it is a signature of the pack `id`: the key that made it.
+    /// Checks that it is a signature of the pack `id`, and returns the key that made it.
     ///
     /// # Errors
-    /// If the signer is no key, or one of small order, or the signature is not one of this pack by it.
+    /// If the signer is not a valid key or has small order, or the signature is not one of this pack by this key.
     pub fn check(&self, id: PackId) -> Result<PublicKey, SignatureError> {
         let wrong = SignatureError::Wrong { signer: self.key_id() };
         match PublicKey::from_bytes(&self.signer) {
@@ -91,7 +91,7 @@ impl Signature {
 impl<D: AsRef<[u8]>> Pack<D> {
     /// The keys of `trusted` that signed the pack, at least one, in the order of `trusted`.
     ///
-    /// Signatures of other keys are not looked at: whoever can write the file can add one.
+    /// Signatures of other keys are ignored: anyone who can write the file can add one.
     ///
     /// # Errors
     /// If the pack is not signed, or by other keys only, or the signature of a trusted key is wrong, even if others are right.

@@ -35,7 +35,7 @@ fn entry_at(index: usize) -> u64 {
     TRAILER_HEADER_BYTES + index as u64 * SIGNATURE_BYTES
 }
 
-/// Reads `bytes`, all that stands behind a pack of `length` bytes. Checks the form alone, and looks at no more than a trailer has.
+/// Reads the trailer from `bytes`, everything behind a pack of `length` bytes. Checks the form only, and reads no more than a trailer can have.
 pub(crate) fn read(length: u64, bytes: &[u8]) -> Result<Vec<Signature>, OpenError> {
     let found = bytes.len() as u64;
     let start = bytes.get(..TRAILER_MAGIC.len()).unwrap_or(bytes);
@@ -60,7 +60,7 @@ pub(crate) fn read(length: u64, bytes: &[u8]) -> Result<Vec<Signature>, OpenErro
     if found > expected {
         return Err(malformed(expected, TrailerError::TooLong { expected, found }));
     }
-    // As long as so many entries, as was found just now.
+    // The length was compared with the count above.
     let entries = <[RawSignature]>::ref_from_bytes(entries).unwrap_or_default();
     for (index, (entry, next)) in entries.iter().zip(entries.iter().skip(1)).enumerate() {
         let at = entry_at(index + 1);

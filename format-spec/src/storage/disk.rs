@@ -27,7 +27,7 @@ fn options() -> OpenOptions {
     options
 }
 
-/// What is to be gone may be gone already.
+/// Treats a missing file as removed.
 fn unless_absent(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -47,7 +47,7 @@ impl Storage for DiskStorage {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageFile>>> {
         let file = options().truncate(false).open(path)?;
         match file.try_lock() {
-            // The process that had it may have removed the name meanwhile, and then a third one has locked a file of its own there.
+            // The process that held the lock may have removed the file meanwhile, and a third one may have created and locked another.
             Ok(()) if is_still(&file, path)? => Ok(Some(Box::new(DiskFile(file)))),
             Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
@@ -77,7 +77,7 @@ impl Storage for DiskStorage {
         fs::set_permissions(to, fs::metadata(from)?.permissions())
     }
 
-    /// Folders cannot be opened for this on Windows, where it is not needed.
+    /// On Windows, folders cannot be opened for this, and it is not needed.
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
     }
@@ -205,7 +205,7 @@ mod tests {
         drop(first);
         let second = DiskStorage.lock(&path).unwrap();
         assert!(second.is_some());
-        // Who removes the file has nothing more to protect.
+        // A process that removes the file needs no lock any more.
         DiskStorage.remove_file(&path).unwrap();
         assert!(DiskStorage.lock(&path).unwrap().is_some());
     }

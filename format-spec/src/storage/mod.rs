@@ -1,4 +1,4 @@
-//! Where a writer's files lie: the disk, or in tests something that fails as disks do.
+//! Where a writer's files are: the disk, or in tests a simulated disk with failures.
 
 mod cursor;
 mod disk;
@@ -10,58 +10,58 @@ use std::path::Path;
 pub use cursor::StorageCursor;
 pub use disk::{DiskFile, DiskStorage};
 
-/// A file system, as far as the writing of packs needs one.
+/// The operations of a file system that writing packs needs.
 ///
-/// Everything that a [`PackWriter`](crate::PackWriter) or a build writes goes through it. What a killed process or a dead machine
-/// leaves behind is as on a disk: contents are safe once [`StorageFile::sync`] has returned, names once
+/// Everything that a [`PackWriter`](crate::PackWriter) or a build writes goes through it. After a crash the guarantees are those of a disk:
+/// contents are safe once [`StorageFile::sync`] has returned, names once
 /// [`sync_folder`](Self::sync_folder) has; a rename happens as a whole or not at all.
 pub trait Storage: Debug + Send + Sync {
-    /// A file to read and write, empty; one that is there is emptied.
+    /// Opens an empty file to read and write; truncates a file that exists.
     ///
     /// # Errors
-    /// What the system says; so for all that follow.
+    /// Those of the system, as for all methods below.
     fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
 
-    /// A file to read and write with what is in it; made if it is not there.
+    /// Opens a file to read and write, with its contents; creates it if it does not exist.
     fn open(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
 
-    /// A file that no other process has, until it is dropped or the process ends; none if another one has it.
+    /// Locks a file until it is dropped or the process ends; `None` if another process has it locked.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageFile>>>;
 
-    /// Makes a folder, if it is not there.
+    /// Creates a folder, if it does not exist.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Whether a file or folder is there.
+    /// Whether a file or folder exists.
     fn exists(&self, path: &Path) -> bool;
 
-    /// Whether there is a folder.
+    /// Whether a folder exists.
     fn is_folder(&self, path: &Path) -> bool;
 
-    /// Gives a file another name, in place of a file that has it.
+    /// Renames a file, and replaces a file of that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Gives file `to` the permissions of file `from`. They are safe once `to` is synced.
     fn copy_permissions(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Waits until the names in a folder are safe.
+    /// Waits until the names in a folder are on the disk.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes a folder with everything in it, if it is there.
+    /// Removes a folder with everything in it, if it exists.
     fn remove_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes a folder if nothing is in it; says whether it is gone.
+    /// Removes a folder if it is empty; returns whether it is gone.
     fn remove_empty_folder(&self, path: &Path) -> io::Result<bool>;
 }
 
-/// A file of a [`Storage`]. Several threads may read and write it at the same time, each where the others do not write.
+/// A file of a [`Storage`]. Several threads may read and write it at the same time, in places where no other thread writes.
 pub trait StorageFile: Debug + Send + Sync {
-    /// Reads from byte `at`; gives the bytes read, 0 only at the end of the file.
+    /// Reads from byte `at`; returns the number of bytes read, 0 only at the end of the file.
     ///
     /// # Errors
-    /// What the system says; so for all that follow.
+    /// Those of the system, as for all methods below.
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize>;
 
     /// Writes all of `bytes` at byte `at`. A gap before it reads as zeros.
@@ -70,10 +70,10 @@ pub trait StorageFile: Debug + Send + Sync {
     /// Bytes of the file.
     fn length(&self) -> io::Result<u64>;
 
-    /// Cuts the file short, or fills it up with zeros.
+    /// Truncates the file, or extends it with zeros.
     fn set_length(&self, length: u64) -> io::Result<()>;
 
-    /// Waits until the contents are safe.
+    /// Waits until the contents are on the disk.
     fn sync(&self) -> io::Result<()>;
 
     /// Fills `bytes` from byte `at`.

@@ -6,7 +6,7 @@ use crate::error::{Damage, Defect, Interrupted};
 use crate::{Graph, ReadError, Section};
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
-    /// Levels are consistent, and every list holds nodes of its level, none twice, then padding (SPEC 12).
+    /// Checks that levels are consistent, and that every list holds distinct nodes of its level, then padding (SPEC 12).
     pub(super) fn graph(&mut self, section: &Section) -> Result<(), Interrupted> {
         let digest = self.hash(section)?;
         match self.pack.graph() {
@@ -14,7 +14,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
                 let levels_whole = self.levels(&graph)?;
                 let mut seen = Vec::new();
                 for node in 0..graph.nodes() {
-                    // Where levels are damaged it is not known which lists are whose; those of level 0 have fixed places.
+                    // Where levels are damaged, the owners of upper lists are not known; lists of level 0 have fixed places.
                     let highest = if levels_whole { graph.level_of(node) } else { 0 };
                     for level in 0..=highest {
                         self.checked(check_list(&graph, node, level, &mut seen))?;
@@ -28,38 +28,38 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         Ok(())
     }
 
-    /// Whether every node has a level, and the header's are right.
+    /// Checks the levels of all nodes and of the header, and returns whether they are right.
     fn levels(&mut self, graph: &Graph<'_>) -> Result<bool, Interrupted> {
         let field = "upper lists before a node";
-        let told = self.report.damages;
-        // Upper lists before the node; unknown behind a number that is wrong.
-        let mut before = None;
+        let before = self.report.damages;
+        // Upper lists before the node; unknown after a wrong number.
+        let mut lists_before = None;
         let mut highest = 0;
         for (node, start) in graph.starts().iter().enumerate() {
             let found = u64::from(start.get());
-            let defect = match before {
+            let defect = match lists_before {
                 None if node == 0 && found != 0 => Some(Defect::Value { field, expected: 0, found }),
                 Some(limit) if found < limit => Some(Defect::TooSmall { field, limit, found }),
-                Some(least) if found > least + u64::from(MAX_GRAPH_LEVEL) => {
-                    Some(Defect::TooLarge { field, limit: least + u64::from(MAX_GRAPH_LEVEL), found })
+                Some(min) if found > min + u64::from(MAX_GRAPH_LEVEL) => {
+                    Some(Defect::TooLarge { field, limit: min + u64::from(MAX_GRAPH_LEVEL), found })
                 }
                 _ => None,
             };
-            highest = highest.max(before.map_or(0, |before| found.saturating_sub(before)));
-            before = defect.is_none().then_some(found);
+            highest = highest.max(lists_before.map_or(0, |before| found.saturating_sub(before)));
+            lists_before = defect.is_none().then_some(found);
             if let Some(defect) = defect {
                 self.damage(graph.damage(graph.starts_at() + 4 * node as u64, defect))?;
             }
         }
-        if self.report.damages == told {
-            let checked = check_top(graph, before.unwrap_or_default(), highest);
+        if self.report.damages == before {
+            let checked = check_top(graph, lists_before.unwrap_or_default(), highest);
             self.checked(checked)?;
         }
-        Ok(self.report.damages == told)
+        Ok(self.report.damages == before)
     }
 }
 
-/// What the header says of levels, against what the nodes say: so many upper lists, and the highest level.
+/// Compares the header with the nodes, which have `upper_lists` upper lists and `highest` as their highest level.
 fn check_top(graph: &Graph<'_>, upper_lists: u64, highest: u64) -> Result<(), Damage> {
     if upper_lists != graph.upper_lists() {
         return Err(graph.damage(16, Defect::Value { field: "upper lists", expected: upper_lists, found: graph.upper_lists() }));

@@ -1,26 +1,26 @@
-//! Verification of keys: none may be there twice (SPEC 7), however many there are.
+//! Verification of keys: no key may be repeated (SPEC 7), for packs of any size.
 
 use crate::constants::REFERENCE_BYTES;
 use crate::error::{Damage, Defect, Interrupted};
 use crate::{Pack, PackId};
 
-/// Keys compared in one pass over the references; with [`ENTRY_BYTES`] they fix what the comparison may take.
-const MOST_AT_ONCE: usize = 1 << 22;
-/// Of so many keys a pass takes all those of its range: an eighth is left for chance.
-const WANTED_AT_ONCE: u64 = MOST_AT_ONCE as u64 / 8 * 7;
+/// Most keys compared in one pass over the references; with [`ENTRY_BYTES`] this bounds the memory of the comparison.
+const MAX_KEYS: usize = 1 << 22;
+/// Keys that a pass should get: an eighth of the room is left for uneven ranges.
+const KEYS_PER_PASS: u64 = MAX_KEYS as u64 / 8 * 7;
 const ENTRY_BYTES: usize = size_of::<Entry>();
 /// Most memory that the comparison of keys takes in [`Pack::verify`]: 16 bytes a reference, up to this.
-pub const VERIFY_KEY_BYTES: usize = MOST_AT_ONCE * ENTRY_BYTES;
+pub const VERIFY_KEY_BYTES: usize = MAX_KEYS * ENTRY_BYTES;
 
-/// A key's place among all, and whose key it is.
+/// The place of a key, and its reference.
 #[derive(Clone, Copy)]
 struct Entry {
     place: u64,
     reference: u32,
 }
 
-/// Spreads keys evenly, whatever they are. The multipliers are the pack's id, which nobody knows before all keys are chosen: so no
-/// choice of keys brings them all into one pass.
+/// Hashes keys to places, so that ranges of places hold about equally many keys. The multipliers are the pack's id, which depends on all
+/// keys: so keys cannot be chosen to fall into one pass.
 struct Places([u64; 4]);
 
 impl Places {
@@ -40,15 +40,22 @@ fn words(bytes: &[u8; 32]) -> [u64; 4] {
     words
 }
 
-/// Tells of every reference that has the key of another of a lower number.
+/// Reports every reference that has the key of a reference of a lower number.
 ///
-/// Sorts the keys by a place of 8 bytes; where those are too many for the memory allowed, passes over the references take one range of
-/// places after the other.
-pub(super) fn repeated<D: AsRef<[u8]>>(pack: &Pack<D>, tell: &mut dyn FnMut(Damage) -> Result<(), Interrupted>) -> Result<(), Interrupted> {
-    find(pack, WANTED_AT_ONCE, tell)
+/// Sorts the keys by a place of 8 bytes. Where these are too many for the memory allowed, several passes over the references each take a
+/// range of places.
+pub(super) fn repeated<D: AsRef<[u8]>>(
+    pack: &Pack<D>,
+    report: &mut dyn FnMut(Damage) -> Result<(), Interrupted>,
+) -> Result<(), Interrupted> {
+    find(pack, KEYS_PER_PASS, report)
 }
 
-fn find<D: AsRef<[u8]>>(pack: &Pack<D>, at_once: u64, tell: &mut dyn FnMut(Damage) -> Result<(), Interrupted>) -> Result<(), Interrupted> {
+fn find<D: AsRef<[u8]>>(
+    pack: &Pack<D>,
+    at_once: u64,
+    report: &mut dyn FnMut(Damage) -> Result<(), Interrupted>,
+) -> Result<(), Interrupted> {
     let references = pack.manifest().counts.references;
     let places = Places::new(pack.id());
     let passes = u64::from(references).div_ceil(at_once);
@@ -58,30 +65,30 @@ fn find<D: AsRef<[u8]>>(pack: &Pack<D>, at_once: u64, tell: &mut dyn FnMut(Damag
         for reference in 0..references {
             let place = match pack.raw_reference(reference) {
                 Ok(raw) => places.of(raw.key()),
-                Err(damage) => return tell(damage),
+                Err(damage) => return report(damage),
             };
             if (u128::from(place) * u128::from(passes)) >> 64 != u128::from(pass) {
                 continue;
             }
-            if entries.len() >= MOST_AT_ONCE {
-                // Only keys that are there many times are so many.
-                tell_repeated(pack, &mut entries, tell)?;
+            if entries.len() >= MAX_KEYS {
+                // Only repeated keys can be so many.
+                report_repeated(pack, &mut entries, report)?;
             }
             entries.push(Entry { place, reference });
         }
-        tell_repeated(pack, &mut entries, tell)?;
+        report_repeated(pack, &mut entries, report)?;
     }
     Ok(())
 }
 
-/// Tells of the keys that are there twice, and keeps each once.
-fn tell_repeated<D: AsRef<[u8]>>(
+/// Reports repeated keys, and keeps one entry of each.
+fn report_repeated<D: AsRef<[u8]>>(
     pack: &Pack<D>,
     entries: &mut Vec<Entry>,
-    tell: &mut dyn FnMut(Damage) -> Result<(), Interrupted>,
+    report: &mut dyn FnMut(Damage) -> Result<(), Interrupted>,
 ) -> Result<(), Interrupted> {
     let key = |entry: &Entry| pack.raw_reference(entry.reference).map(|raw| *raw.key()).unwrap_or_default();
-    // Keys are looked at only where their places are equal.
+    // Keys are read only where places are equal.
     entries.sort_unstable_by(|a, b| {
         let places = a.place.cmp(&b.place);
         places.then_with(|| key(a).cmp(&key(b))).then(a.reference.cmp(&b.reference))
@@ -93,7 +100,7 @@ fn tell_repeated<D: AsRef<[u8]>>(
             None => first = Some(*entry),
             Some(Entry { reference: first, .. }) => {
                 let reference = entry.reference;
-                tell(pack.damage(section, u64::from(reference) * REFERENCE_BYTES, (0, Defect::RepeatedKey { reference, first })))?;
+                report(pack.damage(section, u64::from(reference) * REFERENCE_BYTES, (0, Defect::RepeatedKey { reference, first })))?;
             }
         }
     }
@@ -107,8 +114,8 @@ mod tests {
 
     const GOLDEN: &[u8] = include_bytes!("../../tests/golden/v1.0.mpk");
 
-    /// The references told of, in the order of their numbers, with keys of a pack made equal as `edit` says.
-    fn told(at_once: u64, equal: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    /// The references reported, in order, for a pack in which each first key of a pair is replaced by the second.
+    fn reported(at_once: u64, equal: &[(u32, u32)]) -> Vec<(u32, u32)> {
         let mut bytes = GOLDEN.to_vec();
         let pack = Pack::open(GOLDEN).unwrap();
         let at = |reference: u32| pack.layout().references.offset as usize + 64 * reference as usize;
@@ -126,13 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn every_repeated_key_is_told_in_any_number_of_passes() {
+    fn every_repeated_key_is_reported_in_any_number_of_passes() {
         let all: Vec<(u32, u32)> = (1..24).map(|reference| (reference, 0)).collect();
         for at_once in [1, 2, 5, 23, 24, 1000] {
-            assert_eq!(told(at_once, &[]), []);
-            assert_eq!(told(at_once, &[(7, 2)]), [(7, 2)]);
-            assert_eq!(told(at_once, &[(23, 22), (9, 0), (11, 0)]), [(9, 0), (11, 0), (23, 22)]);
-            assert_eq!(told(at_once, &all), all);
+            assert_eq!(reported(at_once, &[]), []);
+            assert_eq!(reported(at_once, &[(7, 2)]), [(7, 2)]);
+            assert_eq!(reported(at_once, &[(23, 22), (9, 0), (11, 0)]), [(9, 0), (11, 0), (23, 22)]);
+            assert_eq!(reported(at_once, &all), all);
         }
     }
 }

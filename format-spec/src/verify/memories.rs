@@ -4,14 +4,14 @@ use zerocopy::FromBytes;
 use zerocopy::little_endian::F32;
 
 use super::{STEP_BYTES, Verifier};
-use crate::codec::Kind;
+use crate::codec::VectorKind;
 use crate::constants::UNIT_TOLERANCE;
 use crate::error::{Damage, Defect, Interrupted};
 use crate::pack::Layout;
 use crate::{Codec, CodecError, Digest, EMPTY_SLOT, LeafKind, ReadError, Section};
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
-    /// Embeddings fit their leaves and their section's digest, are finite and of unit length (SPEC 11, 13).
+    /// Checks that embeddings fit their leaves and their section's digest, are finite and of unit length (SPEC 11, 13).
     pub(super) fn embeddings(&mut self, section: &Section) -> Result<(), Interrupted> {
         self.rows(section, self.pack.embedding_bytes(), |verifier, reference, at, row| {
             verifier.report.embeddings += 1;
@@ -19,12 +19,12 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         })
     }
 
-    /// Memories fit their leaves and their section's digest; positions and codes are valid (SPEC 9, 10, 13).
+    /// Checks that memories fit their leaves and their section's digest, and that positions and codes are valid (SPEC 9, 10, 13).
     pub(super) fn memories(&mut self, layout: &Layout) -> Result<(), Interrupted> {
         let digest = self.hash(&layout.codec)?;
         let codec = match self.pack.codec() {
             Ok(codec) => Some(codec),
-            // Without it the codes say nothing, but leaves and positions do.
+            // Without it codes cannot be checked, but leaves and positions can.
             Err(error) => {
                 if let ReadError::Damaged(damage) = error {
                     self.damage(damage)?;
@@ -73,7 +73,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         Ok(())
     }
 
-    /// One embedding: its leaf, then what it holds.
+    /// Checks one embedding: its leaf, then its numbers.
     pub(super) fn embedding(&self, section: &Section, reference: u32, at: u64, row: &[u8]) -> Result<(), Damage> {
         if self.leaves_whole {
             self.pack.check_leaf(LeafKind::Embedding, reference.into(), at, Digest::of(row))?;
@@ -82,7 +82,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         check_unit(reference, row).map_err(|defect| self.pack.damage(section, at, defect))
     }
 
-    /// One memory, but for its codes: its leaf, then its positions.
+    /// Checks one memory except for its codes: its leaf, then its positions.
     pub(super) fn positions(&self, section: &Section, reference: u32, at: u64, record: &[u8]) -> Result<(), Damage> {
         if self.leaves_whole {
             self.pack.check_leaf(LeafKind::Memory, reference.into(), at, Digest::of(record))?;
@@ -93,13 +93,13 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         checked.map_err(|defect| self.pack.damage(section, at, defect))
     }
 
-    /// The codes of one record, decoded vector by vector so that no memory is ever held.
+    /// Checks the codes of one record. Decodes vector by vector, so that no whole memory is held.
     fn codes(&self, section: &Section, at: u64, codec: &Codec, record: &[u8], vector: &mut [f32]) -> Result<(), Damage> {
         let shape = codec.shape();
         let (slots, tokens, heads) = (shape.slots(), shape.tokens as usize, shape.heads as usize);
         let (positions, codes) = record.split_at_checked(slots).unwrap_or_default();
         let (keys, values) = codes.split_at_checked(codes.len() / 2).unwrap_or_default();
-        for (kind, codes, start) in [(Kind::Key, keys, slots), (Kind::Value, values, slots + keys.len())] {
+        for (kind, codes, start) in [(VectorKind::Key, keys, slots), (VectorKind::Value, values, slots + keys.len())] {
             for (slot, (code, position)) in codes.chunks_exact(codec.code_bytes()).zip(positions).enumerate() {
                 let head = slot / tokens;
                 let checked = match *position {
@@ -118,20 +118,20 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
 /// Positions of a head ascend, empty slots come last, and none lies behind the longest reference.
 pub(crate) fn check_positions(positions: &[u8], tokens: usize, reference_length: u32) -> Result<(), (u64, Defect)> {
     for (head, positions) in positions.chunks_exact(tokens.max(1)).enumerate() {
-        let mut least = 0;
+        let mut min = 0;
         for (token, &position) in positions.iter().enumerate() {
             let at = (head * tokens + token) as u64;
             let found = u64::from(position);
             if position == EMPTY_SLOT {
                 // From here on only empty slots may follow: no position is as large.
-                least = u64::from(EMPTY_SLOT);
-            } else if found < least {
-                return Err((at, Defect::TooSmall { field: "position", limit: least, found }));
+                min = u64::from(EMPTY_SLOT);
+            } else if found < min {
+                return Err((at, Defect::TooSmall { field: "position", limit: min, found }));
             } else if found >= u64::from(reference_length) {
                 let limit = u64::from(reference_length).saturating_sub(1);
                 return Err((at, Defect::TooLarge { field: "position", limit, found }));
             } else {
-                least = found + 1;
+                min = found + 1;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Verification: every byte of a pack, against its digests and against SPEC 15; or a sample of them.
 //!
-//! Whatever the pack's size and whatever is wrong with it, verification holds at most [`VERIFY_MEMORY_BYTES`], the codec's
-//! tables and, to compare keys, [`VERIFY_KEY_BYTES`].
+//! For packs of any size and with any damage, verification holds at most [`VERIFY_MEMORY_BYTES`], the codec's tables and, to compare keys,
+//! [`VERIFY_KEY_BYTES`].
 
 mod graph;
 mod keys;
@@ -23,10 +23,10 @@ use crate::{Counts, Digest, OpenError, Pack, PackId, Section, Tag, header};
 /// Bytes hashed between two reports of progress.
 const STEP_BYTES: u64 = 1 << 20;
 /// Most memory that [`Pack::verify`] and [`Pack::survey`] take, beside the codec's tables (at most 1 GiB, and no more than
-/// their section has) and 16 bytes a reference (at most [`VERIFY_KEY_BYTES`]) to find keys that are there twice.
+/// their section has) and 16 bytes per reference (at most [`VERIFY_KEY_BYTES`]) to find repeated keys.
 pub const VERIFY_MEMORY_BYTES: usize = 4 << 20;
 
-/// How far a verification has come.
+/// The progress of a verification or a repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyProgress {
     /// The section under way.
@@ -37,13 +37,13 @@ pub struct VerifyProgress {
     pub total: u64,
 }
 
-/// What [`Pack::survey`] tells while it is under way.
+/// What [`Pack::survey`] reports while it runs.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum VerifyEvent {
-    /// So much is done; about once a MiB.
+    /// Progress, about once per MiB.
     Progress(VerifyProgress),
-    /// Something is damaged.
+    /// A piece of damage.
     Damage(Damage),
 }
 
@@ -65,27 +65,27 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Its sections, those unknown to this version included.
     pub sections: usize,
-    /// How many there are of everything.
+    /// Counts of documents, references, origins, tokens and bytes.
     pub counts: Counts,
     /// Bytes of it that were read.
     pub read: u64,
-    /// Memories looked at.
+    /// Memories checked.
     pub memories: u64,
-    /// Embeddings looked at.
+    /// Embeddings checked.
     pub embeddings: u64,
-    /// Text blocks looked at.
+    /// Text blocks checked.
     pub text_blocks: u64,
-    /// How often damage was told; 0 says that what was read is whole.
+    /// Pieces of damage reported; 0 if what was read is undamaged.
     pub damages: u64,
 }
 
 impl<D: AsRef<[u8]>> Pack<D> {
-    /// Checks every byte: all digests, all padding, and all that SPEC 15 lists of every section's contents.
-    /// `progress` is told about once a MiB, and ends the verification by [`ControlFlow::Break`].
+    /// Checks every byte: all digests, all padding, and everything that SPEC 15 lists for each section. Calls `progress` about once per
+    /// MiB; [`ControlFlow::Break`] ends the verification.
     ///
     /// # Errors
-    /// At the first damage found, with its section and its offset in the file ([`Pack::survey`] tells all of it); or if
-    /// `progress` ended it.
+    /// At the first damage found, with its section and its offset in the file ([`Pack::survey`] reports all damage); or if `progress` ended
+    /// it.
     pub fn verify(&self, progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>) -> Result<VerifyReport, VerifyError> {
         let mut first = None;
         let report = self.survey(Scope::Whole, &mut |event| match event {
@@ -101,9 +101,9 @@ impl<D: AsRef<[u8]>> Pack<D> {
         }
     }
 
-    /// Checks as [`Pack::verify`] does, or a sample only, but goes on after damage and tells `watch` of all of it:
-    /// by memory, embedding, text block, record and node where those can be told apart, and by section where they cannot.
-    /// What only follows from damage told already is not told again. `watch` ends the survey by [`ControlFlow::Break`].
+    /// Checks as [`Pack::verify`] does, or a sample only, but continues after damage and reports all of it to `watch`: by memory, embedding,
+    /// text block, record and node where these can be distinguished, and by section where they cannot. Damage that only follows from
+    /// reported damage is not reported. `watch` ends the survey with [`ControlFlow::Break`].
     ///
     /// # Errors
     /// If `watch` ended it.
@@ -123,7 +123,8 @@ impl<D: AsRef<[u8]>> Pack<D> {
             text_blocks: 0,
             damages: 0,
         };
-        let mut verifier = Verifier { pack: self, watch, done: 0, total, leaves_whole: false, explained: Vec::new(), report };
+        let mut verifier =
+            Verifier { pack: self, watch, done: 0, total, leaves_whole: false, explained: Vec::new(), closed: Vec::new(), report };
         verifier.header()?;
         verifier.signatures()?;
         match scope {
@@ -134,33 +135,36 @@ impl<D: AsRef<[u8]>> Pack<D> {
     }
 }
 
-/// A verification under way.
+/// A running verification.
 struct Verifier<'p, D> {
     pack: &'p Pack<D>,
     watch: &'p mut dyn FnMut(VerifyEvent) -> ControlFlow<()>,
     done: u64,
     total: u64,
-    /// Whether the leaf digests fit their section's, so that they can be compared with.
+    /// Whether the section of leaf digests is undamaged, so that leaves can be compared.
     leaves_whole: bool,
-    /// The sections whose damage was told more closely than by the digest of the section.
+    /// The sections with reported damage: their digest is not reported as well.
     explained: Vec<Tag>,
+    /// The sections whose check is complete.
+    closed: Vec<Tag>,
     report: VerifyReport,
 }
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
-    /// Everything. What points comes after what it is checked with: sizes and digests first, then records, then bulk.
+    /// Checks everything. Sections come after those that they are checked with: sizes and digests first, then records, then bulk data.
     fn whole(&mut self) -> Result<(), Interrupted> {
         self.report.read = self.pack.bytes();
         self.padding()?;
         let layout = *self.pack.layout();
-        for section in std::iter::once(&layout.manifest).chain(&layout.quality) {
+        self.section(&layout.manifest)?;
+        if let Some(section) = &layout.quality {
             self.section(section)?;
         }
         self.leaves_whole = self.section(&layout.leaves)?;
         let index_whole = self.section(&layout.text_index)?;
         let references_whole = self.references(&layout)?;
         if references_whole {
-            // Records that are damaged may well be equal, but that was told.
+            // Damaged records may have equal keys, but their damage has been reported.
             keys::repeated(self.pack, &mut |damage| self.damage(damage))?;
         }
         self.origins(&layout)?;
@@ -168,7 +172,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         if index_whole {
             self.text(&layout, references_whole)?;
         } else {
-            // Where the blocks are is not known, but their bytes have a digest of their own.
+            // The places of the blocks are not known, but their section has a digest.
             self.section(&layout.text)?;
         }
         if let Some(section) = layout.graph {
@@ -176,9 +180,12 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         }
         self.embeddings(&layout.embeddings)?;
         self.memories(&layout)?;
-        let unknown: Vec<Section> = self.pack.sections().iter().filter(|section| section.tag.known().is_none()).copied().collect();
-        for section in unknown {
-            self.section(&section)?;
+        // Sections without checks of their own, known or not: they have a digest like all others.
+        let pack = self.pack;
+        for section in pack.sections() {
+            if !self.closed.contains(&section.tag) {
+                self.section(section)?;
+            }
         }
         Ok(())
     }
@@ -187,27 +194,27 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
     fn advance(&mut self, section: &Section, bytes: u64) -> Result<(), Interrupted> {
         self.done += bytes;
         let progress = VerifyProgress { section: section.tag, done: self.done, total: self.total };
-        self.tell(section.tag, VerifyEvent::Progress(progress))
+        self.report(section.tag, VerifyEvent::Progress(progress))
     }
 
-    /// Tells of damage, which explains why its section does not fit its digest.
+    /// Reports damage, which explains why its section does not fit its digest.
     fn damage(&mut self, damage: Damage) -> Result<(), Interrupted> {
         let section = damage.section;
         if !self.explained.contains(&section) {
             self.explained.push(section);
         }
         self.report.damages += 1;
-        self.tell(section, VerifyEvent::Damage(damage))
+        self.report(section, VerifyEvent::Damage(damage))
     }
 
-    fn tell(&mut self, section: Tag, event: VerifyEvent) -> Result<(), Interrupted> {
+    fn report(&mut self, section: Tag, event: VerifyEvent) -> Result<(), Interrupted> {
         match (self.watch)(event) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Interrupted { section }),
         }
     }
 
-    /// Tells of the damage, if there is any; says whether there is none.
+    /// Reports the damage, if there is any, and returns whether there is none.
     fn checked(&mut self, result: Result<(), Damage>) -> Result<bool, Interrupted> {
         match result {
             Ok(()) => Ok(true),
@@ -215,7 +222,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         }
     }
 
-    /// The header page once more: the data may be a mapping, and the file may have changed since `open`.
+    /// Checks the header page again: the data may be a mapping, and the file may have changed since `open`.
     fn header(&mut self) -> Result<(), Interrupted> {
         let found = match header::read(self.pack.data()) {
             Ok(header) => header.id,
@@ -229,7 +236,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         self.damage(Damage { section: Tag::HEADER, offset: 0, defect: Defect::Digest { expected, found } })
     }
 
-    /// Every signature behind the pack must be one of it (SPEC 17), whoever is trusted.
+    /// Checks that every signature behind the pack is one of this pack (SPEC 17), trusted or not.
     fn signatures(&mut self) -> Result<(), Interrupted> {
         let pack = self.pack;
         for (index, signature) in (0u64..).zip(pack.signatures()) {
@@ -242,7 +249,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         Ok(())
     }
 
-    /// The bytes between a section and the next must be zero; the header page's own are under the root digest.
+    /// Checks that the bytes between sections are zero; those of the header page are covered by the root digest.
     fn padding(&mut self) -> Result<(), Interrupted> {
         let sections = self.pack.sections();
         for (section, next) in sections.iter().zip(sections.iter().skip(1)) {
@@ -250,15 +257,15 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
             let padding = self.pack.data().get(end as usize..next.offset as usize).unwrap_or_default();
             if let Some((at, byte)) = padding.iter().enumerate().find(|(_, byte)| **byte != 0) {
                 let damage = self.pack.damage(section, section.length + at as u64, (0, Defect::Padding { found: *byte }));
-                // Not of the section's own bytes: their digest is told all the same.
+                // These are not bytes of the section: its digest is still reported.
                 self.report.damages += 1;
-                self.tell(section.tag, VerifyEvent::Damage(damage))?;
+                self.report(section.tag, VerifyEvent::Damage(damage))?;
             }
         }
         Ok(())
     }
 
-    /// The digest of all bytes of a section, as far as there are any.
+    /// The digest of all bytes of a section that there are.
     fn hash(&mut self, section: &Section) -> Result<Digest, Interrupted> {
         let mut hasher = blake3::Hasher::new();
         let mut start = 0;
@@ -277,15 +284,16 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         Ok(hasher.finalize().into())
     }
 
-    /// Compares a section with its digest; says whether it is whole.
+    /// Compares a section with its digest and returns whether it fits.
     fn section(&mut self, section: &Section) -> Result<bool, Interrupted> {
         let found = self.hash(section)?;
         self.close(section, found)
     }
 
-    /// Ends a section of whose bytes `found` is the digest: tells that it does not fit, if nothing closer was told of the
-    /// section. Says whether it fits.
+    /// Ends the check of a section whose bytes have the digest `found`. Reports that it does not fit if no damage of the section has been
+    /// reported yet, and returns whether it fits.
     fn close(&mut self, section: &Section, found: Digest) -> Result<bool, Interrupted> {
+        self.closed.push(section.tag);
         match self.pack.check_section(section, found) {
             Ok(()) => Ok(true),
             Err(_) if self.explained.contains(&section.tag) => Ok(false),
@@ -293,7 +301,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         }
     }
 
-    /// A field of a section must have a value.
+    /// Checks that a field of a section has a value, and returns whether it has.
     fn equal(&mut self, section: &Section, at: u64, field: &'static str, expected: u64, found: u64) -> Result<bool, Interrupted> {
         if expected == found {
             return Ok(true);

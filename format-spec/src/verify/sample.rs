@@ -1,4 +1,4 @@
-//! Verification of a sample: quick enough for every day, and reproducible.
+//! Verification of a sample: fast enough to run daily, and reproducible.
 
 use super::Verifier;
 use crate::constants::PAGE_BYTES;
@@ -6,7 +6,7 @@ use crate::error::Interrupted;
 use crate::text::Inflater;
 use crate::{LeafKind, Pack};
 
-/// Which memories, embeddings and text blocks to read: of each kind the same share, chosen by the seed alone.
+/// Which memories, embeddings and text blocks to read: the same share of each kind. The choice depends on the seed alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
     share: f64,
@@ -14,8 +14,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// A share above 0 and at most 1 of everything, at least one of each kind; `None` for another share. Other seeds
-    /// choose others: who takes a new one every day has seen nearly everything after some time.
+    /// A share of everything, above 0 and at most 1, and at least one of each kind; `None` for another share. With a new seed each day,
+    /// nearly everything is read after some time.
     pub fn new(share: f64, seed: u64) -> Option<Self> {
         (share > 0.0 && share <= 1.0).then_some(Self { share, seed })
     }
@@ -25,11 +25,10 @@ impl Sample {
         ((self.share * count as f64).ceil() as u64).clamp(count.min(1), count)
     }
 
-    /// The numbers chosen of `0..count`, ascending: one from each of so many equal parts, so that they are spread over all of
-    /// the section, and exactly as many as asked for.
+    /// The numbers chosen of `0..count`, ascending: one from each of equal parts of the section.
     pub(crate) fn chosen(self, kind: LeafKind, count: u64) -> impl Iterator<Item = u64> {
         let size = self.size(count);
-        // Exact, where a product in 64 bits could overflow.
+        // 128 bits, as a product could overflow 64.
         let edge = move |part: u64| ((u128::from(part) * u128::from(count)) / u128::from(size.max(1))) as u64;
         (0..size).map(move |part| {
             let (start, end) = (edge(part), edge(part + 1));
@@ -37,7 +36,7 @@ impl Sample {
         })
     }
 
-    /// A number that seed, kind and part decide.
+    /// A number that depends on seed, kind and part.
     fn draw(&self, kind: LeafKind, part: u64) -> u64 {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"mempack verification sample");
@@ -59,9 +58,9 @@ impl Sample {
 }
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
-    /// The manifest, the leaves, and of memories, embeddings and text blocks those that the sample chooses, each against its
-    /// leaf and for what can be told of it alone. Codes are not decoded: that would take all of the codec's tables, and
-    /// they are what the writer wrote.
+    /// Checks the manifest, the leaves, and the memories, embeddings and text blocks of the sample, each against its leaf and for
+    /// everything that does not depend on others. Codes are not decoded: that needs all of the codec's tables, and codes that fit their
+    /// leaf are those that the writer wrote.
     pub(super) fn sample(&mut self, sample: Sample) -> Result<(), Interrupted> {
         let layout = *self.pack.layout();
         let counts = self.pack.manifest().counts;
@@ -125,7 +124,7 @@ mod tests {
         }
         assert_ne!(chosen(0.05, 7, 1000), chosen(0.05, 8, 1000));
         let embeddings: Vec<u64> = Sample::new(0.05, 7).unwrap().chosen(LeafKind::Embedding, 1000).collect();
-        assert_ne!(chosen(0.05, 7, 1000), embeddings, "kinds are chosen for themselves");
+        assert_ne!(chosen(0.05, 7, 1000), embeddings, "kinds are chosen independently");
         assert_eq!(chosen(1.0, 3, 1000), (0..1000).collect::<Vec<_>>());
     }
 

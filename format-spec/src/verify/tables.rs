@@ -7,12 +7,13 @@ use crate::pack::Layout;
 use crate::{ReferenceInfo, Section};
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
-    /// References follow one another without gap in text and origins, and have tokens (SPEC 7). Says whether they are whole.
+    /// Checks that references follow one another without gap in text and origins, and have tokens (SPEC 7). Returns whether they are
+    /// undamaged.
     pub(super) fn references(&mut self, layout: &Layout) -> Result<bool, Interrupted> {
         let section = &layout.references;
         let digest = self.hash(section)?;
         let counts = self.pack.manifest().counts;
-        // Sums over the references so far; unknown behind one that is wrong, until the next says where it begins.
+        // Sums over the references so far; unknown after a wrong one, until the next one that can be read.
         let (mut text, mut origins, mut tokens) = (Some(0), Some(0), Some(0));
         let before = self.report.damages;
         for reference in 0..counts.references {
@@ -36,7 +37,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
             }
             tokens = tokens.map(|tokens| tokens + u64::from(info.tokens));
         }
-        // A sum that was lost says nothing of the last references, but then damage was told already.
+        // Where a sum was lost, damage has been reported already.
         let end = section.length;
         let sums = [
             ("bytes of all references' texts", counts.text_bytes, text),
@@ -51,16 +52,16 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         Ok(self.close(section, digest)? && before == self.report.damages)
     }
 
-    /// A reference with all that can be told of it alone.
+    /// Reads a reference and checks everything that does not depend on others.
     fn read_reference(&self, section: &Section, reference: u32, at: u64) -> Result<ReferenceInfo, Damage> {
         let info = self.pack.read_reference(reference)?;
         self.pack.raw_reference(reference)?.check_reserved().map_err(|defect| self.pack.damage(section, at, defect))?;
-        let least = |field, at_field| Err(self.pack.damage(section, at, (at_field, Defect::TooSmall { field, limit: 1, found: 0 })));
+        let too_small = |field, at_field| Err(self.pack.damage(section, at, (at_field, Defect::TooSmall { field, limit: 1, found: 0 })));
         if info.origins == 0 {
-            return least("origins of a reference", 52);
+            return too_small("origins of a reference", 52);
         }
         if info.tokens == 0 {
-            return least("tokens of a reference", 56);
+            return too_small("tokens of a reference", 56);
         }
         let limit = u64::from(self.pack.manifest().model.reference_length);
         if u64::from(info.tokens) > limit {
@@ -70,7 +71,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         Ok(info)
     }
 
-    /// Origins are of documents that exist (SPEC 7).
+    /// Checks that the documents of origins exist (SPEC 7).
     pub(super) fn origins(&mut self, layout: &Layout) -> Result<(), Interrupted> {
         let section = &layout.origins;
         let digest = self.hash(section)?;
@@ -84,25 +85,22 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         Ok(())
     }
 
-    /// Document records fill their section, and hold six UTF-8 strings each (SPEC 6).
+    /// Checks that document records fill their section and hold six UTF-8 strings each (SPEC 6).
     pub(super) fn documents(&mut self, layout: &Layout) -> Result<(), Interrupted> {
         let (index, documents) = (&layout.document_index, &layout.documents);
-        let digest = self.hash(index)?;
-        let whole = digest == index.digest;
-        if whole {
+        if self.section(index)? {
             let digest = self.hash(documents)?;
             self.document_records(index, documents)?;
             self.close(documents, digest)?;
         } else {
-            // Where the records are is not known, but their bytes have a digest of their own.
-            self.close(index, digest)?;
+            // The places of the records are not known, but their section has a digest.
             self.section(documents)?;
         }
         Ok(())
     }
 
     fn document_records(&mut self, index: &Section, documents: &Section) -> Result<(), Interrupted> {
-        // The end of the record before; unknown behind one that is wrong.
+        // The end of the record before; unknown after a wrong one.
         let mut end = Some(0);
         for document in 0..self.pack.manifest().counts.documents {
             let (start, next) = match self.pack.span(index, document.into(), "end of a document record", documents.length) {

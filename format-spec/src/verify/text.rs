@@ -7,24 +7,24 @@ use crate::pack::Layout;
 use crate::text::Inflater;
 use crate::{Digest, LeafKind};
 
-/// What of the blocks so far belongs to references not looked at yet: at most a reference's text and a block.
+/// Text of the blocks so far that belongs to references not checked yet: at most a reference's text and a block.
 struct Pending {
     bytes: Vec<u8>,
     /// Where those bytes begin in the text of the pack.
     start: u64,
-    /// The next reference to look at.
+    /// The next reference to check.
     reference: u32,
 }
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
-    /// Text blocks fit their leaves, fill their section and inflate to the manifest's bytes (SPEC 8, 13). If references are
-    /// whole, so that it is known where they are, their texts are UTF-8.
+    /// Checks that text blocks fit their leaves, fill their section and decompress to the manifest's bytes (SPEC 8, 13). If the references
+    /// are undamaged, so that their places are known, checks that their texts are UTF-8.
     pub(super) fn text(&mut self, layout: &Layout, references_whole: bool) -> Result<(), Interrupted> {
         let (index, text) = (&layout.text_index, &layout.text);
         let mut hasher = blake3::Hasher::new();
         let mut inflater = Inflater::new();
         let mut pending = Pending { bytes: Vec::new(), start: 0, reference: 0 };
-        // The end of the block before; unknown behind a span that is wrong.
+        // The end of the block before; unknown after a wrong span.
         let mut end = Some(0);
         let mut in_a_row = true;
         for block in 0..self.pack.manifest().counts.text_blocks() {
@@ -72,13 +72,13 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         self.pack.inflate(inflater, block, start, frame)
     }
 
-    /// Looks at the references that end in or before a block of the text; `inflated` is `None` for a block that is damaged.
+    /// Checks the references that end in or before a block of the text; `inflated` is `None` for a damaged block.
     fn texts(&mut self, layout: &Layout, pending: &mut Pending, block: u64, inflated: Option<&[u8]>) -> Result<(), Interrupted> {
         let counts = self.pack.manifest().counts;
         let available = (block + 1).saturating_mul(TEXT_BLOCK_BYTES).min(counts.text_bytes);
         match inflated {
             Some(bytes) => pending.bytes.extend_from_slice(bytes),
-            // References that are partly in it are passed over: the block was told of.
+            // References that are partly in it are skipped: the block has been reported.
             None => {
                 pending.bytes.clear();
                 pending.start = available;
@@ -86,7 +86,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         }
         while pending.reference < counts.references {
             let reference = pending.reference;
-            // Found whole before; if it cannot be read now, the data changed, and the header told so.
+            // It was read before. If it cannot be read now, the data has changed since.
             let Ok(info) = self.pack.read_reference(reference) else { break };
             let end = info.text_start + u64::from(info.text_len);
             if end > available {
@@ -102,7 +102,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
             }
             pending.reference += 1;
         }
-        // References follow one another: what lies before the next is done with.
+        // References follow one another: text before the next one is not needed any more.
         let next = self.pack.read_reference(pending.reference).map_or(available, |info| info.text_start);
         let done = next.saturating_sub(pending.start).min(pending.bytes.len() as u64);
         pending.bytes.drain(..done as usize);

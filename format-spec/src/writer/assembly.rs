@@ -1,4 +1,4 @@
-//! Putting the sections together (SPEC 3).
+//! Assembling the sections (SPEC 3).
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::{PackSummary, WriteError};
 use crate::constants::PAGE_BYTES;
 use crate::{PackId, Section, Storage, Tag, header};
 
-/// The pack as it is put together: sections behind one another, each at the next page.
+/// A pack that is being assembled: sections follow one another, each at the next page.
 pub(super) struct Assembly {
     pack: Spool,
     sections: Vec<Section>,
@@ -15,7 +15,7 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// Begins with the memories, which are in the pack's file already.
+    /// Starts with the memories, which are in the pack's file already.
     pub(super) fn new(pack: Spool) -> Self {
         let (tag, length, digest) = (Tag::MEMORIES, pack.length(), pack.digest());
         let memories = Section { tag, required: true, offset: PAGE_BYTES, length, digest };
@@ -34,7 +34,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Writes the header page and waits until everything is on the disk.
+    /// Writes the header page and syncs the file.
     pub(super) fn seal(self, path: &Path, required_features: u64) -> Result<PackSummary, WriteError> {
         let (page, id) = header::write(&self.sections, self.end, required_features);
         let cursor = self.pack.into_file()?;

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{CodecError, Defect, ManifestError};
 
-/// Why a pack was not written. Whatever happens, a pack that was at the target before stays there, whole.
+/// Why a pack was not written. A pack that was at the target before stays there unchanged.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -21,7 +21,7 @@ pub enum WriteError {
         /// What the system said.
         source: io::Error,
     },
-    /// The folder of the target is not there.
+    /// The folder of the target does not exist.
     #[error("cannot write {}: there is no folder {}; make it first, or name another target", path.display(), folder.display())]
     MissingFolder {
         /// The target.
@@ -48,12 +48,12 @@ pub enum WriteError {
         folder: PathBuf,
     },
     /// An earlier error left the writer incomplete.
-    #[error("cannot go on writing {}: an earlier write failed; begin again", path.display())]
+    #[error("cannot continue writing {}: an earlier write failed; start again", path.display())]
     Failed {
         /// The file that was written.
         path: PathBuf,
     },
-    /// Something is larger than the format allows, or than there is.
+    /// Something is larger than allowed.
     #[error("{what} is {found}, the most is {limit}")]
     TooLarge {
         /// What it is.
@@ -63,7 +63,7 @@ pub enum WriteError {
         /// What was given.
         found: u64,
     },
-    /// Something is not as long as it must be.
+    /// A number is not the one expected.
     #[error("{what} is {found}, expected {expected}")]
     Mismatch {
         /// What it is.
@@ -73,21 +73,21 @@ pub enum WriteError {
         /// What was given.
         found: u64,
     },
-    /// Something that must be there is not.
+    /// Something is missing.
     #[error("{what} missing: {remedy}")]
     Missing {
         /// What is missing.
         what: &'static str,
-        /// How to mend it.
+        /// How to correct it.
         remedy: &'static str,
     },
-    /// A reference comes from nowhere.
+    /// A reference has no origin.
     #[error("reference {reference} has no origin; every reference must name a document")]
     NoOrigin {
         /// Number of the reference.
         reference: u32,
     },
-    /// A reference comes from a document that was not pushed, or from bytes that cannot be.
+    /// An origin names a document that was not pushed, or an invalid span of bytes.
     #[error("origin {document}:{start}..{end} of reference {reference} is none: there are {documents} documents so far")]
     Origin {
         /// Number of the reference.
@@ -101,7 +101,7 @@ pub enum WriteError {
         /// Documents pushed so far.
         documents: u32,
     },
-    /// A memory or an embedding is none.
+    /// A memory or an embedding is malformed.
     #[error("{what} {reference} is malformed: {defect}")]
     Malformed {
         /// `memory` or `embedding`.
@@ -111,7 +111,7 @@ pub enum WriteError {
         /// What is wrong.
         defect: Defect,
     },
-    /// The search graph is none.
+    /// The search graph is malformed.
     #[error("the graph is malformed: neighbour {found} of node {node} on level {level} is {problem}")]
     Graph {
         /// The node.
@@ -123,7 +123,7 @@ pub enum WriteError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The manifest says what it must not.
+    /// The manifest has a field that is out of bounds.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The codec does not fit the shape, or its parameters do not fit the codec.
@@ -131,7 +131,7 @@ pub enum WriteError {
     Codec(#[from] CodecError),
 }
 
-/// How to mend what the system refused.
+/// How to correct what the system refused.
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free some space, or write to another disk",

@@ -7,11 +7,11 @@ use super::WriteError;
 use super::spool::io_error;
 use crate::{Storage, StorageFile};
 
-/// The folder `<target>.building` beside a target, which one process has at a time: everything that is written before the pack is
-/// whole lies in it, and nothing in it is named as a pack is.
+/// The folder `<target>.building` beside a target, which one process can have open at a time. It holds everything that is written before the
+/// pack is complete; no file in it has the name of a pack.
 ///
-/// `scratch/` in it is emptied when the folder is opened and when it is closed. What else its user puts there outlives an
-/// interruption: closing removes the folder only if nothing of that kind is in it.
+/// Its `scratch/` is emptied when the folder is opened and when it is closed. Other files in it survive an interruption: closing removes the
+/// folder only if there are none.
 #[derive(Debug)]
 pub struct WorkFolder {
     storage: Arc<dyn Storage>,
@@ -21,7 +21,7 @@ pub struct WorkFolder {
 }
 
 impl WorkFolder {
-    /// Opens the folder of `target`, and makes it if it is not there.
+    /// Opens the folder of `target`, and creates it if it does not exist.
     ///
     /// # Errors
     /// If the target's folder is missing or cannot be written to, the target is a folder, or another process has the folder.
@@ -39,7 +39,7 @@ impl WorkFolder {
         let path = target.with_file_name(name);
         storage.create_folder(&path).map_err(io_error(parent, "write into folder"))?;
         let locked = storage.lock(&path.join(LOCK)).map_err(|source| {
-            // One that was made just now is of no use without a lock.
+            // A folder that was just created is useless without a lock.
             let _ = storage.remove_empty_folder(&path);
             io_error(&path, "write into folder")(source)
         });
@@ -56,25 +56,25 @@ impl WorkFolder {
         &self.path
     }
 
-    /// The folder in it for files that do not outlive an interruption.
+    /// The folder in it for files that do not survive an interruption.
     pub fn scratch(&self) -> PathBuf {
         self.path.join("scratch")
     }
 
-    /// Where its files lie.
+    /// The storage of its files.
     pub fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
     }
 
-    /// The pack to be made.
+    /// The pack to be written.
     pub fn target(&self) -> &Path {
         &self.target
     }
 
-    /// Gives a finished file of the folder, which was synced, the target's name, and waits until the name is on the disk.
+    /// Renames a finished and synced file of the folder to the target, and waits until the name is on the disk.
     ///
     /// # Errors
-    /// If renaming fails, and then the target is as it was, or syncing the folder does.
+    /// If renaming fails, and the target is then unchanged; or if syncing the folder fails.
     pub fn publish(&self, file: &Path) -> Result<(), WriteError> {
         super::publish(&*self.storage, file, &self.target)
     }
@@ -100,7 +100,7 @@ impl Drop for WorkFolder {
         if self.lock.is_none() {
             return;
         }
-        // What cannot be removed now is when the folder is opened next.
+        // What cannot be removed now is removed when the folder is opened next.
         let _ = self.empty_scratch();
         let _ = self.storage.remove_file(&self.path.join(LOCK));
         let _ = self.storage.remove_empty_folder(&self.path);

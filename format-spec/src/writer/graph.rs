@@ -6,15 +6,15 @@ use super::{WriteError, spool::Spool};
 use crate::constants::{MAX_GRAPH_LEVEL, MAX_GRAPH_M, MAX_REFERENCES, NO_NODE};
 use crate::graph::RawGraph;
 
-/// A graph that can be written. It is asked for every list several times, and must answer alike.
+/// A graph that can be written. Each list is requested several times, and must be the same each time.
 pub trait GraphSource {
     /// Nodes: as many as references.
     fn nodes(&self) -> u32;
-    /// The node a search begins at, one of the highest level; not asked if there are no nodes.
+    /// The node that a search begins at, one of the highest level; not called if there are no nodes.
     fn entry(&self) -> u32;
     /// The highest level a node is on, at most 31.
     fn level(&self, node: u32) -> u32;
-    /// Puts the neighbours of a node on a level, at most `m`, on level 0 at most `2 m`, into `out`, which is empty.
+    /// Pushes the neighbours of a node on a level to `out`, which is empty: at most `m`, on level 0 at most `2 m`.
     fn neighbours(&self, node: u32, level: u32, out: &mut Vec<u32>);
 }
 
@@ -61,7 +61,7 @@ pub(super) fn write(spool: &mut Spool, source: &dyn GraphSource, m: u32) -> Resu
     let mut start = 0u32;
     for node in 0..nodes {
         spool.write(&start.to_le_bytes())?;
-        // Cannot exceed `upper_lists`, unless the source answers otherwise than before.
+        // Cannot exceed `upper_lists`, unless the source changes its answers.
         start = start.saturating_add(source.level(node));
     }
     spool.write(&start.to_le_bytes())?;

@@ -1,4 +1,4 @@
-//! Writing a pack, as it comes, in bounded memory.
+//! Writing a pack as its contents arrive, in bounded memory.
 
 mod assembly;
 mod error;
@@ -33,7 +33,7 @@ pub use graph::GraphSource;
 /// [`PackWriter::set_codec`] checks and writes them.
 pub const WRITER_MEMORY_BYTES: usize = 8 << 20;
 
-/// The pack before it has its place.
+/// The name of the pack before it is renamed.
 const PACK: &str = "pack";
 
 /// What was written.
@@ -45,11 +45,11 @@ pub struct PackSummary {
     pub bytes: u64,
 }
 
-/// Writes a pack, in a [`WorkFolder`] beside the target: its own, which goes with it, or its caller's.
-/// Only [`PackWriter::finish`] touches the target, by renaming.
+/// Writes a pack, in a [`WorkFolder`] beside the target: one that it creates and removes, or its caller's. Only [`PackWriter::finish`]
+/// touches the target, by renaming.
 ///
-/// Documents, references, memories and embeddings are numbered from 0 in the order they are pushed, each kind for
-/// itself; the kinds may interleave in any way, but a document must be pushed before a reference that comes from it.
+/// Documents, references, memories and embeddings are each numbered from 0, in the order in which they are pushed. They may be pushed in any
+/// interleaving, but a document must be pushed before the references that come from it.
 /// Memory i and embedding i belong to reference i.
 pub struct PackWriter {
     files: Files,
@@ -67,7 +67,7 @@ pub struct PackWriter {
     spools: Spools,
     text: TextSpool,
     scratch: Vec<u8>,
-    /// The folder, if the caller keeps none. Last, so that it is closed after the files in it.
+    /// The folder, if the writer created it. The last field, so that it is closed after the files in it.
     own: Option<WorkFolder>,
 }
 
@@ -99,11 +99,11 @@ struct Spools {
 }
 
 impl PackWriter {
-    /// Begins a pack of memories of `shape` and embeddings of `embedding_dim` dimensions.
+    /// Starts a pack of memories of `shape` and embeddings of `embedding_dim` dimensions.
     ///
     /// # Errors
-    /// If the target's folder is missing or cannot be written to, the target is a folder or another process writes it, or the
-    /// shape is none.
+    /// If the target's folder is missing or cannot be written to, the target is a folder, another process writes it, or the shape is out
+    /// of bounds.
     pub fn create(target: &Path, shape: MemoryShape, embedding_dim: u32) -> Result<Self, WriteError> {
         manifest::check_shape(shape)?;
         let folder = WorkFolder::open(Arc::new(DiskStorage), target)?;
@@ -115,7 +115,7 @@ impl PackWriter {
     /// As [`create`](Self::create), with its files in the scratch folder of `folder`, which must stay open until the end.
     ///
     /// # Errors
-    /// If the folder cannot be written to, or the shape is none.
+    /// If the folder cannot be written to, or the shape is out of bounds.
     pub fn create_in(folder: &WorkFolder, shape: MemoryShape, embedding_dim: u32) -> Result<Self, WriteError> {
         manifest::check_shape(shape)?;
         let files = Files { storage: Arc::clone(folder.storage()), folder: folder.scratch(), target: folder.target().to_path_buf() };
@@ -157,7 +157,7 @@ impl PackWriter {
         })
     }
 
-    /// Says how memories are coded; before the first is pushed. `parameters` is the section of SPEC 9.
+    /// Sets the codec of memories, before the first one is pushed. `parameters` is the section `CODEC` (SPEC 9).
     ///
     /// # Errors
     /// If the parameters do not fit codec and shape, or the codec was set before; or if writing fails.
@@ -173,7 +173,7 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Adds a document and gives its number.
+    /// Adds a document and returns its number.
     ///
     /// # Errors
     /// If its fields have more than 1 MiB together, or writing fails.
@@ -189,8 +189,8 @@ impl PackWriter {
         Ok(number)
     }
 
-    /// Adds a reference of `tokens` tokens and gives its number. `key` is the digest of all its memory depends on. No two
-    /// references may have one key: that is not looked at here, as it would take memory with every reference, but in verification.
+    /// Adds a reference of `tokens` tokens and returns its number. `key` is the digest of everything that its memory depends on. No two
+    /// references may have the same key; verification checks that, not the writer, as it takes memory for every reference.
     ///
     /// # Errors
     /// If the text has more than 1 MiB; if there are no tokens, or more than 255; if there is no origin, or one of a
@@ -233,8 +233,8 @@ impl PackWriter {
         Ok(reference)
     }
 
-    /// Adds the memory of the reference of the same number: a record as SPEC 10 lays it out. Its codes are not decoded;
-    /// those that are none are found by [`crate::Pack::verify`].
+    /// Adds the memory of the reference of the same number: a record of SPEC 10. Its codes are not decoded here; [`crate::Pack::verify`]
+    /// finds invalid ones.
     ///
     /// # Errors
     /// If no codec is set, the record has another length, or its positions do not ascend; or if writing fails.
@@ -262,7 +262,7 @@ impl PackWriter {
     /// Adds the embedding of the reference of the same number, `[embedding_dim]`.
     ///
     /// # Errors
-    /// If it has another length, holds what is not finite, or is no unit vector; or if writing fails.
+    /// If it has another length, holds a number that is not finite, or is not a unit vector; or if writing fails.
     pub fn push_embedding(&mut self, embedding: &[f32]) -> Result<u32, WriteError> {
         let reference = self.embeddings;
         at_most("number of an embedding", u64::from(MAX_REFERENCES) - 1, reference.into())?;
@@ -275,11 +275,11 @@ impl PackWriter {
         Ok(reference)
     }
 
-    /// Adds the search graph, once.
+    /// Sets the search graph, once.
     ///
     /// # Errors
-    /// If a list is too long or holds what is no other node of its level, or twice the same; if a graph was set before;
-    /// or if writing fails.
+    /// If a list is too long, repeats a node, or holds its own node or one that is not on its level; if a graph was set before; or if
+    /// writing fails.
     pub fn set_graph(&mut self, source: &dyn GraphSource, parameters: GraphParameters) -> Result<(), WriteError> {
         if self.graph.is_some() {
             return Err(WriteError::Mismatch { what: "graphs set", expected: 0, found: 1 });
@@ -290,10 +290,10 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Says what the codec loses; the last word counts.
+    /// Sets what the codec loses; a later call replaces it.
     ///
     /// # Errors
-    /// If a number of it cannot be, or it has not as many layers as the shape.
+    /// If a number is out of bounds, or the layers are not those of the shape.
     pub fn set_quality(&mut self, quality: Quality) -> Result<(), WriteError> {
         quality.check(self.shape)?;
         self.quality = Some(quality);
@@ -305,12 +305,11 @@ impl PackWriter {
         self.keeps_permissions = true;
     }
 
-    /// Puts the pack together, makes sure that it is on the disk, and renames it to the target.
+    /// Assembles the pack, syncs it, and renames it to the target.
     ///
     /// # Errors
-    /// If memories, embeddings or graph are not as many as references, no codec is set, an identity contradicts what
-    /// was pushed, or writing fails. The target is then as it was before; only if the very last step fails, which puts
-    /// the renaming itself on the disk, it is the new pack already.
+    /// If the numbers of memories, embeddings or graph nodes are not that of references, no codec is set, an identity contradicts what was
+    /// pushed, or writing fails. The target is then unchanged, unless the last step fails, which syncs the folder after renaming.
     pub fn finish(
         self,
         model: ModelIdentity,
@@ -399,7 +398,7 @@ fn unless_absent(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Gives a finished file the target's name, and waits until it has it for good.
+/// Renames a finished file to the target, and waits until the name is on the disk.
 fn publish(storage: &dyn Storage, file: &Path, target: &Path) -> Result<(), WriteError> {
     storage.rename(file, target).map_err(io_error(target, "rename the finished pack to"))?;
     let folder = folder::parent(target);

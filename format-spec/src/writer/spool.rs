@@ -1,11 +1,11 @@
-//! A section on its way into the pack: appended to a file, digested as it grows.
+//! A section that is being written: appended to a file, digested as it grows.
 
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::{Digest, Storage, StorageCursor, WriteError};
 
-/// Bytes gathered before they go to the file.
+/// Bytes of the write buffer.
 const BUFFER_BYTES: usize = 64 << 10;
 
 pub(super) struct Spool {
@@ -13,11 +13,11 @@ pub(super) struct Spool {
     file: BufWriter<StorageCursor>,
     hasher: blake3::Hasher,
     length: u64,
-    /// Set by the first failed write: what is in the file then is not known.
+    /// Set by the first failed write, after which the contents of the file are not known.
     failed: bool,
 }
 
-/// An error of the system, with the file it concerns.
+/// An error of the system, with the file that it concerns.
 pub(super) fn io_error<'a>(path: &'a Path, action: &'static str) -> impl FnOnce(io::Error) -> WriteError + 'a {
     move |source| WriteError::Io { path: path.to_path_buf(), action, source }
 }
@@ -52,7 +52,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Appends to the file what belongs to no section.
+    /// Appends bytes to the file that belong to no section.
     pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         if self.failed {
             return Err(WriteError::Failed { path: self.path.clone() });
@@ -62,7 +62,7 @@ impl Spool {
         written.map_err(io_error(&self.path, "write"))
     }
 
-    /// Appends all of `section` to the file of `self`, deletes its own, and gives its length and its digest.
+    /// Appends all of `section` to the file of `self`, deletes the section's file, and returns its length and digest.
     pub(super) fn append(&mut self, section: Self, storage: &dyn Storage) -> Result<(u64, Digest), WriteError> {
         let (length, digest) = (section.length, section.digest());
         let path = section.path.clone();
@@ -97,7 +97,7 @@ impl Spool {
         storage.remove_file(&path).map_err(io_error(&path, "remove"))
     }
 
-    /// The file, with everything written.
+    /// The file, with the buffer flushed.
     pub(super) fn into_file(self) -> Result<StorageCursor, WriteError> {
         if self.failed {
             return Err(WriteError::Failed { path: self.path });

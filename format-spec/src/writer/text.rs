@@ -10,7 +10,7 @@ use crate::constants::TEXT_BLOCK_BYTES;
 /// zstd's level: about 50 MB/s, and within 2 % of the best level at blocks of 64 KiB.
 const TEXT_LEVEL: i32 = 9;
 
-/// The text and its index on their way into the pack.
+/// The text and its index while they are written.
 pub(super) struct TextSpool {
     blocks: Spool,
     index: Spool,

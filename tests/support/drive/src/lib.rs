@@ -67,7 +67,7 @@ pub fn fetch(file: &[u8]) {
     }
 }
 
-/// Reads of everything something, and gives the first damage; goes on all the same.
+/// Reads something of every section and returns the first damage; continues after it.
 fn read<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<(), ReadError> {
     let counts = pack.manifest().counts;
     let mut first = Ok(());

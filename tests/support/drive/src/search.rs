@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const BEST: usize = 5;
 
 thread_local! {
-    /// A file for each thread, written anew for each pack; no mapping outlives the call that made it.
+    /// A file for each thread, overwritten for each pack; no mapping outlives the call that made it.
     static FILE: OnceCell<(TempDir, PathBuf)> = const { OnceCell::new() };
 }
 

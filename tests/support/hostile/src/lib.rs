@@ -1,12 +1,12 @@
-//! Packs that mean harm: what the format's tests, the hostile tests, the byte flips and the fuzzers share.
+//! Malicious packs, for the format's tests, the hostile tests, the byte flips and the fuzzers.
 //!
 //! - [`Plan`] writes whole packs whose contents follow from formulas.
-//! - [`Parts`] takes a pack apart by SPEC.md alone, lets every section be changed, and puts it together again with every digest made
-//!   right, so that the check under a digest is what refuses a wrong byte.
-//! - [`script`] reads any bytes as a list of such changes: this is what the fuzzers' inputs are.
-//! - [`Random`] is a mutator with a fixed seed, for the bounded run that needs no fuzzer.
+//! - [`Parts`] takes a pack apart by SPEC.md alone, lets tests change every section, and assembles it again with correct digests, so that
+//!   the checks behind the digests have to refuse a wrong byte.
+//! - [`script`] reads any bytes as a list of changes: the inputs of the fuzzers.
+//! - [`Random`] is a mutator with a fixed seed, for the bounded run without a fuzzer.
 //!
-//! For tests only: a function here panics where the caller breaks a promise. What is done with such packs is `mempack-drive`.
+//! For tests only: functions panic where the caller breaks a precondition. `mempack-drive` runs such packs.
 #![forbid(unsafe_code)]
 
 mod parts;

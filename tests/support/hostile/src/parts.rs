@@ -1,4 +1,4 @@
-//! Packs in pieces, put together by SPEC.md alone: the writer under test has no part in it.
+//! Packs in pieces, assembled by SPEC.md alone, without the writer under test.
 
 use std::ops::Range;
 
@@ -20,20 +20,20 @@ pub fn put(bytes: &mut [u8], at: usize, new: &[u8]) {
     bytes[at..at + new.len()].copy_from_slice(new);
 }
 
-/// A section's name as it stands in the table.
+/// A section's name, padded as in the table.
 pub fn padded(tag: &str) -> [u8; 8] {
     let mut bytes = [b' '; 8];
     bytes[..tag.len()].copy_from_slice(tag.as_bytes());
     bytes
 }
 
-/// Makes the root digest of a file of at least a page right (SPEC 4).
+/// Corrects the root digest of a file of at least a page (SPEC 4).
 pub fn seal_root(file: &mut [u8]) {
     let covered = [&file[..96], &file[128..4096]].concat();
     put(file, 96, &Digest::of(&covered).0);
 }
 
-/// Makes the digests of all sections that lie within the file right, then the root digest. Leaves a file shorter than a page as it is.
+/// Corrects the digests of all sections that lie within the file, then the root digest. Does not change a file shorter than a page.
 pub fn seal(file: &mut [u8]) {
     if file.len() < 4096 {
         return;
@@ -53,7 +53,7 @@ pub fn frame(text: &[u8], checksum: bool) -> Vec<u8> {
     compress(text, &[CParameter::ChecksumFlag(checksum)])
 }
 
-/// A frame that does not say how much text it holds.
+/// A frame without its content size.
 pub fn frame_without_size(text: &[u8]) -> Vec<u8> {
     compress(text, &[CParameter::ChecksumFlag(true), CParameter::ContentSizeFlag(false)])
 }
@@ -121,7 +121,7 @@ impl Parts {
         put(self.edit(tag), at, new);
     }
 
-    /// Where a section's entry stands in the file once it is put together.
+    /// The place of a section's entry in the assembled file.
     pub fn entry(&self, tag: &str) -> usize {
         128 + 64 * self.index(tag)
     }
@@ -146,8 +146,8 @@ impl Parts {
         Some(entry(block)?..entry(block + 1)?)
     }
 
-    /// Makes the leaf digests (SPEC 13) those of the memories, the embeddings and the text blocks that are there: as many as `REFS` has
-    /// records and `TEXTINDX` has spans. Bytes that no leaf covers, and spans that are none, stay as they are.
+    /// Corrects the leaf digests (SPEC 13) of memories, embeddings and text blocks: as many as `REFS` has records and `TEXTINDX` has spans.
+    /// Bytes without a leaf and malformed spans are not changed.
     pub fn seal_leaves(&mut self) {
         let sections = ["REFS", "MEMORIES", "EMBED", "TEXTINDX", "TEXT"].map(|tag| self.find(tag));
         let [Some(references), Some(memories), Some(embeddings), Some(index), Some(text)] = sections else { return };
@@ -165,10 +165,10 @@ impl Parts {
         }
     }
 
-    /// The file, with right offsets and right digests of sections and header.
+    /// The file, with correct offsets and correct digests of sections and header.
     pub fn assemble(&self) -> Vec<u8> {
-        let most = self.0.iter().map(|part| part.bytes.len() + 4096).sum::<usize>() + 4096;
-        let mut file = Vec::with_capacity(most);
+        let capacity = self.0.iter().map(|part| part.bytes.len() + 4096).sum::<usize>() + 4096;
+        let mut file = Vec::with_capacity(capacity);
         file.resize(4096, 0);
         put(&mut file, 0, &[0x89, 0x4d, 0x50, 0x4b, 0x0d, 0x0a, 0x1a, 0x0a, 1, 0, 0, 0]);
         put(&mut file, 12, &(self.0.len() as u32).to_le_bytes());

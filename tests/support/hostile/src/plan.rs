@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use mempack_format::stages::Tcq;
 use mempack_format::{
     CONTINUED, CodecSpec, Digest, Divergence, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, Loss, MemoryShape,
-    ModelIdentity, Origin, PackSummary, PackWriter, Parts, Quality, WriteError,
+    ModelIdentity, Origin, PackSummary, PackWriter, Quality, WriteError,
 };
 
 use crate::Random;
 
-/// What a pack is to hold. Every section is there, the graph has three levels, and every fourth reference has two origins.
+/// The contents of a pack. It has every section, a graph of three levels, and two origins for every fourth reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// References; at least 10.
@@ -24,27 +25,27 @@ pub struct Plan {
     pub dim: u32,
     /// Most neighbours on an upper level.
     pub m: u32,
-    /// About how many bytes a text has.
+    /// About the bytes of a text.
     pub text_bytes: usize,
 }
 
 impl Plan {
-    /// A few references in three text blocks, with memories coded as the caller wishes: 200 KB.
+    /// A few references in three text blocks, with the caller's codec: 200 KB.
     pub fn small(codec: CodecSpec) -> Self {
         let shape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 6 };
         Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000 }
     }
 
-    /// So many references that a search goes through the graph, and little else: 1 MB.
+    /// Enough references that a search uses the graph, and little else: 1 MB.
     pub fn wide() -> Self {
         let shape = MemoryShape { layers: 1, heads: 2, tokens: 1, head_dim: 1 };
-        Self { references: 4200, documents: 2, shape, codec: CodecSpec::Bf16, dim: 4, m: 2, text_bytes: 8 }
+        Self { references: 4200, documents: 2, shape, codec: CodecSpec::BF16, dim: 4, m: 2, text_bytes: 8 }
     }
 
-    /// What a real pack is like: 5 MB.
+    /// Like a real pack: 5 MB.
     pub fn large() -> Self {
         let shape = MemoryShape { layers: 2, heads: 2, tokens: 8, head_dim: 16 };
-        Self { references: 1750, documents: 200, shape, codec: CodecSpec::Bf16, dim: 64, m: 8, text_bytes: 700 }
+        Self { references: 1750, documents: 200, shape, codec: CodecSpec::BF16, dim: 64, m: 8, text_bytes: 700 }
     }
 
     /// Writes the pack.
@@ -99,7 +100,7 @@ impl Plan {
         writer.finish(model, "f32", embedder, "hostile")
     }
 
-    /// SPEC 5.1: numbers that no codec has earned.
+    /// SPEC 5.1, with made-up numbers.
     fn quality(&self) -> Quality {
         let layer = |at: u32| Loss { keys: f64::from(at + 1) / 1024.0, values: f64::from(at + 1) / 256.0 };
         let divergence = Some(Divergence { nats: 0.015625, tokens: 1000 });
@@ -114,7 +115,7 @@ impl Plan {
         std::fs::read(&target).expect("what was written")
     }
 
-    /// SPEC 9: numbers that no sum takes beyond any cap.
+    /// SPEC 9, with numbers small enough for all sums.
     fn parameters(&self) -> Vec<u8> {
         let floats = self.codec.table_floats(self.shape.head_dim).expect("a codec that fits the shape");
         if floats == 0 {
@@ -124,7 +125,7 @@ impl Plan {
         let groups = heads / 2;
         let mut bytes = groups.to_le_bytes().to_vec();
         bytes.extend((0..heads as u16).flat_map(|head| (head / 2).to_le_bytes()));
-        if let CodecSpec::Tcq { bytes: code, window, .. } = self.codec {
+        if let Some(Tcq { bytes: code, window }) = self.codec.trellis() {
             // As many bits as a window has to the first dimensions, the rest to the one behind them; the last is in its run.
             let bits = 8 * u32::from(code);
             let new = |dimension: u32| bits.saturating_sub(dimension * u32::from(window)).min(window.into()) as u8;
@@ -160,11 +161,11 @@ impl Plan {
                 _ if !filled(slot) => vec![0; code_bytes],
                 CodecSpec::F32 => (0..self.shape.head_dim).flat_map(|_| (random.below(4096) as f32 / 512.0 - 4.0).to_le_bytes()).collect(),
                 // Below 0x7F80 and above 0x8000 there is neither infinity nor NaN.
-                CodecSpec::Bf16 => (0..self.shape.head_dim).flat_map(|_| (0x3F00 + random.below(0x100) as u16).to_le_bytes()).collect(),
-                CodecSpec::Sq8 => random.bytes(code_bytes),
-                codec => {
+                CodecSpec::BF16 => (0..self.shape.head_dim).flat_map(|_| (0x3F00 + random.below(0x100) as u16).to_le_bytes()).collect(),
+                CodecSpec::SQ8 => random.bytes(code_bytes),
+                _ => {
                     let mut code = random.bytes(code_bytes);
-                    let used = look_up_bits(codec);
+                    let used = self.codec.look_up_bits(self.shape.head_dim).expect("a codec that fits the shape");
                     if !used.is_multiple_of(8) {
                         code[used / 8] &= (1 << (used % 8)) - 1;
                     }
@@ -188,18 +189,6 @@ fn tokens(reference: u32) -> u16 {
     1 + (reference * 11 % 128) as u16
 }
 
-/// Bits of a code before those of a trellis; behind them its last byte has zeros.
-fn look_up_bits(codec: CodecSpec) -> usize {
-    let bits = |parts: Parts| usize::from(parts.m) * usize::from(parts.bits);
-    match codec {
-        CodecSpec::Pq { m, bits } | CodecSpec::Rq { m, bits } => usize::from(m) * usize::from(bits),
-        CodecSpec::Prq { splits, m, bits } => usize::from(splits * m) * usize::from(bits),
-        CodecSpec::Opq { coarse, fine, .. } => coarse.map_or(0, bits) + bits(fine),
-        CodecSpec::Tcq { stages, .. } => stages.map_or(0, bits),
-        CodecSpec::F32 | CodecSpec::Bf16 | CodecSpec::Sq8 => 0,
-    }
-}
-
 /// A ring on every level: every third node is on level 1, every ninth on level 2. Lists of level 0 are one short of full: all have padding.
 struct Rings(Plan);
 
@@ -218,11 +207,11 @@ impl GraphSource for Rings {
 
     fn neighbours(&self, node: u32, level: u32, out: &mut Vec<u32>) {
         let step = 3u32.pow(level);
-        let (ring, most) = (self.0.references.div_ceil(step), if level == 0 { 2 * self.0.m - 1 } else { self.0.m });
-        for distance in 1..=most.div_ceil(2) {
+        let (ring, max) = (self.0.references.div_ceil(step), if level == 0 { 2 * self.0.m - 1 } else { self.0.m });
+        for distance in 1..=max.div_ceil(2) {
             for other in [node / step + distance, node / step + ring - distance % ring] {
                 let other = other % ring * step;
-                if other != node && !out.contains(&other) && out.len() < most as usize {
+                if other != node && !out.contains(&other) && out.len() < max as usize {
                     out.push(other);
                 }
             }

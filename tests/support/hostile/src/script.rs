@@ -1,28 +1,27 @@
-//! What a fuzzer's input means: a file, or a list of changes to a whole pack.
+//! The meaning of a fuzzer's input: a file, or a list of changes to a whole pack.
 //!
-//! The first byte says which. 0: the rest is a file. 1: the rest is a file whose digests are made right first. Any other: the rest is a
-//! list of changes to one of the [`bases`], in a form in which any bytes are some list, and digests are made right at the end. So the
-//! inputs stay small, and what a fuzzer finds is what lies under the digests.
+//! The first byte chooses. 0: the rest is a file. 1: the rest is a file whose digests are corrected first. Any other: the rest is a list of
+//! changes to one of the [`bases`], and digests are corrected at the end. Any bytes are a valid list. So inputs stay small, and the fuzzer
+//! reaches the checks behind the digests.
 
 use std::sync::OnceLock;
 
-use mempack_format::{CodecSpec, Parts as CodeParts};
+use mempack_format::CodecSpec;
 
 use crate::{Parts, Plan, frame, put, seal, seal_root};
 
 /// The golden pack of version 1.0.
 pub const GOLDEN: &[u8] = include_bytes!("../../../../format-spec/tests/golden/v1.0.mpk");
-/// Changes of an input that are made; what follows is ignored.
-const MOST_CHANGES: usize = 12;
+/// Most changes that are made; the rest of the input is ignored.
+const MAX_CHANGES: usize = 12;
 
-/// The whole packs that are changed: the golden one, small ones of every kind of codec, and one whose search goes through the graph.
+/// The whole packs that are changed: the golden one, small ones of every kind of codec, and one whose search uses the graph.
 pub fn bases() -> &'static [Parts] {
     static BASES: OnceLock<Vec<Parts>> = OnceLock::new();
     BASES.get_or_init(|| {
-        let codecs = [CodecSpec::Pq { m: 3, bits: 3 }, CodecSpec::F32, CodecSpec::Sq8];
-        let trellis = CodecSpec::Tcq { stages: Some(CodeParts { m: 2, bits: 3 }), bytes: 2, window: 4 };
-        let rotated = CodecSpec::Opq { blocks: 2, dim: 6, coarse: Some(CodeParts { m: 2, bits: 4 }), fine: CodeParts { m: 3, bits: 3 } };
-        let plans = codecs.into_iter().map(Plan::small).chain([Plan::wide()]).chain([trellis, rotated].map(Plan::small));
+        let codecs = [CodecSpec::pq(3, 3), CodecSpec::F32, CodecSpec::SQ8];
+        let mapped = ["RQ2x3,TCQ2x4", "OPQ2_6,Residual2x4,PQ3x3"].map(|name| name.parse().expect("the name of a codec"));
+        let plans = codecs.into_iter().map(Plan::small).chain([Plan::wide()]).chain(mapped.map(Plan::small));
         std::iter::once(Parts::of(GOLDEN)).chain(plans.map(|plan| Parts::of(&plan.bytes()))).collect()
     })
 }
@@ -41,7 +40,7 @@ pub fn file(input: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Reads numbers from an input; beyond its end there are zeros.
+/// Reads numbers from an input, zeros after its end.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -53,13 +52,13 @@ impl<'a> Reader<'a> {
         self.take(bytes).iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
-    fn take(&mut self, most: usize) -> &'a [u8] {
-        let (taken, rest) = self.0.split_at(most.min(self.0.len()));
+    fn take(&mut self, max: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(max.min(self.0.len()));
         self.0 = rest;
         taken
     }
 
-    /// A place in so many bytes.
+    /// A place in `length` bytes.
     fn place(&mut self, length: usize) -> usize {
         self.number(4) as usize % (length + 1)
     }
@@ -69,7 +68,7 @@ fn changed(base: &Parts, changes: &[u8]) -> Vec<u8> {
     let mut parts = base.clone();
     let mut reader = Reader(changes);
     let (mut header, mut behind, mut leaves, mut cut) = (Vec::new(), Vec::new(), true, None);
-    for _ in 0..MOST_CHANGES {
+    for _ in 0..MAX_CHANGES {
         if reader.0.is_empty() {
             break;
         }
@@ -84,7 +83,7 @@ fn changed(base: &Parts, changes: &[u8]) -> Vec<u8> {
             kind => change_section(&mut parts, &mut reader, kind),
         }
     }
-    // Leaves of what did not change are right already, and to make all of them takes longer than the rest.
+    // Leaves of unchanged sections are correct already, and computing all of them takes longer than the rest.
     if leaves && ["REFS", "MEMORIES", "EMBED", "TEXTINDX", "TEXT"].iter().any(|tag| parts.find(tag) != base.find(tag)) {
         parts.seal_leaves();
     }
@@ -98,7 +97,7 @@ fn changed(base: &Parts, changes: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Something behind the pack that begins as signatures do: the count that fits, or another, and entries of any bytes.
+/// A trailer that begins like signatures: with a count that fits or not, and entries of any bytes.
 fn trailer(reader: &mut Reader<'_>) -> Vec<u8> {
     let entries = reader.byte() % 4;
     let count = if reader.byte().is_multiple_of(4) { reader.number(4) as u32 } else { entries as u32 };
@@ -115,7 +114,7 @@ fn trailer(reader: &mut Reader<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Some bytes of a section: others, more, or fewer.
+/// Changes, inserts or removes bytes of a section.
 fn change_section(parts: &mut Parts, reader: &mut Reader<'_>, kind: usize) {
     let count = parts.0.len();
     let Some(part) = parts.0.get_mut(reader.byte() % count.max(1)) else { return };
@@ -133,7 +132,7 @@ fn change_section(parts: &mut Parts, reader: &mut Reader<'_>, kind: usize) {
     }
 }
 
-/// A number of a section, where numbers stand, becomes one that is likely to be at the edge of something.
+/// Replaces a number of a section with one that is likely to be at a limit.
 fn set_number(parts: &mut Parts, reader: &mut Reader<'_>) {
     let count = parts.0.len();
     let Some(part) = parts.0.get_mut(reader.byte() % count.max(1)) else { return };
@@ -162,7 +161,7 @@ fn set_number(parts: &mut Parts, reader: &mut Reader<'_>) {
     old.copy_from_slice(&new.to_le_bytes()[..width]);
 }
 
-/// Whole sections: gone, twice, in another place, under another name or with other flags.
+/// Removes, repeats, moves or renames whole sections, or changes their flags.
 fn change_table(parts: &mut Parts, reader: &mut Reader<'_>) {
     let count = parts.0.len();
     if count == 0 || count > 60 {
@@ -179,7 +178,7 @@ fn change_table(parts: &mut Parts, reader: &mut Reader<'_>) {
     }
 }
 
-/// The text of a block, compressed anew; or another frame in its place.
+/// Changes the text of a block and compresses it again, or replaces its frame.
 fn change_text(parts: &mut Parts, reader: &mut Reader<'_>) {
     if parts.find("TEXT").is_none() || parts.find("TEXTINDX").is_none() {
         return;

@@ -1,10 +1,10 @@
-//! What fuzzers begin with.
+//! Seed inputs of the fuzzers.
 
 use crate::Parts;
 use crate::script::{GOLDEN, bases};
 
-/// Inputs for the targets that read packs: the golden pack as a file, sealed or not; every whole pack as it is; and one with a number
-/// changed in each section, one with a text changed, one with two signatures, and one with a section changed.
+/// Inputs for the targets that read packs: the golden pack as a file, sealed or not; and every whole pack unchanged, with a number changed in
+/// each section, with a changed text, with two signatures, and with a changed section.
 pub fn of_packs() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = [0, 1].map(|kind| [&[kind], GOLDEN].concat()).into();
     for base in 0..bases().len() as u8 {

@@ -1,13 +1,13 @@
-//! Bits allotted where they matter: which dimensions of a trellis code make a run, and how many bits are new in it.
+//! The allotment of a trellis code: which dimensions make a run, and how many bits are new in it.
 //!
-//! The rate of a dimension follows from its variance by reverse water-filling (Cover and Thomas, theorem 10.3.3). A run has a whole
-//! number of bits; so that dimensions of small rates have half bits too, two of them make a run.
+//! The rate of a dimension follows from its variance by reverse water-filling (Cover and Thomas, theorem 10.3.3). A run has a whole number
+//! of bits. Two dimensions of a small rate make one run, so that each of them can have half a bit.
 
-/// The rate, in bits, from which a dimension is a run by itself. On Gaussian vectors of 80 dimensions at 14 bytes pairs below it leave
-/// 3% less error than single dimensions throughout, and take two thirds of the time; runs of four below 0.45 bits are no better than pairs.
+/// The rate, in bits, from which a dimension is a run of one. On Gaussian vectors of 80 dimensions at 14 bytes, pairs below this rate lose
+/// 3% less than single dimensions everywhere, and take two thirds of the time. Runs of four below 0.45 bits are no better than pairs.
 const SINGLE: f64 = 2.2;
-/// Bits that a run is given at most.
-const MOST_BITS: u8 = 8;
+/// Most bits of a run.
+const MAX_BITS: u8 = 8;
 
 /// A run of dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,24 +18,24 @@ pub(super) struct Run {
     pub(super) bits: u8,
 }
 
-/// The runs of dimensions with these variances, which descend, for a code of so many bits and windows of `window`.
+/// The runs of dimensions with these variances, which descend, for a code of `bits` bits with windows of `window` bits.
 ///
-/// The caller makes sure that `bits` are at most `window` a dimension.
+/// The caller makes sure that `bits` is at most `window` for each dimension.
 pub(super) fn allot(variances: &[f64], bits: usize, window: u8) -> Vec<Run> {
     let dim = variances.len();
     let singles = rates(variances, bits as f64).iter().take_while(|rate| **rate >= SINGLE).count();
     let run = |first: usize, width: usize| Run { first, width: width.min(dim - first), bits: 0 };
     let mut runs: Vec<Run> = (0..singles).map(|first| run(first, 1)).chain((singles..dim).step_by(2).map(|first| run(first, 2))).collect();
-    let mut most = window.min(MOST_BITS);
-    if runs.len() * usize::from(most) < bits {
-        // Too few runs for so many bits: each dimension is one, and takes what a window has.
-        (runs, most) = ((0..dim).map(|first| run(first, 1)).collect(), window);
+    let mut max_bits = window.min(MAX_BITS);
+    if runs.len() * usize::from(max_bits) < bits {
+        // Too few runs for so many bits: each dimension becomes one, of up to the bits of a window.
+        (runs, max_bits) = ((0..dim).map(|first| run(first, 1)).collect(), window);
     }
     let left = |run: &Run, bits: u8| distortion(&variances[run.first..run.first + run.width], bits.into());
     let mut gains: Vec<f64> = runs.iter().map(|run| left(run, 0) - left(run, 1)).collect();
     for _ in 0..bits {
         let Some(best) =
-            (0..runs.len()).filter(|&run| runs[run].bits < most).max_by(|&a, &b| gains[a].total_cmp(&gains[b]).then(b.cmp(&a)))
+            (0..runs.len()).filter(|&run| runs[run].bits < max_bits).max_by(|&a, &b| gains[a].total_cmp(&gains[b]).then(b.cmp(&a)))
         else {
             break;
         };
@@ -45,19 +45,19 @@ pub(super) fn allot(variances: &[f64], bits: usize, window: u8) -> Vec<Run> {
     runs
 }
 
-/// The least squared error of Gaussian dimensions of these variances at so many bits together.
+/// The least squared error of Gaussian dimensions of these variances at `bits` bits in all.
 fn distortion(variances: &[f64], bits: f64) -> f64 {
     let level = water_level(variances, bits);
     variances.iter().map(|variance| variance.min(level)).sum()
 }
 
-/// The bits of each dimension where all together have so many.
+/// The bits of each dimension, `bits` in all.
 fn rates(variances: &[f64], bits: f64) -> Vec<f64> {
     let level = water_level(variances, bits);
     variances.iter().map(|variance| if *variance > level { 0.5 * (variance / level).log2() } else { 0.0 }).collect()
 }
 
-/// The squared error that every dimension has which has bits. `variances` descend.
+/// The squared error of every dimension that has bits. `variances` descend.
 fn water_level(variances: &[f64], bits: f64) -> f64 {
     let mut logs = 0.0;
     let mut level = variances[0];
@@ -65,7 +65,7 @@ fn water_level(variances: &[f64], bits: f64) -> f64 {
         if *variance <= 0.0 {
             break;
         }
-        // With so many dimensions above the level; no more of them, if the next one is below it.
+        // The level if `count` dimensions are above it. That is right if the next dimension is below it.
         logs += variance.log2();
         level = ((logs - 2.0 * bits) / f64::from(count)).exp2();
         if variances.get(count as usize).is_none_or(|next| *next <= level) {
