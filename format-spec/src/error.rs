@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::constants::{KNOWN_REQUIRED_FEATURES, MAJOR_VERSION, MAX_MANIFEST_BYTES};
+use crate::constants::{KNOWN_REQUIRED_FEATURES, MAGIC, MAJOR_VERSION, MAX_MANIFEST_BYTES};
 use crate::{CodecError, Digest, KeyId, LeafKind, Tag, TrailerError};
 
 /// Why a pack was not opened.
@@ -10,7 +10,7 @@ use crate::{CodecError, Digest, KeyId, LeafKind, Tag, TrailerError};
 #[non_exhaustive]
 pub enum OpenError {
     /// The magic is missing.
-    #[error("not a memory pack: it begins with bytes {found:02x?}; name a file that `mempack build` wrote")]
+    #[error("not a memory pack: it begins with bytes {found:02x?}, expected {MAGIC:02x?}; name a file that is a pack")]
     NotAPack {
         /// The first bytes, at most 8.
         found: Vec<u8>,

@@ -54,7 +54,7 @@ pub fn add(corpus: &mut Corpus) {
 
 /// Allotments stand behind the map: 4, 4, 4, 4, 0 bits to the runs of six dimensions.
 fn allotments(corpus: &mut Corpus) {
-    let whole = small(CodecSpec::Tcq { stages: None, bytes: 2, window: 4 });
+    let whole = small(CodecSpec::tcq(2, 4));
     for (name, at, new, text) in [
         ("an allotment that begins with no run", 0, [255], "allotment of group 0"),
         ("more new bits than a window has", 1, [5], "allotment of group 0"),

@@ -61,12 +61,10 @@ pub enum TrailerError {
 #[non_exhaustive]
 pub enum KeyDefect {
     /// Not a private key in a supported form.
-    #[error(
-        "no unencrypted ed25519 private key in PKCS#8 PEM form: {0}; `mempack keygen` and `openssl genpkey -algorithm ed25519` make one"
-    )]
+    #[error("no unencrypted ed25519 private key in PKCS#8 PEM form: {0}; `openssl genpkey -algorithm ed25519` makes one")]
     Private(#[source] pkcs8::Error),
     /// Not a public key in a supported form.
-    #[error("no ed25519 public key in PEM form: {0}; `mempack keygen` writes one beside the private key, as does `openssl pkey -pubout`")]
+    #[error("no ed25519 public key in PEM form: {0}; `openssl pkey -pubout` writes that of a private key")]
     Public(#[source] pkcs8::spki::Error),
     /// The bytes are not a point of the curve.
     #[error("no point of the curve; copy the key again")]
@@ -126,7 +124,7 @@ pub enum KeyError {
 #[non_exhaustive]
 pub enum SignatureError {
     /// It has no signatures.
-    #[error("the pack is not signed; get it from someone who signs it, or sign it with `mempack sign`")]
+    #[error("the pack is not signed; get it from someone who signs it, or sign it")]
     Unsigned,
     /// Only keys that are not trusted signed it.
     #[error(
