@@ -24,11 +24,16 @@ pub(super) enum Decoding {
     Additive(Chain),
 }
 
+/// Why decoding of several codes failed: the number of the code, and what is wrong with it.
+pub(super) type DecodeError = (usize, CodecError);
+
+/// Decodes codes of one group's vectors: tables, codes, vectors, and the dimension.
+pub(super) type Decode = fn(&[f32], &[u8], &mut [f32], usize) -> Result<(), DecodeError>;
+
 /// Decoding without look-ups: each number is computed from its own bits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Direct {
-    /// Decodes codes of one group's vectors: tables, codes, vectors, and the dimension. An error comes with the number of its code.
-    pub(super) decode: fn(&[f32], &[u8], &mut [f32], usize) -> Result<(), (usize, CodecError)>,
+    pub(super) decode: Decode,
     /// Checks what is special about the tables of a group; that their numbers are finite is checked already.
     pub(super) check: fn(usize, &[f32]) -> Result<(), CodecError>,
 }
@@ -41,7 +46,7 @@ pub(super) fn each_vector(
     vectors: &mut [f32],
     dim: usize,
     decode: impl Fn(&[u8], &mut [f32]) -> Result<(), CodecError>,
-) -> Result<(), (usize, CodecError)> {
+) -> Result<(), DecodeError> {
     for (index, (code, vector)) in codes.chunks_exact(code_bytes).zip(vectors.chunks_exact_mut(dim)).enumerate() {
         decode(code, vector).map_err(|error| (index, error))?;
     }

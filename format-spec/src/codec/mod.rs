@@ -24,7 +24,7 @@ pub use spec::{CodecSpec, MAX_CODE_BITS, MAX_CODE_PARTS, MAX_HEAD_DIM, MAX_TRELL
 pub use stages::CodecStage;
 
 use crate::{EMPTY_SLOT, Memory, MemoryShape};
-use layout::Decoding;
+use layout::{DecodeError, Decoding};
 use trellis::Steps;
 
 /// Most floats of the keys, and again of the values, of one memory: 64 MiB of each.
@@ -213,9 +213,9 @@ impl Codec {
         Ok(())
     }
 
-    /// Decodes the codes of one group's vectors. The caller has checked the group and all lengths. An error comes with the number of its code.
+    /// Decodes the codes of one group's vectors. The caller has checked the group and all lengths.
     #[inline]
-    fn decode_vectors(&self, group: usize, codes: &[u8], out: &mut [f32]) -> Result<(), (usize, CodecError)> {
+    fn decode_vectors(&self, group: usize, codes: &[u8], out: &mut [f32]) -> Result<(), DecodeError> {
         let tables = self.tables(group).unwrap_or_default();
         let dim = self.shape.head_dim as usize;
         match &self.decoding {

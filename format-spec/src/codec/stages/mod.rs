@@ -179,7 +179,7 @@ fn strip_letters<'a>(text: &'a str, letters: &str) -> Option<&'a str> {
 pub(super) fn is_chain(stages: &[CodecStage]) -> bool {
     let names = || stages.iter().map(|stage| stage.name());
     let follow = names().zip(names().skip(1)).all(|(before, name)| name.after.contains(&before.word()));
-    follow && names().next().is_some_and(|name| name.first) && names().last().is_some_and(|name| name.last)
+    follow && names().next().is_some_and(|name| name.first) && names().next_back().is_some_and(|name| name.last)
 }
 
 /// The patterns of all codecs, for errors.

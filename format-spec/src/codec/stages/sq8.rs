@@ -1,7 +1,7 @@
 //! `SQ8`: a byte for each dimension.
 
 use super::{Family, Numbers, StageName};
-use crate::codec::layout::{Direct, LayoutBuilder, each_vector};
+use crate::codec::layout::{DecodeError, Direct, LayoutBuilder, each_vector};
 use crate::{CodecError, CodecSpec, CodecStage, SpecError};
 
 /// `SQ8`: a byte for each dimension, which counts steps from the dimension's minimum.
@@ -28,7 +28,7 @@ impl Family for Sq8 {
     }
 }
 
-fn decode(tables: &[f32], codes: &[u8], out: &mut [f32], dim: usize) -> Result<(), (usize, CodecError)> {
+fn decode(tables: &[f32], codes: &[u8], out: &mut [f32], dim: usize) -> Result<(), DecodeError> {
     let (minimums, steps) = tables.split_at_checked(dim).unwrap_or_default();
     each_vector(codes, dim, out, dim, |code, vector| {
         let ranges = minimums.iter().zip(steps);
