@@ -35,7 +35,7 @@ fn told(pack: &str) -> Value {
     object(&run(["inspect", pack, "--json"]).ok())["codec"]["quality"].clone()
 }
 
-/// The pack with every share that it tells of multiplied: SPEC 5.1, with fewer than 251 memories and layers.
+/// The pack with every recorded share multiplied: SPEC 5.1, with fewer than 251 memories and layers.
 fn claiming(pack: &str, factor: f64) -> Vec<u8> {
     let mut parts = Parts::of(&fs::read(pack).expect("the pack"));
     let section = parts.edit("QUALITY");
@@ -108,7 +108,7 @@ fn a_codec_above_the_bound_is_refused_and_the_old_pack_stays() {
     run(build_args(&input, &pack, &["--codec", "SQ8"])).ok();
     let old = fs::read(&pack).expect("the pack");
     let bound = |codec: &str, most: &str| run(build_args(&input, &pack, &["--codec", codec, "--max-kl", most]));
-    bound("PQ1x1", "0").fails(1, &["PQ1x1", "nats a token", "allowed are 0", "a codec with more bytes"]);
+    bound("PQ1x1", "0").fails(1, &["PQ1x1", "nats a token", "the maximum is 0", "a codec with more bytes"]);
     assert!(fs::read(&pack).expect("the pack") == old, "the old pack is whole");
     assert_eq!(bench.names(), ["corpus.jsonl", "x.mpk"]);
     bound("PQ1x1", "-1").fails(2, &["-1 is not 0 or more"]);
