@@ -2,14 +2,14 @@
 //!
 //! # How to add a family
 //!
-//! 1. Write its file here. The file holds a `Copy` struct of the family's numbers and its [`Family`] implementation, and says how the
+//! 1. Write its file here. The file holds a `Copy` struct of the family's numbers and its `Family` implementation, and says how the
 //!    family is written, which stages it may follow, its bounds, its feature bit, and its code and tables.
 //! 2. Register it below: a `mod` line, a `pub use` line and an entry of `families!`.
 //! 3. Describe it in section 9 of SPEC.md. A reader of an older minor version must refuse it, so give it a required feature bit.
 //! 4. Write the file of the same name in `compiler/src/codec/stages`, which trains and encodes.
 //!
-//! A family of look-ups, of a trellis or of a linear map needs no decoding code of its own: it names them to the [`LayoutBuilder`]. A family
-//! that computes numbers directly hands its decoding function to [`LayoutBuilder::direct`].
+//! A family of look-ups, of a trellis or of a linear map needs no decoding code of its own: it names them to the `LayoutBuilder`. A family
+//! that computes numbers directly hands its decoding function to `LayoutBuilder::direct`.
 
 mod float;
 mod opq;
