@@ -8,7 +8,7 @@ use mempack_format::{CodecError, CodecSpec, Difference, Divergence, ReadError, W
 use mempack_model::ComputeError;
 use thiserror::Error;
 
-use crate::codec::{EncodeError, SampleError, TrainError};
+use crate::codec::{CodecTrainError, EncodeError, SampleError};
 use crate::resume::ResumeState;
 
 /// Why a pack was not built. A file at the target is unchanged.
@@ -64,7 +64,7 @@ pub enum BuildError {
         /// The codec.
         spec: String,
         /// What is wrong.
-        source: TrainError,
+        source: CodecTrainError,
     },
     /// A memory was not encoded.
     #[error(transparent)]

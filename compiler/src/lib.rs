@@ -43,7 +43,7 @@ mod work_files;
 mod write;
 
 pub use builder::build;
-pub use codec::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOptions, train as train_codec};
+pub use codec::{CodecTrainError, EncodeError, Encoder, SampleError, SampleStore, TrainOptions, train as train_codec};
 pub use error::BuildError;
 pub use mempack_corpus::{CorpusError, Input};
 pub use options::{BuildOptions, GraphOptions};

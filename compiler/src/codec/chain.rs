@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use mempack_format::CodecSpec;
 
 use super::{
-    TrainError, linear,
+    CodecTrainError, linear,
     packing::{pack, side_by_side},
     stages::{self, Basis, Coder, Codes, Context, Trained},
 };
@@ -22,7 +22,7 @@ pub(super) struct GroupParameters {
 ///
 /// # Errors
 /// If training is interrupted.
-pub(super) fn train(spec: &CodecSpec, vectors: Vec<f32>, context: &mut Context<'_>) -> Result<GroupParameters, TrainError> {
+pub(super) fn train(spec: &CodecSpec, vectors: Vec<f32>, context: &mut Context<'_>) -> Result<GroupParameters, CodecTrainError> {
     let (dim, mut left) = (context.dim, vectors);
     let (mut mean, mut basis) = (Vec::new(), None);
     if spec.is_mapped() {
@@ -53,7 +53,7 @@ pub(super) fn train(spec: &CodecSpec, vectors: Vec<f32>, context: &mut Context<'
 }
 
 /// The basis of a codec with a map, which one of its stages chooses.
-fn choose_basis(spec: &CodecSpec, vectors: &[f32], context: &mut Context<'_>) -> Result<Basis, TrainError> {
+fn choose_basis(spec: &CodecSpec, vectors: &[f32], context: &mut Context<'_>) -> Result<Basis, CodecTrainError> {
     for training in stages::trainings(spec) {
         if let Some(basis) = training.basis(vectors, context)? {
             return Ok(basis);

@@ -45,7 +45,7 @@ pub enum SampleError {
 /// Why a codec cannot be trained.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TrainError {
+pub enum CodecTrainError {
     /// The codec does not fit the vectors.
     #[error(transparent)]
     Spec(#[from] SpecError),

@@ -3,7 +3,7 @@
 use mempack_numeric::Rng;
 
 use super::{
-    TrainError,
+    CodecTrainError,
     matrix::{Codebook, smallest, view},
     threads,
 };
@@ -21,7 +21,7 @@ pub(super) fn train(
     threads: usize,
     random: &mut Rng,
     stop: &(dyn Fn() -> bool + Sync),
-) -> Result<Codebook, TrainError> {
+) -> Result<Codebook, CodecTrainError> {
     let count = vectors.len() / width;
     if count == 0 {
         return Ok(Codebook::new(vec![0.0; rows * width], width));
@@ -32,7 +32,7 @@ pub(super) fn train(
     let mut before = Vec::new();
     for _ in 0..ITERATIONS {
         if stop() {
-            return Err(TrainError::Interrupted);
+            return Err(CodecTrainError::Interrupted);
         }
         let nearest = assign(&codebook, vectors, width, threads);
         if nearest.iter().map(|near| near.0).eq(before.iter().copied()) {
@@ -139,6 +139,6 @@ mod tests {
     #[test]
     fn an_interruption_ends_the_training() {
         let refused = train(&noise(400, 6), 4, 8, 1, &mut Rng::for_task(0, 0), &|| true);
-        assert!(matches!(refused, Err(TrainError::Interrupted)));
+        assert!(matches!(refused, Err(CodecTrainError::Interrupted)));
     }
 }

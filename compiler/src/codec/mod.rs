@@ -30,7 +30,7 @@ use mempack_model::Sensitivity;
 use mempack_numeric::Rng;
 
 pub use encoder::Encoder;
-pub use error::{EncodeError, SampleError, TrainError};
+pub use error::{CodecTrainError, EncodeError, SampleError};
 pub use sample::SampleStore;
 pub(crate) use sample::{memory_bytes, put_memory};
 
@@ -77,7 +77,7 @@ pub fn train(
     sample: &SampleStore,
     options: &TrainOptions<'_>,
     progress: &(dyn Fn(usize, usize) -> ControlFlow<()> + Sync),
-) -> Result<Vec<u8>, TrainError> {
+) -> Result<Vec<u8>, CodecTrainError> {
     let shape = sample.shape();
     let floats = spec.table_floats(shape.head_dim)?;
     if floats == 0 {
@@ -85,7 +85,7 @@ pub fn train(
     }
     let sampled = sample.vectors_of_a_head()?;
     if sampled == 0 {
-        return Err(TrainError::Empty { spec: *spec });
+        return Err(CodecTrainError::Empty { spec: *spec });
     }
     let coded = (u128::from(sampled) * u128::from(options.references.max(sample.len())) / u128::from(sample.len())) as u64;
     let groups = grouping::choose(*spec, shape, &Supply { sampled, coded })?;
@@ -104,8 +104,8 @@ fn train_groups(
     options: &TrainOptions<'_>,
     progress: &(dyn Fn(usize, usize) -> ControlFlow<()> + Sync),
     groups: &[Group],
-) -> Result<Vec<GroupParameters>, TrainError> {
-    let mut results: Vec<Result<GroupParameters, TrainError>> = groups.iter().map(|_| Err(TrainError::Interrupted)).collect();
+) -> Result<Vec<GroupParameters>, CodecTrainError> {
+    let mut results: Vec<Result<GroupParameters, CodecTrainError>> = groups.iter().map(|_| Err(CodecTrainError::Interrupted)).collect();
     let threads = options.threads.max(1);
     // Where there are more threads than groups, several work on one group.
     let (outer, inner) = (threads.min(groups.len()), (threads / groups.len()).max(1));
@@ -127,7 +127,7 @@ fn train_groups(
         }
     });
     // The error that stopped the others, rather than an interruption that followed from it.
-    let failed = |result: &Result<_, TrainError>| result.as_ref().is_err_and(|error| !matches!(error, TrainError::Interrupted));
+    let failed = |result: &Result<_, CodecTrainError>| result.as_ref().is_err_and(|error| !matches!(error, CodecTrainError::Interrupted));
     if let Some(failure) = results.iter().position(failed) {
         results.swap(0, failure);
     }
@@ -135,13 +135,13 @@ fn train_groups(
 }
 
 /// Trains the codec on vectors of one group.
-fn train_group(spec: &CodecSpec, sample: &SampleStore, context: &mut Context<'_>) -> Result<GroupParameters, TrainError> {
+fn train_group(spec: &CodecSpec, sample: &SampleStore, context: &mut Context<'_>) -> Result<GroupParameters, CodecTrainError> {
     let (group, dim) = (context.group, context.dim);
     let max_vectors = rows(spec).map_or(VECTORS_PER_RANGE, |rows| VECTORS_PER_CENTROID * rows).min(GROUP_BYTES / (4 * dim));
     let vectors = sample.sample(group.kind, group.heads.clone(), max_vectors, context.random)?;
     let largest = if spec.is_mapped() { MAX_MAPPED } else { MAX_VALUE };
     if let Some(&found) = vectors.iter().find(|x| !(-largest..=largest).contains(*x)) {
-        return Err(TrainError::Value { kind: group.kind, largest, found });
+        return Err(CodecTrainError::Value { kind: group.kind, largest, found });
     }
     chain::train(spec, vectors, context)
 }

@@ -7,7 +7,7 @@ use mempack_model::{Gradients, Sensitivity};
 use mempack_numeric::Rng;
 use proptest::prelude::*;
 
-use super::{EncodeError, Encoder, SampleError, SampleStore, TrainError, TrainOptions, train};
+use super::{CodecTrainError, EncodeError, Encoder, SampleError, SampleStore, TrainOptions, train};
 
 const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 8 };
 
@@ -254,12 +254,12 @@ fn a_sample_that_is_of_no_use_is_refused() {
         let options = TrainOptions { seed: 1, threads: 2, references: 1, sensitivity: None };
         train(&CodecSpec::pq(2, 4), &store(std::slice::from_ref(memory)), &options, &|_, _| ControlFlow::Continue(()))
     };
-    assert!(matches!(run(&Memory::empty(SHAPE)), Err(TrainError::Empty { .. })));
+    assert!(matches!(run(&Memory::empty(SHAPE)), Err(CodecTrainError::Empty { .. })));
     let mut broken = memories(SHAPE, 1, 10).remove(0);
     broken.values[70] = f32::NAN;
-    assert!(matches!(run(&broken), Err(TrainError::Value { kind: VectorKind::Value, found, .. }) if found.is_nan()));
+    assert!(matches!(run(&broken), Err(CodecTrainError::Value { kind: VectorKind::Value, found, .. }) if found.is_nan()));
     let odd = MemoryShape { head_dim: 9, ..SHAPE };
-    assert!(matches!(run(&Memory::empty(odd)), Err(TrainError::Spec(_))));
+    assert!(matches!(run(&Memory::empty(odd)), Err(CodecTrainError::Spec(_))));
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn training_stops_when_it_is_asked_to() {
     let options = TrainOptions { seed: 1, threads: 2, references: 100_000, sensitivity: None };
     let spec = CodecSpec::rq(2, 4);
     let refused = train(&spec, &store(&memories(SHAPE, 50, 11)), &options, &|_, _| ControlFlow::Break(()));
-    assert!(matches!(refused, Err(TrainError::Interrupted)));
+    assert!(matches!(refused, Err(CodecTrainError::Interrupted)));
 }
 
 #[test]

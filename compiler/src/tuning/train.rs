@@ -8,7 +8,7 @@ use mempack_format::CodecSpec;
 use super::sample::Sample;
 use super::sensitivity;
 use crate::cancel::check;
-use crate::codec::{self, TrainError, TrainOptions};
+use crate::codec::{self, CodecTrainError, TrainOptions};
 use crate::context::BuildContext;
 use crate::progress::Stages;
 use crate::{BuildError, Stage};
@@ -53,7 +53,7 @@ pub(crate) fn parameters(
     };
     let options = TrainOptions { seed: TRAINING_SEED, threads: context.options.threads, references, sensitivity };
     let parameters = codec::train(codec, store, &options, &report).map_err(|source| match source {
-        TrainError::Interrupted => BuildError::Interrupted,
+        CodecTrainError::Interrupted => BuildError::Interrupted,
         source => BuildError::Train { spec: codec.to_string(), source },
     })?;
     context.work_files.keep_parameters(&identity, &parameters)?;

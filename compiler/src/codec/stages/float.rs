@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use mempack_format::stages::{Bf16, F32};
 
 use super::{Coder, Codes, Context, Trained, Training};
-use crate::codec::TrainError;
+use crate::codec::CodecTrainError;
 
 impl Training for F32 {
-    fn train(&self, _: Cow<'_, [f32]>, _: &mut Context<'_>) -> Result<Option<Trained>, TrainError> {
+    fn train(&self, _: Cow<'_, [f32]>, _: &mut Context<'_>) -> Result<Option<Trained>, CodecTrainError> {
         Ok(Trained::plain(F32Coder))
     }
 
@@ -18,7 +18,7 @@ impl Training for F32 {
 }
 
 impl Training for Bf16 {
-    fn train(&self, _: Cow<'_, [f32]>, _: &mut Context<'_>) -> Result<Option<Trained>, TrainError> {
+    fn train(&self, _: Cow<'_, [f32]>, _: &mut Context<'_>) -> Result<Option<Trained>, CodecTrainError> {
         Ok(Trained::plain(Bf16Coder))
     }
 

@@ -21,7 +21,7 @@ use mempack_format::{CodecSpec, CodecStage};
 use mempack_model::Sensitivity;
 use nalgebra::DMatrix;
 
-use super::{TrainError, grouping::Group, matrix::Codebook};
+use super::{CodecTrainError, grouping::Group, matrix::Codebook};
 
 /// How a stage is trained.
 pub(super) fn training(stage: &CodecStage) -> &dyn Training {
@@ -90,7 +90,7 @@ pub(super) trait Training {
     ///
     /// # Errors
     /// If training is interrupted.
-    fn basis(&self, _vectors: &[f32], _context: &mut Context<'_>) -> Result<Option<Basis>, TrainError> {
+    fn basis(&self, _vectors: &[f32], _context: &mut Context<'_>) -> Result<Option<Basis>, CodecTrainError> {
         Ok(None)
     }
 
@@ -98,7 +98,7 @@ pub(super) trait Training {
     ///
     /// # Errors
     /// If training is interrupted.
-    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, TrainError>;
+    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, CodecTrainError>;
 
     /// The coder of tables that were trained. It takes them from the front of `tables`, which then are those of the stages behind it.
     /// `None` for a stage without codes.

@@ -6,7 +6,7 @@ use mempack_format::stages::Opq;
 use nalgebra::DMatrix;
 
 use super::{Basis, Coder, Context, Trained, Training, pq};
-use crate::codec::{TrainError, linear};
+use crate::codec::{CodecTrainError, linear};
 
 /// Rounds in which codes and rotation are fitted to each other.
 const ROUNDS: usize = 12;
@@ -16,12 +16,12 @@ const ROTATED: usize = 1 << 16;
 const ROTATED_ROWS: usize = 256;
 
 impl Training for Opq {
-    fn basis(&self, vectors: &[f32], context: &mut Context<'_>) -> Result<Option<Basis>, TrainError> {
+    fn basis(&self, vectors: &[f32], context: &mut Context<'_>) -> Result<Option<Basis>, CodecTrainError> {
         let rotation = rotation(vectors, self.blocks.into(), context)?;
         Ok(Some(Basis { forward: rotation.transpose(), back: rotation }))
     }
 
-    fn train(&self, _: Cow<'_, [f32]>, _: &mut Context<'_>) -> Result<Option<Trained>, TrainError> {
+    fn train(&self, _: Cow<'_, [f32]>, _: &mut Context<'_>) -> Result<Option<Trained>, CodecTrainError> {
         Ok(None)
     }
 
@@ -33,7 +33,7 @@ impl Training for Opq {
 /// The rotation, its rows the axes, after which a product code of `blocks` sub-vectors loses least of `vectors`, `[n, dim]`, which have no
 /// mean (optimized product quantization, Ge et al. 2013). It starts with the principal axes, dealt so that all blocks have about the same
 /// share of the variance. Codes and rotation are then fitted to each other in turns.
-fn rotation(vectors: &[f32], blocks: usize, context: &mut Context<'_>) -> Result<DMatrix<f64>, TrainError> {
+fn rotation(vectors: &[f32], blocks: usize, context: &mut Context<'_>) -> Result<DMatrix<f64>, CodecTrainError> {
     let dim = context.dim;
     let vectors = &vectors[..vectors.len().min(ROTATED * dim)];
     let axes = linear::principal_axes(vectors, dim);

@@ -7,7 +7,7 @@ use ndarray::{Axis, Slice};
 
 use super::{Coder, Codes, Context, Trained, Training, bits, centroids, take_codebooks};
 use crate::codec::{
-    TrainError, kmeans,
+    CodecTrainError, kmeans,
     matrix::{Codebook, smallest, view},
 };
 
@@ -16,7 +16,7 @@ impl Training for Pq {
         Some(1 << self.bits)
     }
 
-    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, TrainError> {
+    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, CodecTrainError> {
         Ok(Trained::plain(PqCoder { codebooks: train(&left, context.dim, self.m.into(), 1 << self.bits, context)? }))
     }
 
@@ -31,7 +31,7 @@ impl Training for Residual {
         Pq { m: self.m, bits: self.bits }.rows()
     }
 
-    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, TrainError> {
+    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, CodecTrainError> {
         Pq { m: self.m, bits: self.bits }.train(left, context)
     }
 
@@ -64,7 +64,7 @@ pub(super) fn train(
     parts: usize,
     rows: usize,
     context: &mut Context<'_>,
-) -> Result<Vec<Codebook>, TrainError> {
+) -> Result<Vec<Codebook>, CodecTrainError> {
     let width = dim / parts;
     let train_part = |part| {
         let vectors = sub_vectors(vectors, dim, part, width);

@@ -5,20 +5,20 @@ use std::borrow::Cow;
 use mempack_format::stages::Prq;
 
 use super::{Coder, Codes, Context, Trained, Training, bits, centroids, pq, rq, take_codebooks};
-use crate::codec::{TrainError, matrix::Codebook, packing::side_by_side};
+use crate::codec::{CodecTrainError, matrix::Codebook, packing::side_by_side};
 
 impl Training for Prq {
     fn rows(&self) -> Option<usize> {
         Some(1 << self.bits)
     }
 
-    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, TrainError> {
+    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, CodecTrainError> {
         let width = context.dim / usize::from(self.splits);
         let splits = (0..self.splits.into()).map(|split| {
             let vectors = pq::sub_vectors(&left, context.dim, split, width);
             rq::train(vectors, width, self.m.into(), 1 << self.bits, context)
         });
-        Ok(Trained::plain(PrqCoder { splits: splits.collect::<Result<_, TrainError>>()? }))
+        Ok(Trained::plain(PrqCoder { splits: splits.collect::<Result<_, CodecTrainError>>()? }))
     }
 
     fn load(&self, dim: usize, _: &[u8], tables: &mut &[f32]) -> Option<Box<dyn Coder>> {

@@ -6,7 +6,7 @@ use mempack_format::stages::Rq;
 
 use super::{Coder, Codes, Context, Trained, Training, bits, centroids, take_codebooks};
 use crate::codec::{
-    TrainError, kmeans,
+    CodecTrainError, kmeans,
     matrix::{Codebook, smallest, view},
 };
 
@@ -20,7 +20,7 @@ impl Training for Rq {
         Some(1 << self.bits)
     }
 
-    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, TrainError> {
+    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, CodecTrainError> {
         Ok(Trained::plain(RqCoder { codebooks: train(left.into_owned(), context.dim, self.m.into(), 1 << self.bits, context)? }))
     }
 
@@ -56,7 +56,7 @@ pub(super) fn train(
     count: usize,
     rows: usize,
     context: &mut Context<'_>,
-) -> Result<Vec<Codebook>, TrainError> {
+) -> Result<Vec<Codebook>, CodecTrainError> {
     let (mut left, mut codebooks) = (vectors, Vec::with_capacity(count));
     for _ in 0..count {
         let codebook = kmeans::train(&left, width, rows, context.threads, context.random, context.stop)?;

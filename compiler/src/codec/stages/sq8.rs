@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use mempack_format::stages::Sq8;
 
 use super::{Coder, Codes, Context, Trained, Training};
-use crate::codec::TrainError;
+use crate::codec::CodecTrainError;
 
 /// Levels of a byte above the first.
 const STEPS: f32 = 255.0;
 
 impl Training for Sq8 {
-    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, TrainError> {
+    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, CodecTrainError> {
         Ok(Trained::plain(Sq8Coder { tables: train(&left, context.dim) }))
     }
 

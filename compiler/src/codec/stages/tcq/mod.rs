@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use mempack_format::stages::Tcq;
 
 use super::{Basis, Coder, Codes, Context, Trained, Training};
-use crate::codec::{TrainError, linear};
+use crate::codec::{CodecTrainError, linear};
 use trellis::Trellis;
 
 impl Training for Tcq {
@@ -25,11 +25,11 @@ impl Training for Tcq {
         true
     }
 
-    fn basis(&self, _: &[f32], context: &mut Context<'_>) -> Result<Option<Basis>, TrainError> {
+    fn basis(&self, _: &[f32], context: &mut Context<'_>) -> Result<Option<Basis>, CodecTrainError> {
         Ok(Some(sensitivity::basis(context.sensitivity, context.group, context.dim)))
     }
 
-    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, TrainError> {
+    fn train(&self, left: Cow<'_, [f32]>, context: &mut Context<'_>) -> Result<Option<Trained>, CodecTrainError> {
         let dim = context.dim;
         let axes = linear::principal_axes(&left, dim);
         let turned = linear::multiply(&left, &linear::rows(&axes), dim);

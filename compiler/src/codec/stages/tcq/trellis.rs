@@ -11,7 +11,7 @@ use super::{
     allotment::{self, Run},
     search::{LANES, Search},
 };
-use crate::codec::{TrainError, packing::pack, threads};
+use crate::codec::{CodecTrainError, packing::pack, threads};
 
 /// Vectors of a block, the unit of work of a thread.
 const BLOCK: usize = 1024;
@@ -58,7 +58,7 @@ impl Trellis {
         threads: usize,
         random: &mut Rng,
         stop: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Self, TrainError> {
+    ) -> Result<Self, CodecTrainError> {
         let dim = variances.len();
         let mut runs = allotment::allot(variances, 8 * usize::from(bytes), window);
         runs.truncate(runs.iter().rposition(|run| run.bits > 0).map_or(0, |last| last + 1));
@@ -66,7 +66,7 @@ impl Trellis {
         let mut trellis = Self { dim, window: window.into(), runs, tables };
         for _ in 0..ITERATIONS {
             if stop() {
-                return Err(TrainError::Interrupted);
+                return Err(CodecTrainError::Interrupted);
             }
             let states = trellis.states(vectors, threads);
             trellis.move_rows(vectors, &states);
@@ -265,6 +265,6 @@ mod tests {
     #[test]
     fn an_interruption_ends_the_training() {
         let refused = Trellis::train(&noise(400, 6), &[1.0; 4], (2, 4), 1, &mut Rng::for_task(0, 0), &|| true);
-        assert!(matches!(refused, Err(TrainError::Interrupted)));
+        assert!(matches!(refused, Err(CodecTrainError::Interrupted)));
     }
 }
