@@ -97,7 +97,7 @@ impl Requirements {
 /// mounts.replace("legal", MappedPack::open("legal-2.mpk")?)?;
 /// // A request that began before the replacement reads the old version to its end.
 /// let hits = before.nearest(&query, 5, Method::default(), OnDamage::Fail)?;
-/// println!("{:?}", hits.first().map(|hit| hit.pack.name()));
+/// println!("{:?}", hits.first().map(|hit| hit.reference.pack.name()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
