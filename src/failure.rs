@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::terminal::errln;
+
 /// The kinds of failure. Each is an exit code (0 is success; clap also uses 2 for usage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -15,6 +17,8 @@ pub enum Kind {
     Damaged = 3,
     /// The pack and the model, or the pack and the embedder, do not match; or no trusted key signed the pack.
     Mismatch = 4,
+    /// The work is done, but standard output could not be written, for example because the disk is full.
+    Output = 5,
     /// Stopped by the user.
     Interrupted = 130,
 }
@@ -45,9 +49,9 @@ impl Failure {
 
     /// Prints the error with its causes and the hint on standard error, and returns the exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("mempack: {self}");
+        errln!("mempack: {self}");
         if let Some(hint) = self.hint {
-            eprintln!("hint: {hint}");
+            errln!("hint: {hint}");
         }
         ExitCode::from(self.kind as u8)
     }

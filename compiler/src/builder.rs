@@ -22,7 +22,7 @@ use crate::tuning::measure::{self, is_lossy};
 use crate::tuning::sample;
 use crate::tuning::selection::Purpose;
 use crate::tuning::train::has_tables;
-use crate::work_files::WorkFiles;
+use crate::work_files::{WORK_FILES, WorkFiles};
 use crate::write::WritePass;
 use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, GraphOptions, Stage};
 
@@ -70,14 +70,14 @@ pub fn build(
     let context = BuildContext { model, embedder, options, progress, cancel, work_files: &work_files, identity: keys.identity() };
     match run(&context, &folder, &keys, &precision, &codecs) {
         Ok(report) => {
-            if let Err(error) = folder.remove() {
+            if let Err(error) = folder.remove(&WORK_FILES) {
                 progress.note(&format!("the pack is complete, but {error}"));
             }
             Ok(report)
         }
         // The same build would be refused again, so none of its work is kept.
         Err(why) if matches!(why, BuildError::Divergence { .. } | BuildError::DivergenceUnknown { .. }) => {
-            let _ = folder.remove();
+            let _ = folder.remove(&WORK_FILES);
             Err(why)
         }
         Err(why) => {
@@ -85,7 +85,7 @@ pub fn build(
                 return Err(BuildError::Stopped { why: Box::new(why), resume: Box::new(resume) });
             }
             // The first error is reported. What cannot be removed now is emptied when the folder is opened again.
-            let _ = folder.remove();
+            let _ = folder.remove(&WORK_FILES);
             Err(why)
         }
     }

@@ -21,7 +21,7 @@ fn write(storage: &Faulty) -> Result<PackSummary, WriteError> {
     let mut writer = PackWriter::create_in(&folder, generate::SHAPE, generate::DIM)?;
     let summary = generate::fill(&mut writer).and_then(|()| generate::finish(writer))?;
     // The pack is whole whether or not this can be done.
-    let _ = folder.remove();
+    let _ = folder.remove(&[]);
     Ok(summary)
 }
 

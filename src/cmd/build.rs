@@ -15,7 +15,9 @@ use crate::folders::ModelArgs;
 use crate::hints;
 use crate::interrupt;
 use crate::output::{bytes, quality_json, quality_lines, thousands};
+use crate::outputs;
 use crate::progress::Progress;
+use crate::terminal::{self, outln};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -93,6 +95,8 @@ fn codec(args: &Args) -> Result<(Option<CodecSpec>, Option<u64>), Failure> {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let (codec, max_record_bytes) = codec(&args)?;
+    let sources: Vec<&Path> = args.corpus.iter().map(PathBuf::as_path).collect();
+    outputs::check_pack(&args.output, &sources)?;
     let cancel = interrupt::flag();
     // Each operation runs on one thread, several side by side, so results do not depend on the number of threads.
     mempack_model::set_threads(1);
@@ -147,25 +151,22 @@ fn print(options: &BuildOptions, report: &BuildReport, first_layer: u32, as_json
     if as_json {
         let stages: serde_json::Map<_, _> =
             report.stages.iter().map(|(stage, time)| (stage.to_string(), json!(time.as_secs_f64()))).collect();
-        println!(
-            "{}",
-            json!({
-                "pack": options.output, "id": report.id.to_string(), "bytes": report.bytes, "documents": report.documents,
-                "references": report.references, "origins": report.origins, "duplicates": report.duplicates, "tokens": report.tokens,
-                "encoded": report.encoded, "resumed": report.resumed, "taken": report.taken, "drift": report.drift.map(|drift| drift_json(&drift)),
-                "quality": report.quality.as_ref().map(quality_json), "codec": report.codec.to_string(), "threads": options.threads, "encoding_seconds": report.encoding.as_secs_f64(),
-                "seconds": seconds, "stages": stages,
-            })
-        );
+        terminal::print_json(&json!({
+            "pack": options.output, "id": report.id.to_string(), "bytes": report.bytes, "documents": report.documents,
+            "references": report.references, "origins": report.origins, "duplicates": report.duplicates, "tokens": report.tokens,
+            "encoded": report.encoded, "resumed": report.resumed, "taken": report.taken, "drift": report.drift.map(|drift| drift_json(&drift)),
+            "quality": report.quality.as_ref().map(quality_json), "codec": report.codec.to_string(), "threads": options.threads, "encoding_seconds": report.encoding.as_secs_f64(),
+            "seconds": seconds, "stages": stages,
+        }));
     } else {
         if let Some(drift) = &report.drift {
             print_drift(drift);
         }
         let lines = report.quality.iter().flat_map(|quality| quality_lines(quality, first_layer));
         for (at, line) in lines.enumerate() {
-            println!("{}{line}", if at == 0 { format!("codec {} loses ", report.codec) } else { "  ".to_owned() });
+            outln!("{}{line}", if at == 0 { format!("codec {} loses ", report.codec) } else { "  ".to_owned() });
         }
-        println!(
+        outln!(
             "{}: {} references ({} duplicates{}) of {} documents, {} tokens, {} in {seconds:.1} s, id {}",
             options.output.display(),
             thousands(report.references),
@@ -200,7 +201,7 @@ fn drift_json(drift: &Drift) -> serde_json::Value {
 
 fn print_drift(drift: &Drift) {
     let Some(ratio) = drift.ratio() else { return };
-    println!(
+    outln!(
         "kept codebooks lose {:.4} of keys and {:.4} of values of {} new memories, {:.4} and {:.4} of {} older ones{}: ratio {ratio:.2}",
         drift.new.loss.keys,
         drift.new.loss.values,
@@ -211,7 +212,7 @@ fn print_drift(drift: &Drift) {
         if drift.trained_on { ", which they may have been trained on" } else { "" },
     );
     if drift.is_clear() {
-        println!("the new texts differ from those the codebooks were trained on; --retrain-codec trains new codebooks");
+        outln!("the new texts differ from those the codebooks were trained on; --retrain-codec trains new codebooks");
     }
 }
 

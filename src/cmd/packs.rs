@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::trust;
 use crate::failure::{Failure, Kind};
+use crate::terminal::{errln, one_line};
 
 /// One pack, or several of one model.
 #[derive(clap::Args)]
@@ -66,8 +67,9 @@ pub fn hit_json(hit: &Citation) -> Value {
 /// Where a hit comes from, in one line. Names the pack if there are several.
 pub fn place(hit: &Citation, several: bool) -> String {
     let found = &hit.found;
-    let pack = if several { format!("{}: ", hit.pack) } else { String::new() };
-    format!("{:.3}  {pack}{} [{}..{}]  {}", found.similarity, found.document, found.start, found.end, found.title)
+    let pack = if several { format!("{}: ", one_line(&hit.pack)) } else { String::new() };
+    let (document, title) = (one_line(&found.document), one_line(&found.title));
+    format!("{:.3}  {pack}{document} [{}..{}]  {title}", found.similarity, found.start, found.end)
 }
 
 /// The text of a hit, with all lines indented.
@@ -78,7 +80,7 @@ pub fn text(hit: &Citation, indent: &str) -> String {
 
 /// Prints what was left out on standard error.
 pub fn report_skipped(skipped: &Skipped) {
-    skipped.parts().iter().for_each(|part| eprintln!("mempack: {part}"));
+    skipped.parts().iter().for_each(|part| errln!("mempack: {part}"));
 }
 
 /// What was left out, as JSON.

@@ -1,7 +1,7 @@
 //! `mempack revoke`: a pack without some of its documents.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mempack_compiler::{Revocation, RevokeError, RevokeReport, RevokeStage};
@@ -10,7 +10,9 @@ use mempack_format::DiskStorage;
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::output::thousands;
+use crate::outputs;
 use crate::progress::Progress;
+use crate::terminal::outln;
 
 /// The new pack lacks the records of the documents, and text, memory, embedding and graph node of every reference that comes from these
 /// documents alone. References that also come from other documents remain. Everything else is the same byte for byte, and the graph is
@@ -47,12 +49,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let text = fs::read_to_string(path).map_err(|error| Failure::new(Kind::Work, format!("{}: {error}", path.display())))?;
         ids.extend(text.lines().filter(|line| !line.trim().is_empty()).map(String::from));
     }
+    let lists: Vec<&Path> = args.documents.iter().map(PathBuf::as_path).collect();
+    outputs::check_pack(&args.output, &lists)?;
     let pack = super::open(&args.pack)?;
     let failed = |error: RevokeError| match error {
         RevokeError::Interrupted => Failure::new(Kind::Interrupted, error),
         error => super::reading(&args.pack, error.is_damage(), error),
     };
-    let revocation = Revocation::find(&pack, &ids).map_err(failed)?;
+    let revocation = Revocation::find(&pack, &ids).map_err(failed)?.with_permissions_of(&args.pack);
     let missing = revocation.missing();
     if !missing.is_empty() && !args.ignore_missing {
         let more = if missing.len() > LISTED { format!(" and {} more", thousands((missing.len() - LISTED) as u64)) } else { String::new() };
@@ -64,7 +68,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         ));
     }
     if revocation.documents() == 0 {
-        println!("{}: none of the documents is in the pack; nothing was written", args.pack.display());
+        outln!("{}: none of the documents is in the pack; nothing was written", args.pack.display());
         return Ok(());
     }
     let progress = Progress::new();
@@ -90,7 +94,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 fn print(output: &str, report: &RevokeReport, missing: usize, signatures: usize) {
     let count = |n: u32, what: &str| format!("{} {what}{}", thousands(n.into()), if n == 1 { "" } else { "s" });
-    println!(
+    outln!(
         "{output}: {} and {} revoked, {} of other documents too remain; left: {} of {}, id {}",
         count(report.documents, "document"),
         count(report.references, "reference"),
@@ -100,9 +104,9 @@ fn print(output: &str, report: &RevokeReport, missing: usize, signatures: usize)
         report.id,
     );
     if missing > 0 {
-        println!("{} of the ids named no document", thousands(missing as u64));
+        outln!("{} of the ids named no document", thousands(missing as u64));
     }
     if signatures > 0 {
-        println!("the new pack has no signatures, because those of the old pack cover its id: sign the new pack");
+        outln!("the new pack has no signatures, because those of the old pack cover its id: sign the new pack");
     }
 }

@@ -11,6 +11,7 @@ use super::packs::{self, PackArgs};
 use crate::failure::{Failure, Kind};
 use crate::folders::EmbedderArgs;
 use crate::hints;
+use crate::terminal::{self, outln};
 
 /// Queries embedded at a time.
 const BATCH: usize = 64;
@@ -61,13 +62,16 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let skipped = Skipped::default();
     let on_damage = args.packs.on_damage(&skipped);
     for batch in queries.chunks(BATCH) {
+        if terminal::is_closed() {
+            break;
+        }
         let texts: Vec<_> = batch.iter().map(|q| q.query.as_str()).collect();
         let found = retriever.retrieve_batch(&texts, args.k as usize, method, on_damage);
         for (query, hits) in batch.iter().zip(found.map_err(|error| super::failed(error.is_damage(), error))?) {
             let hits = hits.iter().map(|hit| cite(hit, on_damage)).collect::<Result<Vec<_>, _>>();
             let hits = hits.map_err(|error| super::failed(error.is_damage(), error))?;
             if args.json {
-                println!("{}", as_json(&query.id, &hits));
+                terminal::print_json(&as_json(&query.id, &hits));
             } else {
                 print(query, &hits, args.queries.is_some(), several);
             }
@@ -75,7 +79,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     packs::report_skipped(&skipped);
     if args.json && args.packs.skip_damaged {
-        println!("{}", json!({ "skipped": packs::skipped_json(&skipped) }));
+        terminal::print_json(&json!({ "skipped": packs::skipped_json(&skipped) }));
     }
     Ok(())
 }
@@ -87,10 +91,10 @@ fn as_json(id: &Value, hits: &[Citation]) -> Value {
 
 fn print(query: &Query, hits: &[Citation], named: bool, several: bool) {
     if named {
-        println!("{} {}", query.id, query.query);
+        outln!("{} {}", query.id, query.query);
     }
     for hit in hits {
-        println!("{}", packs::place(hit, several));
-        println!("{}", packs::text(hit, "       "));
+        outln!("{}", packs::place(hit, several));
+        outln!("{}", packs::text(hit, "       "));
     }
 }

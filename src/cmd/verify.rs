@@ -10,6 +10,7 @@ use super::trust;
 use crate::failure::{Failure, Kind};
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
+use crate::terminal::{self, outln};
 
 /// Damaged places listed without `--all`.
 const LISTED: usize = 20;
@@ -85,7 +86,7 @@ fn damaged(path: &Path, damages: u64) -> String {
 fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[mempack_format::PublicKey]) -> Result<Outcome, Failure> {
     let pack = super::open(path).inspect_err(|failure| {
         if args.json {
-            println!("{}", json!({ "pack": path.to_string_lossy(), "whole": false, "error": failure.to_string() }));
+            terminal::print_json(&json!({ "pack": path.to_string_lossy(), "whole": false, "error": failure.to_string() }));
         }
     })?;
     // Before the long work: without a trusted signature the digests may be forged too.
@@ -115,15 +116,15 @@ fn print(args: &Args, path: &Path, outcome: &Outcome) {
     let Outcome { report, damages, signed } = outcome;
     let (path, counts) = (path.display(), report.counts);
     for damage in damages {
-        println!("{path}: section {} is damaged at byte {}: {}", damage.section, damage.offset, damage.defect);
+        outln!("{path}: section {} is damaged at byte {}: {}", damage.section, damage.offset, damage.defect);
     }
     let rest = report.damages - damages.len() as u64;
     if rest > 0 {
-        println!("{path}: {} more damaged places; --all lists them", thousands(rest));
+        outln!("{path}: {} more damaged places; --all lists them", thousands(rest));
     }
     if let Some(share) = args.sample {
         let of = |some: u64, all: u64| format!("{} of {}", thousands(some), thousands(all));
-        println!(
+        outln!(
             "{path}: {}a sample of {}% (seed {}): header, manifest, leaf digests, {} memories, {} embeddings, {} text blocks; {} of {} read, id {}{signed}",
             if report.damages == 0 { "whole in " } else { "" },
             share * 100.0,
@@ -136,7 +137,7 @@ fn print(args: &Args, path: &Path, outcome: &Outcome) {
             report.id,
         );
     } else if report.damages == 0 {
-        println!(
+        outln!(
             "{path}: whole: {} references of {} documents, {}, id {}{signed}",
             thousands(counts.references.into()),
             thousands(counts.documents.into()),
@@ -153,22 +154,19 @@ fn print_json(args: &Args, path: &Path, outcome: &Outcome) {
         .iter()
         .map(|damage| json!({ "section": damage.section.to_string(), "offset": damage.offset, "problem": damage.defect.to_string() }))
         .collect();
-    println!(
-        "{}",
-        json!({
-            "pack": path.to_string_lossy(),
-            "id": report.id.to_string(),
-            "whole": report.damages == 0,
-            "bytes": report.bytes,
-            "read": report.read,
-            "sample": args.sample.map(|share| json!({ "share": share, "seed": args.seed })),
-            "memories": report.memories,
-            "embeddings": report.embeddings,
-            "text_blocks": report.text_blocks,
-            "damages": report.damages,
-            "listed": damages,
-        })
-    );
+    terminal::print_json(&json!({
+        "pack": path.to_string_lossy(),
+        "id": report.id.to_string(),
+        "whole": report.damages == 0,
+        "bytes": report.bytes,
+        "read": report.read,
+        "sample": args.sample.map(|share| json!({ "share": share, "seed": args.seed })),
+        "memories": report.memories,
+        "embeddings": report.embeddings,
+        "text_blocks": report.text_blocks,
+        "damages": report.damages,
+        "listed": damages,
+    }));
 }
 
 /// `5%` or `0.05`.
