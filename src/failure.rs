@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::terminal::errln;
+use crate::terminal::{self, errln};
 
 /// The kinds of failure. Each is an exit code (0 is success; clap also uses 2 for usage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +29,24 @@ pub struct Failure {
     kind: Kind,
     error: Box<dyn Error + Send + Sync>,
     hint: Option<&'static str>,
+    details: Option<String>,
 }
 
 impl Failure {
     /// A failure of a given kind.
     pub fn new(kind: Kind, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, error: error.into(), hint: None }
+        Self { kind, error: error.into(), hint: None, details: None }
     }
 
     /// The same failure with a hint, usually from [`hints`](crate::hints).
     pub fn with_hint(self, hint: Option<&'static str>) -> Self {
         Self { hint, ..self }
+    }
+
+    /// The same failure with details that few want to read; `--verbose` prints them.
+    #[cfg_attr(not(feature = "engine"), allow(dead_code))]
+    pub fn with_details(self, details: Option<String>) -> Self {
+        Self { details, ..self }
     }
 
     /// Its kind.
@@ -52,6 +59,13 @@ impl Failure {
         errln!("mempack: {self}");
         if let Some(hint) = self.hint {
             errln!("hint: {hint}");
+        }
+        if let Some(details) = &self.details {
+            if terminal::is_verbose() {
+                errln!("{details}");
+            } else {
+                errln!("--verbose prints the details");
+            }
         }
         ExitCode::from(self.kind as u8)
     }

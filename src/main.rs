@@ -32,6 +32,9 @@ use clap::{Parser, Subcommand};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Print more: the digests of a mismatch, the loss of every layer
+    #[arg(long, global = true)]
+    verbose: bool,
 }
 
 #[derive(Subcommand)]
@@ -79,7 +82,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let Cli { command, verbose } = Cli::parse();
+    if verbose {
+        terminal::be_verbose();
+    }
     // If the system refuses the handler, a truncated pack ends the program with SIGBUS instead of a message.
     let _ = mempack_runtime::exit_when_cut_short(failure::Kind::Damaged as u8);
     #[cfg(feature = "engine")]

@@ -9,6 +9,7 @@
 
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::failure::{Failure, Kind};
@@ -58,6 +59,18 @@ impl Stream {
             }
         }
     }
+}
+
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// Prints details from now on.
+pub fn be_verbose() {
+    VERBOSE.store(true, Ordering::Relaxed);
+}
+
+/// Whether the user wants details.
+pub fn is_verbose() -> bool {
+    VERBOSE.load(Ordering::Relaxed)
 }
 
 /// Prints text to standard output; see [`out!`].

@@ -24,7 +24,7 @@ use crate::tuning::selection::Purpose;
 use crate::tuning::train::has_tables;
 use crate::work_files::{WORK_FILES, WorkFiles};
 use crate::write::WritePass;
-use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, GraphOptions, Stage};
+use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, GraphOptions, MAX_THREADS, Stage};
 
 /// Builds a pack from a corpus.
 ///
@@ -192,8 +192,8 @@ fn read_corpus(
 fn check_options(options: &BuildOptions) -> Result<(), BuildError> {
     let GraphOptions { m, ef_construction } = options.graph;
     let wrong = |option, found, expected| Err(BuildError::Option { option, found, expected });
-    if options.threads == 0 {
-        return wrong("threads", 0, "at least 1");
+    if !(1..=MAX_THREADS).contains(&options.threads) {
+        return wrong("threads", options.threads as u64, "1 to 256");
     }
     if !(2..=MAX_M).contains(&m) {
         return wrong("graph m", m.into(), "2 to 255");

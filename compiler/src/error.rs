@@ -73,7 +73,7 @@ pub enum BuildError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The previous pack was built with another model, precision or embedder.
-    #[error("{}: no reference can be taken from this pack:{}; use the model and the embedder it was built with, or build without it", path.display(), listed(differences))]
+    #[error("{}: no reference can be taken from this pack: they differ in {}; use the model and the embedder it was built with, or build without it", path.display(), Difference::summary(differences))]
     PreviousIdentity {
         /// The pack.
         path: PathBuf,
@@ -160,12 +160,10 @@ impl BuildError {
 
 fn stopped(why: &BuildError, resume: &ResumeState) -> String {
     match why {
-        BuildError::Interrupted => format!("interrupted: {resume}"),
-        why => format!("{why}\n{resume}"),
+        BuildError::Interrupted => {
+            format!("interrupted: {resume}; run the same build again to resume it, or delete that folder to give it up")
+        }
+        // The same build would fail in the same way.
+        why => format!("{why}\n{resume}; once the cause is mended, the same build resumes there, or delete that folder to give it up"),
     }
-}
-
-fn listed(differences: &[Difference]) -> String {
-    let line = |difference: &Difference| format!(" its {} is {}, here it is {};", difference.field, difference.pack, difference.model);
-    differences.iter().map(line).collect::<String>().trim_end_matches(';').to_owned()
 }

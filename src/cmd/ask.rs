@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, default_value_t = 256, value_name = "MB")]
     cache: usize,
     /// Threads for one operation of the model
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = super::threads)]
     threads: usize,
     /// Print one JSON object
     #[arg(long)]
@@ -83,8 +83,8 @@ impl Args {
                 SessionError::Option { .. } => Kind::Usage,
                 _ => Kind::Work,
             };
-            let hint = hints::session(&error);
-            Failure::new(kind, error).with_hint(hint)
+            let (hint, details) = (hints::session(&error), hints::session_details(&error));
+            Failure::new(kind, error).with_hint(hint).with_details(details)
         })
     }
 }

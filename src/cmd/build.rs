@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildProgress, BuildReport, Drift, GraphOptions, PreviousPack, Stage};
-use mempack_format::{CodecSpec, DiskStorage, ReadError, SpecError};
+use mempack_format::{CodecSpec, DiskStorage, ModelIdentity, ReadError, SpecError};
 use mempack_model::Precision;
 use serde_json::json;
 
@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "NATS", allow_negative_numbers = true, value_parser = not_negative)]
     max_kl: Option<f64>,
     /// Number of computing threads; the pack does not depend on it
-    #[arg(long, default_value_t = BuildOptions::default().threads, value_name = "N")]
+    #[arg(long, default_value_t = BuildOptions::default().threads, value_name = "N", value_parser = super::threads)]
     threads: usize,
     /// Maximum number of neighbours of a node in the search graph
     #[arg(long, default_value_t = GraphOptions::default().m)]
@@ -119,11 +119,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let bars = Bars(Progress::new());
     let report = compiler::build(&model, &embedder, &options, &bars, cancel).map_err(|error| {
-        let hint = hints::build(&error);
-        Failure::new(kind(&error), error).with_hint(hint)
+        let (hint, details) = (hints::build(&error), hints::build_details(&error));
+        Failure::new(kind(&error), error).with_hint(hint).with_details(details)
     })?;
     bars.0.end();
-    print(&options, &report, model.identity().first_memory_layer, args.json);
+    print(&options, &report, model.identity(), args.json);
     Ok(())
 }
 
@@ -146,7 +146,8 @@ fn kind(error: &BuildError) -> Kind {
     }
 }
 
-fn print(options: &BuildOptions, report: &BuildReport, first_layer: u32, as_json: bool) {
+fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as_json: bool) {
+    let (first_layer, head_dim) = (model.first_memory_layer, model.shape.head_dim);
     let seconds: f64 = report.stages.iter().map(|(_, time)| time.as_secs_f64()).sum();
     if as_json {
         let stages: serde_json::Map<_, _> =
@@ -163,8 +164,11 @@ fn print(options: &BuildOptions, report: &BuildReport, first_layer: u32, as_json
             print_drift(drift);
         }
         let lines = report.quality.iter().flat_map(|quality| quality_lines(quality, first_layer));
-        for (at, line) in lines.enumerate() {
+        for (at, line) in lines.take(if terminal::is_verbose() { usize::MAX } else { 1 }).enumerate() {
             outln!("{}{line}", if at == 0 { format!("codec {} loses ", report.codec) } else { "  ".to_owned() });
+        }
+        if let Some(advice) = cheaper_codec(report, head_dim) {
+            outln!("{advice}");
         }
         outln!(
             "{}: {} references ({} duplicates{}) of {} documents, {} tokens, {} in {seconds:.1} s, id {}",
@@ -178,6 +182,28 @@ fn print(options: &BuildOptions, report: &BuildReport, first_layer: u32, as_json
             report.id,
         );
     }
+}
+
+/// For a small corpus whose codec took most of the time: why it did, and which codec takes none.
+fn cheaper_codec(report: &BuildReport, head_dim: u32) -> Option<String> {
+    /// With more references the codec's share of the time is small.
+    const FEW: u64 = 5_000;
+    /// Shorter builds need no advice.
+    const SECONDS: f64 = 10.0;
+    let time = |wanted: &dyn Fn(Stage) -> bool| -> f64 {
+        report.stages.iter().filter(|(stage, _)| wanted(*stage)).map(|(_, time)| time.as_secs_f64()).sum()
+    };
+    let of_codec = time(&|stage| matches!(stage, Stage::Sampling | Stage::Sensitivity | Stage::Training | Stage::Measuring));
+    let all = time(&|_| true);
+    if report.references >= FEW || of_codec < SECONDS || of_codec < all / 2.0 {
+        return None;
+    }
+    let plain = CodecSpec::SQ8;
+    let ratio = plain.code_bytes(head_dim).ok()? as f64 / report.codec.code_bytes(head_dim).ok()? as f64;
+    Some(format!(
+        "training and measuring the codec took {of_codec:.0} of {all:.0} s: that depends on the codec's tables, hardly on the number of \
+         references. --codec {plain} has no tables to train; its memories take {ratio:.1} times the bytes"
+    ))
 }
 
 /// Where the references come from, if not all were computed now.

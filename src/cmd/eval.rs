@@ -71,7 +71,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Threads for one operation of the model
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = super::threads)]
     threads: usize,
 }
 
@@ -249,8 +249,8 @@ impl Job<'_> {
                 error if error.is_damage() => Kind::Damaged,
                 _ => Kind::Work,
             };
-            let hint = hints::evaluation(&error);
-            Failure::new(kind, error).with_hint(hint)
+            let (hint, details) = (hints::evaluation(&error), hints::evaluation_details(&error));
+            Failure::new(kind, error).with_hint(hint).with_details(details)
         })
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mempack_format::Difference;
 use mempack_runtime::{Citation, MountError, Mounts, OnDamage, Skipped};
 use serde_json::{Value, json};
 
@@ -52,7 +53,11 @@ fn refused(error: MountError) -> Failure {
         MountError::NotSigned(_) | MountError::Mismatch { .. } => Kind::Mismatch,
         _ => Kind::Usage,
     };
-    Failure::new(kind, error)
+    let details = match &error {
+        MountError::Mismatch { differences, .. } => Some(Difference::details(differences)),
+        _ => None,
+    };
+    Failure::new(kind, error).with_details(details)
 }
 
 /// A hit as JSON, for `search` and `ask`.

@@ -23,7 +23,7 @@ use crate::terminal::outln;
 #[derive(clap::Args)]
 pub struct Args {
     /// The damaged pack
-    pack: PathBuf,
+    pack: Option<PathBuf>,
     /// Packs to take parts from, in this order; they may be damaged too
     #[arg(long, required = true, num_args = 1.., value_name = "OTHER")]
     from: Vec<PathBuf>,
@@ -32,7 +32,19 @@ pub struct Args {
     output: Option<PathBuf>,
 }
 
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(mut args: Args) -> Result<(), Failure> {
+    let pack = super::argument_or_last(args.pack.take(), &mut args.from, "PACK")?;
+    repair(&Job { pack, from: args.from, output: args.output })
+}
+
+/// What to repair from what.
+struct Job {
+    pack: PathBuf,
+    from: Vec<PathBuf>,
+    output: Option<PathBuf>,
+}
+
+fn repair(args: &Job) -> Result<(), Failure> {
     let cancel = interrupt::flag();
     let target = args.output.as_ref().unwrap_or(&args.pack);
     // A pack that is so damaged that it does not begin as one may still be replaced by what it becomes.
@@ -46,7 +58,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let donors: Vec<&[u8]> = donors.iter().map(AsRef::as_ref).collect();
     let progress = Progress::new();
     let mut watch = progress.watch(format!("reading {}", args.pack.display()), cancel);
-    let repair = Repair::plan(pack.as_ref(), &donors, &mut |at| watch(at.done, at.total)).map_err(|error| failure(&args, error))?;
+    let repair = Repair::plan(pack.as_ref(), &donors, &mut |at| watch(at.done, at.total)).map_err(|error| failure(args, error))?;
     progress.end();
     for mended in repair.mended() {
         outln!("{}: {}", args.pack.display(), describe(mended, &args.from));
@@ -60,7 +72,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn failure(args: &Args, error: RepairError) -> Failure {
+fn failure(args: &Job, error: RepairError) -> Failure {
     let (kind, path) = match &error {
         RepairError::Interrupted(_) => (Kind::Interrupted, &args.pack),
         RepairError::Donor { donor, .. } => (Kind::Damaged, args.from.get(*donor).unwrap_or(&args.pack)),

@@ -53,10 +53,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
         (None, Some(query)) => vec![Query { id: Value::Null, query }],
         (None, None) => Vec::new(), // clap requires one of the two
     };
+    if let Some(empty) = queries.iter().find(|query| query.query.trim().is_empty()) {
+        let which = if empty.id.is_null() { String::new() } else { format!(" {}", empty.id) };
+        return Err(Failure::new(Kind::Work, format!("the query{which} is empty; name something to look for")));
+    }
     let embedder = args.embedder.load(Precision::F32)?;
     let retriever = Retriever::over(&embedder, mounts).map_err(|error| {
-        let hint = hints::mismatch(&error);
-        Failure::new(Kind::Mismatch, error).with_hint(Some(hint))
+        let (hint, details) = (hints::mismatch(&error), error.details());
+        Failure::new(Kind::Mismatch, error).with_hint(Some(hint)).with_details(Some(details))
     })?;
     let method = if args.exact { Method::Exact } else { Method::default() };
     let skipped = Skipped::default();

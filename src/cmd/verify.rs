@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use mempack_format::{Damage, Sample, Scope, VerifyEvent, VerifyReport};
+use mempack_format::{Damage, DiskStorage, Sample, Scope, Storage as _, VerifyEvent, VerifyReport};
 use serde_json::json;
 
 use super::trust;
@@ -18,7 +18,7 @@ const LISTED: usize = 20;
 #[derive(clap::Args)]
 pub struct Args {
     /// The packs
-    #[arg(required = true)]
+    #[arg(value_name = "PACK", required_unless_present = "trusted")]
     packs: Vec<PathBuf>,
     /// Check the header, the manifest, the leaf digests, and only this share of memories, embeddings and text blocks: 5% or 0.05
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
@@ -32,7 +32,7 @@ pub struct Args {
     /// Print one JSON object per pack
     #[arg(long)]
     json: bool,
-    /// Public keys, after the packs; at least one of them must have signed each pack
+    /// Public keys; at least one of them must have signed each pack
     #[arg(long, num_args = 1.., value_name = "KEY")]
     trusted: Vec<PathBuf>,
 }
@@ -45,7 +45,15 @@ struct Outcome {
     signed: String,
 }
 
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(mut args: Args) -> Result<(), Failure> {
+    // Packs after the keys are taken for more keys.
+    if args.packs.is_empty() {
+        let (keys, packs) = args.trusted.into_iter().partition(|path| is_key(path));
+        (args.trusted, args.packs) = (keys, packs);
+    }
+    if args.packs.is_empty() {
+        return Err(super::missing("PACK"));
+    }
     let trusted = trust::read_keys(&args.trusted)?;
     let scope = match args.sample {
         None => Scope::Whole,
@@ -76,6 +84,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
         }
     }
     failure.map_or(Ok(()), Err)
+}
+
+/// Whether a file begins as keys do.
+fn is_key(path: &Path) -> bool {
+    let mut start = [0; 10];
+    DiskStorage.read_start(path, &mut start).is_ok() && &start == b"-----BEGIN"
 }
 
 fn damaged(path: &Path, damages: u64) -> String {
