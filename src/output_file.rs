@@ -66,7 +66,7 @@ impl OutputFile {
         let refuse = |why: String| Err(Failure::new(Kind::Usage, format!("{option} {}: {why}", path.display())));
         let target = follow(path)?;
         if let Some(other) = others.iter().find(|other| is_same(other, &target)) {
-            return refuse(format!("this command also uses {}; name another file", other.display()));
+            return refuse(format!("this would replace {}, which the command reads or writes too; name another file", other.display()));
         }
         if names_folder(path, &target) {
             return refuse(format!("this names a folder; name the file in it, such as {}", path.join("results").display()));

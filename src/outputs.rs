@@ -19,7 +19,8 @@ pub fn check_pack(path: &Path, inputs: &[&Path]) -> Result<(), Failure> {
     let target = mempack_format::check_target(&DiskStorage, path)?;
     match inputs.iter().find(|input| is_same(input, &target)) {
         Some(input) => {
-            let why = format!("--output {}: this command reads {}; name another file", path.display(), input.display());
+            let why =
+                format!("--output {}: this would replace {}, which the command reads; name another file", path.display(), input.display());
             Err(Failure::new(Kind::Usage, why))
         }
         None => Ok(()),

@@ -193,7 +193,8 @@ fn small_mistakes_are_answered() {
 #[test]
 fn the_second_interrupt_is_immediate() {
     let bench = Bench::new();
-    let corpus: String = (0..400).map(|n| json!({"text": format!("The place {n} lies by the river {}.", n * 7)}).to_string() + "\n").collect();
+    let corpus: String =
+        (0..400).map(|n| json!({"text": format!("The place {n} lies by the river {}.", n * 7)}).to_string() + "\n").collect();
     let corpus = bench.file("c.jsonl", corpus);
     let mut child = mempack(build_args(&corpus, &bench.path("c.mpk"), &["--threads", "1"]))
         .stdout(Stdio::null())

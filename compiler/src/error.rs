@@ -164,6 +164,6 @@ fn stopped(why: &BuildError, resume: &ResumeState) -> String {
             format!("interrupted: {resume}; run the same build again to resume it, or delete that folder to give it up")
         }
         // The same build would fail in the same way.
-        why => format!("{why}\n{resume}; once the cause is mended, the same build resumes there, or delete that folder to give it up"),
+        why => format!("{why}\n{resume}; mend the cause and run the same build again to resume it, or delete that folder to give it up"),
     }
 }
