@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use mempack_format::Digest;
+use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 use crate::LoadError;
 use crate::checkpoint::Checkpoint;
-use crate::fields::{Fields, read_object};
+use crate::fields::{Fields, is_neutral, read_object, show};
+use crate::harmless::ADAPTER;
+use crate::targets::Targets;
 
 pub(crate) const CONFIG: &str = "adapter_config.json";
 pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
@@ -26,6 +29,7 @@ pub(crate) struct Adapter {
     pub alpha: f64,
     /// Factor of B A.
     pub scale: f64,
+    targets: Targets,
     weights: Checkpoint,
     /// For each changed weight of the base model, the name of its pair up to `lora_A` or `lora_B`.
     pairs: BTreeMap<String, String>,
@@ -44,27 +48,26 @@ impl Adapter {
         if kind != "LORA" {
             return Err(f.refuse("peft_type", "`LORA`", format!("`{kind}`"), PLAIN));
         }
-        for name in ["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"] {
-            if f.bool(name)?.unwrap_or(false) {
-                return Err(f.refuse(name, "false", "true", PLAIN));
-            }
-        }
-        for name in
-            ["modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication", "trainable_token_indices", "target_parameters"]
-        {
-            if let Some(value) = f.get(name).filter(|v| !is_empty(v)) {
-                return Err(f.refuse(name, "nothing", value.to_string(), PLAIN));
-            }
-        }
-        if let Some(bias) = f.str("bias")?.filter(|bias| *bias != "none") {
-            return Err(f.refuse("bias", "`none`", format!("`{bias}`"), PLAIN));
-        }
+        refuse_others(&f)?;
         let rank = f.required("r", "the rank", f.u32("r")?.filter(|r| *r > 0))?;
         let alpha = f.required("lora_alpha", "a number", f.f64("lora_alpha")?)?;
         // Rank-stabilized LoRA (arXiv 2312.03732) divides by the square root of the rank.
         let scale = alpha / if f.bool("use_rslora")?.unwrap_or(false) { f64::from(rank).sqrt() } else { rank.into() };
         let base = f.required("base_model_name_or_path", "the base's name or folder", f.str("base_model_name_or_path")?)?.to_owned();
-        let weights = Checkpoint::open_file(&folder.join(WEIGHTS))?;
+        let targets = Targets::read(&f)?;
+        f.refuse_unknown(&[ADAPTER])?;
+        let file = folder.join(WEIGHTS);
+        if !file.exists()
+            && let Some((name, remedy)) = ADAPTER_FILES.iter().find(|(name, _)| folder.join(name).exists())
+        {
+            return Err(LoadError::WrongFile {
+                path: folder.to_owned(),
+                expected: WEIGHTS,
+                found: format!("{name} alone"),
+                remedy: (*remedy).into(),
+            });
+        }
+        let weights = Checkpoint::open_file(&file)?;
         let mut pairs = BTreeMap::new();
         for name in weights.names() {
             let module =
@@ -74,7 +77,15 @@ impl Adapter {
                 None => return Err(weights.wrong(name, "lora_A and lora_B weights only", "another one", PLAIN)),
             };
         }
-        Ok(Some(Self { base, rank, alpha, scale, weights, pairs }))
+        if pairs.is_empty() {
+            return Err(LoadError::Safetensors {
+                path: file,
+                part: "tensors".into(),
+                expected: "the pairs of an adapter".into(),
+                found: "none".into(),
+            });
+        }
+        Ok(Some(Self { base, rank, alpha, scale, targets, weights, pairs }))
     }
 
     /// The change of the base's weight `name` of shape `shape`, in f32; `None` if it is not changed.
@@ -90,7 +101,8 @@ impl Adapter {
     pub(crate) fn pair(&self, name: &str, shape: &[i64], device: Device) -> Result<Option<(Tensor, Tensor)>, LoadError> {
         let Some(pair) = self.pairs.get(name) else { return Ok(None) };
         let (a, b) = (format!("{pair}.lora_A.weight"), format!("{pair}.lora_B.weight"));
-        let rank = self.weights.shape(&a).and_then(|s| s.first().copied()).unwrap_or_default();
+        // The factor is computed from the rank in the configuration.
+        let rank = i64::from(self.rank);
         let (rows, columns) = match shape {
             [rows, columns] => (*rows, *columns),
             _ => return Err(self.weights.wrong(&a, "a pair for a matrix", &format!("one for a tensor of shape {shape:?}"), PLAIN)),
@@ -103,6 +115,18 @@ impl Adapter {
     /// Refuses an adapter that changes a weight which the base lacks.
     pub(crate) fn check_targets(&self, has: impl Fn(&str) -> bool) -> Result<(), LoadError> {
         self.check(has, "a change of the base's weights", "which the base lacks", "use the adapter with its own base")
+    }
+
+    /// Refuses an adapter that lacks the pair of a module that it says to change. `linear` are the base's linear maps in its layers, and
+    /// `others` its other modules that an adapter can change.
+    pub(crate) fn check_complete(&self, linear: &[String], others: &[String]) -> Result<(), LoadError> {
+        let lacks = |module: &&String| !self.pairs.contains_key(&format!("{module}.weight"));
+        let missing = self.targets.modules(linear, others);
+        let Some(module) = missing.iter().copied().find(lacks) else { return Ok(()) };
+        let count = missing.iter().filter(|module| lacks(module)).count();
+        let found = format!("nothing, as for {count} of the {} modules that the adapter says to change", missing.len());
+        let name = format!("{WRAPPER}{module}.lora_A.weight");
+        Err(self.weights.wrong(&name, "a pair for each of target_modules", &found, "fetch the adapter again, or correct target_modules"))
     }
 
     /// Refuses an adapter with a part that would not be trained further, and so would be lost.
@@ -127,6 +151,43 @@ impl Adapter {
     }
 }
 
-fn is_empty(value: &serde_json::Value) -> bool {
-    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(|o| o.is_empty())
+/// What peft calls the weights in other formats.
+const ADAPTER_FILES: [(&str, &str); 1] = [("adapter_model.bin", "convert it to safetensors: load the adapter with peft, and save it")];
+
+/// Refuses what changes the base's weights otherwise than by `scale * B A`.
+fn refuse_others(f: &Fields<'_>) -> Result<(), LoadError> {
+    for name in ["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "use_bdlora", "ensure_weight_tying"] {
+        if f.bool(name)?.unwrap_or(false) {
+            return Err(f.refuse(name, "false", "true", PLAIN));
+        }
+    }
+    for name in [
+        "modules_to_save",
+        "rank_pattern",
+        "alpha_pattern",
+        "layer_replication",
+        "trainable_token_indices",
+        "target_parameters",
+        "alora_invocation_tokens",
+        "arrow_config",
+        "megatron_config",
+    ] {
+        if let Some(value) = f.get(name).filter(|value| !is_neutral(value)) {
+            return Err(f.refuse(name, "nothing", show(value), PLAIN));
+        }
+    }
+    if let Some(bias) = f.str("bias")?.filter(|bias| *bias != "none") {
+        return Err(f.refuse("bias", "`none`", format!("`{bias}`"), PLAIN));
+    }
+    // Other beginnings, as `pissa` and `olora`, change the base's weights too, and the adapter is no change of the original ones.
+    match f.get("init_lora_weights") {
+        None | Some(Value::Bool(_)) => Ok(()),
+        Some(Value::String(kind)) if matches!(kind.as_str(), "gaussian" | "orthogonal" | "eva") => Ok(()),
+        Some(other) => Err(f.refuse(
+            "init_lora_weights",
+            "true, false, `gaussian`, `orthogonal` or `eva`, which leave the base's weights as they are",
+            show(other),
+            "save the adapter with peft's `path_initial_model_for_weight_conversion`, which makes it a plain one, or merge it into its base",
+        )),
+    }
 }

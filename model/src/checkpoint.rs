@@ -9,7 +9,9 @@ use mempack_format::Digest;
 use tch::{Device, Kind, Tensor};
 
 use crate::LoadError;
-use crate::fields::{Fields, io_error, read_object};
+use crate::fields::{Fields, io_error, read_object, wrong_file};
+use crate::folder::other_weights;
+use crate::foreign::recognise;
 use crate::safetensors_header::{Entry, parse_header};
 
 /// The file of an unsharded checkpoint.
@@ -31,7 +33,15 @@ impl Checkpoint {
         let single = folder.join(SINGLE);
         let index = folder.join(INDEX);
         if single.exists() || !index.exists() {
-            return Self::open_file(&single);
+            return match other_weights(folder).filter(|_| !single.exists()) {
+                Some((name, remedy)) => Err(LoadError::WrongFile {
+                    path: folder.to_owned(),
+                    expected: SINGLE,
+                    found: format!("{name} alone"),
+                    remedy: remedy.into(),
+                }),
+                None => Self::open_file(&single),
+            };
         }
         let object = read_object(&index, FETCH)?;
         let fields = Fields::new(&index, &object);
@@ -75,6 +85,9 @@ impl Checkpoint {
         // SAFETY: the mapping is read-only and private to this checkpoint, and tensors copy their bytes out of it. If another process
         // truncates the file meanwhile, the program ends with a signal, as with any mapping.
         let map = unsafe { Mmap::map(&file) }.map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        if let Some(foreign) = recognise(&map) {
+            return Err(wrong_file(path, "a safetensors file", &foreign));
+        }
         let number = self.files.len();
         for (name, entry) in parse_header(path, &map)? {
             if self.tensors.insert(name.clone(), (number, entry)).is_some() {
@@ -99,11 +112,6 @@ impl Checkpoint {
     /// Whether the checkpoint holds a tensor of this name.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
-    }
-
-    /// Shape of a tensor, if it exists.
-    pub(crate) fn shape(&self, name: &str) -> Option<&[i64]> {
-        self.tensors.get(name).map(|(_, entry)| entry.shape.as_slice())
     }
 
     /// Reads the tensor `name`, which must have the shape `shape`, and converts it to `kind` on `device`.

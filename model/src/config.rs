@@ -2,24 +2,17 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::LoadError;
-use crate::family::{Bias, Dimensions, EmbeddingScale, Family, GateActivation, SlidingWindow, alternatives, model_types};
+use crate::family::{Bias, Dimensions, EmbeddingScale, Family, GateActivation, Module, SlidingWindow, alternatives, model_types};
 use crate::fields::Fields;
+use crate::generation::Generation;
+use crate::harmless::{ANY, DECODER};
+use crate::rope_config::{Llama3Scaling, rope};
 
-/// How RoPE frequencies are scaled for long contexts (`rope_type: llama3`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Llama3Scaling {
-    /// Low frequencies are divided by this.
-    pub factor: f64,
-    /// Wavelengths above `original / low` are low frequencies.
-    pub low_freq_factor: f64,
-    /// Wavelengths below `original / high` are high frequencies, which stay unchanged.
-    pub high_freq_factor: f64,
-    /// Context length of the first training.
-    pub original_max_position_embeddings: f64,
-}
+/// Mistral's window where config.json has no such field.
+const MISTRAL_WINDOW: u32 = 4096;
 
 /// The architecture of a decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,20 +51,22 @@ pub struct ModelConfig {
     pub tied: bool,
     /// The BOS, the token before a text.
     pub bos: u32,
-    /// The tokens that end a text.
+    /// The tokens that end a text: those of config.json, then those that only generation_config.json has.
     pub eos: Vec<u32>,
     /// Max tokens of context (`max_position_embeddings`), if the file says it.
     pub max_positions: Option<u32>,
 }
 
 impl ModelConfig {
-    /// Reads config.json's fields.
-    pub(crate) fn parse(path: &Path, object: &Map<String, Value>) -> Result<Self, LoadError> {
+    /// Reads config.json's fields, and takes from `generation` what is said there. A field that may change what is computed and is not
+    /// understood is refused.
+    pub(crate) fn parse(path: &Path, object: &Map<String, Value>, generation: &Generation) -> Result<Self, LoadError> {
         let f = Fields::new(path, object);
         let model_type = f.required("model_type", &model_types(), f.str("model_type")?)?;
         let Some(family) = Family::of_model_type(model_type) else {
             return Err(f.refuse("model_type", model_types(), format!("`{model_type}`"), "use a model of one of these families"));
         };
+        refuse_others(&f)?;
         let count = |name: &str| -> Result<u32, LoadError> { f.required(name, "a count", f.count(name)?) };
         let layers = count("num_hidden_layers")?;
         let hidden = count("hidden_size")?;
@@ -100,11 +95,7 @@ impl ModelConfig {
         if head_dim % 2 != 0 {
             return Err(f.refuse("head_dim", "an even number", head_dim.to_string(), "use a model whose heads RoPE can rotate"));
         }
-        let activation = f.str("hidden_act")?.unwrap_or(family.default_activation());
-        let Some(activation) = family.activation(activation) else {
-            let expected = alternatives(family.activations.iter().map(|(name, _)| *name));
-            return Err(f.refuse("hidden_act", expected, format!("`{activation}`"), "use a model with this activation"));
-        };
+        let activation = activation(&f, family)?;
         let has_bias = |bias: Bias| -> Result<bool, LoadError> {
             match bias {
                 Bias::Never => Ok(false),
@@ -113,7 +104,7 @@ impl ModelConfig {
             }
         };
         let (rope_base, rope_scaling) = rope(&f, family)?;
-        let config = Self {
+        let mut config = Self {
             family,
             layers,
             hidden,
@@ -130,7 +121,7 @@ impl ModelConfig {
             output_bias: has_bias(family.biases.output)?,
             mlp_bias: has_bias(family.biases.mlp)?,
             tied: f.bool("tie_word_embeddings")?.unwrap_or(family.tied_by_default),
-            bos: f.required("bos_token_id", "the id of the BOS", f.u32("bos_token_id")?)?,
+            bos: bos(&f, generation)?,
             eos: f.ids("eos_token_id")?.unwrap_or_default(),
             max_positions: f.u32("max_position_embeddings")?,
         };
@@ -139,7 +130,12 @@ impl ModelConfig {
                 return Err(f.refuse(field, format!("an id below {}", config.vocabulary), id.to_string(), "correct the file"));
             }
         }
+        generation.check(config.vocabulary)?;
+        // A text ends at any of these, whichever file names it.
+        let more: Vec<u32> = generation.eos.iter().copied().filter(|id| !config.eos.contains(id)).collect();
+        config.eos.extend(more);
         sliding_window(&f, &config)?;
+        f.refuse_unknown(&[ANY, DECODER])?;
         Ok(config)
     }
 
@@ -158,6 +154,14 @@ impl ModelConfig {
             mlp_bias: self.mlp_bias,
             tied: self.tied,
         }
+    }
+
+    /// The names of the modules that an adapter can change: the linear maps of the layers, and embedding and head.
+    pub(crate) fn adaptable(&self) -> (Vec<String>, Vec<String>) {
+        let matrices = self.dimensions().modules().into_iter().filter(|(_, shape)| shape.columns.is_some()).map(|(module, _)| module);
+        let name = |modules: Vec<Module>| modules.into_iter().map(|module| self.family.names.module(module)).collect();
+        let (linear, others) = matrices.partition(|module| matches!(module, Module::Layer(..)));
+        (name(linear), name(others))
     }
 
     /// The fields that change what is computed, one a line. The digest of this text identifies the architecture in packs.
@@ -192,68 +196,86 @@ impl ModelConfig {
     }
 }
 
-/// Base and scaling of RoPE: `rope_theta` and `rope_scaling` in older files, `rope_parameters` in newer ones.
-fn rope(f: &Fields<'_>, family: &Family) -> Result<(f64, Option<Llama3Scaling>), LoadError> {
-    let parameters = f.block("rope_parameters")?;
-    let inner = match &parameters {
-        Some(p) => p.f64("rope_theta")?,
-        None => None,
+/// Refuses fields with which another model would be computed.
+fn refuse_others(f: &Fields<'_>) -> Result<(), LoadError> {
+    for (name, neutral, remedy) in [
+        ("quantization_config", Value::Null, "use the weights that are not quantized"),
+        ("auto_map", json!({}), "the model has code of its own; remove the field if it computes the same as the family"),
+        ("attn_logit_softcapping", json!(0), "use a model without it"),
+        ("final_logit_softcapping", json!(0), "use a model without it"),
+        ("embedding_multiplier", json!(1), "use a model without it"),
+        ("residual_multiplier", json!(1), "use a model without it"),
+        ("logits_scaling", json!(1), "use a model without it"),
+        ("logit_scale", json!(1), "use a model without it"),
+        ("num_experts", json!(0), "use a dense model"),
+        ("num_local_experts", json!(0), "use a dense model"),
+        ("is_causal", json!(true), "use a model with causal attention"),
+        ("use_bidirectional_attention", json!(false), "use a model with causal attention"),
+        ("scale_attn_weights", json!(true), "use a model with scaled attention"),
+    ] {
+        f.only(name, &neutral, remedy)?;
+    }
+    Ok(())
+}
+
+/// The activation: `hidden_act`, and `hidden_activation` in Gemma's files, which must mean the same.
+fn activation(f: &Fields<'_>, family: &Family) -> Result<GateActivation, LoadError> {
+    let named = |field: &str| -> Result<Option<GateActivation>, LoadError> {
+        let Some(name) = f.str(field)? else { return Ok(None) };
+        let expected = || alternatives(family.activations.iter().map(|(name, _)| *name));
+        let known =
+            family.activation(name).ok_or_else(|| f.refuse(field, expected(), format!("`{name}`"), "use a model with this activation"));
+        known.map(Some)
     };
-    let base = f.f64("rope_theta")?.or(inner).unwrap_or(10000.0);
-    if base <= 1.0 {
-        return Err(f.refuse("rope_theta", "a number above 1", base.to_string(), "correct the file"));
+    let (first, second) = (named("hidden_act")?, named("hidden_activation")?);
+    let default = family.activations.first().map_or(GateActivation::Silu, |(_, activation)| *activation);
+    let activation = first.or(second).unwrap_or(default);
+    if second.is_some_and(|second| second != activation) {
+        return Err(f.refuse("hidden_activation", "the activation of hidden_act", "another one", "remove the wrong one"));
     }
-    let Some(block) = f.block("rope_scaling")?.or(parameters) else { return Ok((base, None)) };
-    if let Some(part) = block.f64("partial_rotary_factor")?.filter(|part| *part != 1.0) {
-        return Err(block.refuse("partial_rotary_factor", "1", part.to_string(), "use a model that rotates whole heads"));
-    }
-    let kind = match block.str("rope_type")? {
-        Some(kind) => kind,
-        None => block.str("type")?.unwrap_or("default"),
+    Ok(activation)
+}
+
+/// The BOS, which config.json or generation_config.json names.
+fn bos(f: &Fields<'_>, generation: &Generation) -> Result<u32, LoadError> {
+    let Some(bos) = f.u32("bos_token_id")?.or(generation.bos) else {
+        let example = match f.ids("eos_token_id")?.as_deref() {
+            Some([id, ..]) => format!("such as that of `eos_token_id`, {id}"),
+            _ => "such as the end of text".into(),
+        };
+        let remedy = format!(
+            "every text and every memory begins with one token here: write the id of a token that stood between documents in the \
+             model's training, {example}"
+        );
+        return Err(f.refuse("bos_token_id", "the id of the BOS", "nothing", &remedy));
     };
-    match kind {
-        kind if !family.rope_types.contains(&kind) => {
-            let expected = alternatives(family.rope_types.iter().copied());
-            Err(block.refuse("rope_type", expected, format!("`{kind}`"), "use a model without this scaling"))
-        }
-        "llama3" => {
-            let positive = |name: &str| -> Result<f64, LoadError> {
-                let value = block.required(name, "a positive number", block.f64(name)?)?;
-                if value > 0.0 { Ok(value) } else { Err(block.refuse(name, "a positive number", value.to_string(), "correct the file")) }
-            };
-            let scaling = Llama3Scaling {
-                factor: positive("factor")?,
-                low_freq_factor: positive("low_freq_factor")?,
-                high_freq_factor: positive("high_freq_factor")?,
-                original_max_position_embeddings: positive("original_max_position_embeddings")?,
-            };
-            if scaling.high_freq_factor <= scaling.low_freq_factor {
-                return Err(block.refuse(
-                    "high_freq_factor",
-                    format!("a number above {}", scaling.low_freq_factor),
-                    scaling.high_freq_factor.to_string(),
-                    "correct the file",
-                ));
-            }
-            Ok((base, Some(scaling)))
-        }
-        _ => Ok((base, None)),
-    }
+    Ok(bos)
 }
 
 /// Refuses a sliding window that is shorter than the context, because attention is computed over the whole context.
 fn sliding_window(f: &Fields<'_>, config: &ModelConfig) -> Result<(), LoadError> {
-    let used = match f.bool("use_sliding_window")? {
-        Some(used) => used,
-        None => config.family.sliding_window == SlidingWindow::IfSet,
+    let kinds = f.strings("layer_types")?.unwrap_or_default();
+    if let Some(kind) = kinds.iter().find(|kind| !matches!(kind.as_str(), "full_attention" | "sliding_attention")) {
+        return Err(f.refuse("layer_types", "`full_attention` in every layer", format!("`{kind}`"), "use a model with full attention"));
+    }
+    let slides = kinds.iter().any(|kind| kind == "sliding_attention");
+    let family = config.family.sliding_window;
+    let used = slides || f.bool("use_sliding_window")?.unwrap_or(family != SlidingWindow::IfEnabled);
+    let window = match f.u32("sliding_window")? {
+        None if family == SlidingWindow::IfSet && !f.has("sliding_window") => Some(MISTRAL_WINDOW),
+        window => window,
     };
-    match (used, f.u32("sliding_window")?) {
-        (true, Some(window)) if config.max_positions.is_none_or(|max| window < max) => Err(f.refuse(
+    match window {
+        Some(window) if used && config.max_positions.is_none_or(|max| window < max) => Err(f.refuse(
             "sliding_window",
             "none, or one that spans max_position_embeddings",
             window.to_string(),
             "use a model with full attention, or set the field to null if contexts stay shorter than the window",
         )),
+        None if slides => Err(f.refuse("layer_types", "`full_attention` in every layer", "`sliding_attention`", "correct the file")),
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

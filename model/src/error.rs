@@ -27,8 +27,20 @@ pub enum LoadError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// A file or folder is something else than it should be, as a git-LFS pointer or a file in place of a folder.
+    #[error("{path}: expected {expected}, found {found}; {remedy}", path = path.display())]
+    WrongFile {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+        /// How to fix it.
+        remedy: String,
+    },
     /// A file is not valid JSON.
-    #[error("{path}: not valid JSON: {source}; fetch the file again", path = path.display())]
+    #[error("{path}: not valid JSON: {source}; correct it there, or fetch the file again", path = path.display())]
     Json {
         /// The file.
         path: PathBuf,

@@ -17,6 +17,18 @@ pub(crate) struct WrongField {
     pub found: String,
 }
 
+/// Where the `memory` block of a model comes from. A model that was trained to read memories has one in its own files: training writes it
+/// with all its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemorySource {
+    /// The model's own files: `memory` in config.json, or the adapter's memory.json.
+    Model,
+    /// The caller. Nothing says that the weights were trained with this block.
+    Caller,
+    /// There is no block, and all its fields have their defaults. Such a model has hardly learnt to read memories.
+    Default,
+}
+
 /// The settings that make a checkpoint a Memory3 model. The defaults are the paper's (arXiv 2407.01178, section 3).
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemoryConfig {
@@ -78,6 +90,7 @@ impl MemoryConfig {
             similarity_margin: f.f64("similarity_margin")?.map(|margin| margin as f32),
         };
         memory.check(config).map_err(|wrong| f.refuse(wrong.field, wrong.expected, wrong.found, "correct the memory block"))?;
+        f.refuse_unknown(&[&["_comment"]])?;
         Ok(memory)
     }
 
@@ -186,6 +199,7 @@ impl MemoryConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generation::Generation;
 
     #[test]
     fn as_many_memories_as_the_scores_justify() {
@@ -198,6 +212,7 @@ mod tests {
                 })
                 .as_object()
                 .unwrap(),
+                &Generation::default(),
             );
             let empty = Map::new();
             let path = Path::new("config.json");

@@ -7,7 +7,7 @@ use mempack_format::{Memory, ModelIdentity};
 use crate::decoder::Decoder;
 use crate::model_folder::ModelFolder;
 use crate::reader::{Reader, ReaderOptions};
-use crate::{ComputeError, LoadError, LoadOptions, MemoryConfig, ModelConfig, TextTokenizer};
+use crate::{ComputeError, LoadError, LoadOptions, MemoryConfig, MemorySource, ModelConfig, TextTokenizer};
 
 /// A Memory3 model, which writes references to memories and decodes with memories.
 ///
@@ -16,6 +16,7 @@ pub struct Model {
     decoder: Decoder,
     tokenizer: TextTokenizer,
     identity: ModelIdentity,
+    memory_source: MemorySource,
 }
 
 impl Model {
@@ -39,14 +40,13 @@ impl Model {
 
     fn from_folder(folder: &ModelFolder, options: &LoadOptions) -> Result<Self, LoadError> {
         let decoder = Decoder::from_folder(folder, options)?;
-        let tokenizer = TextTokenizer::load(&folder.tokenizer)?;
-        tokenizer.check_vocabulary(decoder.config().vocabulary as usize)?;
-        let identity = folder.identity(&tokenizer);
-        Ok(Self { decoder, tokenizer, identity })
+        let tokenizer = folder.load_tokenizer()?;
+        Ok(Self::from_parts(decoder, tokenizer, folder))
     }
 
-    pub(crate) fn from_parts(decoder: Decoder, tokenizer: TextTokenizer, identity: ModelIdentity) -> Self {
-        Self { decoder, tokenizer, identity }
+    /// A model of `folder`, with its decoder and tokenizer.
+    pub(crate) fn from_parts(decoder: Decoder, tokenizer: TextTokenizer, folder: &ModelFolder) -> Self {
+        Self { decoder, identity: folder.identity(&tokenizer), tokenizer, memory_source: folder.memory_source }
     }
 
     /// The identity that packs written with this model record.
@@ -64,6 +64,11 @@ impl Model {
         self.decoder.memory()
     }
 
+    /// Where the `memory` block comes from. With [`MemorySource::Default`], nothing says that the model was trained to read memories.
+    pub fn memory_source(&self) -> MemorySource {
+        self.memory_source
+    }
+
     /// The tokenizer.
     pub fn tokenizer(&self) -> &TextTokenizer {
         &self.tokenizer
@@ -76,7 +81,8 @@ impl Model {
 
     /// Another handle on the same weights, for another thread.
     pub fn share(&self) -> Self {
-        Self { decoder: self.decoder.share(), tokenizer: self.tokenizer.clone(), identity: self.identity.clone() }
+        let (tokenizer, identity) = (self.tokenizer.clone(), self.identity.clone());
+        Self { decoder: self.decoder.share(), tokenizer, identity, memory_source: self.memory_source }
     }
 
     /// The same weights with another `memory` block: other memory layers, tokens, memories a chunk, or templates.
@@ -96,7 +102,7 @@ impl Model {
             reference_template: memory.reference_template.clone(),
             ..self.identity.clone()
         };
-        Ok(Self { decoder, tokenizer: self.tokenizer.clone(), identity })
+        Ok(Self { decoder, tokenizer: self.tokenizer.clone(), identity, memory_source: MemorySource::Caller })
     }
 
     /// See [`Decoder::write`].

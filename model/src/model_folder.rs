@@ -11,10 +11,13 @@ use tch::{Device, Kind, Tensor};
 use crate::adapter::Adapter;
 use crate::base::find_base;
 use crate::checkpoint::Checkpoint;
+use crate::control::Roles;
 use crate::family::Module;
 use crate::fields::{Fields, read_object};
+use crate::folder::check_folder;
+use crate::generation::Generation;
 use crate::norm::RmsNorm;
-use crate::{LoadError, LoadOptions, MemoryConfig, ModelConfig, TextTokenizer};
+use crate::{LoadError, LoadOptions, MemoryConfig, MemorySource, ModelConfig, TextTokenizer};
 
 /// Name of the rule that selects a reference's tokens: attention summed over queries, before RoPE (arXiv 2407.01178, section 3.3).
 const SELECTION: &str = "attention-sum-pre-rope-v1";
@@ -24,8 +27,11 @@ const FOLDER: &str = "a model folder has config.json, model.safetensors (or an i
 pub(crate) struct ModelFolder {
     pub config: ModelConfig,
     pub memory: MemoryConfig,
+    pub memory_source: MemorySource,
     /// Path of tokenizer.json, which may not exist.
     pub tokenizer: PathBuf,
+    /// Ids of padding tokens.
+    pads: Vec<u32>,
     /// The whole object of config.json.
     pub config_json: Map<String, Value>,
     /// Name of the base model's folder.
@@ -41,24 +47,33 @@ pub(crate) struct ModelFolder {
 impl ModelFolder {
     /// Opens `folder` and reads its configuration; no tensor is read yet.
     pub(crate) fn open(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
-        if !folder.is_dir() {
-            return Err(LoadError::Missing { path: folder.to_owned(), what: "folder", remedy: FOLDER.into() });
-        }
-        let adapter = Adapter::open(folder)?;
+        let adapter = if folder.is_dir() { Adapter::open(folder)? } else { None };
         let base = match &adapter {
             Some(adapter) => find_base(folder, &adapter.base, options.base.as_deref())?,
             None => folder.to_owned(),
         };
+        check_folder(&base, "config.json", FOLDER)?;
         let config_path = base.join("config.json");
         let object = read_object(&config_path, FOLDER)?;
-        let config = ModelConfig::parse(&config_path, &object)?;
+        let generation = Generation::of_folder(&base)?;
+        let config = ModelConfig::parse(&config_path, &object, &generation)?;
+        let pads = Fields::new(&config_path, &object).ids("pad_token_id")?.unwrap_or_default().into_iter().chain(generation.pad).collect();
         // An adapter's memory.json replaces the whole `memory` block: the adapter was trained with it.
         let memory_json = folder.join("memory.json");
         let of_adapter = (adapter.is_some() && memory_json.exists()).then_some(memory_json);
+        let memory_source = match &options.memory {
+            Some(_) => MemorySource::Caller,
+            None if of_adapter.is_some() || object.get("memory").is_some_and(Value::is_object) => MemorySource::Model,
+            None => MemorySource::Default,
+        };
         let memory = match options.memory.clone().or(of_adapter) {
             Some(path) => MemoryConfig::parse(&Fields::new(&path, &read_object(&path, FOLDER)?), &config)?,
             None => MemoryConfig::of_model(&config_path, &object, &config)?,
         };
+        if let Some(adapter) = &adapter {
+            let (linear, others) = config.adaptable();
+            adapter.check_complete(&linear, &others)?;
+        }
         let own_tokenizer = folder.join("tokenizer.json");
         Ok(Self {
             weights: Checkpoint::open(&base)?,
@@ -68,9 +83,11 @@ impl ModelFolder {
                 None => file_name(folder),
             },
             base: file_name(&base),
+            pads,
             config,
             config_json: object,
             memory,
+            memory_source,
             adapter,
             used: RefCell::default(),
         })
@@ -100,8 +117,28 @@ impl ModelFolder {
     /// The base model alone, with the adapter's `memory` block and tokenizer; `None` without an adapter.
     pub(crate) fn without_adapter(mut self) -> Option<Self> {
         self.take_adapter()?;
+        // The block is of the adapter, without which the weights were not trained with it.
+        if self.memory_source == MemorySource::Model {
+            self.memory_source = MemorySource::Caller;
+        }
         self.name.clone_from(&self.base);
         Some(self)
+    }
+
+    /// Loads the tokenizer. Tokens that the configuration or a template gives a role are control tokens.
+    pub(crate) fn load_tokenizer(&self) -> Result<TextTokenizer, LoadError> {
+        let memory = &self.memory;
+        let mut roles = Roles::of_folder(self.tokenizer.parent().unwrap_or(Path::new("")))?;
+        roles.add_ids(self.config.eos.iter().chain(&memory.stop_ids).chain(&memory.reference_prefix_ids).chain(&self.pads).copied());
+        roles.add_ids([self.config.bos]);
+        roles.add_template(&memory.prompt_template);
+        roles.add_template(&memory.reference_template);
+        if let Some(template) = &memory.context_template {
+            roles.add_template(template);
+        }
+        let tokenizer = TextTokenizer::load_with(&self.tokenizer, &roles)?;
+        tokenizer.check_vocabulary(self.config.vocabulary as usize)?;
+        Ok(tokenizer)
     }
 
     /// Whether the checkpoint holds a tensor of this name.

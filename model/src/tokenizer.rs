@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mempack_format::Digest;
-use tokenizers::Tokenizer;
+use tokenizers::{Encoding, Tokenizer};
 
+use crate::control::{Roles, cuts, mark_special};
 use crate::fields::read_file;
+use crate::unknown::{UnknownText, unknown_id};
 use crate::{ComputeError, LoadError};
 
 /// A tokenizer.json. Clones share it.
@@ -23,35 +25,55 @@ struct Inner {
     parsing: Tokenizer,
     /// Treats special tokens in a text as ordinary characters; for untrusted text.
     plain: Tokenizer,
+    /// Ids of control tokens, in ascending order, without that of unknown text.
+    control: Vec<u32>,
+    /// The id of unknown text, if there is one.
+    unknown: Option<u32>,
     /// One past the largest id.
     vocabulary: usize,
 }
 
 impl TextTokenizer {
-    /// Loads a tokenizer.json.
+    /// Loads a tokenizer.json. The files beside it, as tokenizer_config.json and special_tokens_map.json, tell which of its tokens are
+    /// control tokens.
     ///
     /// # Errors
     /// [`LoadError`] if the file is missing or is no tokenizer.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::load_with(path, &Roles::of_folder(folder)?)
+    }
+
+    /// Loads a tokenizer.json, some of whose tokens have `roles`.
+    pub(crate) fn load_with(path: &Path, roles: &Roles) -> Result<Self, LoadError> {
         let bytes = read_file(path, "tokenizer", "put the model's tokenizer.json there")?;
-        let mut parsing = Tokenizer::from_bytes(&bytes).map_err(|e| LoadError::Tokenizer {
+        let wrong = |e: tokenizers::Error| LoadError::Tokenizer {
             path: path.to_owned(),
             expected: "a tokenizer.json of the tokenizers library".into(),
             found: e.to_string(),
             remedy: "fetch the file again".into(),
-        })?;
+        };
+        let mut parsing = Tokenizer::from_bytes(&bytes).map_err(wrong)?;
         // Padding and truncation in a file are for batches of a fixed length; references are cut elsewhere.
         parsing.with_padding(None);
         let _ = parsing.with_truncation(None);
+        let unknown = unknown_id(&parsing, &bytes);
+        let mut control = mark_special(&mut parsing, roles).map_err(wrong)?;
+        control.retain(|id| Some(*id) != unknown);
         let vocabulary = parsing.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         let mut plain = parsing.clone();
         plain.set_encode_special_tokens(true);
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), digest: Digest::of(&bytes), parsing, plain, vocabulary }) })
+        let digest = Digest::of(&bytes);
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), digest, parsing, plain, control, unknown, vocabulary }) })
     }
 
-    /// Ids of untrusted text: special tokens in it are ordinary characters, and no BOS or EOS is added.
+    /// Ids of untrusted text: control tokens in it are ordinary characters, and no BOS or EOS is added.
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
-        encode(&self.inner.plain, text)
+        let ids = encode(&self.inner.plain, text)?;
+        if !self.has_control(&ids) {
+            return Ok(ids);
+        }
+        Ok(self.encode_cut(text)?.into_iter().map(|(id, _)| id).collect())
     }
 
     /// Ids of a part of a template: special tokens in it are parsed, and no BOS or EOS is added.
@@ -64,7 +86,41 @@ impl TextTokenizer {
     /// Ranges ascend. Tokens of one character share its range, and white space may lie between ranges.
     pub fn encode_spans(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, ComputeError> {
         let encoding = self.inner.plain.encode(text, false).map_err(failure)?;
-        Ok(encoding.get_ids().iter().zip(encoding.get_offsets()).map(|(id, (start, end))| (*id, *start..*end)).collect())
+        if self.has_control(encoding.get_ids()) { self.encode_cut(text) } else { Ok(spans(&encoding, 0)) }
+    }
+
+    /// How much of a text the tokenizer does not know.
+    ///
+    /// # Errors
+    /// A failure of the tokenizer.
+    pub fn unknown(&self, text: &str) -> Result<UnknownText, ComputeError> {
+        let encoding = self.inner.plain.encode(text, false).map_err(failure)?;
+        Ok(UnknownText::count(&encoding, text, self.inner.unknown))
+    }
+
+    fn has_control(&self, ids: &[u32]) -> bool {
+        ids.iter().any(|id| self.inner.control.binary_search(id).is_ok())
+    }
+
+    /// Encodes a text in parts: cut in each control token that it would contain.
+    fn encode_cut(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, ComputeError> {
+        let mut done = Vec::new();
+        // Parts that are left, the first one last.
+        let mut parts = vec![0..text.len()];
+        while let Some(part) = parts.pop() {
+            let inside = text.get(part.clone()).unwrap_or_default();
+            let encoding = self.inner.plain.encode(inside, false).map_err(failure)?;
+            let cuts = cuts(&encoding, inside, &self.inner.control);
+            if cuts.is_empty() {
+                done.extend(spans(&encoding, part.start));
+                continue;
+            }
+            let ends = cuts.iter().map(|cut| part.start + cut).chain([part.end]);
+            let starts = std::iter::once(part.start).chain(cuts.iter().map(|cut| part.start + cut));
+            let inner: Vec<Range<usize>> = starts.zip(ends).map(|(start, end)| start..end).collect();
+            parts.extend(inner.into_iter().rev());
+        }
+        Ok(done)
     }
 
     /// The text of ids without special tokens. Invalid UTF-8 gives U+FFFD.
@@ -115,6 +171,11 @@ impl TextTokenizer {
 
 fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, ComputeError> {
     Ok(tokenizer.encode_fast(text, false).map_err(failure)?.get_ids().to_vec())
+}
+
+/// The ids of an encoding with their ranges, of a text that begins at byte `start`.
+fn spans(encoding: &Encoding, start: usize) -> Vec<(u32, Range<usize>)> {
+    encoding.get_ids().iter().zip(encoding.get_offsets()).map(|(id, (from, to))| (*id, start + from..start + to)).collect()
 }
 
 fn failure(e: tokenizers::Error) -> ComputeError {

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::LoadError;
-use crate::fields::{Fields, read_object};
+use crate::fields::{Fields, read_json, read_object, read_object_if_any, show};
+use crate::harmless::{ANY, ENCODER, SENTENCES};
 
 const FETCH: &str = "use the folder of a sentence-embedding model, as all-MiniLM-L6-v2 or BGE-M3";
 
@@ -66,6 +67,14 @@ impl EncoderConfig {
             "roberta" | "xlm-roberta" | "camembert" => true,
             other => return Err(f.refuse("model_type", expected, format!("`{other}`"), "use an embedder of one of these shapes")),
         };
+        for (name, neutral, remedy) in [
+            ("quantization_config", Value::Null, "use the weights that are not quantized"),
+            ("auto_map", json!({}), "the model has code of its own; remove the field if it computes the same as this type"),
+            ("is_decoder", json!(false), "use an encoder"),
+            ("add_cross_attention", json!(false), "use an encoder"),
+        ] {
+            f.only(name, &neutral, remedy)?;
+        }
         let count = |name: &str| -> Result<u32, LoadError> { f.required(name, "a count", f.count(name)?) };
         let (hidden, heads) = (count("hidden_size")?, count("num_attention_heads")?);
         if hidden % heads != 0 {
@@ -87,7 +96,7 @@ impl EncoderConfig {
         if kind != "absolute" {
             return Err(f.refuse("position_embedding_type", "`absolute`", format!("`{kind}`"), "use a model with absolute positions"));
         }
-        Ok(Self {
+        let config = Self {
             layers: count("num_hidden_layers")?,
             hidden,
             intermediate: count("intermediate_size")?,
@@ -98,7 +107,10 @@ impl EncoderConfig {
             types: count("type_vocab_size")?,
             norm_eps: f.f64("layer_norm_eps")?.unwrap_or(if offset { 1e-5 } else { 1e-12 }),
             activation,
-        })
+        };
+        f.u32("pad_token_id")?;
+        f.refuse_unknown(&[ANY, ENCODER])?;
+        Ok(config)
     }
 
     /// Max tokens of a text.
@@ -117,13 +129,20 @@ impl EncoderConfig {
 
 /// The pooling in `1_Pooling/config.json`; without that file the mean, as in the sentence-transformers library.
 pub(super) fn load_pooling(folder: &Path, hidden: u32) -> Result<Pooling, LoadError> {
-    check_modules(folder)?;
+    let named = check_modules(folder)?;
     let path = folder.join("1_Pooling").join("config.json");
-    if !path.exists() {
+    // The module's file must be there if modules.json names the module.
+    if !named && !path.exists() {
         return Ok(Pooling::Mean);
     }
     let object = read_object(&path, FETCH)?;
     let f = Fields::new(&path, &object);
+    let pooling = read_pooling(&f, &object, hidden)?;
+    f.refuse_unknown(&[SENTENCES])?;
+    Ok(pooling)
+}
+
+fn read_pooling(f: &Fields<'_>, object: &Map<String, Value>, hidden: u32) -> Result<Pooling, LoadError> {
     if let Some(dim) = f.u32("word_embedding_dimension")?.filter(|dim| *dim != hidden) {
         return Err(f.refuse(
             "word_embedding_dimension",
@@ -154,29 +173,64 @@ pub(super) fn load_pooling(folder: &Path, hidden: u32) -> Result<Pooling, LoadEr
     }
 }
 
-/// Refuses a folder whose `modules.json` has steps other than encoder, pooling and normalization, which are not computed.
-fn check_modules(folder: &Path) -> Result<(), LoadError> {
+/// Refuses a folder whose `modules.json` has steps other than encoder, pooling and normalization, which are not computed, and whose
+/// `config_sentence_transformers.json` puts a prompt before every text or compares vectors by another measure than cosine. Returns
+/// whether modules.json names the pooling.
+fn check_modules(folder: &Path) -> Result<bool, LoadError> {
     let path = folder.join("modules.json");
-    if !path.exists() {
-        return Ok(());
-    }
-    let bytes = crate::fields::read_file(&path, "file", FETCH)?;
-    let modules: Value = serde_json::from_slice(&bytes).map_err(|source| LoadError::Json { path: path.clone(), source })?;
-    for module in modules.as_array().into_iter().flatten() {
-        let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
-        let last = kind.rsplit('.').next().unwrap_or_default();
-        let place = module.get("path").and_then(Value::as_str).unwrap_or_default();
-        if !matches!(last, "Transformer" | "Normalize") && (last, place) != ("Pooling", "1_Pooling") {
-            return Err(LoadError::Field {
-                path,
-                field: "type".into(),
-                expected: "Transformer, Pooling in 1_Pooling and Normalize".into(),
-                found: format!("`{kind}` in `{place}`"),
-                remedy: "use an embedder without further steps".into(),
-            });
+    let (mut pooling, mut normalize) = (false, false);
+    if path.exists() {
+        let refuse = |found: String, remedy: &str| LoadError::Field {
+            path: path.clone(),
+            field: "type".into(),
+            expected: "Transformer, Pooling in 1_Pooling and Normalize".into(),
+            found,
+            remedy: remedy.into(),
+        };
+        let Value::Array(modules) = read_json(&path, FETCH)? else { return Err(refuse("no list of modules".into(), FETCH)) };
+        for module in &modules {
+            let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
+            let place = module.get("path").and_then(Value::as_str).unwrap_or_default();
+            match (kind.rsplit('.').next().unwrap_or_default(), place) {
+                ("Transformer", "") => {}
+                ("Normalize", _) => normalize = true,
+                ("Pooling", "1_Pooling") => pooling = true,
+                _ => return Err(refuse(format!("`{kind}` in `{place}`"), "use an embedder without further steps")),
+            }
+        }
+        if !pooling {
+            return Err(refuse("no Pooling".into(), FETCH));
         }
     }
-    Ok(())
+    let path = folder.join("config_sentence_transformers.json");
+    let Some(object) = read_object_if_any(&path, FETCH)? else { return Ok(pooling) };
+    let f = Fields::new(&path, &object);
+    // Texts are embedded as they are.
+    let prompts = f.block("prompts")?;
+    if let Some(name) = f.str("default_prompt_name")? {
+        let prompt = prompts.as_ref().and_then(|prompts| prompts.get(name));
+        if prompt != Some(&Value::from("")) {
+            let found = format!("`{name}`, which is {}", prompt.map_or("missing".into(), show));
+            return Err(f.refuse(
+                "default_prompt_name",
+                "null, as no prompt is put before texts",
+                found,
+                "use an embedder without prompts",
+            ));
+        }
+    }
+    // The inner product of vectors of unit length is their cosine.
+    let measure = f.str("similarity_fn_name")?.unwrap_or("cosine");
+    if measure != "cosine" && !(normalize && measure == "dot") {
+        let remedy = "use an embedder whose vectors are compared by their cosine";
+        return Err(f.refuse("similarity_fn_name", "`cosine`", format!("`{measure}`"), remedy));
+    }
+    match f.str("model_type")? {
+        None | Some("SentenceTransformer") => {}
+        Some(other) => return Err(f.refuse("model_type", "`SentenceTransformer`", format!("`{other}`"), FETCH)),
+    }
+    f.refuse_unknown(&[SENTENCES])?;
+    Ok(pooling)
 }
 
 /// Max tokens of a text according to `sentence_bert_config.json`, if it has the field.
@@ -190,8 +244,10 @@ pub(super) fn load_max_tokens(folder: &Path) -> Result<Option<u32>, LoadError> {
     if f.bool("do_lower_case")?.unwrap_or(false) {
         return Err(f.refuse("do_lower_case", "false", "true", "use an embedder whose tokenizer.json does this itself"));
     }
-    match f.u32("max_seq_length")? {
+    let max = f.u32("max_seq_length")?;
+    f.refuse_unknown(&[SENTENCES])?;
+    match max {
         Some(n) if n < 2 => Err(f.refuse("max_seq_length", "at least 2", n.to_string(), "correct the file")),
-        n => Ok(n),
+        max => Ok(max),
     }
 }

@@ -3,6 +3,8 @@
 //! Texts of all lengths are packed in one matrix of tokens, without padding and masks. Everything but attention works on single tokens;
 //! attention is computed for each run of texts of equal length.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tch::{Device, Kind, TchError, Tensor};
@@ -10,7 +12,10 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::config::{Activation, EncoderConfig, Pooling, load_pooling};
 use crate::attention::{Mask, attend};
 use crate::checkpoint::Checkpoint;
+use crate::folder::check_folder;
 use crate::{ComputeError, LoadError, LoadOptions};
+
+const FOLDER: &str = "an embedder's folder has config.json, model.safetensors and tokenizer.json of a BERT or XLM-RoBERTa model";
 
 /// Max tokens of a part, unless one text has more. Their states fit in the processor's cache.
 const MAX_PART_TOKENS: usize = 1024;
@@ -133,6 +138,7 @@ impl TextEncoder {
 
     /// As [`load`](Self::load), and returns the checkpoint, whose digest is part of the identity.
     pub(super) fn load_with_checkpoint(folder: &Path, options: &LoadOptions) -> Result<(Self, Checkpoint), LoadError> {
+        check_folder(folder, "config.json", FOLDER)?;
         let config = EncoderConfig::load(&folder.join("config.json"))?;
         let pooling = load_pooling(folder, config.hidden)?;
         let device = options.device.resolve()?;
@@ -141,7 +147,13 @@ impl TextEncoder {
         let word = "embeddings.word_embeddings.weight";
         let prefix = ["", "bert.", "roberta."].into_iter().find(|p| checkpoint.contains(&format!("{p}{word}"))).unwrap_or("");
         let kind = options.precision.kind();
-        let get = |name: &str, shape: &[i64]| checkpoint.tensor(&format!("{prefix}{name}"), shape, kind, device);
+        let used = RefCell::new(BTreeSet::new());
+        let get = |name: &str, shape: &[i64]| {
+            let name = format!("{prefix}{name}");
+            let tensor = checkpoint.tensor(&name, shape, kind, device);
+            used.borrow_mut().insert(name);
+            tensor
+        };
         let [hidden, inner] = [config.hidden, config.intermediate].map(i64::from);
         let norm = |name: &str| -> Result<LayerNorm, LoadError> {
             let [weight, bias] = ["weight", "bias"].map(|part| get(&format!("{name}.{part}"), &[hidden]));
@@ -179,6 +191,15 @@ impl TextEncoder {
             layers,
             config,
         };
+        // Poolers and heads are not computed; anything else between the words and the last layer belongs to another architecture.
+        let used = used.into_inner();
+        let inside = |name: &str| {
+            let part = name.strip_prefix(prefix).unwrap_or(name);
+            (part.starts_with("encoder.") || part.starts_with("embeddings.")) && !part.ends_with("position_ids")
+        };
+        if let Some(name) = checkpoint.names().find(|name| inside(name) && !used.contains(*name)) {
+            return Err(checkpoint.wrong(name, "the tensors of the encoder in config.json", "another one", FOLDER));
+        }
         Ok((encoder, checkpoint))
     }
 

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use mempack_format::{Digest, EmbedderIdentity};
 use mempack_retrieval::Embed;
-use tokenizers::{Tokenizer, TruncationParams};
+use tokenizers::{Encoding, Tokenizer, TruncationParams};
 
 use super::config::load_max_tokens;
 use super::encoder::TextEncoder;
+use crate::control::{Roles, cuts, mark_special};
 use crate::fields::read_file;
+use crate::unknown::{UnknownText, unknown_id};
 use crate::{ComputeError, LoadError, LoadOptions};
 
 /// Maps texts to unit vectors, whose inner product is the texts' similarity.
@@ -18,8 +20,50 @@ use crate::{ComputeError, LoadError, LoadOptions};
 /// [`share`](Self::share) makes a handle for another thread.
 pub struct Embedder {
     encoder: TextEncoder,
-    tokenizer: Arc<Tokenizer>,
+    tokenizer: Arc<EmbedderTokenizer>,
     identity: EmbedderIdentity,
+}
+
+struct EmbedderTokenizer {
+    /// Puts special tokens around a text, and treats those in a text as ordinary characters.
+    inner: Tokenizer,
+    /// Ids of control tokens, in ascending order, without that of unknown text.
+    control: Vec<u32>,
+    /// The id of unknown text, if there is one.
+    unknown: Option<u32>,
+}
+
+impl EmbedderTokenizer {
+    /// The encoding of a text with offsets.
+    fn encode(&self, text: &str) -> Result<Encoding, ComputeError> {
+        self.inner.encode(text, true).map_err(|e| ComputeError::Tokenize { reason: e.to_string() })
+    }
+
+    /// Whether the text that was encoded holds a control token.
+    fn has_control(&self, encoding: &Encoding) -> bool {
+        let tokens = encoding.get_ids().iter().zip(encoding.get_special_tokens_mask());
+        tokens.into_iter().any(|(id, around)| *around == 0 && self.control.binary_search(id).is_ok())
+    }
+
+    /// Ids of a text in which names of control tokens are pieces of the vocabulary: a space is put into each of them. Where the
+    /// tokenizer ignores spaces, the name's first character is left out.
+    fn encode_spaced(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
+        let mut text = text.to_owned();
+        for round in 0.. {
+            let encoding = self.encode(&text)?;
+            let cuts = cuts(&encoding, &text, &self.control);
+            if cuts.is_empty() {
+                return Ok(encoding.get_ids().to_vec());
+            }
+            for cut in cuts.into_iter().rev() {
+                match text.get(..cut).and_then(|before| before.char_indices().next_back()) {
+                    Some((first, _)) if round > 0 => drop(text.remove(first)),
+                    _ => text.insert(cut, ' '),
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
 }
 
 impl Embedder {
@@ -46,6 +90,11 @@ impl Embedder {
         if let Some(id) = tokenizer.get_vocab(true).into_values().max().filter(|id| *id as usize >= encoder.vocabulary()) {
             return Err(wrong(&format!("ids below {}, as the model has rows", encoder.vocabulary()), id.to_string()));
         }
+        let unknown = unknown_id(&tokenizer, &bytes);
+        let mut control = mark_special(&mut tokenizer, &Roles::of_folder(folder)?)
+            .map_err(|e| wrong("a tokenizer whose special tokens can be marked", e.to_string()))?;
+        control.retain(|id| Some(*id) != unknown);
+        tokenizer.set_encode_special_tokens(true);
         let own = tokenizer.get_truncation().map(|truncation| truncation.max_length);
         let asked = load_max_tokens(folder)?.map(|n| n as usize).or(own);
         let max_tokens = asked.unwrap_or(usize::MAX).clamp(2, encoder.max_tokens());
@@ -67,7 +116,7 @@ impl Embedder {
             metric: "cosine".into(),
             max_tokens: max_tokens as u32,
         };
-        Ok(Self { encoder, tokenizer: Arc::new(tokenizer), identity })
+        Ok(Self { encoder, tokenizer: Arc::new(EmbedderTokenizer { inner: tokenizer, control, unknown }), identity })
     }
 
     /// The identity: a digest of weights, architecture, pooling, tokenizer and max tokens. Precision and device are not part of it.
@@ -90,10 +139,12 @@ impl Embedder {
         Self { encoder: self.encoder.share(), tokenizer: Arc::clone(&self.tokenizer), identity: self.identity.clone() }
     }
 
-    /// Token ids of a text with the model's special tokens, truncated to its max tokens.
+    /// Token ids of a text with the model's special tokens around it, truncated to its max tokens. Special tokens in the text are ordinary
+    /// characters.
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
-        let encoding = self.tokenizer.encode_fast(text, true).map_err(|e| ComputeError::Tokenize { reason: e.to_string() })?;
-        Ok(encoding.get_ids().to_vec())
+        let tokenizer = &self.tokenizer;
+        let encoding = tokenizer.inner.encode_fast(text, true).map_err(|e| ComputeError::Tokenize { reason: e.to_string() })?;
+        if tokenizer.has_control(&encoding) { tokenizer.encode_spaced(text) } else { Ok(encoding.get_ids().to_vec()) }
     }
 
     /// Embeds texts: `[texts, dim]`, row by row, each row of unit length.
@@ -106,6 +157,20 @@ impl Embedder {
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<f32>, ComputeError> {
         let ids: Vec<Vec<u32>> = texts.iter().map(|text| self.tokens(text)).collect::<Result<_, _>>()?;
         self.encoder.embed_ids(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+
+    /// How much of texts the embedder's tokenizer does not know, of the parts that are embedded. Encoding takes a small part of the time
+    /// that embedding takes.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the tokenizer.
+    pub fn unknown(&self, texts: &[&str]) -> Result<UnknownText, ComputeError> {
+        let mut sum = UnknownText::default();
+        for text in texts {
+            sum += UnknownText::count(&self.tokenizer.encode(text)?, text, self.tokenizer.unknown);
+        }
+        Ok(sum)
     }
 }
 

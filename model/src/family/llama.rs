@@ -13,7 +13,7 @@ pub(super) const FAMILY: Family = Family {
     rope_types: &["default", "llama3"],
     sliding_window: SlidingWindow::None,
     tied_by_default: false,
-    gguf: Some(GgufLayout { architecture: "llama", names: GGUF, interleaved_rope: true, pre_tokenizer: "gpt-2" }),
+    gguf: Some(GgufLayout { architecture: "llama", names: GGUF, interleaved_rope: true }),
 };
 
 /// The names of a checkpoint, which other families share.

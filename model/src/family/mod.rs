@@ -77,11 +77,11 @@ pub(crate) enum EmbeddingScale {
 /// When `sliding_window` in config.json applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlidingWindow {
-    /// The family has no such window.
+    /// The family has no such window. A file that sets one is about another model.
     None,
     /// If `use_sliding_window` is true; it is false by default.
     IfEnabled,
-    /// Whenever it is set.
+    /// Unless it is null.
     IfSet,
 }
 
@@ -94,8 +94,6 @@ pub(crate) struct GgufLayout {
     pub names: ModuleNames,
     /// Whether the rows of a head in `q` and `k` are in ggml's order, in which RoPE rotates neighbours.
     pub interleaved_rope: bool,
-    /// The pre-tokenizer of files that name none (`tokenizer.ggml.pre`).
-    pub pre_tokenizer: &'static str,
 }
 
 impl Family {

@@ -111,6 +111,12 @@ impl Architecture {
         if let Some(kind) = m.str(&scaling)?.filter(|kind| *kind != "none") {
             return Err(m.wrong(&scaling, "none", format!("`{}`", kind.escape_debug()), "use a model without this scaling of the context"));
         }
+        // The factor of the products of queries and keys; ggml takes 0 for the usual one.
+        let attention = key("attention.scale");
+        let usual = f64::from(head_dim).sqrt().recip();
+        if let Some(found) = m.number(&attention)?.filter(|found| *found != 0.0 && (found - usual).abs() > 1e-5 * usual) {
+            return Err(m.wrong(&attention, format!("{usual}, for heads of {head_dim}"), found.to_string(), FAMILY));
+        }
         let embedding_name = layout.names.weight(Module::Embedding);
         let embedding = tensor(gguf, &embedding_name)?;
         let vocabulary = match embedding.shape.as_slice() {
@@ -184,9 +190,9 @@ impl Architecture {
                 put(field, json!(id));
             }
         }
-        // Either the end of a turn or the end of text ends an answer of a chat model.
+        // Either the end of a turn, of a message or of the text ends an answer of a chat model.
         let mut ends: Vec<u32> = Vec::new();
-        for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"] {
+        for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"] {
             ends.extend(self.id(m, key)?.filter(|id| !ends.contains(id)));
         }
         match ends.as_slice() {

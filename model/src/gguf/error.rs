@@ -16,6 +16,16 @@ pub enum ImportError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The file is no GGUF file.
+    #[error("{path}: expected a GGUF file, found {found}; {remedy}", path = path.display())]
+    NotGguf {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The header or a table of the file is damaged, or its version is not supported.
     #[error("{path}: {part}, at byte {offset}: expected {expected}, found {found}; {remedy}", path = path.display())]
     Frame {

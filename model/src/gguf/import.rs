@@ -11,10 +11,12 @@ use serde_json::{Map, Value, json};
 
 use super::architecture::{Architecture, MappedTensor};
 use super::error::ImportError;
-use super::reader::{Gguf, parse};
+use super::keys::refuse_unknown;
+use super::reader::{Gguf, MAGIC, parse};
 use super::tied::TiedEmbedding;
 use super::tokenizer::{tokenizer_config, tokenizer_json};
 use crate::NewFolder;
+use crate::foreign::{Foreign, is_safetensors, recognise};
 
 /// Elements that are converted at a time. This bounds the memory of an import, whatever the size of the tensors.
 const CHUNK: usize = 1 << 18;
@@ -44,8 +46,10 @@ pub struct ImportSummary {
 /// Q5_1, Q8_0 or Q2_K to Q6_K. Values are computed in f32 and rounded to the nearest bf16. An embedding and a head that are one matrix at
 /// two precisions are imported as one tensor, see [`TiedEmbedding`].
 ///
-/// The tokenizer is made from a byte-level vocabulary in the file. For a SentencePiece vocabulary or an unknown pre-tokenizer,
-/// `tokenizer` must be the model's own tokenizer.json, which is checked against the file and copied.
+/// The tokenizer is made from a byte-level vocabulary in the file. For a SentencePiece vocabulary, or without the name of a known
+/// pre-tokenizer, `tokenizer` must be the model's own tokenizer.json, which is checked against the file and copied.
+///
+/// A key of the architecture or the tokenizer that may change what is computed and is not understood is refused.
 ///
 /// `progress` is called with the number of elements written so far and in total. The folder is written beside `out` under another name
 /// and renamed at the end. Memory is bounded by a few MB and the vocabulary, whatever the size of the file.
@@ -64,16 +68,31 @@ pub fn import_gguf(
         return Err(ImportError::TargetExists { path: out.to_owned() });
     }
     let read = |source| ImportError::Read { path: file.to_owned(), source };
+    if file.is_dir() {
+        return Err(ImportError::NotGguf {
+            path: file.to_owned(),
+            found: "a folder",
+            remedy: "name a GGUF file; a Hugging Face folder is a model as it is and needs no import",
+        });
+    }
     let handle = File::open(file).map_err(read)?;
     // SAFETY: the mapping is read-only and dropped before this function returns, and what is read from it is copied. If another process
     // truncates the file meanwhile, the program ends with a signal, as with any mapping.
     let bytes = unsafe { Mmap::map(&handle) }.map_err(read)?;
+    if let Some(Foreign { found, remedy }) = recognise(&bytes).filter(|_| !bytes.starts_with(&MAGIC)) {
+        return Err(ImportError::NotGguf { path: file.to_owned(), found, remedy });
+    }
+    if is_safetensors(&bytes) {
+        let remedy = "a Hugging Face folder is a model as it is: name the folder that this file is in, without an import";
+        return Err(ImportError::NotGguf { path: file.to_owned(), found: "a safetensors file", remedy });
+    }
     let gguf = parse(file, &bytes)?;
     let architecture = Architecture::read(&gguf)?;
     let tensors = architecture.map(&gguf)?;
     let config = architecture.config(&gguf.metadata)?;
-    let tokenizer_file = tokenizer_json(&gguf.metadata, architecture.layout.pre_tokenizer, architecture.dimensions.vocabulary, tokenizer)?;
+    let tokenizer_file = tokenizer_json(&gguf.metadata, architecture.dimensions.vocabulary, tokenizer)?;
     let tokenizer_config = tokenizer_config(&gguf.metadata)?;
+    refuse_unknown(&gguf.metadata, architecture.layout.architecture, tokenizer.is_some())?;
     let name = gguf.metadata.str("general.name")?.map(str::to_owned);
 
     let folder = NewFolder::beside(out).map_err(ImportError::write(out))?;

@@ -1,6 +1,7 @@
 //! The keys of a GGUF file and typed access to them.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::error::{FETCH, ImportError};
@@ -92,16 +93,32 @@ pub(super) enum Value<'a> {
     Array(Array<'a>),
 }
 
-/// The keys of a file.
+impl Value<'_> {
+    /// Whether the value says that something is not used: for numbers, 0 stands for that in ggml's programs.
+    fn is_neutral(self) -> bool {
+        match self {
+            Self::Scalar(Scalar::Unsigned(n)) => n == 0,
+            Self::Scalar(Scalar::Signed(n)) => n == 0,
+            Self::Scalar(Scalar::Float32(x)) => x == 0.0,
+            Self::Scalar(Scalar::Float64(x)) => x == 0.0,
+            Self::Scalar(Scalar::Bool(x)) => !x,
+            Self::String(bytes) => bytes.is_empty(),
+            Self::Array(array) => array.count == 0,
+        }
+    }
+}
+
+/// The keys of a file. It remembers which were read.
 #[derive(Debug)]
 pub(super) struct Metadata<'a> {
     path: &'a Path,
     values: BTreeMap<&'a str, Value<'a>>,
+    read: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Metadata<'a> {
     pub(super) fn new(path: &'a Path, values: BTreeMap<&'a str, Value<'a>>) -> Self {
-        Self { path, values }
+        Self { path, values, read: RefCell::default() }
     }
 
     /// The file.
@@ -200,7 +217,14 @@ impl<'a> Metadata<'a> {
             .ok_or_else(|| self.wrong(key, "numbers below 2^63", "a larger one", FETCH))
     }
 
+    /// The keys that were not read and have a value that is not neutral: not 0, false or empty.
+    pub(super) fn unread(&self) -> impl Iterator<Item = (&'a str, String)> {
+        let read = self.read.borrow().clone();
+        self.values.iter().filter(move |(key, value)| !read.contains(**key) && !value.is_neutral()).map(|(key, value)| (*key, show(*value)))
+    }
+
     fn typed<T>(&self, key: &str, expected: &str, read: impl FnOnce(Value<'a>) -> Option<T>) -> Result<Option<T>, ImportError> {
+        self.read.borrow_mut().insert(key.to_owned());
         match self.values.get(key) {
             None => Ok(None),
             Some(value) => read(*value).map(Some).ok_or_else(|| self.wrong(key, expected, show(*value), "convert the model again")),

@@ -4,6 +4,7 @@ mod architecture;
 mod dequant;
 mod error;
 mod import;
+mod keys;
 mod metadata;
 mod reader;
 mod tied;

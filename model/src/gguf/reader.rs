@@ -13,7 +13,7 @@ use super::error::{FETCH, ImportError};
 use super::metadata::{Array, Metadata, Scalar, Value};
 
 /// The first four bytes.
-const MAGIC: [u8; 4] = *b"GGUF";
+pub(super) const MAGIC: [u8; 4] = *b"GGUF";
 /// Supported versions. Version 1 had 32-bit lengths and was replaced within weeks.
 const VERSIONS: std::ops::RangeInclusive<u32> = 2..=3;
 /// Max number of keys; files have dozens.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::reader::parse;
 use super::*;
 
+mod keys;
 mod tied;
 
 /// Parts of a GGUF file, to be put together.
@@ -377,6 +378,8 @@ fn every_malformed_field_is_named() {
         (|b| b.again("general.name"), &["general.name", "second time"]),
         (|b| b.text("tokenizer.ggml.model", "bert"), &["tokenizer.ggml.model", "`bert`"]),
         (|b| b.text("tokenizer.ggml.pre", "tekken"), &["tokenizer.ggml.pre", "`tekken`"]),
+        (|b| b.text("tokenizer.ggml.pre", "default"), &["tokenizer.ggml.pre", "`default`, which names no rule"]),
+        (|b| b.without("tokenizer.ggml.pre"), &["tokenizer.ggml.pre", "nothing"]),
         (|b| b.without("tokenizer.ggml.tokens"), &["tokenizer.ggml.tokens"]),
         (|b| b.key("tokenizer.ggml.tokens", 9, strings(&["a"; 9])), &["tokenizer.ggml.tokens", "found 9"]),
         (|b| b.key("tokenizer.ggml.tokens", 9, strings(&["a"; 8])), &["tokenizer.ggml.tokens", "as 0 and as 1"]),

@@ -1,6 +1,6 @@
 //! tokenizer.json, made from the vocabulary in a GGUF file's metadata or given by the caller.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -16,6 +16,7 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
 
 use super::error::{FETCH, ImportError};
 use super::metadata::Metadata;
+use crate::foreign::{BOM, recognise};
 
 const MODEL: &str = "tokenizer.ggml.model";
 const PRE: &str = "tokenizer.ggml.pre";
@@ -46,18 +47,19 @@ enum Splitting {
 }
 
 impl Splitting {
-    /// The rule of a file; `default` where the file names none, as those from before the key was introduced.
-    fn of(m: &Metadata<'_>, default: &str) -> Result<Self, ImportError> {
-        Ok(match m.str(PRE)?.unwrap_or(default) {
-            "gpt-2" | "gpt2" | "default" => Self::Gpt2,
-            "smollm" | "starcoder" | "refact" | "command-r" => Self::Digits,
-            "llama-bpe" | "llama3" | "llama-v3" => Self::Llama3,
-            "qwen2" | "deepseek-r1-qwen" => Self::Qwen2,
-            other => {
-                let expected = "`smollm`, `gpt-2`, `llama-bpe` or `qwen2`";
-                return Err(m.vocabulary(PRE, expected, format!("`{}`", other.escape_debug())));
-            }
-        })
+    /// The rule of a file. Files from before the key was introduced name none, and `default` stands for a rule that the converter did
+    /// not know: any choice could split text otherwise than the model's own tokenizer.
+    fn of(m: &Metadata<'_>) -> Result<Self, ImportError> {
+        let refuse = |found: String| Err(m.vocabulary(PRE, "`smollm`, `gpt-2`, `llama-bpe` or `qwen2`", found));
+        match m.str(PRE)? {
+            Some("gpt-2" | "gpt2") => Ok(Self::Gpt2),
+            Some("smollm" | "starcoder" | "refact" | "command-r") => Ok(Self::Digits),
+            Some("llama-bpe" | "llama3" | "llama-v3") => Ok(Self::Llama3),
+            Some("qwen2" | "deepseek-r1-qwen") => Ok(Self::Qwen2),
+            Some("default") => refuse("`default`, which names no rule".into()),
+            Some(other) => refuse(format!("`{}`", other.escape_debug())),
+            None => refuse("nothing".into()),
+        }
     }
 
     fn pre_tokenizer(self) -> Result<PreTokenizerWrapper, tokenizers::Error> {
@@ -74,9 +76,8 @@ impl Splitting {
     }
 }
 
-/// The bytes of tokenizer.json: those of `given`, else made from the metadata. The model has `rows` ids; `pre_tokenizer` is the default
-/// of its family.
-pub(super) fn tokenizer_json(m: &Metadata<'_>, pre_tokenizer: &str, rows: u32, given: Option<&Path>) -> Result<Vec<u8>, ImportError> {
+/// The bytes of tokenizer.json: those of `given`, else made from the metadata. The model has `rows` ids.
+pub(super) fn tokenizer_json(m: &Metadata<'_>, rows: u32, given: Option<&Path>) -> Result<Vec<u8>, ImportError> {
     if let Some(path) = given {
         return given_tokenizer(m, rows, path);
     }
@@ -100,8 +101,14 @@ pub(super) fn tokenizer_json(m: &Metadata<'_>, pre_tokenizer: &str, rows: u32, g
             return Err(m.vocabulary(TOKENS, "tokens that differ", format!("`{}` as {before} and as {id}", token.escape_debug())));
         }
     }
+    // Only vocabularies of other kinds have these.
+    for key in ["tokenizer.ggml.add_space_prefix", "tokenizer.ggml.remove_extra_whitespaces"] {
+        if m.bool(key)? == Some(true) {
+            return Err(m.vocabulary(key, "false, for a byte-level vocabulary", "true"));
+        }
+    }
     let merges = read_merges(m, &vocabulary)?;
-    let splitting = Splitting::of(m, pre_tokenizer)?;
+    let splitting = Splitting::of(m)?;
     let fail = |e: tokenizers::Error| m.vocabulary(TOKENS, "a vocabulary that makes a tokenizer", e.to_string());
     let owned: tokenizers::models::bpe::Vocab = vocabulary.iter().map(|(token, id)| ((*token).to_owned(), *id)).collect();
     // Llama 3's vocabulary has words that its merges do not make.
@@ -147,18 +154,24 @@ fn read_merges(m: &Metadata<'_>, vocabulary: &HashMap<&str, u32>) -> Result<Vec<
     Ok(merges)
 }
 
-/// Tokens that are matched in a text before it is split. Control tokens are special, user-defined ones are not.
+/// Tokens that are matched in a text before it is split. Control tokens are special, whatever their type in the file, and user-defined
+/// ones are not.
 fn added_tokens(m: &Metadata<'_>, tokens: &[&str]) -> Result<Vec<AddedToken>, ImportError> {
-    let Some(kinds) = m.integers(KINDS)? else { return Ok(Vec::new()) };
+    let kinds = m.integers(KINDS)?.unwrap_or_else(|| vec![NORMAL; tokens.len()]);
     if kinds.len() != tokens.len() {
         return Err(m.wrong(KINDS, format!("{} types, one a token", tokens.len()), kinds.len().to_string(), FETCH));
     }
-    let added = |(token, kind): (&&str, &i64)| match *kind {
+    let mut control = BTreeSet::new();
+    for role in ["bos", "eos", "eot", "eom", "padding"] {
+        control.extend(m.u32(&format!("tokenizer.ggml.{role}_token_id"))?);
+    }
+    let added = |(id, (token, kind)): (u32, (&&str, &i64))| match *kind {
         UNKNOWN | CONTROL => Some(AddedToken::from(*token, true)),
+        _ if control.contains(&id) => Some(AddedToken::from(*token, true)),
         USER_DEFINED => Some(AddedToken::from(*token, false).normalized(false)),
         _ => None,
     };
-    Ok(tokens.iter().zip(&kinds).filter(|(token, _)| !token.is_empty()).filter_map(added).collect())
+    Ok((0..).zip(tokens.iter().zip(&kinds)).filter(|(_, (token, _))| !token.is_empty()).filter_map(added).collect())
 }
 
 /// A post-processor that puts a token before a text if special tokens are requested.
@@ -175,13 +188,24 @@ fn begin_with(token: &str, id: u32) -> Result<TemplateProcessing, serde_json::Er
 
 /// The tokenizer.json at `path`, which must have the file's ids for ordinary tokens.
 fn given_tokenizer(m: &Metadata<'_>, rows: u32, path: &Path) -> Result<Vec<u8>, ImportError> {
-    let bytes = std::fs::read(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
+    let mut bytes = std::fs::read(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
     let wrong = |expected: &str, found: String| ImportError::Tokenizer {
         path: path.to_owned(),
         expected: expected.to_owned(),
         found,
         remedy: "use the tokenizer.json of the same model",
     };
+    if let Some(foreign) = recognise(&bytes) {
+        return Err(ImportError::Tokenizer {
+            path: path.to_owned(),
+            expected: "JSON".into(),
+            found: foreign.found.into(),
+            remedy: foreign.remedy,
+        });
+    }
+    if bytes.starts_with(BOM) {
+        bytes.drain(..BOM.len());
+    }
     let tokenizer = Tokenizer::from_bytes(&bytes).map_err(|e| wrong("a tokenizer.json of the tokenizers library", e.to_string()))?;
     if let Some(id) = tokenizer.get_vocab(true).into_values().max().filter(|id| *id >= rows) {
         return Err(wrong(&format!("ids below {rows}"), id.to_string()));

@@ -10,6 +10,7 @@ use super::new_tokenizer::train_tokenizer;
 use super::save::{pretty, write_tensors};
 use crate::family::{LayerModule, Module};
 use crate::fields::{Fields, read_file, read_object};
+use crate::generation::Generation;
 use crate::{LoadError, MemoryConfig, ModelConfig, NewFolder, TextTokenizer};
 
 /// Standard deviation of new weights if config.json has no `initializer_range`: Llama's.
@@ -73,7 +74,7 @@ pub fn create_model(folder: &Path, options: &ScratchOptions<'_>) -> Result<(), C
     if let NewTokenizer::Trained { vocabulary: Some(size), .. } = options.tokenizer {
         object.insert("vocab_size".into(), size.into());
     }
-    let config = ModelConfig::parse(path, &object)?;
+    let config = ModelConfig::parse(path, &object, &Generation::default())?;
     let memory = MemoryConfig::of_model(path, &object, &config)?;
     let fields = Fields::new(path, &object);
     let deviation = fields.f64("initializer_range")?.unwrap_or(DEVIATION);

@@ -13,7 +13,7 @@ use crate::decoder::Decoder;
 use crate::family::Module;
 use crate::layer::{LowRank, Projection};
 use crate::model_folder::ModelFolder;
-use crate::{ComputeError, LoadError, LoadOptions, Model, Precision, TextTokenizer};
+use crate::{ComputeError, LoadError, LoadOptions, Model, Precision};
 
 /// Which weights are trained.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,8 +116,7 @@ impl Trainee {
             Learning::Adapter(_) => opened.take_adapter(),
         };
         let mut decoder = Decoder::from_folder(&opened, options)?;
-        let tokenizer = TextTokenizer::load(&opened.tokenizer)?;
-        tokenizer.check_vocabulary(decoder.config().vocabulary as usize)?;
+        let tokenizer = opened.load_tokenizer()?;
         let mut parameters = Vec::new();
         let adapter = match learning {
             Learning::Everything => {
@@ -129,16 +128,9 @@ impl Trainee {
                 Some(shape)
             }
         };
-        let identity = opened.identity(&tokenizer);
+        let model = Model::from_parts(decoder, tokenizer, &opened);
         let ModelFolder { config_json: config, tokenizer: path, .. } = opened;
-        Ok(Self {
-            model: Model::from_parts(decoder, tokenizer, identity),
-            parameters,
-            adapter,
-            config,
-            tokenizer: path,
-            next_seed: Cell::new(0),
-        })
+        Ok(Self { model, parameters, adapter, config, tokenizer: path, next_seed: Cell::new(0) })
     }
 
     /// The model with its current weights. Its identity is that of the folder it was loaded from.
@@ -250,7 +242,7 @@ fn adapt(
     let scale = from.map_or(wanted.alpha / f64::from(wanted.rank), |adapter| adapter.scale);
     // Layers and projections come in a fixed order, so the random numbers are reproducible.
     let _drawing = drawing(wanted.seed);
-    let (mut targets, mut weights) = (BTreeSet::new(), BTreeSet::new());
+    let mut weights = BTreeSet::new();
     for layer in &mut decoder.layers {
         for linear in layer.linears_mut() {
             let columns = linear.weight.size().get(1).copied().unwrap_or_default();
@@ -263,7 +255,6 @@ fn adapt(
                     None => None,
                 };
                 let Some((a, b)) = pair else { continue };
-                targets.insert(module(name).to_owned());
                 weights.insert(format!("{name}.weight"));
                 let a = Parameter::new(format!("{WRAPPER}{name}.lora_A.weight"), &a, precision)?;
                 let b = Parameter::new(format!("{WRAPPER}{name}.lora_B.weight"), &b, precision)?;
@@ -280,7 +271,7 @@ fn adapt(
         rank: wanted.rank,
         alpha: from.map_or(wanted.alpha, |adapter| adapter.alpha),
         rank_stabilised: from.is_some_and(|adapter| adapter.scale != adapter.alpha / f64::from(adapter.rank)),
-        targets: targets.into_iter().collect(),
+        targets: targets(&weights, decoder.layers.len()),
     })
 }
 
@@ -290,6 +281,15 @@ fn fresh(rank: i64, rows: i64, columns: i64, device: Device) -> Result<(Tensor, 
     // Drawn on the CPU, so that every device gets the same numbers.
     let a = Tensor::f_empty([rank, columns], (Kind::Float, Device::Cpu))?.f_uniform_(-bound, bound)?.f_to_device(device)?;
     Ok((a, Tensor::f_zeros([rows, rank], (Kind::Float, device))?))
+}
+
+/// `target_modules` of an adapter that changes these weights: the last parts of the modules' names where all layers have the module,
+/// else the whole names.
+fn targets(weights: &BTreeSet<String>, layers: usize) -> Vec<String> {
+    let modules = || weights.iter().filter_map(|weight| weight.strip_suffix(".weight"));
+    let everywhere = |last: &str| modules().filter(|name| module(name) == last).count() == layers;
+    let targets: BTreeSet<&str> = modules().map(|name| Some(module(name)).filter(|last| everywhere(last)).unwrap_or(name)).collect();
+    targets.into_iter().map(str::to_owned).collect()
 }
 
 /// The last part of a module's name, as `q_proj`.

@@ -77,6 +77,13 @@ impl Trainee {
                 config.insert("tie_word_embeddings".into(), self.model().decoder().is_tied().into());
                 new.write("config.json", &pretty(&Value::Object(config))).map_err(io)?;
                 std::fs::copy(&self.tokenizer, new.join("tokenizer.json")).map_err(io)?;
+                // They tell which tokens are control tokens and which end a text.
+                for name in ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja"] {
+                    let beside = self.tokenizer.with_file_name(name);
+                    if beside.is_file() {
+                        std::fs::copy(beside, new.join(name)).map_err(io)?;
+                    }
+                }
                 "model.safetensors"
             }
         };

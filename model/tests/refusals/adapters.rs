@@ -114,6 +114,82 @@ fn weights_of_an_adapter() {
     assert_names(&refusal(dir.path(), &base), &["adapter_model.safetensors", "no such file"]);
 }
 
+/// peft's ways to begin that change the base's weights, and fields that are not known.
+#[test]
+fn adapters_of_another_base_are_refused() {
+    let base = Folder::new();
+    for (field, value) in [
+        ("init_lora_weights", json!("pissa")),
+        ("init_lora_weights", json!("pissa_niter_16")),
+        ("init_lora_weights", json!("olora")),
+        ("init_lora_weights", json!("corda")),
+        ("init_lora_weights", json!("loftq")),
+        ("init_lora_weights", json!("lora_ga")),
+        ("init_lora_weights", json!(3)),
+        ("layer_replication", json!([[0, 2], [1, 3]])),
+        ("trainable_token_indices", json!([5, 6])),
+        ("trainable_token_indices", json!({"embed_tokens": [5]})),
+        ("target_parameters", json!(["mlp.experts.gate_up_proj"])),
+        ("alora_invocation_tokens", json!([1, 2])),
+        ("arrow_config", json!({"top_k": 3})),
+        ("megatron_config", json!({"a": 1})),
+        ("ensure_weight_tying", json!(true)),
+        ("use_qalora", json!(true)),
+        ("something_new", json!(0.5)),
+        ("target_modules", json!("*")),
+        ("target_modules", json!([1])),
+    ] {
+        let (dir, ..) = adapter(json!({ field: value }));
+        assert_names(&refusal(dir.path(), &base), &["adapter_config.json", field]);
+    }
+    // As peft 0.18 writes it.
+    let (dir, ..) = adapter(json!({
+        "alora_invocation_tokens": null, "alpha_pattern": {}, "arrow_config": null, "auto_mapping": null, "bias": "none",
+        "corda_config": null, "ensure_weight_tying": false, "eva_config": null, "exclude_modules": null, "fan_in_fan_out": false,
+        "inference_mode": true, "init_lora_weights": true, "layer_replication": null, "layers_pattern": null, "layers_to_transform": [1],
+        "loftq_config": {}, "lora_bias": false, "lora_dropout": 0.05, "megatron_config": null, "megatron_core": "megatron.core",
+        "modules_to_save": null, "peft_version": "0.18.0", "qalora_group_size": 16, "rank_pattern": {}, "revision": null,
+        "target_modules": ["q_proj"], "target_parameters": null, "task_type": "CAUSAL_LM", "trainable_token_indices": null,
+        "use_dora": false, "use_qalora": false, "use_rslora": false
+    }));
+    load(dir.path(), Some(base.dir.path())).unwrap();
+    for init in [json!(false), json!("gaussian"), json!("eva"), json!("orthogonal")] {
+        let (dir, ..) = adapter(json!({"init_lora_weights": init}));
+        load(dir.path(), Some(base.dir.path())).unwrap();
+    }
+}
+
+#[test]
+fn an_adapter_has_all_that_it_names() {
+    let base = Folder::new();
+    let (dir, ..) = adapter(json!({}));
+    write(&dir.path().join("adapter_model.safetensors"), &[]);
+    assert_names(&refusal(dir.path(), &base), &["adapter_model.safetensors", "the pairs of an adapter", "none"]);
+    for (config, parts) in [
+        (json!({"target_modules": ["q_proj"]}), &["model.layers.0.self_attn.q_proj", "2 of the 3 modules"][..]),
+        (json!({"target_modules": ["q_proj", "v_proj"]}), &["model.layers.0.self_attn.q_proj", "5 of the 6 modules", "target_modules"]),
+        (json!({"target_modules": ["q_proj"], "layers_to_transform": [1, 2]}), &["model.layers.2.self_attn.q_proj", "1 of the 2 modules"]),
+        (json!({"target_modules": ".*\\.1\\..*_proj"}), &["model.layers.1.", "6 of the 7 modules"]),
+        (json!({"target_modules": "all-linear"}), &["model.layers.0.", "20 of the 21 modules"]),
+        (json!({"target_modules": ["model.layers.1.self_attn.q_proj", "model.embed_tokens"]}), &["model.embed_tokens"]),
+    ] {
+        let (dir, ..) = adapter(config);
+        assert_names(&refusal(dir.path(), &base), parts);
+    }
+    for config in [
+        json!({"target_modules": ["q_proj"], "layers_to_transform": 1}),
+        json!({"target_modules": ["q_proj"], "exclude_modules": ".*layers\\.[02].*"}),
+        json!({"target_modules": ["model.layers.1.self_attn.q_proj"]}),
+        json!({"target_modules": ".*1.self_attn.q_proj"}),
+    ] {
+        let (dir, ..) = adapter(config);
+        load(dir.path(), Some(base.dir.path())).unwrap();
+    }
+    // Pairs of another rank than the configuration has would be scaled wrongly.
+    let (dir, ..) = adapter(json!({"r": 4}));
+    assert_names(&refusal(dir.path(), &base), &["lora_A", "[4, 32]", "[2, 32]"]);
+}
+
 #[test]
 fn a_base_that_is_nowhere() {
     let (dir, ..) = adapter(json!({}));

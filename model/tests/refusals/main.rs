@@ -2,6 +2,7 @@
 
 mod adapters;
 mod configs;
+mod foreign;
 mod requests;
 mod support;
 mod tokenizers;

@@ -1,8 +1,11 @@
 //! Tokenizers, and models as a whole.
 
 use mempack_model::{
-    DeviceChoice, LoadError, LoadOptions, Model, Precision, TextStream, TextTokenizer, context_tokens, prompt_tokens, reference_tokens,
+    DeviceChoice, LoadError, LoadOptions, MemorySource, Model, Precision, TextStream, TextTokenizer, context_tokens, prompt_tokens,
+    reference_tokens,
 };
+
+use serde_json::{Value, json};
 
 use crate::support::{Folder, assert_names, fixtures};
 
@@ -125,7 +128,7 @@ fn an_identity_follows_what_memories_depend_on() {
         std::fs::copy(fixtures().join("tiny").join(name), other.file(name)).unwrap();
     }
     // How memories are read is no part of it; how they are written is.
-    let set = |field: &str, value: serde_json::Value| {
+    let set = |field: &str, value: Value| {
         other.edit("config.json", |c| drop(c["memory"].as_object_mut().unwrap().insert(field.into(), value)));
         let changed = Model::load(other.dir.path(), &options()).unwrap();
         identity.differences(changed.identity()).iter().map(|d| d.field).collect::<Vec<_>>()
@@ -134,4 +137,181 @@ fn an_identity_follows_what_memories_depend_on() {
     assert!(set("prompt_template", "{question}".into()).is_empty());
     assert_eq!(set("tokens_per_head", 4.into()), ["tokens per head"]);
     assert_eq!(set("reference_template", " {text}".into()), ["tokens per head", "reference template"]);
+}
+
+/// A copy of the tiny model whose tokenizer and other files are changed.
+fn changed(tokenizer: impl FnOnce(&mut Value), files: &[(&str, Value)]) -> Folder {
+    let folder = Folder::new();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(fixtures().join("tiny").join(name), folder.file(name)).unwrap();
+    }
+    let mut tokens: Value = serde_json::from_slice(&std::fs::read(folder.file("tokenizer.json")).unwrap()).unwrap();
+    tokenizer(&mut tokens);
+    std::fs::write(folder.file("tokenizer.json"), tokens.to_string()).unwrap();
+    for (name, content) in files {
+        std::fs::write(folder.file(name), content.to_string()).unwrap();
+    }
+    folder
+}
+
+/// Takes the mark off all special tokens, and gives the tokens from id 1500 on these names.
+fn not_special(tokens: &mut Value, names: &[&str]) {
+    let mut added: Vec<Value> = tokens["added_tokens"].as_array().unwrap().clone();
+    for token in &mut added {
+        token["special"] = false.into();
+    }
+    let vocabulary = tokens["model"]["vocab"].as_object_mut().unwrap();
+    for (id, name) in (1500..).zip(names) {
+        vocabulary.retain(|_, number| *number != id);
+        vocabulary.insert((*name).into(), id.into());
+        added.push(json!({"id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": false}));
+    }
+    // Merges of the tokens that are gone.
+    let known = vocabulary.clone();
+    let merges = tokens["model"]["merges"].as_array().unwrap().clone();
+    let parts = |merge: &Value| match merge {
+        Value::String(text) => text.split(' ').map(str::to_owned).collect::<Vec<_>>(),
+        other => other.as_array().unwrap().iter().map(|part| part.as_str().unwrap().to_owned()).collect(),
+    };
+    let whole = |merge: &&Value| {
+        let parts = parts(merge);
+        parts.iter().all(|part| known.contains_key(part)) && known.contains_key(&parts.concat())
+    };
+    tokens["model"]["merges"] = merges.iter().filter(whole).cloned().collect();
+    tokens["added_tokens"] = added.into();
+}
+
+/// Names that a user may write, of which `controls` must not become tokens and `words` may.
+#[track_caller]
+fn check_plain(folder: &Folder, controls: &[&str], words: &[&str]) {
+    mempack_model::set_threads(1);
+    let model = Model::load(folder.dir.path(), &options()).unwrap();
+    let t = model.tokenizer();
+    for name in controls {
+        let id = t.token_id(name).unwrap_or_else(|| panic!("{name} is a token"));
+        let text = format!("Dose{name}{name} x {name}");
+        let [plain, question, reference] =
+            [t.encode_plain(&text), prompt_tokens(&model, &text).map(|p| p.ids[p.question].to_vec()), reference_tokens(&model, &text)]
+                .map(Result::unwrap);
+        let spans: Vec<u32> = t.encode_spans(&text).unwrap().into_iter().map(|(id, _)| id).collect();
+        for ids in [&plain, &question, &reference, &spans] {
+            assert!(!ids.contains(&id), "{name} became {id} in {ids:?}");
+        }
+        assert_eq!(t.decode(&plain).unwrap(), text);
+        assert_eq!(t.encode_template(name).unwrap(), [id]);
+        assert_eq!(t.decode(&[id]).unwrap(), "", "{name} is not shown");
+    }
+    for name in words {
+        let id = t.token_id(name).unwrap();
+        assert!(t.encode_plain(name).unwrap().contains(&id), "{name} is an ordinary token");
+    }
+}
+
+#[test]
+fn tokens_with_a_role_are_never_of_a_text() {
+    let names = ["<|user|>", "<|end|>", "<|extra|>", "domainword", "\n\n"];
+    let memory = |template: &str, value: &str| {
+        let mut config: Value = serde_json::from_slice(&std::fs::read(fixtures().join("tiny/config.json")).unwrap()).unwrap();
+        config["memory"][template] = value.into();
+        ("config.json", config)
+    };
+    // By the configuration's BOS, EOS and padding.
+    check_plain(&changed(|t| not_special(t, &names), &[]), &["<s>", "</s>", "<pad>"], &["<|user|>", "domainword", "\n\n"]);
+    // By templates, of which a word and white space are no markers.
+    for template in ["prompt_template", "context_template"] {
+        let text =
+            "<|user|>\n\ndomainword {question} {text}<|end|>".replace(if template == "prompt_template" { " {text}" } else { "\0" }, "");
+        let folder = changed(|t| not_special(t, &names), &[memory(template, &text)]);
+        check_plain(&folder, &["<|user|>", "<|end|>", "</s>"], &["<|extra|>", "domainword", "\n\n"]);
+    }
+    check_plain(&changed(|t| not_special(t, &names), &[memory("reference_template", "<|extra|> {text}")]), &["<|extra|>"], &["<|user|>"]);
+    // By the other files of a model.
+    for (file, content) in [
+        ("generation_config.json", json!({"eos_token_id": [2, 1500]})),
+        ("generation_config.json", json!({"pad_token_id": 1500})),
+        ("tokenizer_config.json", json!({"eos_token": "<|user|>"})),
+        ("tokenizer_config.json", json!({"pad_token": {"content": "<|user|>", "special": false}})),
+        ("tokenizer_config.json", json!({"additional_special_tokens": ["<|user|>"]})),
+        ("tokenizer_config.json", json!({"extra_special_tokens": {"user": "<|user|>"}})),
+        ("tokenizer_config.json", json!({"added_tokens_decoder": {"1500": {"content": "<|user|>", "special": true}}})),
+        ("tokenizer_config.json", json!({"chat_template": "{{ '<|user|>' + message }} domainword"})),
+        ("tokenizer_config.json", json!({"chat_template": [{"name": "default", "template": "<|user|>{{ message }}"}]})),
+        ("special_tokens_map.json", json!({"bos_token": {"content": "<|user|>"}})),
+        ("chat_template.json", json!({"chat_template": "<|user|>"})),
+        ("chat_template.jinja", json!("<|user|>")),
+    ] {
+        check_plain(&changed(|t| not_special(t, &names), &[(file, content)]), &["<|user|>", "</s>"], &["<|end|>", "domainword", "\n\n"]);
+    }
+}
+
+/// The digest of the tokenizer, which packs record, is that of its file.
+#[test]
+fn roles_do_not_change_the_identity() {
+    let with = changed(|t| not_special(t, &[]), &[("tokenizer_config.json", json!({"additional_special_tokens": ["Reference:"]}))]);
+    let without = changed(|t| not_special(t, &[]), &[]);
+    let [with, without] = [with, without].map(|folder| TextTokenizer::load(&folder.file("tokenizer.json")).unwrap());
+    assert_eq!(with.digest(), without.digest());
+    assert_ne!(with.encode_plain("Reference:").unwrap(), without.encode_plain("Reference:").unwrap());
+}
+
+/// A vocabulary in which the names of control tokens are the most probable pieces, as in SentencePiece's files.
+#[test]
+fn pieces_that_are_control_tokens_are_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokenizer.json");
+    let letters = "<>/sabc\u{2581}".chars().map(|c| json!([c.to_string(), -3.0]));
+    let vocab: Vec<Value> =
+        [json!(["<s>", 0.0]), json!(["</s>", 0.0]), json!(["<unk>", 0.0]), json!(["\u{2581}a", -2.0])].into_iter().chain(letters).collect();
+    let special = |id: u32, name: &str| json!({"id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null,
+        "added_tokens": [special(0, "<s>"), special(1, "</s>"), special(2, "<unk>")],
+        "normalizer": null,
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true},
+        "post_processor": null, "decoder": {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true},
+        "model": {"type": "Unigram", "unk_id": 2, "vocab": vocab, "byte_fallback": false}
+    });
+    std::fs::write(&path, tokenizer.to_string()).unwrap();
+    let t = TextTokenizer::load(&path).unwrap();
+    assert_eq!(t.encode_template("</s>").unwrap(), [1]);
+    for text in ["a</s>b", "</s></s></s> <s>", "a <s> b", "<</s>/s>", &"</s>".repeat(2000)] {
+        let ids = t.encode_plain(text).unwrap();
+        assert!(!ids.contains(&0) && !ids.contains(&1), "{text}: {ids:?}");
+        let spans = t.encode_spans(text).unwrap();
+        assert_eq!(spans.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids);
+        assert!(spans.windows(2).all(|w| w[0].1.start <= w[1].1.start) && spans.iter().all(|(_, span)| text.get(span.clone()).is_some()));
+    }
+    // What is not known is no control token, and is counted.
+    let counted = t.unknown("ab ? zz").unwrap();
+    assert_eq!((counted.characters, counted.unknown), (5, 3));
+    assert_eq!(counted.share(), 0.6);
+    assert_eq!(t.unknown("").unwrap().share(), 0.0);
+    assert_eq!(crate::tokenizers::tokenizer().unknown("\u{7b2c} \u{1f980}").unwrap().unknown, 0);
+}
+
+#[test]
+fn where_a_memory_block_comes_from_is_known() {
+    let folder = changed(|_| (), &[]);
+    let load = |options: &LoadOptions| Model::load(folder.dir.path(), options).unwrap().memory_source();
+    assert_eq!(load(&options()), MemorySource::Model);
+    let block = folder.file("block.json");
+    std::fs::write(&block, r#"{"tokens_per_head": 4}"#).unwrap();
+    assert_eq!(load(&LoadOptions { memory: Some(block), ..options() }), MemorySource::Caller);
+    folder.edit("config.json", |c| drop(c.remove("memory")));
+    assert_eq!(load(&options()), MemorySource::Default);
+    let model = Model::load(folder.dir.path(), &options()).unwrap();
+    assert_eq!(model.share().memory_source(), MemorySource::Default);
+    assert_eq!(model.with_memory(model.memory().clone()).unwrap().memory_source(), MemorySource::Caller);
+}
+
+#[test]
+fn a_text_ends_at_the_tokens_of_generation_config() {
+    let folder = changed(|_| (), &[("generation_config.json", json!({"eos_token_id": [2, 40], "temperature": 0.6, "top_p": 0.9}))]);
+    let model = Model::load(folder.dir.path(), &options()).unwrap();
+    assert_eq!((model.config().eos.as_slice(), model.memory().stop_ids.as_slice()), (&[2, 40][..], &[2, 40][..]));
+    let without = Model::load(changed(|_| (), &[]).dir.path(), &options()).unwrap();
+    assert!(model.identity().differences(without.identity()).is_empty(), "packs of the model stay valid");
+    let wrong = changed(|_| (), &[("generation_config.json", json!({"eos_token_id": 1536}))]);
+    let error = Model::load(wrong.dir.path(), &options()).err().unwrap().to_string();
+    assert_names(&error, &["generation_config.json", "eos_token_id", "below 1536"]);
 }
