@@ -29,11 +29,17 @@ impl Context {
         chain: &[impl AsRef<Above>],
         budget: usize,
     ) -> Result<Self, CorpusError> {
-        let room = budget / SHARE;
+        let knob = |name: &str, default: usize| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
+        let room = budget / knob("MPK_SHARE", SHARE);
         let mut chain: Vec<&Above> =
             chain.iter().map(AsRef::as_ref).filter(|above| above.kind != Kind::Heading || !lead.is_title(&above.text)).collect();
         let headings = chain.iter().take_while(|above| above.kind == Kind::Heading).count();
         let parents = chain.drain(..headings.saturating_sub(1)).collect::<Vec<_>>();
+        let lines_max = knob("MPK_LINES", 99);
+        if chain.len() > lines_max {
+            chain.drain(..chain.len() - lines_max);
+        }
+        let parents = if knob("MPK_PARENTS", 1) == 0 { Vec::new() } else { parents };
         for above in parents.iter().chain(&chain) {
             if above.tokens.get().is_none() {
                 let _ = above.tokens.set(count(tokens, &above.text)?);

@@ -18,6 +18,9 @@ use crate::structure::{Bond, Outline, Scanner};
 /// Words of more tokens may be cut between characters, and words with the marks that cling to them between those.
 const LONG_WORD: usize = 8;
 
+/// Blanks that are read before a passage below other lines: as many as an item in other items has.
+const MAX_INDENT: usize = 8;
+
 /// A part of a document that the model can read whole. Equal passages are one reference of a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passage {
@@ -26,7 +29,7 @@ pub struct Passage {
     /// The end of its last byte, which is not white space.
     pub end: u64,
     /// Lines of the document above `start` that the passage needs to be understood, such as the header of its table, each with a line
-    /// feed; then the document's own bytes from `start` to `end`, without what is no text, such as comments.
+    /// feed, and its indent; then the document's own bytes from `start` to `end`, without what is no text, such as comments.
     pub text: String,
     /// What model and embedder read before the text: the title with its punctuation, or nothing.
     pub lead: String,
@@ -188,8 +191,9 @@ impl BlockCut {
         let compose = |text: &str| segmenter.composer.compose(lead, text).map_err(CorpusError::tokens);
         if let Some(chain) = self.outline.chain_at(at) {
             let context = &self.contexts[chain];
+            let indent = self.indent(at);
             for (left_out, above) in context.choices().enumerate() {
-                let text = above + &own;
+                let text = if above.is_empty() { own.clone() } else { format!("{above}{indent}{own}") };
                 let composed = compose(&text)?;
                 let fits = composed.ids.len() <= segmenter.tokens.max_reference_tokens();
                 if fits || divisible && left_out >= context.optional() {
@@ -199,6 +203,13 @@ impl BlockCut {
         }
         let composed = compose(&own)?;
         Ok((own, composed))
+    }
+
+    /// The blanks before a passage that begins a line.
+    fn indent(&self, at: usize) -> &str {
+        let before = &self.block.text[..at];
+        let line = &before[before.rfind('\n').map_or(0, |end| end + 1)..];
+        if line.len() <= MAX_INDENT && line.bytes().all(|byte| byte == b' ') { line } else { "" }
     }
 
     /// Plans the passages of what is left of the block.

@@ -154,12 +154,12 @@ proptest! {
             let own = &text[start..end];
             prop_assert!(!own.is_empty() && own.trim() == own);
             let above = passage.text.strip_suffix(own).unwrap();
-            prop_assert!(above.is_empty() || above.ends_with('\n') && above.trim_start() == above);
+            prop_assert!(above.is_empty() || above.trim_end_matches(' ').ends_with('\n') && above.trim_start() == above);
             // Lines above stand in the document, whole or but for their end, and keep to their share. (The header of a table may lose words.)
-            for line in above.lines().filter(|line| !line.starts_with('|')) {
+            for line in above.trim_end().lines().filter(|line| !line.starts_with('|')) {
                 prop_assert!(words(&text).contains(&words(line.trim_end_matches('…'))), "{:?} in {:?}", line, text);
             }
-            prop_assert!(tokens.token_starts(above).unwrap().len() <= limit / 2);
+            prop_assert!(tokens.token_starts(above.trim_end_matches(' ')).unwrap().len() <= limit / 2);
             let composed = reference_text(&passage.lead, &passage.text).into_owned();
             prop_assert_eq!(passage.ids.len(), tokens.encode_reference(&composed).unwrap().len());
             prop_assert!(passage.ids.len() <= limit);

@@ -14,6 +14,8 @@ const MAX_KEPT: usize = 1024;
 const SHORT_LINE: usize = 120;
 /// A line of fewer bytes does not run on in the next line.
 const WRAPPED: usize = 40;
+/// A clause that ends in a comma says what an item is about if it has so many words.
+const CLAUSE_WORDS: usize = 4;
 /// Maximum number of items within one another. Deeper ones replace the deepest.
 const MAX_DEPTH: usize = 12;
 
@@ -351,20 +353,29 @@ fn ends_sentence(line: &str) -> bool {
     line.trim_end_matches(['*', '_', ')', '"', '”', '」', '）', '’']).ends_with(['.', '!', '?', '。', '！', '？', ';', '；'])
 }
 
-/// What is kept of an item: all of it if it introduces other items, else its first sentence.
+/// What is kept of an item whose mark has `mark` bytes: all of it if it introduces other items, else its first sentence or clause, which
+/// says what the item is about.
 fn item_text(content: &str, mark: usize) -> &str {
     let content = kept(content);
     if introduces(content) {
         return content;
     }
+    let words = |end: usize| content.get(mark..end).map_or(0, |text| text.split_whitespace().count());
+    let clause = content.char_indices().find_map(|(at, c)| {
+        let (end, ends_word) = (at + c.len_utf8(), content[at + c.len_utf8()..].starts_with(char::is_whitespace));
+        let ends = match c {
+            ':' | ';' => ends_word,
+            ',' => ends_word && words(end) >= CLAUSE_WORDS,
+            '—' | '：' | '；' | '。' => true,
+            '，' => end - mark >= CLAUSE_WORDS * '，'.len_utf8(),
+            _ => false,
+        };
+        (ends && at > mark && content[mark..at].contains(char::is_alphanumeric)).then_some(end)
+    });
     // The mark itself may look like a sentence, as `1. ` does.
-    let mut end = 0;
-    for (at, sentence) in content.split_sentence_bound_indices() {
-        end = at + sentence.len();
-        if content.get(mark..end).is_some_and(|text| text.contains(char::is_alphanumeric)) {
-            break;
-        }
-    }
+    let sentence = content.split_sentence_bound_indices().map(|(at, sentence)| at + sentence.len());
+    let sentence = sentence.into_iter().find(|end| words(*end) > 0 && content[mark..*end].contains(char::is_alphanumeric));
+    let end = clause.unwrap_or(content.len()).min(sentence.unwrap_or(content.len()));
     content[..end].trim_end()
 }
 

@@ -30,7 +30,7 @@ fn lines_know_what_is_above_them() {
         (statute, "(b)", vec![]),
         (statute, "(ii)", vec!["(b) Small group market:", "(1) The ratio is—"]),
         (statute, "(2)", vec!["(b) Small group market:"]),
-        (statute, "It is reported", vec!["(c) Large group market: 85 percent."]),
+        (statute, "It is reported", vec!["(c) Large group market:"]),
         (chinese, "（二）", vec!["第二章 期限", "第十条 有下列情形之一的，期限为三十日："]),
         (chinese, "第十一条", vec!["第二章 期限"]),
         (many, "2. Children", vec!["Fees", "1. Entry"]),
