@@ -86,6 +86,12 @@ pub fn build(error: &BuildError) -> Option<&'static str> {
             Some("leave --codec auto out to keep the pack's codec, or use --retrain-codec to choose a new one")
         }
         BuildError::PreviousPack { .. } => Some("leave --from out to build without it"),
+        BuildError::UnknownText { party: "embedder", .. } => {
+            Some("use --embedder DIR to name an embedder of the corpus's language, or --any-language to build all the same")
+        }
+        BuildError::UnknownText { .. } => {
+            Some("use --model DIR to name a model of the corpus's language, or --any-language to build all the same")
+        }
         BuildError::NoCodec { .. } => Some("use --bytes-per-memory N to allow more"),
         BuildError::Divergence { .. } => {
             Some("use --codec NAME to choose a codec with more bytes, or a higher --max-kl NATS to allow this one")

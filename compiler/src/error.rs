@@ -28,6 +28,19 @@ pub enum BuildError {
         /// What is allowed.
         expected: &'static str,
     },
+    /// The corpus is in a language that the embedder or the model does not know.
+    #[error(
+        "the {party} {name} does not know {:.0}% of the characters of the corpus, which is in a language that it was not made for; use a \
+         {party} that knows it", 100.0 * share
+    )]
+    UnknownText {
+        /// `embedder` or `model`.
+        party: &'static str,
+        /// Its name.
+        name: String,
+        /// The share of characters that it does not know, from 0 to 1.
+        share: f64,
+    },
     /// More references than a pack holds.
     #[error("the corpus has more than {cap} different references, the maximum of one pack; build several packs")]
     TooManyReferences {

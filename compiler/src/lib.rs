@@ -39,6 +39,7 @@ mod revoke;
 mod scratch;
 mod slots;
 mod tuning;
+mod unknown_text;
 mod work_files;
 mod write;
 

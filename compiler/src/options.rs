@@ -53,6 +53,8 @@ pub struct BuildOptions {
     pub sample: usize,
     /// Maximum divergence of the model's predictions, in nats a token. A codec that moves them further is refused.
     pub max_divergence: Option<f64>,
+    /// Whether a corpus is accepted although the embedder or the model does not know more than 30% of its characters.
+    pub any_language: bool,
     /// Where output and temporary files are stored.
     pub storage: Arc<dyn Storage>,
 }
@@ -71,6 +73,7 @@ impl Default for BuildOptions {
             max_divergence: None,
             from: None,
             retrain_codec: false,
+            any_language: false,
             storage: Arc::new(DiskStorage),
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
 use crate::failure::{Failure, Kind};
-use crate::folders::ModelArgs;
+use crate::folders::{self, ModelArgs};
 use crate::hints;
 use crate::interrupt;
 use crate::terminal::{self, errln, out, outln};
@@ -62,6 +62,9 @@ impl Args {
     fn session(&self, mounts: Arc<Mounts>) -> Result<Session, Failure> {
         mempack_model::set_threads(self.threads);
         let model = self.model.load(self.precision)?;
+        if !self.no_memories {
+            folders::warn_if_untrained(&model);
+        }
         let embedder = self.model.embedder.load(Precision::F32)?;
         let sampling = match self.temperature {
             // At temperature 0 the most likely token has all the probability.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::corpus;
 use crate::failure::{Failure, Kind};
-use crate::folders::ModelArgs;
+use crate::folders::{self, ModelArgs};
 use crate::hints;
 use crate::interrupt;
 use crate::output::{bytes, quality_json, quality_lines, thousands};
@@ -44,6 +44,9 @@ pub struct Args {
     /// Train the codec instead of keeping the codebooks of --from; memories are then computed again, and only embeddings are taken
     #[arg(long, requires = "from")]
     retrain_codec: bool,
+    /// Build even if the embedder or the model does not know more than 30% of the characters of the corpus
+    #[arg(long)]
+    any_language: bool,
     /// Maximum number of references that the codec is trained on
     #[arg(long, default_value_t = BuildOptions::default().sample, value_name = "N")]
     sample: usize,
@@ -101,6 +104,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     // Each operation runs on one thread, several side by side, so results do not depend on the number of threads.
     mempack_model::set_threads(1);
     let model = args.model.load(args.precision)?;
+    folders::warn_if_untrained(&model);
     let embedder = args.model.embedder.load(args.precision)?;
     let inputs = corpus::inputs(&args.corpus);
     let from = args.from.as_deref().map(previous).transpose()?;
@@ -111,6 +115,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         max_record_bytes,
         from,
         retrain_codec: args.retrain_codec,
+        any_language: args.any_language,
         threads: args.threads,
         graph: GraphOptions { m: args.graph_m, ef_construction: args.graph_ef },
         sample: args.sample,
