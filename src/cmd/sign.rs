@@ -30,7 +30,9 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     let cancel = interrupt::flag();
     let target = args.output.as_ref().unwrap_or(&args.pack);
-    outputs::check_pack(target, &[&args.key])?;
+    if let Some(output) = &args.output {
+        outputs::check_pack(output, &[&args.key])?;
+    }
     let key = PrivateKey::read(&args.key)?;
     let progress = Progress::new();
     let signed = sign_file(&args.pack, &key, target, &mut progress.watch("copying".into(), cancel));
