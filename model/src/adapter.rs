@@ -49,7 +49,7 @@ impl Adapter {
             return Err(f.refuse("peft_type", "`LORA`", format!("`{kind}`"), PLAIN));
         }
         refuse_others(&f)?;
-        let rank = f.required("r", "the rank", f.u32("r")?.filter(|r| *r > 0))?;
+        let rank = f.required("r", "the rank", f.count("r")?)?;
         let alpha = f.required("lora_alpha", "a number", f.f64("lora_alpha")?)?;
         // Rank-stabilized LoRA (arXiv 2312.03732) divides by the square root of the rank.
         let scale = alpha / if f.bool("use_rslora")?.unwrap_or(false) { f64::from(rank).sqrt() } else { rank.into() };
@@ -126,7 +126,7 @@ impl Adapter {
         let count = missing.iter().filter(|module| lacks(module)).count();
         let found = format!("nothing, as for {count} of the {} modules that the adapter says to change", missing.len());
         let name = format!("{WRAPPER}{module}.lora_A.weight");
-        Err(self.weights.wrong(&name, "a pair for each of target_modules", &found, "fetch the adapter again, or correct target_modules"))
+        Err(self.weights.wrong(&name, "a pair for each of target_modules", &found, "fetch the adapter again, or use it with its own base"))
     }
 
     /// Refuses an adapter with a part that would not be trained further, and so would be lost.

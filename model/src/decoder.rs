@@ -46,12 +46,13 @@ impl Decoder {
         let table = [i64::from(config.vocabulary), i64::from(config.hidden)];
         let names = &config.family.names;
         let embedding = folder.tensor(&names.weight(Module::Embedding), &table, kind, device)?;
-        // A head in the checkpoint is used whatever config.json says, as the reference implementation does.
         let head_weight = names.weight(Module::Head);
-        let head = if folder.contains(&head_weight) || !config.tied {
-            folder.tensor(&head_weight, &table, kind, device)?
-        } else {
-            embedding.shallow_clone()
+        let head = match (config.tied, folder.contains(&head_weight)) {
+            (true, false) => embedding.shallow_clone(),
+            // Some files hold the embedding again as the head.
+            (true, true) if folder.tensor(&head_weight, &table, kind, device)?.f_equal(&embedding)? => embedding.shallow_clone(),
+            (true, true) => return Err(folder.head_of_its_own(&head_weight)),
+            (false, _) => folder.tensor(&head_weight, &table, kind, device)?,
         };
         let layers = (0..config.layers).map(|number| Layer::load(folder, number, kind, device)).collect::<Result<_, _>>()?;
         let rope = Rope::new(&config);

@@ -72,7 +72,7 @@ impl LowRank {
 }
 
 impl Linear {
-    /// Loads projections of the same input and joins their rows. A bias in the checkpoint is used even where config.json asks for none.
+    /// Loads projections of the same input and joins their rows.
     fn load(folder: &ModelFolder, modules: &[Module], kind: Kind, device: Device) -> Result<Self, LoadError> {
         let (names, dimensions) = (&folder.config.family.names, folder.config.dimensions());
         let (mut weights, mut biases, mut parts, mut any_bias) = (Vec::new(), Vec::new(), Vec::new(), false);
@@ -81,9 +81,8 @@ impl Linear {
             let (rows, columns) = (shape.rows as i64, shape.columns.unwrap_or(1) as i64);
             weights.push(folder.tensor(&names.weight(*module), &[rows, columns], kind, device)?);
             let bias = names.bias(*module);
-            let has_bias = shape.bias || folder.contains(&bias);
-            any_bias |= has_bias;
-            biases.push(if has_bias { folder.tensor(&bias, &[rows], kind, device)? } else { Tensor::f_zeros([rows], (kind, device))? });
+            any_bias |= shape.bias;
+            biases.push(if shape.bias { folder.tensor(&bias, &[rows], kind, device)? } else { Tensor::f_zeros([rows], (kind, device))? });
             parts.push(Projection { name: names.module(*module), rows, low_rank: None });
         }
         let weight = join(weights, 0)?;

@@ -146,17 +146,23 @@ impl ModelFolder {
         self.weights.contains(name)
     }
 
+    /// An error about a head that differs from the embedding, although config.json says that they are one matrix.
+    pub(crate) fn head_of_its_own(&self, head: &str) -> LoadError {
+        let remedy = "set `tie_word_embeddings` in config.json to false if the model has a head of its own, else use weights without it";
+        self.weights.wrong(head, "the values of the embedding, as config.json ties them", "others", remedy)
+    }
+
     /// Refuses a checkpoint with tensors that the decoder has not read: they belong to another architecture.
     pub(crate) fn check_all_used(&self) -> Result<(), LoadError> {
         let used = self.used.borrow();
         let unused = |name: &&str| !used.contains(*name) && !name.ends_with("rotary_emb.inv_freq");
         if let Some(name) = self.weights.names().find(unused) {
-            return Err(self.weights.wrong(
-                name,
-                &format!("the tensors of a `{}` model", self.config.family.model_type),
-                "another one",
-                "use a model of this family",
-            ));
+            let expected = format!("the tensors of a `{}` model with this config.json", self.config.family.model_type);
+            let remedy = match name.ends_with(".bias") {
+                true => "if the model has this bias, set `attention_bias` or `mlp_bias` in config.json to true",
+                false => "use a model of this family, with its own config.json",
+            };
+            return Err(self.weights.wrong(name, &expected, "another one", remedy));
         }
         match &self.adapter {
             Some(adapter) => adapter.check_targets(|name| used.contains(name)),

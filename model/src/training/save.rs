@@ -73,7 +73,7 @@ impl Trainee {
                 let dtype = if config.remove("dtype").is_some() { "dtype" } else { "torch_dtype" };
                 config.remove("torch_dtype");
                 config.insert(dtype.into(), if precision == Precision::Bf16 { "bfloat16" } else { "float32" }.into());
-                // mempack reads a separate head whatever this field says, other programs only if it is false.
+                // The defaults of the families differ.
                 config.insert("tie_word_embeddings".into(), self.model().decoder().is_tied().into());
                 new.write("config.json", &pretty(&Value::Object(config))).map_err(io)?;
                 std::fs::copy(&self.tokenizer, new.join("tokenizer.json")).map_err(io)?;

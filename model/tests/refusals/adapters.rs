@@ -167,7 +167,7 @@ fn an_adapter_has_all_that_it_names() {
     assert_names(&refusal(dir.path(), &base), &["adapter_model.safetensors", "the pairs of an adapter", "none"]);
     for (config, parts) in [
         (json!({"target_modules": ["q_proj"]}), &["model.layers.0.self_attn.q_proj", "2 of the 3 modules"][..]),
-        (json!({"target_modules": ["q_proj", "v_proj"]}), &["model.layers.0.self_attn.q_proj", "5 of the 6 modules", "target_modules"]),
+        (json!({"target_modules": ["q_proj", "v_proj"]}), &["model.layers.0.self_attn.q_proj", "5 of the 6 modules", "its own base"]),
         (json!({"target_modules": ["q_proj"], "layers_to_transform": [1, 2]}), &["model.layers.2.self_attn.q_proj", "1 of the 2 modules"]),
         (json!({"target_modules": ".*\\.1\\..*_proj"}), &["model.layers.1.", "6 of the 7 modules"]),
         (json!({"target_modules": "all-linear"}), &["model.layers.0.", "20 of the 21 modules"]),

@@ -130,3 +130,35 @@ fn an_index_that_lies() {
     std::fs::copy(folder.file("a.safetensors"), folder.file("b.safetensors")).unwrap();
     assert_names(&folder.refusal(), &["b.safetensors", "the same name in two"]);
 }
+
+#[test]
+fn weights_that_the_configuration_denies() {
+    let head = |values: Vec<f32>| {
+        let folder = Folder::new();
+        let mut tensors = folder.tensors();
+        tensors.push(Raw::f32("lm_head.weight", &[97, 32], &values));
+        write(&folder.file("model.safetensors"), &tensors);
+        folder
+    };
+    let embedding = Folder::new().tensors().iter().find(|t| t.name == "model.embed_tokens.weight").unwrap().values();
+    // The embedding a second time is the same model.
+    let (same, plain) = (head(embedding.clone()), Folder::new());
+    let reference: Vec<u32> = (4..20).collect();
+    let write_one = |folder: &Folder| folder.load().unwrap().write(&[&reference]).unwrap();
+    assert_eq!(write_one(&same), write_one(&plain));
+    let other = head(embedding.iter().map(|x| x + 1.0).collect());
+    assert_names(&other.refusal(), &["lm_head.weight", "the values of the embedding", "tie_word_embeddings"]);
+    other.edit("config.json", |c| drop(c.insert("tie_word_embeddings".into(), false.into())));
+    other.load().unwrap();
+    for (name, field) in [("self_attn.q_proj.bias", "attention_bias"), ("mlp.up_proj.bias", "mlp_bias")] {
+        let folder = Folder::new();
+        let mut tensors = folder.tensors();
+        let rows = if name.starts_with("mlp") { 48 } else { 32 };
+        tensors.push(Raw::f32(&format!("model.layers.0.{name}"), &[rows], &vec![1.0; rows]));
+        write(&folder.file("model.safetensors"), &tensors);
+        assert_names(&folder.refusal(), &[name, field]);
+        // A configuration that asks for biases needs all of them.
+        folder.edit("config.json", |c| drop(c.insert(field.into(), true.into())));
+        assert_names(&folder.refusal(), &[".bias", "nothing"]);
+    }
+}
