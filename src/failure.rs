@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::terminal::{self, errln};
+
 /// The kinds of failure. Each is an exit code (0 is success; clap also uses 2 for usage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -15,6 +17,8 @@ pub enum Kind {
     Damaged = 3,
     /// The pack and the model, or the pack and the embedder, do not match; or no trusted key signed the pack.
     Mismatch = 4,
+    /// The work is done, but standard output could not be written, for example because the disk is full.
+    Output = 5,
     /// Stopped by the user.
     Interrupted = 130,
 }
@@ -25,17 +29,24 @@ pub struct Failure {
     kind: Kind,
     error: Box<dyn Error + Send + Sync>,
     hint: Option<&'static str>,
+    details: Option<String>,
 }
 
 impl Failure {
     /// A failure of a given kind.
     pub fn new(kind: Kind, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, error: error.into(), hint: None }
+        Self { kind, error: error.into(), hint: None, details: None }
     }
 
     /// The same failure with a hint, usually from [`hints`](crate::hints).
     pub fn with_hint(self, hint: Option<&'static str>) -> Self {
         Self { hint, ..self }
+    }
+
+    /// The same failure with details that few want to read; `--verbose` prints them.
+    #[cfg_attr(not(feature = "engine"), allow(dead_code))]
+    pub fn with_details(self, details: Option<String>) -> Self {
+        Self { details, ..self }
     }
 
     /// Its kind.
@@ -45,9 +56,16 @@ impl Failure {
 
     /// Prints the error with its causes and the hint on standard error, and returns the exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("mempack: {self}");
+        errln!("mempack: {self}");
         if let Some(hint) = self.hint {
-            eprintln!("hint: {hint}");
+            errln!("hint: {hint}");
+        }
+        if let Some(details) = &self.details {
+            if terminal::is_verbose() {
+                errln!("{details}");
+            } else {
+                errln!("--verbose prints the details");
+            }
         }
         ExitCode::from(self.kind as u8)
     }

@@ -3,9 +3,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use mempack_model::{DeviceChoice, Embedder, LoadOptions, Model, Precision};
+use mempack_model::{DeviceChoice, Embedder, LoadOptions, MemorySource, Model, Precision};
 
 use crate::failure::{Failure, Kind};
+use crate::terminal::errln;
 
 /// The default model's adapter and the default embedder, where set-up puts them.
 const DEFAULT_MODEL: &str = "kb-samples/reader";
@@ -60,6 +61,17 @@ impl EmbedderArgs {
     pub fn load(&self, precision: Precision) -> Result<Embedder, Failure> {
         let folder = folder(self.embedder.as_deref(), DEFAULT_EMBEDDER, "embedder", "--embedder")?;
         Ok(Embedder::load(&folder, &LoadOptions { precision, device: self.device, ..LoadOptions::default() })?)
+    }
+}
+
+/// Warns of a model that nothing says was trained to read memories: its answers may be nonsense, with right citations.
+pub fn warn_if_untrained(model: &Model) {
+    if model.memory_source() == MemorySource::Default {
+        errln!(
+            "warning: the model {} has no `memory` block, so it was hardly trained to read memories: its answers may make no sense, even \
+             where the references are right. `mempack train` teaches a model to read",
+            model.identity().name
+        );
     }
 }
 

@@ -7,6 +7,8 @@ use mempack_corpus::CorpusError;
 #[cfg(feature = "engine")]
 use mempack_evaluation::EvaluateError;
 #[cfg(feature = "engine")]
+use mempack_format::Difference;
+#[cfg(feature = "engine")]
 use mempack_model::ImportError;
 #[cfg(feature = "engine")]
 use mempack_runtime::{IdentityMismatch, ReferenceError, SessionError};
@@ -17,6 +19,34 @@ pub fn mismatch(error: &IdentityMismatch) -> &'static str {
     match error.party {
         "embedder" => "use --embedder DIR to name the embedder that the pack was built with",
         _ => "use --model DIR to name the model that the pack was built with",
+    }
+}
+
+/// What differs, for a mismatch.
+#[cfg(feature = "engine")]
+pub fn session_details(error: &SessionError) -> Option<String> {
+    match error {
+        SessionError::Mismatch(error) => Some(error.details()),
+        _ => None,
+    }
+}
+
+/// What differs, for a previous pack that does not match.
+#[cfg(feature = "engine")]
+pub fn build_details(error: &BuildError) -> Option<String> {
+    match error.reason() {
+        BuildError::PreviousIdentity { differences, .. } => Some(Difference::details(differences)),
+        _ => None,
+    }
+}
+
+/// What differs, for a mismatch.
+#[cfg(feature = "engine")]
+pub fn evaluation_details(error: &EvaluateError) -> Option<String> {
+    match error {
+        EvaluateError::Mismatch(error) => Some(error.details()),
+        EvaluateError::Session(error) => session_details(error),
+        _ => None,
     }
 }
 
@@ -56,6 +86,12 @@ pub fn build(error: &BuildError) -> Option<&'static str> {
             Some("leave --codec auto out to keep the pack's codec, or use --retrain-codec to choose a new one")
         }
         BuildError::PreviousPack { .. } => Some("leave --from out to build without it"),
+        BuildError::UnknownText { party: "embedder", .. } => {
+            Some("use --embedder DIR to name an embedder of the corpus's language, or --any-language to build all the same")
+        }
+        BuildError::UnknownText { .. } => {
+            Some("use --model DIR to name a model of the corpus's language, or --any-language to build all the same")
+        }
         BuildError::NoCodec { .. } => Some("use --bytes-per-memory N to allow more"),
         BuildError::Divergence { .. } => {
             Some("use --codec NAME to choose a codec with more bytes, or a higher --max-kl NATS to allow this one")

@@ -1,5 +1,7 @@
 //! The command line of mempack: parse, dispatch, exit code.
 #![forbid(unsafe_code)]
+// Everything is printed through `terminal`, which neither panics nor lets a terminal obey what a pack says.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod cmd;
 #[cfg(feature = "engine")]
@@ -10,7 +12,11 @@ mod folders;
 mod hints;
 mod interrupt;
 mod output;
+#[cfg(feature = "engine")]
+mod output_file;
+mod outputs;
 mod progress;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -19,12 +25,16 @@ use clap::{Parser, Subcommand};
 /// Compile a reference corpus into a memory pack, and let a language model decode with it.
 ///
 /// Exit codes: 0 done; 1 the work failed, or a pack's codec loses more than the pack records; 2 usage; 3 the pack is damaged, or a
-/// signature is wrong; 4 the pack and the model do not match, or no trusted key signed the pack; 130 interrupted.
+/// signature is wrong; 4 the pack and the model do not match, or no trusted key signed the pack; 5 the work is done, but standard output
+/// could not be written; 130 interrupted. A reader that closes standard output early, such as `head`, is no error.
 #[derive(Parser)]
 #[command(name = "mempack", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Print more: the digests of a mismatch, the loss of every layer
+    #[arg(long, global = true)]
+    verbose: bool,
 }
 
 #[derive(Subcommand)]
@@ -72,7 +82,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let Cli { command, verbose } = Cli::parse();
+    if verbose {
+        terminal::be_verbose();
+    }
     // If the system refuses the handler, a truncated pack ends the program with SIGBUS instead of a message.
     let _ = mempack_runtime::exit_when_cut_short(failure::Kind::Damaged as u8);
     #[cfg(feature = "engine")]
@@ -98,16 +111,17 @@ fn main() -> ExitCode {
         Command::Eval(args) => cmd::eval::run(args),
         #[cfg(feature = "engine")]
         Command::Quality(args) => match cmd::quality::run(args) {
-            Ok(code) => return code,
-            Err(failure) => Err(failure),
+            Ok(code) if code != ExitCode::SUCCESS => return code,
+            result => result.map(|_| ()),
         },
         #[cfg(feature = "engine")]
         Command::Train(args) => cmd::train::run(args),
         Command::MakeQuestions(args) => cmd::make_questions::run(args),
         Command::Completions(args) => cmd::completions::run::<Cli>(args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+    // What the command found matters more than that it was not printed.
+    match result.map(|()| terminal::failure()) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(failure)) | Err(failure) => failure.report(),
     }
 }

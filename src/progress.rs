@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::thousands;
+use crate::terminal::errln;
 
 /// How often a plain line is printed.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -91,7 +92,7 @@ impl Progress {
     pub fn note(&self, text: &str) {
         match self.lock().as_ref().and_then(|stage| stage.bar.as_ref()) {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => errln!("{text}"),
         }
     }
 
@@ -101,7 +102,7 @@ impl Progress {
             if let Some(bar) = &stage.bar {
                 bar.finish_and_clear();
             }
-            eprintln!("{} in {:.1} s", stage.line(false), stage.started.elapsed().as_secs_f64());
+            errln!("{} in {:.1} s", stage.line(false), stage.started.elapsed().as_secs_f64());
         }
     }
 
@@ -125,7 +126,7 @@ impl Stage {
             bar.set_position(self.done);
         } else if self.printed.elapsed() >= INTERVAL {
             self.printed = Instant::now();
-            eprintln!("{}", self.line(true));
+            errln!("{}", self.line(true));
         }
     }
 

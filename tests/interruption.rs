@@ -151,7 +151,7 @@ fn a_rebuild_takes_what_is_unchanged() {
     let from = |more: &[&str]| build_args(&changed, &target, &[&["--threads", "1", "--from", &target, "--json"], more].concat());
 
     run(from(&["--codec", "F32"])).fails(4, &["its codec is SQ8", "F32", "--retrain-codec"]);
-    run(from(&["--precision", "bf16"])).fails(4, &["precision is f32, here it is bf16"]);
+    run(from(&["--precision", "bf16"])).fails(4, &["precision (f32, not bf16)"]);
     // The first byte behind the header page is of the first memory.
     let mut bytes = fs::read(&target).unwrap();
     bytes[4096] ^= 1;

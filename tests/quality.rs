@@ -54,7 +54,9 @@ fn a_pack_says_what_its_codec_loses_and_is_held_to_it() {
     let input = bench.file("corpus.jsonl", corpus(80));
     let pack = bench.path("x.mpk");
     let built = run(build_args(&input, &pack, &["--codec", "PQ2x4"])).ok();
-    assert!(built.contains("codec PQ2x4 loses ") && built.contains("nats a token") && built.contains("\n  layer "), "{built}");
+    assert!(built.contains("codec PQ2x4 loses ") && built.contains("nats a token") && built.lines().count() == 2, "{built}");
+    let built = run(build_args(&input, &pack, &["--codec", "PQ2x4", "--verbose"])).ok();
+    assert!(built.contains("codec PQ2x4 loses ") && built.contains("\n  layer "), "{built}");
     let says = told(&pack);
     // One reference in eight is held out.
     assert_eq!(says["memories"], 10, "{says}");

@@ -22,9 +22,9 @@ use crate::tuning::measure::{self, is_lossy};
 use crate::tuning::sample;
 use crate::tuning::selection::Purpose;
 use crate::tuning::train::has_tables;
-use crate::work_files::WorkFiles;
+use crate::work_files::{WORK_FILES, WorkFiles};
 use crate::write::WritePass;
-use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, GraphOptions, Stage};
+use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, GraphOptions, MAX_THREADS, Stage};
 
 /// Builds a pack from a corpus.
 ///
@@ -70,14 +70,14 @@ pub fn build(
     let context = BuildContext { model, embedder, options, progress, cancel, work_files: &work_files, identity: keys.identity() };
     match run(&context, &folder, &keys, &precision, &codecs) {
         Ok(report) => {
-            if let Err(error) = folder.remove() {
+            if let Err(error) = folder.remove(&WORK_FILES) {
                 progress.note(&format!("the pack is complete, but {error}"));
             }
             Ok(report)
         }
         // The same build would be refused again, so none of its work is kept.
         Err(why) if matches!(why, BuildError::Divergence { .. } | BuildError::DivergenceUnknown { .. }) => {
-            let _ = folder.remove();
+            let _ = folder.remove(&WORK_FILES);
             Err(why)
         }
         Err(why) => {
@@ -85,7 +85,7 @@ pub fn build(
                 return Err(BuildError::Stopped { why: Box::new(why), resume: Box::new(resume) });
             }
             // The first error is reported. What cannot be removed now is emptied when the folder is opened again.
-            let _ = folder.remove();
+            let _ = folder.remove(&WORK_FILES);
             Err(why)
         }
     }
@@ -192,8 +192,8 @@ fn read_corpus(
 fn check_options(options: &BuildOptions) -> Result<(), BuildError> {
     let GraphOptions { m, ef_construction } = options.graph;
     let wrong = |option, found, expected| Err(BuildError::Option { option, found, expected });
-    if options.threads == 0 {
-        return wrong("threads", 0, "at least 1");
+    if !(1..=MAX_THREADS).contains(&options.threads) {
+        return wrong("threads", options.threads as u64, "1 to 256");
     }
     if !(2..=MAX_M).contains(&m) {
         return wrong("graph m", m.into(), "2 to 255");

@@ -28,6 +28,19 @@ pub enum BuildError {
         /// What is allowed.
         expected: &'static str,
     },
+    /// The corpus is in a language that the embedder or the model does not know.
+    #[error(
+        "the {party} {name} does not know {:.0}% of the characters of the corpus, which is in a language that it was not made for; use a \
+         {party} that knows it", 100.0 * share
+    )]
+    UnknownText {
+        /// `embedder` or `model`.
+        party: &'static str,
+        /// Its name.
+        name: String,
+        /// The share of characters that it does not know, from 0 to 1.
+        share: f64,
+    },
     /// More references than a pack holds.
     #[error("the corpus has more than {cap} different references, the maximum of one pack; build several packs")]
     TooManyReferences {
@@ -73,7 +86,7 @@ pub enum BuildError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The previous pack was built with another model, precision or embedder.
-    #[error("{}: no reference can be taken from this pack:{}; use the model and the embedder it was built with, or build without it", path.display(), listed(differences))]
+    #[error("{}: no reference can be taken from this pack: they differ in {}; use the model and the embedder it was built with, or build without it", path.display(), Difference::summary(differences))]
     PreviousIdentity {
         /// The pack.
         path: PathBuf,
@@ -160,12 +173,10 @@ impl BuildError {
 
 fn stopped(why: &BuildError, resume: &ResumeState) -> String {
     match why {
-        BuildError::Interrupted => format!("interrupted: {resume}"),
-        why => format!("{why}\n{resume}"),
+        BuildError::Interrupted => {
+            format!("interrupted: {resume}; run the same build again to resume it, or delete that folder to give it up")
+        }
+        // The same build would fail in the same way.
+        why => format!("{why}\n{resume}; mend the cause and run the same build again to resume it, or delete that folder to give it up"),
     }
-}
-
-fn listed(differences: &[Difference]) -> String {
-    let line = |difference: &Difference| format!(" its {} is {}, here it is {};", difference.field, difference.pack, difference.model);
-    differences.iter().map(line).collect::<String>().trim_end_matches(';').to_owned()
 }

@@ -12,6 +12,7 @@ use crate::context::BuildContext;
 use crate::dedup::Deduplicator;
 use crate::key::Keys;
 use crate::scratch::{Candidate, CandidateWriter};
+use crate::unknown_text::UnknownCount;
 
 /// Where the parts of a corpus go.
 pub(crate) struct Ingest<'a, 's> {
@@ -38,16 +39,18 @@ impl Ingest<'_, '_> {
         let segmenter = Segmenter::new(context.model)?;
         let inputs = &context.options.inputs;
         let mut counts = IngestCounts::default();
+        let mut unknown = UnknownCount::default();
         for item in Documents::new(inputs, stdin) {
             match item? {
                 CorpusItem::Note(note) => context.progress.note(&note.to_string()),
-                CorpusItem::Document(document) => self.document(context, &segmenter, document, &mut counts)?,
+                CorpusItem::Document(document) => self.document(context, &segmenter, document, &mut counts, &mut unknown)?,
             }
         }
         if counts.documents == 0 {
             let names: Vec<String> = inputs.iter().map(ToString::to_string).collect();
             return Err(CorpusError::Empty { inputs: names.join(", ") }.into());
         }
+        unknown.check(context)?;
         if counts.empty > 0 {
             context.progress.note(&format!("{} documents without words were left out", counts.empty));
         }
@@ -60,6 +63,7 @@ impl Ingest<'_, '_> {
         segmenter: &Segmenter<'_, Model>,
         document: OpenDocument,
         counts: &mut IngestCounts,
+        unknown: &mut UnknownCount,
     ) -> Result<(), BuildError> {
         let Some(passages) = segmenter.cut(document)? else {
             counts.empty += 1;
@@ -70,6 +74,7 @@ impl Ingest<'_, '_> {
         for passage in passages {
             let passage = passage?;
             check(context.cancel)?;
+            unknown.push(context.model, context.embedder, &passage.text)?;
             let origin = Origin { document: number, start: passage.start, end: passage.end };
             let (key, tokens) = (self.keys.key(&passage.ids), passage.ids.len() as u64);
             let name = self.candidates.push(&Candidate { key, ids: passage.ids, lead: passage.lead, text: passage.text })?;

@@ -39,6 +39,7 @@ mod revoke;
 mod scratch;
 mod slots;
 mod tuning;
+mod unknown_text;
 mod work_files;
 mod write;
 
@@ -46,7 +47,7 @@ pub use builder::build;
 pub use codec::{CodecTrainError, EncodeError, Encoder, SampleError, SampleStore, TrainOptions, train as train_codec};
 pub use error::BuildError;
 pub use mempack_corpus::{CorpusError, Input};
-pub use options::{BuildOptions, GraphOptions};
+pub use options::{BuildOptions, GraphOptions, MAX_THREADS};
 pub use previous::PreviousPack;
 pub use progress::{BuildProgress, BuildReport, SilentBuild, Stage};
 pub use resume::{ResumeState, StageProgress};

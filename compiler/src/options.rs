@@ -9,6 +9,9 @@ use mempack_format::{CodecSpec, DiskStorage, Storage};
 
 use crate::previous::PreviousPack;
 
+/// Maximum number of threads. Each takes memory for its stack and its batches, and systems limit their number.
+pub const MAX_THREADS: usize = 256;
+
 /// How the search graph is built (arXiv 1603.09320).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GraphOptions {
@@ -42,7 +45,7 @@ pub struct BuildOptions {
     pub from: Option<Arc<PreviousPack>>,
     /// Whether the codec is trained although there is a previous pack. Memories are then computed again, and only embeddings are taken.
     pub retrain_codec: bool,
-    /// Number of computing threads, at least 1. The bytes of the pack do not depend on it.
+    /// Number of computing threads, 1 to [`MAX_THREADS`]. The bytes of the pack do not depend on it.
     pub threads: usize,
     /// The search graph.
     pub graph: GraphOptions,
@@ -50,6 +53,8 @@ pub struct BuildOptions {
     pub sample: usize,
     /// Maximum divergence of the model's predictions, in nats a token. A codec that moves them further is refused.
     pub max_divergence: Option<f64>,
+    /// Whether a corpus is accepted although the embedder or the model does not know more than 30% of its characters.
+    pub any_language: bool,
     /// Where output and temporary files are stored.
     pub storage: Arc<dyn Storage>,
 }
@@ -68,6 +73,7 @@ impl Default for BuildOptions {
             max_divergence: None,
             from: None,
             retrain_codec: false,
+            any_language: false,
             storage: Arc::new(DiskStorage),
         }
     }

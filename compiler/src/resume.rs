@@ -31,6 +31,6 @@ impl fmt::Display for ResumeState {
             Some(StageProgress { what, done, total: None }) => write!(f, "{done} {what} are done and kept in {folder}")?,
             None => write!(f, "earlier work is kept in {folder}")?,
         }
-        f.write_str("; run the same build again to resume it, or delete that folder to give it up")
+        Ok(())
     }
 }

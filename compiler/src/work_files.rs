@@ -18,6 +18,9 @@ const CODEC: &str = "codec";
 /// File of records and embeddings.
 const RECORDS: &str = "records";
 
+/// All of them.
+pub(crate) const WORK_FILES: [&str; 3] = [SAMPLE, CODEC, RECORDS];
+
 /// The files in the work folder that survive an interruption.
 pub(crate) struct WorkFiles<'a> {
     folder: &'a WorkFolder,

@@ -1,6 +1,7 @@
 //! A document's text in blocks of bounded size, cut where a passage may end anyway.
 
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 
 use crate::CorpusError;
 
@@ -17,6 +18,28 @@ pub(crate) struct Block {
     pub start: u64,
     /// Its text, never empty.
     pub text: String,
+    /// What of it is no text, such as a comment, in ascending ranges of bytes. In `text` it is blanks.
+    pub hidden: Vec<Range<usize>>,
+}
+
+impl Block {
+    /// Whether the byte at a place is no text.
+    pub fn hides(&self, at: usize) -> bool {
+        let after = self.hidden.partition_point(|range| range.start <= at);
+        after > 0 && at < self.hidden[after - 1].end
+    }
+
+    /// The text in a range of bytes, without what is no text.
+    pub fn shown(&self, range: Range<usize>) -> String {
+        let mut shown = String::with_capacity(range.len());
+        let mut at = range.start;
+        for hidden in self.hidden.iter().filter(|hidden| hidden.end > range.start && hidden.start < range.end) {
+            shown.push_str(&self.text[at..hidden.start.max(at)]);
+            at = hidden.end.min(range.end);
+        }
+        shown.push_str(&self.text[at..range.end]);
+        shown
+    }
 }
 
 /// Iterates over the blocks of a UTF-8 text. Concatenated they are the text without its byte order mark. The iterator ends after an
@@ -59,7 +82,7 @@ impl Blocks {
             }
         };
         let end = if self.ended { text.len() } else { cut(text) };
-        let block = Block { start: self.start, text: text[..end].to_owned() };
+        let block = Block { start: self.start, text: text[..end].to_owned(), hidden: Vec::new() };
         self.buffer.drain(..end);
         self.start += end as u64;
         Ok(Some(block))

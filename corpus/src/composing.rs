@@ -119,6 +119,11 @@ impl Lead {
         self.tokens
     }
 
+    /// Whether a heading is the title itself.
+    pub(crate) fn is_title(&self, heading: &str) -> bool {
+        heading.split_whitespace().eq(self.title.split_whitespace())
+    }
+
     /// Whether a text begins with the title itself, as a heading or in its first sentence.
     fn opens(&self, text: &str) -> bool {
         let text = text.trim_start_matches(|c: char| c == '#' || c.is_whitespace());

@@ -35,6 +35,7 @@ mod error;
 mod folder;
 mod formats;
 mod input;
+mod structure;
 
 pub use composing::{Composed, Composer, Lead, ReferenceTokens, reference_text};
 pub use cutting::{Passage, Passages, Segmenter};

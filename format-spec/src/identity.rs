@@ -61,6 +61,27 @@ pub struct Difference {
     pub model: String,
 }
 
+impl Difference {
+    /// Values of more characters, as digests are, are left out of a summary.
+    const MAX_SHORT: usize = 24;
+
+    /// The fields that differ in one line, with their values where they are short: `RoPE base (500000.0, not 10000.0), weights`.
+    pub fn summary(differences: &[Self]) -> String {
+        let one = |difference: &Self| {
+            let Self { field, pack, model } = difference;
+            let is_short = pack.len().max(model.len()) <= Self::MAX_SHORT;
+            if is_short { format!("{field} ({pack}, not {model})") } else { (*field).to_owned() }
+        };
+        differences.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    /// All fields that differ with both values, one a line.
+    pub fn details(differences: &[Self]) -> String {
+        let one = |difference: &Self| format!("{}: {}, not {}", difference.field, difference.pack, difference.model);
+        differences.iter().map(one).collect::<Vec<_>>().join("\n")
+    }
+}
+
 macro_rules! differences {
     ($pack:expr, $model:expr; $($field:literal: $($path:ident).+),+ $(,)?) => {{
         let mut found = Vec::new();

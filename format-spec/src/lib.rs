@@ -115,4 +115,4 @@ pub use signature::{
 pub use storage::{DiskFile, DiskStorage, Storage, StorageCursor, StorageFile};
 pub use tag::{Section, Tag};
 pub use verify::{Sample, Scope, VERIFY_KEY_BYTES, VERIFY_MEMORY_BYTES, VerifyEvent, VerifyProgress, VerifyReport};
-pub use writer::{GraphSource, PackSummary, PackWriter, WRITER_MEMORY_BYTES, WorkFolder, WriteError};
+pub use writer::{GraphSource, PackSummary, PackWriter, WRITER_MEMORY_BYTES, WorkFolder, WriteError, check_target};

@@ -13,7 +13,8 @@ use faulty::{CASES, Fault, Faulty, Left};
 use mempack_format::{PackSummary, PackWriter, WorkFolder, WriteError};
 
 const TARGET: &str = "/packs/pack.mpk";
-const OLD: &[u8] = b"the old pack";
+/// It begins as packs do, for only a pack is replaced.
+const OLD: &[u8] = b"\x89MPK\r\n\x1a\nthe old pack";
 
 /// The golden pack, in a folder that is removed afterwards.
 fn write(storage: &Faulty) -> Result<PackSummary, WriteError> {
@@ -21,7 +22,7 @@ fn write(storage: &Faulty) -> Result<PackSummary, WriteError> {
     let mut writer = PackWriter::create_in(&folder, generate::SHAPE, generate::DIM)?;
     let summary = generate::fill(&mut writer).and_then(|()| generate::finish(writer))?;
     // The pack is whole whether or not this can be done.
-    let _ = folder.remove();
+    let _ = folder.remove(&[]);
     Ok(summary)
 }
 

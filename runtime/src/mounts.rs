@@ -15,7 +15,7 @@ pub enum MountError {
     /// The pack was built with another model or embedder than the mounted packs.
     #[error(
         "{} cannot be mounted beside {}: they were built with different {party}s, which differ in {}; build one of them again with \
-         the other's {party}", path.display(), beside.display(), list(.differences)
+         the other's {party}", path.display(), beside.display(), Difference::summary(.differences)
     )]
     Mismatch {
         /// `model` or `embedder`.
@@ -52,11 +52,6 @@ pub enum MountError {
         /// Its name.
         name: String,
     },
-}
-
-fn list(differences: &[Difference]) -> String {
-    let one = |d: &Difference| format!("{} ({} and {})", d.field, d.pack, d.model);
-    differences.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What each pack of the set must have: the first pack's model and embedder, and a signature of a trusted key if there are trusted keys.

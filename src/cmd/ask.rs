@@ -1,6 +1,5 @@
 //! `mempack ask`: an answer, and the references it was read from.
 
-use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
 use crate::failure::{Failure, Kind};
-use crate::folders::ModelArgs;
+use crate::folders::{self, ModelArgs};
 use crate::hints;
 use crate::interrupt;
+use crate::terminal::{self, errln, out, outln};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -29,7 +29,7 @@ pub struct Args {
     /// Maximum number of tokens of an answer
     #[arg(long, default_value_t = SessionOptions::default().max_tokens, value_name = "N")]
     max_tokens: usize,
-    /// Sample at this temperature instead of taking the most likely token
+    /// Sample at this temperature; 0 takes the most likely token, as without this option
     #[arg(long, value_name = "T")]
     temperature: Option<f32>,
     /// Sample from the most likely tokens that together have this probability
@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, default_value_t = 256, value_name = "MB")]
     cache: usize,
     /// Threads for one operation of the model
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = super::threads)]
     threads: usize,
     /// Print one JSON object
     #[arg(long)]
@@ -62,10 +62,14 @@ impl Args {
     fn session(&self, mounts: Arc<Mounts>) -> Result<Session, Failure> {
         mempack_model::set_threads(self.threads);
         let model = self.model.load(self.precision)?;
+        if !self.no_memories {
+            folders::warn_if_untrained(&model);
+        }
         let embedder = self.model.embedder.load(Precision::F32)?;
         let sampling = match self.temperature {
-            Some(temperature) => Sampling::TopP { temperature, top_p: self.top_p, seed: self.seed },
-            None => Sampling::Greedy,
+            // At temperature 0 the most likely token has all the probability.
+            Some(temperature) if temperature != 0.0 => Sampling::TopP { temperature, top_p: self.top_p, seed: self.seed },
+            _ => Sampling::Greedy,
         };
         let options = SessionOptions {
             read_from: if self.no_memories { ReadFrom::Weights { prefix: true } } else { ReadFrom::PackMemories },
@@ -82,8 +86,8 @@ impl Args {
                 SessionError::Option { .. } => Kind::Usage,
                 _ => Kind::Work,
             };
-            let hint = hints::session(&error);
-            Failure::new(kind, error).with_hint(hint)
+            let (hint, details) = (hints::session(&error), hints::session_details(&error));
+            Failure::new(kind, error).with_hint(hint).with_details(details)
         })
     }
 }
@@ -93,26 +97,24 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mounted = mounts.packs();
     let interrupted = interrupt::flag();
     let session = args.session(mounts)?;
-    let mut out = io::stdout();
-    let mut failed = None;
     let answer = session.ask(&args.question, &mut |text| {
         if !args.json {
-            failed = out.write_all(text.as_bytes()).and_then(|()| out.flush()).err();
+            out!("{text}");
         }
-        if failed.is_some() || interrupted.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if terminal::is_closed() || interrupted.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
     let answer = answer.map_err(|error| super::failed(error.is_damage(), error))?;
     if args.json {
-        println!("{}", as_json(&args, &mounted, &answer)?);
+        terminal::print_json(&as_json(&args, &mounted, &answer)?);
     } else {
-        println!();
+        outln!();
         print_sources(&args, mounted.packs().len() > 1, &answer)?;
     }
     packs::report_skipped(&answer.skipped);
-    if answer.stop == Stop::Interrupted { Err(Failure::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
+    if answer.text.trim().is_empty() && answer.stop != Stop::Interrupted {
+        errln!("mempack: the answer is empty: the model ended it at once");
+    }
+    if answer.stop == Stop::Interrupted && !terminal::is_closed() { Err(Failure::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
 }
 
 /// The references that a chunk read, with whether each was in the cache.
@@ -156,16 +158,16 @@ fn as_json(args: &Args, mounted: &PackSet, answer: &Answer) -> Result<Value, Fai
 fn print_sources(args: &Args, several: bool, answer: &Answer) -> Result<(), Failure> {
     for (i, chunk) in answer.chunks.iter().enumerate() {
         if args.show_memories {
-            println!("\nchunk {} read, for {:?}:", chunk.chunk, chunk.query);
+            outln!("\nchunk {} read, for {:?}:", chunk.chunk, chunk.query);
         } else if i == 0 {
-            println!("\nread:");
+            outln!("\nread:");
         } else {
             break;
         }
         for (hit, _) in resolve(args, answer, i)? {
-            println!("  {}", packs::place(&hit, several));
+            outln!("  {}", packs::place(&hit, several));
             if args.show_memories {
-                println!("{}", packs::text(&hit, "         "));
+                outln!("{}", packs::text(&hit, "         "));
             }
         }
     }

@@ -5,17 +5,19 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildProgress, BuildReport, Drift, GraphOptions, PreviousPack, Stage};
-use mempack_format::{CodecSpec, DiskStorage, ReadError, SpecError};
+use mempack_format::{CodecSpec, DiskStorage, ModelIdentity, ReadError, SpecError};
 use mempack_model::Precision;
 use serde_json::json;
 
 use super::corpus;
 use crate::failure::{Failure, Kind};
-use crate::folders::ModelArgs;
+use crate::folders::{self, ModelArgs};
 use crate::hints;
 use crate::interrupt;
 use crate::output::{bytes, quality_json, quality_lines, thousands};
+use crate::outputs;
 use crate::progress::Progress;
+use crate::terminal::{self, outln};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -42,6 +44,9 @@ pub struct Args {
     /// Train the codec instead of keeping the codebooks of --from; memories are then computed again, and only embeddings are taken
     #[arg(long, requires = "from")]
     retrain_codec: bool,
+    /// Build even if the embedder or the model does not know more than 30% of the characters of the corpus
+    #[arg(long)]
+    any_language: bool,
     /// Maximum number of references that the codec is trained on
     #[arg(long, default_value_t = BuildOptions::default().sample, value_name = "N")]
     sample: usize,
@@ -50,7 +55,7 @@ pub struct Args {
     #[arg(long, value_name = "NATS", allow_negative_numbers = true, value_parser = not_negative)]
     max_kl: Option<f64>,
     /// Number of computing threads; the pack does not depend on it
-    #[arg(long, default_value_t = BuildOptions::default().threads, value_name = "N")]
+    #[arg(long, default_value_t = BuildOptions::default().threads, value_name = "N", value_parser = super::threads)]
     threads: usize,
     /// Maximum number of neighbours of a node in the search graph
     #[arg(long, default_value_t = GraphOptions::default().m)]
@@ -93,10 +98,13 @@ fn codec(args: &Args) -> Result<(Option<CodecSpec>, Option<u64>), Failure> {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let (codec, max_record_bytes) = codec(&args)?;
+    let sources: Vec<&Path> = args.corpus.iter().map(PathBuf::as_path).collect();
+    outputs::check_pack(&args.output, &sources)?;
     let cancel = interrupt::flag();
     // Each operation runs on one thread, several side by side, so results do not depend on the number of threads.
     mempack_model::set_threads(1);
     let model = args.model.load(args.precision)?;
+    folders::warn_if_untrained(&model);
     let embedder = args.model.embedder.load(args.precision)?;
     let inputs = corpus::inputs(&args.corpus);
     let from = args.from.as_deref().map(previous).transpose()?;
@@ -107,6 +115,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         max_record_bytes,
         from,
         retrain_codec: args.retrain_codec,
+        any_language: args.any_language,
         threads: args.threads,
         graph: GraphOptions { m: args.graph_m, ef_construction: args.graph_ef },
         sample: args.sample,
@@ -115,11 +124,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let bars = Bars(Progress::new());
     let report = compiler::build(&model, &embedder, &options, &bars, cancel).map_err(|error| {
-        let hint = hints::build(&error);
-        Failure::new(kind(&error), error).with_hint(hint)
+        let (hint, details) = (hints::build(&error), hints::build_details(&error));
+        Failure::new(kind(&error), error).with_hint(hint).with_details(details)
     })?;
     bars.0.end();
-    print(&options, &report, model.identity().first_memory_layer, args.json);
+    print(&options, &report, model.identity(), args.json);
     Ok(())
 }
 
@@ -142,30 +151,31 @@ fn kind(error: &BuildError) -> Kind {
     }
 }
 
-fn print(options: &BuildOptions, report: &BuildReport, first_layer: u32, as_json: bool) {
+fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as_json: bool) {
+    let (first_layer, head_dim) = (model.first_memory_layer, model.shape.head_dim);
     let seconds: f64 = report.stages.iter().map(|(_, time)| time.as_secs_f64()).sum();
     if as_json {
         let stages: serde_json::Map<_, _> =
             report.stages.iter().map(|(stage, time)| (stage.to_string(), json!(time.as_secs_f64()))).collect();
-        println!(
-            "{}",
-            json!({
-                "pack": options.output, "id": report.id.to_string(), "bytes": report.bytes, "documents": report.documents,
-                "references": report.references, "origins": report.origins, "duplicates": report.duplicates, "tokens": report.tokens,
-                "encoded": report.encoded, "resumed": report.resumed, "taken": report.taken, "drift": report.drift.map(|drift| drift_json(&drift)),
-                "quality": report.quality.as_ref().map(quality_json), "codec": report.codec.to_string(), "threads": options.threads, "encoding_seconds": report.encoding.as_secs_f64(),
-                "seconds": seconds, "stages": stages,
-            })
-        );
+        terminal::print_json(&json!({
+            "pack": options.output, "id": report.id.to_string(), "bytes": report.bytes, "documents": report.documents,
+            "references": report.references, "origins": report.origins, "duplicates": report.duplicates, "tokens": report.tokens,
+            "encoded": report.encoded, "resumed": report.resumed, "taken": report.taken, "drift": report.drift.map(|drift| drift_json(&drift)),
+            "quality": report.quality.as_ref().map(quality_json), "codec": report.codec.to_string(), "threads": options.threads, "encoding_seconds": report.encoding.as_secs_f64(),
+            "seconds": seconds, "stages": stages,
+        }));
     } else {
         if let Some(drift) = &report.drift {
             print_drift(drift);
         }
         let lines = report.quality.iter().flat_map(|quality| quality_lines(quality, first_layer));
-        for (at, line) in lines.enumerate() {
-            println!("{}{line}", if at == 0 { format!("codec {} loses ", report.codec) } else { "  ".to_owned() });
+        for (at, line) in lines.take(if terminal::is_verbose() { usize::MAX } else { 1 }).enumerate() {
+            outln!("{}{line}", if at == 0 { format!("codec {} loses ", report.codec) } else { "  ".to_owned() });
         }
-        println!(
+        if let Some(advice) = cheaper_codec(report, head_dim) {
+            outln!("{advice}");
+        }
+        outln!(
             "{}: {} references ({} duplicates{}) of {} documents, {} tokens, {} in {seconds:.1} s, id {}",
             options.output.display(),
             thousands(report.references),
@@ -177,6 +187,28 @@ fn print(options: &BuildOptions, report: &BuildReport, first_layer: u32, as_json
             report.id,
         );
     }
+}
+
+/// For a small corpus whose codec took most of the time: why it did, and which codec takes none.
+fn cheaper_codec(report: &BuildReport, head_dim: u32) -> Option<String> {
+    /// With more references the codec's share of the time is small.
+    const FEW: u64 = 5_000;
+    /// Shorter builds need no advice.
+    const SECONDS: f64 = 10.0;
+    let time = |wanted: &dyn Fn(Stage) -> bool| -> f64 {
+        report.stages.iter().filter(|(stage, _)| wanted(*stage)).map(|(_, time)| time.as_secs_f64()).sum()
+    };
+    let of_codec = time(&|stage| matches!(stage, Stage::Sampling | Stage::Sensitivity | Stage::Training | Stage::Measuring));
+    let all = time(&|_| true);
+    if report.references >= FEW || of_codec < SECONDS || of_codec < all / 2.0 {
+        return None;
+    }
+    let plain = CodecSpec::SQ8;
+    let ratio = plain.code_bytes(head_dim).ok()? as f64 / report.codec.code_bytes(head_dim).ok()? as f64;
+    Some(format!(
+        "training and measuring the codec took {of_codec:.0} of {all:.0} s: that depends on the codec's tables, hardly on the number of \
+         references. --codec {plain} has no tables to train; its memories take {ratio:.1} times the bytes"
+    ))
 }
 
 /// Where the references come from, if not all were computed now.
@@ -200,7 +232,7 @@ fn drift_json(drift: &Drift) -> serde_json::Value {
 
 fn print_drift(drift: &Drift) {
     let Some(ratio) = drift.ratio() else { return };
-    println!(
+    outln!(
         "kept codebooks lose {:.4} of keys and {:.4} of values of {} new memories, {:.4} and {:.4} of {} older ones{}: ratio {ratio:.2}",
         drift.new.loss.keys,
         drift.new.loss.values,
@@ -211,7 +243,7 @@ fn print_drift(drift: &Drift) {
         if drift.trained_on { ", which they may have been trained on" } else { "" },
     );
     if drift.is_clear() {
-        println!("the new texts differ from those the codebooks were trained on; --retrain-codec trains new codebooks");
+        outln!("the new texts differ from those the codebooks were trained on; --retrain-codec trains new codebooks");
     }
 }
 

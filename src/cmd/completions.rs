@@ -1,10 +1,9 @@
 //! `mempack completions`: a completion script on standard output.
 
-use std::io;
-
 use clap::CommandFactory;
 
 use crate::failure::Failure;
+use crate::terminal;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -13,6 +12,8 @@ pub struct Args {
 }
 
 pub fn run<C: CommandFactory>(args: Args) -> Result<(), Failure> {
-    clap_complete::generate(args.shell, &mut C::command(), "mempack", &mut io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut C::command(), "mempack", &mut script);
+    terminal::print_raw(&script);
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! `mempack diff`: the differences between two packs.
 
-use std::io::{self, BufWriter, Write as _};
 use std::path::PathBuf;
 
 use mempack_format::ReadError;
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::output::thousands;
+use crate::terminal::{self, one_line, out};
 
 /// Documents are compared by id: a document has changed if its record or its list of references differs. References are compared by key: a
 /// kept reference has the same memory, and may have moved in the corpus. The exit code is 0 whether the packs differ or not.
@@ -25,21 +25,20 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let (old, new) = (super::open(&args.old)?, super::open(&args.new)?);
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut written: Result<(), Failure> = Ok(());
+    let mut lines: Result<(), Failure> = Ok(());
     let report = diff(&old, &new, &mut |change| {
-        if args.json && written.is_ok() {
-            written = line(&old, &new, &change, &args).and_then(|line| Ok(writeln!(out, "{line}")?));
+        if args.json && lines.is_ok() && !terminal::is_closed() {
+            lines = line(&old, &new, &change, &args).map(|line| terminal::print_json(&line));
         }
     });
-    written?;
+    lines?;
     let report = report.map_err(|error| failed(&args, error.side, error.source))?;
     if args.json {
-        writeln!(out, "{}", summary(&old, &new, &report))?;
+        terminal::print_json(&summary(&old, &new, &report));
     } else {
-        write!(out, "{}", table(&report))?;
+        out!("{}", table(&report));
     }
-    Ok(out.flush()?)
+    Ok(())
 }
 
 fn failed(args: &Args, side: Side, error: ReadError) -> Failure {
@@ -108,7 +107,7 @@ fn table(report: &DiffReport) -> String {
         text += "model, embedder, codec and graph are the same\n";
     }
     for one in &report.making {
-        text += &format!("{}: {} in the old pack, {} in the new\n", one.field, one.pack, one.model);
+        text += &format!("{}: {} in the old pack, {} in the new\n", one.field, one_line(&one.pack), one_line(&one.model));
     }
     text
 }

@@ -1,6 +1,5 @@
 //! `mempack eval`: what a pack's memories are worth, on questions, multiple choice or a text.
 
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,9 @@ use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
 use crate::hints;
 use crate::interrupt;
+use crate::output_file::{Contents, NewFile, OutputFile};
 use crate::progress::Progress;
+use crate::terminal::{self, errln, out};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -70,7 +71,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Threads for one operation of the model
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = super::threads)]
     threads: usize,
 }
 
@@ -95,13 +96,31 @@ impl FromStr for Modes {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let interrupted = interrupt::flag();
+    let outputs = Outputs::check(&args)?;
     let pack = args.pack.as_deref().map(super::open).transpose()?.map(Arc::new);
     let job = Job { args: &args, pack, interrupted, progress: Progress::new() };
     match (&args.questions, &args.multiple_choice, &args.perplexity) {
-        (_, Some(file), _) => job.choices(file),
-        (_, _, Some(file)) => job.perplexity(file),
-        (Some(file), None, None) => job.questions(file),
+        (_, Some(file), _) => job.choices(file, outputs),
+        (_, _, Some(file)) => job.perplexity(file, outputs),
+        (Some(file), None, None) => job.questions(file, outputs),
         (None, None, None) => Ok(()), // clap requires one of the three
+    }
+}
+
+/// The files to write, checked before the long work.
+struct Outputs {
+    details: Option<OutputFile>,
+    figure: Option<OutputFile>,
+}
+
+impl Outputs {
+    fn check(args: &Args) -> Result<Self, Failure> {
+        let inputs = [&args.questions, &args.multiple_choice, &args.perplexity, &args.pack];
+        let inputs: Vec<&Path> = inputs.into_iter().filter_map(Option::as_deref).collect();
+        let details = args.details.as_deref().map(|path| OutputFile::check("--details", path, Contents::Details, &inputs)).transpose()?;
+        let others: Vec<&Path> = inputs.into_iter().chain(args.details.as_deref()).collect();
+        let figure = args.figure.as_deref().map(|path| OutputFile::check("--figure", path, Contents::Svg, &others)).transpose()?;
+        Ok(Self { details, figure })
     }
 }
 
@@ -126,7 +145,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn questions(&self, file: &Path) -> Result<(), Failure> {
+    fn questions(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
         let questions = self.limited(evaluation::read_questions(file)?);
         let Some(pack) = &self.pack else { return Ok(()) }; // clap requires it
         let (loaded, modes) = self.load(&Mode::DEFAULT, |_| true)?;
@@ -137,25 +156,24 @@ impl Job<'_> {
             max_tokens: self.args.max_tokens,
             overlap: self.args.overlap,
         };
-        let mut details = Details::create(self.args.details.as_deref())?;
+        let mut details = Details::create(outputs.details)?;
         self.progress.begin("answering", "questions", Some(questions.len() as u64));
         let report = evaluation::answer_questions(&loaded.models(), pack, &questions, &options, &mut |asked| {
             self.progress.advance(1, asked.outcomes.iter().map(|outcome| outcome.answer_tokens as u64).sum());
             self.proceed(details.write(asked))
         });
         let report = self.finish(details, report)?;
-        if let Some(path) = &self.args.figure {
-            let written = fs::write(path, evaluation::figure(&report));
-            written.map_err(|error| Failure::new(Kind::Work, format!("{}: {error}; check the path", path.display())))?;
+        if let Some(figure) = outputs.figure {
+            figure.write(evaluation::figure(&report).as_bytes())?;
         }
         self.print(&report)
     }
 
-    fn choices(&self, file: &Path) -> Result<(), Failure> {
+    fn choices(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
         let questions = self.limited(evaluation::read_choices(file)?);
         let (loaded, modes) = self.load(&[Mode::ClosedBook, Mode::MemoryQuantized, Mode::InContext], |mode| !mode.uses_gold())?;
         let options = ChoiceOptions { modes, k: self.args.k, overlap: self.args.overlap };
-        let mut details = Details::create(self.args.details.as_deref())?;
+        let mut details = Details::create(outputs.details)?;
         self.progress.begin("choosing", "questions", Some(questions.len() as u64));
         let report = evaluation::choose_answers(&loaded.models(), self.pack.as_ref(), &questions, &options, &mut |question, chosen| {
             self.progress.advance(1, 0);
@@ -165,13 +183,13 @@ impl Job<'_> {
         self.print(&report)
     }
 
-    fn perplexity(&self, file: &Path) -> Result<(), Failure> {
+    fn perplexity(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
         let texts = evaluation::read_texts(file)?;
         let fits = |mode: Mode| !mode.uses_gold() && (mode.reads_memories() || !mode.uses_retrieval());
         let (loaded, modes) = self.load(&[Mode::ClosedBook, Mode::MemoryQuantized], fits)?;
         let limit = self.args.limit.map(|limit| limit as usize);
         let options = PerplexityOptions { modes, k: self.args.k, overlap: self.args.overlap, limit };
-        let mut details = Details::create(self.args.details.as_deref())?;
+        let mut details = Details::create(outputs.details)?;
         let mut begun = false;
         let report = evaluation::measure_perplexity(&loaded.models(), self.pack.as_ref(), &texts, &options, &mut |window, all| {
             if !std::mem::replace(&mut begun, true) {
@@ -220,7 +238,7 @@ impl Job<'_> {
     /// The report, or the failure that ended the measurement.
     fn finish<T>(&self, details: Details, report: Result<T, EvaluateError>) -> Result<T, Failure> {
         self.progress.end();
-        details.finish()?;
+        details.finish(report.is_ok())?;
         report.map_err(|error| {
             let kind = match &error {
                 EvaluateError::Interrupted => Kind::Interrupted,
@@ -231,40 +249,35 @@ impl Job<'_> {
                 error if error.is_damage() => Kind::Damaged,
                 _ => Kind::Work,
             };
-            let hint = hints::evaluation(&error);
-            Failure::new(kind, error).with_hint(hint)
+            let (hint, details) = (hints::evaluation(&error), hints::evaluation_details(&error));
+            Failure::new(kind, error).with_hint(hint).with_details(details)
         })
     }
 
     fn print(&self, report: &(impl Serialize + std::fmt::Display)) -> Result<(), Failure> {
         if self.args.json {
-            println!("{}", serde_json::to_string(report)?);
+            terminal::print_json(&serde_json::to_string(report)?);
         } else {
-            print!("{report}");
+            out!("{report}");
         }
         Ok(())
     }
 }
 
-/// The file of `--details`, written line by line, so that an interrupted evaluation leaves its results.
-struct Details<'a> {
-    file: Option<(&'a Path, File)>,
+/// The file of `--details`, written line by line beside its place, so that an evaluation that ends early leaves its results.
+struct Details {
+    file: Option<NewFile>,
     failed: Option<io::Error>,
 }
 
-impl<'a> Details<'a> {
-    fn create(path: Option<&'a Path>) -> Result<Self, Failure> {
-        let create = |path: &'a Path| {
-            let file = File::create(path);
-            let file = file.map_err(|error| Failure::new(Kind::Work, format!("{}: {error}; check the path", path.display())));
-            file.map(|file| (path, file))
-        };
-        Ok(Self { file: path.map(create).transpose()?, failed: None })
+impl Details {
+    fn create(file: Option<OutputFile>) -> Result<Self, Failure> {
+        Ok(Self { file: file.map(OutputFile::begin).transpose()?, failed: None })
     }
 
     /// Writes a line. Returns `Break` if that fails.
     fn write(&mut self, row: &impl Serialize) -> ControlFlow<()> {
-        let Some((_, file)) = &mut self.file else { return ControlFlow::Continue(()) };
+        let Some(file) = &mut self.file else { return ControlFlow::Continue(()) };
         let line = serde_json::to_string(row).map_err(io::Error::from).and_then(|line| writeln!(file, "{line}"));
         match line {
             Ok(()) => ControlFlow::Continue(()),
@@ -275,10 +288,16 @@ impl<'a> Details<'a> {
         }
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    /// Renames the file if the evaluation is `complete`; otherwise says where its lines are.
+    fn finish(self, complete: bool) -> Result<(), Failure> {
         match (self.file, self.failed) {
-            (Some((path, _)), Some(error)) => Err(Failure::new(Kind::Work, format!("{}: {error}", path.display()))),
-            _ => Ok(()),
+            (Some(file), Some(error)) => Err(Failure::new(Kind::Work, format!("{}: {error}", file.part().display()))),
+            (Some(file), None) if complete => file.finish(),
+            (Some(file), None) => {
+                errln!("mempack: the details so far are in {}", file.part().display());
+                Ok(())
+            }
+            (None, _) => Ok(()),
         }
     }
 }

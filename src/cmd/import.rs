@@ -6,6 +6,7 @@ use crate::failure::{Failure, Kind};
 use crate::hints;
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
+use crate::terminal::outln;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -34,9 +35,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     })?;
     progress.end();
     if let Some(tied) = &summary.tied {
-        println!("{tied}");
+        outln!("{tied}");
     }
-    println!(
+    outln!(
         "{}: {}, {} parameters in {} tensors, {}",
         args.output.display(),
         summary.model_type,

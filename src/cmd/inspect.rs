@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::output::{bytes, quality_json, quality_lines, thousands};
+use crate::terminal::{self, one_line, outln};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,7 +22,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     let pack = super::open(&args.pack)?;
     if args.json {
-        println!("{:#}", json(&pack));
+        terminal::print_json(&format_args!("{:#}", json(&pack)));
     } else {
         print_table(&pack);
     }
@@ -71,7 +72,7 @@ fn print_table(pack: &MappedPack) {
     let Manifest { generator, model, precision, embedder, codec, counts, graph } = pack.manifest();
     let (per_vector, per_memory) = memory_bytes(pack);
     let (major, minor) = pack.version();
-    let row = |name: &str, value: String| println!("{name:<12} {value}");
+    let row = |name: &str, value: String| outln!("{name:<12} {}", one_line(&value));
     row("pack", pack.id().to_string());
     row("format", format!("{major}.{minor}, {} ({} bytes), written by {generator}", bytes(pack.bytes()), thousands(pack.bytes())));
     row("signed by", signers(pack));
@@ -95,10 +96,10 @@ fn print_table(pack: &MappedPack) {
     row("embedder", format!("{}, {} dimensions, {}, at most {} tokens", embedder.name, embedder.dim, embedder.metric, embedder.max_tokens));
     row("  digest", embedder.digest.to_string());
     row("graph", graph.map_or("none".into(), |g| format!("HNSW, m {}, ef_construction {}", g.m, g.ef_construction)));
-    println!("\n{:<10} {:>16} {:>16}  {:>5}  digest", "section", "offset", "bytes", "share");
+    outln!("\n{:<10} {:>16} {:>16}  {:>5}  digest", "section", "offset", "bytes", "share");
     for s in pack.sections() {
         let share = 100.0 * s.length as f64 / pack.bytes() as f64;
-        println!(
+        outln!(
             "{:<10} {:>16} {:>16}  {share:>4.1}%  {:.16}",
             s.tag.to_string(),
             thousands(s.offset),
@@ -119,7 +120,7 @@ fn signers(pack: &MappedPack) -> String {
 }
 
 fn print_model(model: &ModelIdentity) {
-    let row = |name: &str, value: String| println!("  {name:<10} {value}");
+    let row = |name: &str, value: String| outln!("  {name:<10} {}", one_line(&value));
     let shape = model.shape;
     let last = model.first_memory_layer + shape.layers.saturating_sub(1);
     row("layers", format!("{}, memory in {} to {last}", model.layers, model.first_memory_layer));

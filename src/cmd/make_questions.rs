@@ -14,6 +14,7 @@ use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
+use crate::terminal::{self, outln};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -163,15 +164,12 @@ fn unless_interrupted(cancel: &AtomicBool) -> Result<(), Failure> {
 fn print(args: &OutputArgs, summary: Summary) {
     let Summary { documents, questions, unanswerable, bytes: size } = summary;
     if args.json {
-        println!(
-            "{}",
-            json!({
-                "folder": args.output, "documents": documents, "questions": questions, "unanswerable": unanswerable,
-                "bytes": size, "seed": args.seed,
-            })
-        );
+        terminal::print_json(&json!({
+            "folder": args.output, "documents": documents, "questions": questions, "unanswerable": unanswerable,
+            "bytes": size, "seed": args.seed,
+        }));
     } else {
-        println!(
+        outln!(
             "{}: {} documents, {} questions, of which {} without an answer, {}",
             args.output.display(),
             thousands(documents),

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mempack_format::Difference;
 use mempack_runtime::{Citation, MountError, Mounts, OnDamage, Skipped};
 use serde_json::{Value, json};
 
 use super::trust;
 use crate::failure::{Failure, Kind};
+use crate::terminal::{errln, one_line};
 
 /// One pack, or several of one model.
 #[derive(clap::Args)]
@@ -51,7 +53,11 @@ fn refused(error: MountError) -> Failure {
         MountError::NotSigned(_) | MountError::Mismatch { .. } => Kind::Mismatch,
         _ => Kind::Usage,
     };
-    Failure::new(kind, error)
+    let details = match &error {
+        MountError::Mismatch { differences, .. } => Some(Difference::details(differences)),
+        _ => None,
+    };
+    Failure::new(kind, error).with_details(details)
 }
 
 /// A hit as JSON, for `search` and `ask`.
@@ -66,8 +72,9 @@ pub fn hit_json(hit: &Citation) -> Value {
 /// Where a hit comes from, in one line. Names the pack if there are several.
 pub fn place(hit: &Citation, several: bool) -> String {
     let found = &hit.found;
-    let pack = if several { format!("{}: ", hit.pack) } else { String::new() };
-    format!("{:.3}  {pack}{} [{}..{}]  {}", found.similarity, found.document, found.start, found.end, found.title)
+    let pack = if several { format!("{}: ", one_line(&hit.pack)) } else { String::new() };
+    let (document, title) = (one_line(&found.document), one_line(&found.title));
+    format!("{:.3}  {pack}{document} [{}..{}]  {title}", found.similarity, found.start, found.end)
 }
 
 /// The text of a hit, with all lines indented.
@@ -78,7 +85,7 @@ pub fn text(hit: &Citation, indent: &str) -> String {
 
 /// Prints what was left out on standard error.
 pub fn report_skipped(skipped: &Skipped) {
-    skipped.parts().iter().for_each(|part| eprintln!("mempack: {part}"));
+    skipped.parts().iter().for_each(|part| errln!("mempack: {part}"));
 }
 
 /// What was left out, as JSON.

@@ -14,6 +14,7 @@ use crate::folders::ModelArgs;
 use crate::hints;
 use crate::interrupt;
 use crate::progress::Progress;
+use crate::terminal::{self, out};
 
 /// Computes the memories of a sample of references again from the pack's texts, and compares them with the pack's records: the loss of keys
 /// and values, layer by layer, and how far the model's predictions move. The exit code is 1 if a figure exceeds the recorded one by more
@@ -34,7 +35,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Threads for one operation of the model
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = super::threads)]
     threads: usize,
 }
 
@@ -62,13 +63,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             error if error.is_damage() => Kind::Damaged,
             _ => Kind::Work,
         };
-        let hint = hints::evaluation(&error);
-        Failure::new(kind, error).with_hint(hint)
+        let (hint, details) = (hints::evaluation(&error), hints::evaluation_details(&error));
+        Failure::new(kind, error).with_hint(hint).with_details(details)
     })?;
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        terminal::print_json(&serde_json::to_string(&report)?);
     } else {
-        print!("{report}");
+        out!("{report}");
     }
     // A figure that is worse than recorded is a finding, not a failure: it is printed like the others.
     Ok(if report.worse { ExitCode::from(Kind::Work as u8) } else { ExitCode::SUCCESS })

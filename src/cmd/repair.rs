@@ -1,6 +1,5 @@
 //! `mempack repair`: repairs a damaged pack from others.
 
-use std::fs;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +10,9 @@ use mempack_runtime::{MappedBytes, MappedPack};
 
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
+use crate::outputs;
 use crate::progress::Progress;
+use crate::terminal::outln;
 
 /// Sections come from any pack that has the same bytes under the same name; memories, embeddings and text blocks from any pack that has
 /// one with the same leaf digest, such as an older version, or another pack with the same reference. Leaf digests and indices are
@@ -22,7 +23,7 @@ use crate::progress::Progress;
 #[derive(clap::Args)]
 pub struct Args {
     /// The damaged pack
-    pack: PathBuf,
+    pack: Option<PathBuf>,
     /// Packs to take parts from, in this order; they may be damaged too
     #[arg(long, required = true, num_args = 1.., value_name = "OTHER")]
     from: Vec<PathBuf>,
@@ -31,35 +32,47 @@ pub struct Args {
     output: Option<PathBuf>,
 }
 
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(mut args: Args) -> Result<(), Failure> {
+    let pack = super::argument_or_last(args.pack.take(), &mut args.from, "PACK")?;
+    repair(&Job { pack, from: args.from, output: args.output })
+}
+
+/// What to repair from what.
+struct Job {
+    pack: PathBuf,
+    from: Vec<PathBuf>,
+    output: Option<PathBuf>,
+}
+
+fn repair(args: &Job) -> Result<(), Failure> {
     let cancel = interrupt::flag();
     let target = args.output.as_ref().unwrap_or(&args.pack);
-    if let Some(from) = args.output.as_ref().and_then(|output| args.from.iter().find(|from| same_file(from, output))) {
-        return Err(Failure::new(
-            Kind::Usage,
-            format!("--output would replace {}, a pack to take parts from: name another file", from.display()),
-        ));
+    // A pack that is so damaged that it does not begin as one may still be replaced by what it becomes.
+    let replaces = outputs::is_same(target, &args.pack);
+    let donors: Vec<&Path> = args.from.iter().map(PathBuf::as_path).collect();
+    if let Some(output) = args.output.as_ref().filter(|_| !replaces) {
+        outputs::check_pack(output, &donors)?;
     }
     let pack = MappedBytes::open(&args.pack)?;
     let donors = args.from.iter().map(MappedBytes::open).collect::<Result<Vec<_>, _>>()?;
     let donors: Vec<&[u8]> = donors.iter().map(AsRef::as_ref).collect();
     let progress = Progress::new();
     let mut watch = progress.watch(format!("reading {}", args.pack.display()), cancel);
-    let repair = Repair::plan(pack.as_ref(), &donors, &mut |at| watch(at.done, at.total)).map_err(|error| failure(&args, error))?;
+    let repair = Repair::plan(pack.as_ref(), &donors, &mut |at| watch(at.done, at.total)).map_err(|error| failure(args, error))?;
     progress.end();
     for mended in repair.mended() {
-        println!("{}: {}", args.pack.display(), describe(mended, &args.from));
+        outln!("{}: {}", args.pack.display(), describe(mended, &args.from));
     }
     if repair.mended().is_empty() && args.output.is_none() {
-        println!("{}: every byte is what was written; nothing to repair, id {}", args.pack.display(), repair.id());
+        outln!("{}: every byte is what was written; nothing to repair, id {}", args.pack.display(), repair.id());
         return Ok(());
     }
-    write(&args.pack, target, &repair, &progress, cancel)?;
-    println!("{}: whole, id {}", target.display(), repair.id());
+    write(&args.pack, (!replaces).then_some(target), &repair, &progress, cancel)?;
+    outln!("{}: whole, id {}", target.display(), repair.id());
     Ok(())
 }
 
-fn failure(args: &Args, error: RepairError) -> Failure {
+fn failure(args: &Job, error: RepairError) -> Failure {
     let (kind, path) = match &error {
         RepairError::Interrupted(_) => (Kind::Interrupted, &args.pack),
         RepairError::Donor { donor, .. } => (Kind::Damaged, args.from.get(*donor).unwrap_or(&args.pack)),
@@ -68,8 +81,9 @@ fn failure(args: &Args, error: RepairError) -> Failure {
     Failure::new(kind, format!("{}: {error}", path.display()))
 }
 
-/// Writes the repaired pack beside the target, reads it back, and renames it if it is whole.
-fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress, cancel: &AtomicBool) -> Result<(), Failure> {
+/// Writes the repaired pack beside `new`, or else the damaged one, reads it back, and renames it if it is whole.
+fn write(source: &Path, new: Option<&Path>, repair: &Repair<'_>, progress: &Progress, cancel: &AtomicBool) -> Result<(), Failure> {
+    let target = new.unwrap_or(source);
     let failed = |action: &'static str| {
         move |error: io::Error| {
             Failure::new(Kind::Work, format!("cannot {action} {}: {error}; the damaged pack is unchanged", target.display()))
@@ -77,7 +91,10 @@ fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress,
     };
     let interrupted = || Failure::new(Kind::Interrupted, "interrupted; the damaged pack is unchanged");
     // One process at a time writes to the target. If it is killed, what it leaves is not named like a pack.
-    let folder = WorkFolder::open(Arc::new(DiskStorage), target)?;
+    let folder = match new {
+        Some(new) => WorkFolder::open(Arc::new(DiskStorage), new),
+        None => WorkFolder::replace(Arc::new(DiskStorage), source),
+    }?;
     let path = folder.scratch().join("mended");
     let file = StorageCursor::new(folder.storage().create(&path).map_err(failed("write beside"))?, 0);
     progress.begin("writing", "bytes", Some(repair.bytes()));
@@ -87,11 +104,9 @@ fn write(source: &Path, target: &Path, repair: &Repair<'_>, progress: &Progress,
         return Err(interrupted());
     }
     written.map_err(failed("write"))?;
+    folder.copy_permissions(source, &path)?;
     out.out.get_ref().file().sync().map_err(failed("write"))?;
     drop(out);
-    // The repaired pack is as readable as the damaged one was.
-    let permissions = fs::metadata(source).map_err(failed("copy the permissions to"))?.permissions();
-    fs::set_permissions(&path, permissions).map_err(failed("copy the permissions to"))?;
     let mended = MappedPack::open(&path).map_err(|error| Failure::new(Kind::Damaged, error))?;
     if mended.id() != repair.id() {
         let (found, expected) = (mended.id(), repair.id());
@@ -136,10 +151,6 @@ impl<W: io::Write> io::Write for Counted<'_, W> {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 fn describe(mended: &Mended, from: &[PathBuf]) -> String {

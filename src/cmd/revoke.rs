@@ -1,7 +1,7 @@
 //! `mempack revoke`: a pack without some of its documents.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mempack_compiler::{Revocation, RevokeError, RevokeReport, RevokeStage};
@@ -10,7 +10,9 @@ use mempack_format::DiskStorage;
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::output::thousands;
+use crate::outputs;
 use crate::progress::Progress;
+use crate::terminal::outln;
 
 /// The new pack lacks the records of the documents, and text, memory, embedding and graph node of every reference that comes from these
 /// documents alone. References that also come from other documents remain. Everything else is the same byte for byte, and the graph is
@@ -22,7 +24,7 @@ use crate::progress::Progress;
 #[derive(clap::Args)]
 pub struct Args {
     /// The pack
-    pack: PathBuf,
+    pack: Option<PathBuf>,
     /// Ids of the documents to revoke
     #[arg(long, num_args = 1.., value_name = "ID", required_unless_present = "documents")]
     document: Vec<String>,
@@ -40,31 +42,37 @@ pub struct Args {
 /// Maximum number of missing ids that an error lists.
 const LISTED: usize = 10;
 
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(mut args: Args) -> Result<(), Failure> {
     let cancel = interrupt::flag();
+    let path = match args.pack.take() {
+        Some(path) => path,
+        None => super::argument_or_last(None, &mut args.document, "PACK")?.into(),
+    };
     let mut ids = args.document;
-    if let Some(path) = &args.documents {
-        let text = fs::read_to_string(path).map_err(|error| Failure::new(Kind::Work, format!("{}: {error}", path.display())))?;
+    if let Some(list) = &args.documents {
+        let text = fs::read_to_string(list).map_err(|error| Failure::new(Kind::Work, format!("{}: {error}", list.display())))?;
         ids.extend(text.lines().filter(|line| !line.trim().is_empty()).map(String::from));
     }
-    let pack = super::open(&args.pack)?;
+    let lists: Vec<&Path> = args.documents.iter().map(PathBuf::as_path).collect();
+    outputs::check_pack(&args.output, &lists)?;
+    let pack = super::open(&path)?;
     let failed = |error: RevokeError| match error {
         RevokeError::Interrupted => Failure::new(Kind::Interrupted, error),
-        error => super::reading(&args.pack, error.is_damage(), error),
+        error => super::reading(&path, error.is_damage(), error),
     };
-    let revocation = Revocation::find(&pack, &ids).map_err(failed)?;
+    let revocation = Revocation::find(&pack, &ids).map_err(failed)?.with_permissions_of(&path);
     let missing = revocation.missing();
     if !missing.is_empty() && !args.ignore_missing {
         let more = if missing.len() > LISTED { format!(" and {} more", thousands((missing.len() - LISTED) as u64)) } else { String::new() };
         let names = missing.iter().take(LISTED).map(|id| format!("{id:?}")).collect::<Vec<_>>().join(", ");
-        let path = args.pack.display();
+        let path = path.display();
         return Err(Failure::new(
             Kind::Work,
             format!("{path}: no document has the id {names}{more}; nothing was written: check the ids, or add --ignore-missing"),
         ));
     }
     if revocation.documents() == 0 {
-        println!("{}: none of the documents is in the pack; nothing was written", args.pack.display());
+        outln!("{}: none of the documents is in the pack; nothing was written", path.display());
         return Ok(());
     }
     let progress = Progress::new();
@@ -90,7 +98,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 fn print(output: &str, report: &RevokeReport, missing: usize, signatures: usize) {
     let count = |n: u32, what: &str| format!("{} {what}{}", thousands(n.into()), if n == 1 { "" } else { "s" });
-    println!(
+    outln!(
         "{output}: {} and {} revoked, {} of other documents too remain; left: {} of {}, id {}",
         count(report.documents, "document"),
         count(report.references, "reference"),
@@ -100,9 +108,9 @@ fn print(output: &str, report: &RevokeReport, missing: usize, signatures: usize)
         report.id,
     );
     if missing > 0 {
-        println!("{} of the ids named no document", thousands(missing as u64));
+        outln!("{} of the ids named no document", thousands(missing as u64));
     }
     if signatures > 0 {
-        println!("the new pack has no signatures, because those of the old pack cover its id: sign the new pack");
+        outln!("the new pack has no signatures, because those of the old pack cover its id: sign the new pack");
     }
 }

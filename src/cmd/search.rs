@@ -11,6 +11,7 @@ use super::packs::{self, PackArgs};
 use crate::failure::{Failure, Kind};
 use crate::folders::EmbedderArgs;
 use crate::hints;
+use crate::terminal::{self, outln};
 
 /// Queries embedded at a time.
 const BATCH: usize = 64;
@@ -52,22 +53,29 @@ pub fn run(args: Args) -> Result<(), Failure> {
         (None, Some(query)) => vec![Query { id: Value::Null, query }],
         (None, None) => Vec::new(), // clap requires one of the two
     };
+    if let Some(empty) = queries.iter().find(|query| query.query.trim().is_empty()) {
+        let which = if empty.id.is_null() { String::new() } else { format!(" {}", empty.id) };
+        return Err(Failure::new(Kind::Work, format!("the query{which} is empty; name something to look for")));
+    }
     let embedder = args.embedder.load(Precision::F32)?;
     let retriever = Retriever::over(&embedder, mounts).map_err(|error| {
-        let hint = hints::mismatch(&error);
-        Failure::new(Kind::Mismatch, error).with_hint(Some(hint))
+        let (hint, details) = (hints::mismatch(&error), error.details());
+        Failure::new(Kind::Mismatch, error).with_hint(Some(hint)).with_details(Some(details))
     })?;
     let method = if args.exact { Method::Exact } else { Method::default() };
     let skipped = Skipped::default();
     let on_damage = args.packs.on_damage(&skipped);
     for batch in queries.chunks(BATCH) {
+        if terminal::is_closed() {
+            break;
+        }
         let texts: Vec<_> = batch.iter().map(|q| q.query.as_str()).collect();
         let found = retriever.retrieve_batch(&texts, args.k as usize, method, on_damage);
         for (query, hits) in batch.iter().zip(found.map_err(|error| super::failed(error.is_damage(), error))?) {
             let hits = hits.iter().map(|hit| cite(hit, on_damage)).collect::<Result<Vec<_>, _>>();
             let hits = hits.map_err(|error| super::failed(error.is_damage(), error))?;
             if args.json {
-                println!("{}", as_json(&query.id, &hits));
+                terminal::print_json(&as_json(&query.id, &hits));
             } else {
                 print(query, &hits, args.queries.is_some(), several);
             }
@@ -75,7 +83,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     packs::report_skipped(&skipped);
     if args.json && args.packs.skip_damaged {
-        println!("{}", json!({ "skipped": packs::skipped_json(&skipped) }));
+        terminal::print_json(&json!({ "skipped": packs::skipped_json(&skipped) }));
     }
     Ok(())
 }
@@ -87,10 +95,10 @@ fn as_json(id: &Value, hits: &[Citation]) -> Value {
 
 fn print(query: &Query, hits: &[Citation], named: bool, several: bool) {
     if named {
-        println!("{} {}", query.id, query.query);
+        outln!("{} {}", query.id, query.query);
     }
     for hit in hits {
-        println!("{}", packs::place(hit, several));
-        println!("{}", packs::text(hit, "       "));
+        outln!("{}", packs::place(hit, several));
+        outln!("{}", packs::text(hit, "       "));
     }
 }

@@ -6,7 +6,9 @@ use mempack_format::{OpenError, PrivateKey, SignError, sign_file};
 
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
+use crate::outputs;
 use crate::progress::Progress;
+use crate::terminal::outln;
 
 /// An ed25519 signature covers the pack id, and through it every byte that the pack should have. Only the header page is checked: run
 /// `mempack verify` first if the file may be damaged.
@@ -27,8 +29,11 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let cancel = interrupt::flag();
-    let key = PrivateKey::read(&args.key)?;
     let target = args.output.as_ref().unwrap_or(&args.pack);
+    if let Some(output) = &args.output {
+        outputs::check_pack(output, &[&args.key])?;
+    }
+    let key = PrivateKey::read(&args.key)?;
     let progress = Progress::new();
     let signed = sign_file(&args.pack, &key, target, &mut progress.watch("copying".into(), cancel));
     let report = signed.map_err(|error| {
@@ -42,6 +47,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
     progress.end();
     let done = if report.replaced { "signed again" } else { "signed" };
     let all = if report.signatures == 1 { "its only signature".into() } else { format!("one of {} signatures", report.signatures) };
-    println!("{}: {done} by key {}, {all}, id {}", target.display(), key.public().id(), report.id);
+    outln!("{}: {done} by key {}, {all}, id {}", target.display(), key.public().id(), report.id);
     Ok(())
 }

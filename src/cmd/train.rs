@@ -10,7 +10,9 @@ use serde_json::json;
 
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
+use crate::output_file::{Contents, OutputFile};
 use crate::progress::{Progress, duration};
+use crate::terminal::{self, errln, outln};
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
@@ -54,12 +56,19 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn draw(args: &PlotArgs) -> Result<(), Failure> {
-    trainer::plot(&args.runs, &args.outputs).map_err(|error| {
+    let figures = trainer::plot(&args.runs, &args.outputs).map_err(|error| {
         let usage = matches!(error, PlotError::Ending { .. } | PlotError::Runs { .. });
         Failure::new(if usage { Kind::Usage } else { Kind::Work }, error)
     })?;
-    for file in &args.outputs {
-        println!("{}", file.display());
+    let mut files = Vec::with_capacity(args.outputs.len());
+    for (at, file) in args.outputs.iter().enumerate() {
+        let is_png = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+        let others: Vec<&Path> = args.runs.iter().chain(&args.outputs[..at]).map(PathBuf::as_path).collect();
+        files.push(OutputFile::check("--output", file, if is_png { Contents::Png } else { Contents::Svg }, &others)?);
+    }
+    for ((file, name), figure) in files.into_iter().zip(&args.outputs).zip(figures) {
+        file.write(&figure)?;
+        outln!("{}", name.display());
     }
     Ok(())
 }
@@ -74,9 +83,9 @@ fn train(config: &Path, args: &Args) -> Result<(), Failure> {
     })?;
     lines.bars.end();
     if args.json {
-        println!("{}", json!({"folder": report.folder, "steps": report.steps, "last": report.last}));
+        terminal::print_json(&json!({"folder": report.folder, "steps": report.steps, "last": report.last}));
     } else {
-        println!("{}: {} steps of {} done now", report.folder.display(), report.steps, config.steps());
+        outln!("{}: {} steps of {} done now", report.folder.display(), report.steps, config.steps());
     }
     Ok(())
 }
@@ -124,7 +133,7 @@ impl trainer::TrainProgress for Lines {
         shown.at = now;
         let left = shown.pace * steps.saturating_sub(line.step) as f64;
         let kept = if line.kept > 0 { format!(", {} tokens kept", line.kept) } else { String::new() };
-        eprintln!(
+        errln!(
             "step {} of {steps}: loss {:.4}, right {:.3}, exact {:.3}{kept}, rate {:.2e}, {:.0} tokens/s, {} left",
             line.step,
             line.loss,

@@ -3,13 +3,14 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use mempack_format::{Damage, Sample, Scope, VerifyEvent, VerifyReport};
+use mempack_format::{Damage, DiskStorage, Sample, Scope, Storage as _, VerifyEvent, VerifyReport};
 use serde_json::json;
 
 use super::trust;
 use crate::failure::{Failure, Kind};
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
+use crate::terminal::{self, outln};
 
 /// Damaged places listed without `--all`.
 const LISTED: usize = 20;
@@ -17,7 +18,7 @@ const LISTED: usize = 20;
 #[derive(clap::Args)]
 pub struct Args {
     /// The packs
-    #[arg(required = true)]
+    #[arg(value_name = "PACK", required_unless_present = "trusted")]
     packs: Vec<PathBuf>,
     /// Check the header, the manifest, the leaf digests, and only this share of memories, embeddings and text blocks: 5% or 0.05
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
@@ -31,7 +32,7 @@ pub struct Args {
     /// Print one JSON object per pack
     #[arg(long)]
     json: bool,
-    /// Public keys, after the packs; at least one of them must have signed each pack
+    /// Public keys; at least one of them must have signed each pack
     #[arg(long, num_args = 1.., value_name = "KEY")]
     trusted: Vec<PathBuf>,
 }
@@ -44,7 +45,15 @@ struct Outcome {
     signed: String,
 }
 
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(mut args: Args) -> Result<(), Failure> {
+    // Packs after the keys are taken for more keys.
+    if args.packs.is_empty() {
+        let (keys, packs) = args.trusted.into_iter().partition(|path| is_key(path));
+        (args.trusted, args.packs) = (keys, packs);
+    }
+    if args.packs.is_empty() {
+        return Err(super::missing("PACK"));
+    }
     let trusted = trust::read_keys(&args.trusted)?;
     let scope = match args.sample {
         None => Scope::Whole,
@@ -77,6 +86,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     failure.map_or(Ok(()), Err)
 }
 
+/// Whether a file begins as keys do.
+fn is_key(path: &Path) -> bool {
+    let mut start = [0; 10];
+    DiskStorage.read_start(path, &mut start).is_ok() && &start == b"-----BEGIN"
+}
+
 fn damaged(path: &Path, damages: u64) -> String {
     let places = if damages == 1 { "one place".into() } else { format!("{} places", thousands(damages)) };
     format!("{}: damaged in {places}; repair it with `mempack repair {} --from COPY`, or build it again", path.display(), path.display())
@@ -85,7 +100,7 @@ fn damaged(path: &Path, damages: u64) -> String {
 fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[mempack_format::PublicKey]) -> Result<Outcome, Failure> {
     let pack = super::open(path).inspect_err(|failure| {
         if args.json {
-            println!("{}", json!({ "pack": path.to_string_lossy(), "whole": false, "error": failure.to_string() }));
+            terminal::print_json(&json!({ "pack": path.to_string_lossy(), "whole": false, "error": failure.to_string() }));
         }
     })?;
     // Before the long work: without a trusted signature the digests may be forged too.
@@ -115,15 +130,15 @@ fn print(args: &Args, path: &Path, outcome: &Outcome) {
     let Outcome { report, damages, signed } = outcome;
     let (path, counts) = (path.display(), report.counts);
     for damage in damages {
-        println!("{path}: section {} is damaged at byte {}: {}", damage.section, damage.offset, damage.defect);
+        outln!("{path}: section {} is damaged at byte {}: {}", damage.section, damage.offset, damage.defect);
     }
     let rest = report.damages - damages.len() as u64;
     if rest > 0 {
-        println!("{path}: {} more damaged places; --all lists them", thousands(rest));
+        outln!("{path}: {} more damaged places; --all lists them", thousands(rest));
     }
     if let Some(share) = args.sample {
         let of = |some: u64, all: u64| format!("{} of {}", thousands(some), thousands(all));
-        println!(
+        outln!(
             "{path}: {}a sample of {}% (seed {}): header, manifest, leaf digests, {} memories, {} embeddings, {} text blocks; {} of {} read, id {}{signed}",
             if report.damages == 0 { "whole in " } else { "" },
             share * 100.0,
@@ -136,7 +151,7 @@ fn print(args: &Args, path: &Path, outcome: &Outcome) {
             report.id,
         );
     } else if report.damages == 0 {
-        println!(
+        outln!(
             "{path}: whole: {} references of {} documents, {}, id {}{signed}",
             thousands(counts.references.into()),
             thousands(counts.documents.into()),
@@ -153,22 +168,19 @@ fn print_json(args: &Args, path: &Path, outcome: &Outcome) {
         .iter()
         .map(|damage| json!({ "section": damage.section.to_string(), "offset": damage.offset, "problem": damage.defect.to_string() }))
         .collect();
-    println!(
-        "{}",
-        json!({
-            "pack": path.to_string_lossy(),
-            "id": report.id.to_string(),
-            "whole": report.damages == 0,
-            "bytes": report.bytes,
-            "read": report.read,
-            "sample": args.sample.map(|share| json!({ "share": share, "seed": args.seed })),
-            "memories": report.memories,
-            "embeddings": report.embeddings,
-            "text_blocks": report.text_blocks,
-            "damages": report.damages,
-            "listed": damages,
-        })
-    );
+    terminal::print_json(&json!({
+        "pack": path.to_string_lossy(),
+        "id": report.id.to_string(),
+        "whole": report.damages == 0,
+        "bytes": report.bytes,
+        "read": report.read,
+        "sample": args.sample.map(|share| json!({ "share": share, "seed": args.seed })),
+        "memories": report.memories,
+        "embeddings": report.embeddings,
+        "text_blocks": report.text_blocks,
+        "damages": report.damages,
+        "listed": damages,
+    }));
 }
 
 /// `5%` or `0.05`.

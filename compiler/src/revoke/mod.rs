@@ -5,7 +5,7 @@ mod error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,6 +69,8 @@ pub struct Revocation<'p, D> {
     /// Numbers of the documents.
     revoked: BTreeSet<u32>,
     missing: Vec<String>,
+    /// The pack's file, if its permissions are to be those of a new file.
+    file: Option<PathBuf>,
 }
 
 impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
@@ -88,7 +90,12 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
             }
         }
         let missing = found.into_iter().filter(|(_, found)| !found).map(|(id, _)| id.to_owned()).collect();
-        Ok(Self { pack, revoked, missing })
+        Ok(Self { pack, revoked, missing, file: None })
+    }
+
+    /// The same revocation, whose pack has the permissions of `file`, the pack's own file, if it replaces no other.
+    pub fn with_permissions_of(self, file: &Path) -> Self {
+        Self { file: Some(file.to_path_buf()), ..self }
     }
 
     /// The ids that no document has, sorted.
@@ -102,7 +109,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
     }
 
     /// Writes the pack without the documents to `target`, which may be the file of the pack itself. The new pack is made beside a file
-    /// there, takes over its permissions and replaces it at the end.
+    /// there, takes over its permissions and owner, and replaces it at the end.
     ///
     /// The new pack lacks the records of the documents, their origins, and the references that come from no other document, with key,
     /// text, memory and embedding. The other references are the same byte for byte and in the same order, and the codec's parameters are
@@ -130,7 +137,9 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         self.verify(progress, cancel)?;
         let folder = WorkFolder::open(storage, target)?;
         let mut writer = PackWriter::create_in(&folder, manifest.model.shape, manifest.embedder.dim)?;
-        writer.keep_permissions();
+        if let Some(file) = &self.file {
+            writer.permissions_of(file);
+        }
         writer.set_codec(&self.pack.codec_spec(), self.pack.section(Tag::CODEC)?)?;
         // The codec is the same, so its loss on memories of this kind is too.
         if let Some(quality) = self.pack.quality() {

@@ -21,7 +21,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 const TARGET: &str = "/packs/pack.mpk";
-const OLD: &[u8] = b"the old pack";
+/// It begins as packs do, for only a pack is replaced.
+const OLD: &[u8] = b"\x89MPK\r\n\x1a\nthe old pack";
 /// Maximum number of references in a batch: a batch has 2,048 tokens, a reference at least 101 and 2 before it.
 const BATCH: u64 = 19;
 const WORDS: usize = 150;
@@ -76,6 +77,8 @@ impl World {
         let options = BuildOptions {
             inputs: vec![Input::Path(corpus.to_owned())],
             output: TARGET.into(),
+            // Its embedder has few words.
+            any_language: true,
             codec: CodecSpec::SQ8,
             threads: 1,
             sample: 5,

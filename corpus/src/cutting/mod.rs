@@ -1,6 +1,7 @@
 //! Cutting documents into passages that the model can read whole (arXiv 2407.01178, section 3.2: at most 128 tokens).
 
 mod breaks;
+mod context;
 mod passages;
 mod plan;
 

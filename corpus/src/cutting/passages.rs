@@ -5,15 +5,21 @@ use std::vec::IntoIter;
 
 use mempack_format::Document;
 
+use super::Segmenter;
 use super::breaks::{self, Break};
-use super::{Segmenter, plan};
+use super::context::Context;
+use super::plan::{self, Place};
 use crate::CorpusError;
 use crate::blocks::{Block, Blocks};
-use crate::composing::{Lead, ReferenceTokens};
+use crate::composing::{Composed, Lead, ReferenceTokens};
 use crate::document::has_words;
+use crate::structure::{Bond, Outline, Scanner};
 
 /// Words of more tokens may be cut between characters, and words with the marks that cling to them between those.
 const LONG_WORD: usize = 8;
+
+/// Blanks that are read before a passage below other lines: as many as an item in other items has.
+const MAX_INDENT: usize = 8;
 
 /// A part of a document that the model can read whole. Equal passages are one reference of a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +28,8 @@ pub struct Passage {
     pub start: u64,
     /// The end of its last byte, which is not white space.
     pub end: u64,
-    /// The document's own bytes from `start` to `end`.
+    /// Lines of the document above `start` that the passage needs to be understood, such as the header of its table, each with a line
+    /// feed, and its indent; then the document's own bytes from `start` to `end`, without what is no text, such as comments.
     pub text: String,
     /// What model and embedder read before the text: the title with its punctuation, or nothing.
     pub lead: String,
@@ -39,6 +46,7 @@ pub struct Passages<'s, T: ?Sized> {
     metadata: Document,
     lead: Lead,
     blocks: Blocks,
+    scanner: Scanner,
     /// None after the last block, and after an error.
     block: Option<BlockCut>,
 }
@@ -51,8 +59,9 @@ impl<'s, T: ReferenceTokens + ?Sized> Passages<'s, T> {
         blocks: Blocks,
         first: Block,
     ) -> Result<Self, CorpusError> {
-        let block = Some(BlockCut::new(segmenter, &lead, first)?);
-        Ok(Self { segmenter, metadata, lead, blocks, block })
+        let mut scanner = Scanner::default();
+        let block = Some(BlockCut::new(segmenter, &lead, first, &mut scanner)?);
+        Ok(Self { segmenter, metadata, lead, blocks, scanner, block })
     }
 
     /// The document's metadata, with the title found in its text.
@@ -66,7 +75,7 @@ impl<'s, T: ReferenceTokens + ?Sized> Passages<'s, T> {
                 return Ok(Some(passage));
             }
             self.block = match self.blocks.by_ref().find(|block| !matches!(block, Ok(block) if !has_words(&block.text))) {
-                Some(next) => Some(BlockCut::new(self.segmenter, &self.lead, next?)?),
+                Some(next) => Some(BlockCut::new(self.segmenter, &self.lead, next?, &mut self.scanner)?),
                 None => None,
             };
         }
@@ -89,10 +98,15 @@ impl<T: ReferenceTokens + ?Sized> Iterator for Passages<'_, T> {
 /// A block that is being cut.
 struct BlockCut {
     block: Block,
-    /// All places to cut, and the number of tokens before each.
+    /// All places to cut.
     breaks: Vec<Break>,
-    counts: Vec<usize>,
-    /// Tokens that the text of a passage is planned to have at most.
+    places: Vec<Place>,
+    /// The beginning of the block, as a place.
+    first: Place,
+    outline: Outline,
+    /// What is read before a passage below each chain of the outline.
+    contexts: Vec<Context>,
+    /// Tokens that a passage is planned to have at most, with the lines above it.
     budget: usize,
     /// Number of breaks up to the end of the last passage.
     done: usize,
@@ -103,14 +117,28 @@ struct BlockCut {
 }
 
 impl BlockCut {
-    fn new<T: ReferenceTokens + ?Sized>(segmenter: &Segmenter<'_, T>, lead: &Lead, block: Block) -> Result<Self, CorpusError> {
+    fn new<T: ReferenceTokens + ?Sized>(
+        segmenter: &Segmenter<'_, T>,
+        lead: &Lead,
+        block: Block,
+        scanner: &mut Scanner,
+    ) -> Result<Self, CorpusError> {
         let mut starts = segmenter.tokens.token_starts(&block.text).map_err(CorpusError::tokens)?;
         starts.sort_unstable();
+        starts.retain(|start| !block.hides(*start));
         let before = |at: usize| starts.partition_point(|start| *start < at);
         let breaks = breaks::find(&block.text, |start, end| end - start > LONG_WORD && before(end) - before(start) > LONG_WORD);
-        let counts = breaks.iter().map(|cut| before(cut.at)).collect();
         let budget = segmenter.tokens.max_reference_tokens().saturating_sub(lead.tokens());
-        Ok(Self { block, breaks, counts, budget, done: 0, start: 0, planned: Vec::new().into_iter() })
+        let outline = scanner.scan(&block.text);
+        let context = |chain: &Vec<_>| Context::new(segmenter.tokens, lead, chain, budget);
+        let contexts = outline.chains().iter().map(context).collect::<Result<Vec<_>, _>>()?;
+        let above = |at: usize| outline.chain_at(at).map_or(0, |chain| contexts[chain].tokens);
+        let bonds = outline.bonds(breaks.iter().map(|cut| cut.at));
+        let place = |(cut, bond): (&Break, _)| Place { class: cut.class, bond, before: before(cut.at), above: above(cut.at) };
+        let places = breaks.iter().zip(bonds).map(place).collect();
+        let text_start = block.text.len() - block.text.trim_start().len();
+        let first = Place { class: breaks::Class::Paragraph, bond: Bond::None, before: 0, above: above(text_start) };
+        Ok(Self { block, breaks, places, first, outline, contexts, budget, done: 0, start: 0, planned: Vec::new().into_iter() })
     }
 
     fn next_passage<T: ReferenceTokens + ?Sized>(
@@ -128,9 +156,9 @@ impl BlockCut {
                 continue;
             };
             let range = trimmed(&self.block.text, self.start, self.breaks[end].at);
-            if !range.is_empty() {
-                let text = &self.block.text[range.clone()];
-                let composed = segmenter.composer.compose(lead, text).map_err(CorpusError::tokens)?;
+            let own = self.block.shown(range.clone());
+            if !own.is_empty() {
+                let (text, composed) = self.compose(segmenter, lead, range.start, own, end > self.done)?;
                 let excess = composed.ids.len().saturating_sub(max);
                 // Alone a passage may have some tokens more than it had in the block: then the rest is planned again with less.
                 if excess > 0 && self.budget > 1 {
@@ -143,18 +171,51 @@ impl BlockCut {
                     return Err(CorpusError::ReferenceLength { found: max, template, needed: max + excess });
                 }
                 let (start, end_byte) = (self.block.start + range.start as u64, self.block.start + range.end as u64);
-                let passage = Passage { start, end: end_byte, text: text.to_owned(), lead: composed.lead, ids: composed.ids };
                 self.passed(end);
-                return Ok(Some(passage));
+                return Ok(Some(Passage { start, end: end_byte, text, lead: composed.lead, ids: composed.ids }));
             }
             self.passed(end);
         }
     }
 
+    /// The passage `own`, which begins at byte `at`, with the lines above it. Lines that are optional are left out where there is no room;
+    /// the others too, if the passage cannot be cut shorter.
+    fn compose<T: ReferenceTokens + ?Sized>(
+        &self,
+        segmenter: &Segmenter<'_, T>,
+        lead: &Lead,
+        at: usize,
+        own: String,
+        divisible: bool,
+    ) -> Result<(String, Composed), CorpusError> {
+        let compose = |text: &str| segmenter.composer.compose(lead, text).map_err(CorpusError::tokens);
+        if let Some(chain) = self.outline.chain_at(at) {
+            let context = &self.contexts[chain];
+            let indent = self.indent(at);
+            for (left_out, above) in context.choices().enumerate() {
+                let text = if above.is_empty() { own.clone() } else { format!("{above}{indent}{own}") };
+                let composed = compose(&text)?;
+                let fits = composed.ids.len() <= segmenter.tokens.max_reference_tokens();
+                if fits || divisible && left_out >= context.optional() {
+                    return Ok((text, composed));
+                }
+            }
+        }
+        let composed = compose(&own)?;
+        Ok((own, composed))
+    }
+
+    /// The blanks before a passage that begins a line.
+    fn indent(&self, at: usize) -> &str {
+        let before = &self.block.text[..at];
+        let line = &before[before.rfind('\n').map_or(0, |end| end + 1)..];
+        if line.len() <= MAX_INDENT && line.bytes().all(|byte| byte == b' ') { line } else { "" }
+    }
+
     /// Plans the passages of what is left of the block.
     fn plan(&mut self) {
-        let before = self.done.checked_sub(1).map_or(0, |last| self.counts[last]);
-        let ends = plan::plan(&self.breaks[self.done..], &self.counts[self.done..], before, self.budget);
+        let first = self.done.checked_sub(1).map_or(self.first, |last| self.places[last]);
+        let ends = plan::plan(&self.places[self.done..], first, self.budget);
         self.planned = ends.into_iter().map(|end| self.done + end).collect::<Vec<_>>().into_iter();
     }
 

@@ -1,6 +1,7 @@
 //! The best way to cut a text into passages within a budget of tokens.
 
-use super::breaks::{Break, Class};
+use super::breaks::Class;
+use crate::structure::Bond;
 
 /// Cost of one more passage. A cut within a sentence costs more than a passage, so a sentence is cut only if it is too long.
 const PASSAGE: u64 = 1_000_000;
@@ -21,31 +22,55 @@ fn cut_cost(class: Class) -> u64 {
     }
 }
 
-/// The ends of the passages with the lowest total cost, as indices into `breaks`, found by dynamic programming over all places to cut.
+/// What a cut costs beside its class, because it divides what belongs together. The header of a table parts from its rows, and a row from
+/// itself, only if they are too long; an item and a heading rather part from what is below them than that a sentence is cut.
+fn bond_cost(bond: Bond) -> u64 {
+    match bond {
+        Bond::None => 0,
+        Bond::Item => 300_000,
+        Bond::Lead => 2_000_000,
+        Bond::Row => 8_000_000,
+    }
+}
+
+/// A place to cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub class: Class,
+    pub bond: Bond,
+    /// Number of tokens before it.
+    pub before: usize,
+    /// Number of tokens of the lines above it that are read before a passage that begins here.
+    pub above: usize,
+}
+
+/// The ends of the passages with the lowest total cost, as indices into `places`, found by dynamic programming over all places to cut.
 ///
-/// `tokens[i]` counts the tokens before `breaks[i].at`, and `first` those before the text to cut. Each passage keeps to `budget`
-/// unless it has no place to cut. Time: the number of places times the number that one passage can span.
-pub(super) fn plan(breaks: &[Break], tokens: &[usize], first: usize, budget: usize) -> Vec<usize> {
+/// `first` is where the text to cut begins. Each passage keeps to `budget` with what is read before it, unless it has no place to cut.
+/// Time: the number of places times the number that one passage can span.
+pub(super) fn plan(places: &[Place], first: Place, budget: usize) -> Vec<usize> {
     let budget = budget.max(1);
     // best[j]: cost of the text before place j, where place 0 is its beginning, and the place where its last passage begins.
-    let mut best: Vec<(u64, usize)> = vec![(0, 0); breaks.len() + 1];
-    let before = |place: usize| if place == 0 { first } else { tokens[place - 1] };
-    for end in 1..=breaks.len() {
+    let mut best: Vec<(u64, usize)> = vec![(0, 0); places.len() + 1];
+    let place = |number: usize| if number == 0 { first } else { places[number - 1] };
+    for end in 1..=places.len() {
+        let Place { class, bond, before, .. } = places[end - 1];
         let mut found = (u64::MAX, end - 1);
         for start in (0..end).rev() {
-            let count = before(end).saturating_sub(before(start));
-            if count > budget && start + 1 < end {
+            let from = place(start);
+            let own = before.saturating_sub(from.before);
+            if own > budget && start + 1 < end {
                 break;
             }
-            let cost = best[start].0 + passage_cost(count, budget);
+            let cost = best[start].0 + passage_cost(own + from.above, own, budget);
             if cost < found.0 {
                 found = (cost, start);
             }
         }
-        best[end] = (found.0 + cut_cost(breaks[end - 1].class), found.1);
+        best[end] = (found.0 + cut_cost(class) + bond_cost(bond), found.1);
     }
     let mut ends = Vec::new();
-    let mut place = breaks.len();
+    let mut place = places.len();
     while place > 0 {
         ends.push(place - 1);
         place = best[place].1;
@@ -54,10 +79,11 @@ pub(super) fn plan(breaks: &[Break], tokens: &[usize], first: usize, budget: usi
     ends
 }
 
-fn passage_cost(count: usize, budget: usize) -> u64 {
-    let (count, budget) = (count as u64, budget as u64);
+/// The cost of a passage of `count` tokens, of which `own` are its own text.
+fn passage_cost(count: usize, own: usize, budget: usize) -> u64 {
+    let (count, own, budget) = (count as u64, own as u64, budget as u64);
     let missing = budget.saturating_sub(count);
-    let tiny = if count * 8 < budget { TINY } else { 0 };
+    let tiny = if own * 8 < budget { TINY } else { 0 };
     PASSAGE + tiny + UNFILLED * missing * missing / (budget * budget) + EXCESS * count.saturating_sub(budget)
 }
 
@@ -67,16 +93,25 @@ mod tests {
 
     /// Lengths of the passages of a text of words, a token each, whose sentences have these lengths.
     fn passages(sentences: &[usize], budget: usize) -> Vec<usize> {
-        let (mut breaks, mut tokens) = (Vec::new(), Vec::new());
+        let first = Place { class: Class::Paragraph, bond: Bond::None, before: 0, above: 0 };
+        let mut places = Vec::new();
         for length in sentences {
             for word in 1..=*length {
-                tokens.push(tokens.len() + 1);
                 let class = if word == *length { Class::Sentence } else { Class::Word };
-                breaks.push(Break { at: tokens.len(), class });
+                places.push(Place { class, before: places.len() + 1, ..first });
             }
         }
         let mut from = 0;
-        plan(&breaks, &tokens, 0, budget).into_iter().map(|end| tokens[end] - std::mem::replace(&mut from, tokens[end])).collect()
+        plan(&places, first, budget).into_iter().map(|end| places[end].before - std::mem::replace(&mut from, places[end].before)).collect()
+    }
+
+    #[test]
+    fn what_is_read_before_a_passage_counts_in_its_budget() {
+        let place = |before, above| Place { class: Class::Sentence, bond: Bond::None, before, above };
+        // Four rows of 20 tokens each: with a header of 30 tokens before it, a passage holds three of them in 100 tokens.
+        let places = [place(20, 30), place(40, 30), place(60, 30), place(80, 30)];
+        assert_eq!(plan(&places, place(0, 0), 100), [3]);
+        assert_eq!(plan(&places, place(0, 30), 100).len(), 2);
     }
 
     #[test]

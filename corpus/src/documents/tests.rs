@@ -63,7 +63,7 @@ fn a_folder_is_read_in_the_order_of_its_paths() {
     assert_eq!(corpus.documents[2].0.title, "z");
     assert!(corpus.documents[2].1);
     // Spans count the file's bytes, the mark included.
-    assert_eq!(corpus.documents[3].2, [Block { start: 3, text: "one\r\ntwo".into() }]);
+    assert_eq!(corpus.documents[3].2, [Block { start: 3, text: "one\r\ntwo".into(), hidden: Vec::new() }]);
     assert_eq!(corpus.notes.len(), 1);
     assert!(corpus.notes[0].contains("1 files ignored"), "{}", corpus.notes[0]);
 }
@@ -74,7 +74,7 @@ fn standard_input_is_rows_or_one_text() {
     let ids: Vec<&str> = rows.documents.iter().map(|(document, ..)| document.id.as_str()).collect();
     assert_eq!(ids, ["standard input:3", "standard input:4"]);
     let plain = from_stdin("\u{FEFF} wört {".as_bytes()).unwrap();
-    assert_eq!(plain.documents[0].2, [Block { start: 3, text: " wört {".into() }]);
+    assert_eq!(plain.documents[0].2, [Block { start: 3, text: " wört {".into(), hidden: Vec::new() }]);
     assert!(from_stdin(b"").unwrap().documents.iter().all(|(.., blocks)| blocks.is_empty()));
 }
 

@@ -1,6 +1,6 @@
 //! Signing a pack in its file.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -57,7 +57,8 @@ pub fn sign_file(
     }
     signatures.push(signature);
     let report = SignReport { id, signatures: signatures.len(), replaced };
-    write(&mut file, header.length, &trailer::write(signatures), target, progress)?;
+    let trailer = trailer::write(signatures);
+    write(source, &mut file, header.length, &trailer, target, progress)?;
     Ok(report)
 }
 
@@ -86,8 +87,9 @@ fn read_header(file: &mut File) -> Result<header::Header, Fault> {
     })
 }
 
-/// The first `length` bytes of `file` and then `trailer`, as `target`.
+/// Writes the first `length` bytes of `file`, which is open at `source`, and then `trailer` to `target`.
 fn write(
+    source: &Path,
     file: &mut File,
     length: u64,
     trailer: &[u8],
@@ -111,9 +113,7 @@ fn write(
         done += step.len() as u64;
     }
     signed.write_all(trailer).map_err(failed("write"))?;
-    // The permissions stay those of the pack.
-    let permissions = file.metadata().map_err(failed("copy the permissions to"))?.permissions();
-    fs::set_permissions(&path, permissions).map_err(failed("copy the permissions to"))?;
+    folder.copy_permissions(source, &path)?;
     signed.file().sync().map_err(failed("write"))?;
     drop(signed);
     Ok(folder.publish(&path)?)

@@ -1,10 +1,13 @@
 //! The file system of the machine.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
 
 use super::{Storage, StorageFile};
+
+/// Symbolic links that lead from one to the next before the path is refused, as on Linux.
+const MAX_LINKS: usize = 40;
 
 /// The disk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,12 +72,38 @@ impl Storage for DiskStorage {
         path.is_dir()
     }
 
+    fn follow_links(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut path = path.to_path_buf();
+        for _ in 0..MAX_LINKS {
+            match fs::symlink_metadata(&path) {
+                // A relative link begins at its own folder; joining an absolute one replaces the whole path.
+                Ok(data) if data.is_symlink() => path = path.parent().unwrap_or(Path::new("")).join(fs::read_link(&path)?),
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => return Ok(path),
+            }
+        }
+        Err(io::Error::other("too many symbolic links"))
+    }
+
+    fn is_regular_file(&self, path: &Path) -> bool {
+        path.is_file()
+    }
+
+    fn read_start(&self, path: &Path, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut start = Vec::with_capacity(bytes.len());
+        File::open(path)?.take(bytes.len() as u64).read_to_end(&mut start)?;
+        bytes.iter_mut().zip(&start).for_each(|(to, from)| *to = *from);
+        Ok(start.len())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
 
     fn copy_permissions(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::set_permissions(to, fs::metadata(from)?.permissions())
+        let data = fs::metadata(from)?;
+        keep_owner(&data, to);
+        fs::set_permissions(to, data.permissions())
     }
 
     /// On Windows, folders cannot be opened for this, and it is not needed.
@@ -140,6 +169,18 @@ impl StorageFile for DiskFile {
     }
 }
 
+/// Gives a file the owner and group of another. Only root may give files away, so a refusal leaves them.
+#[cfg(unix)]
+fn keep_owner(data: &fs::Metadata, to: &Path) {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if fs::metadata(to).is_ok_and(|now| (now.uid(), now.gid()) != (data.uid(), data.gid())) {
+        let _ = chown(to, Some(data.uid()), Some(data.gid()));
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &fs::Metadata, _: &Path) {}
+
 /// Whether a path still leads to an open file.
 #[cfg(unix)]
 fn is_still(file: &File, path: &Path) -> io::Result<bool> {
@@ -194,6 +235,27 @@ mod tests {
             assert_eq!(mode(&to), wanted);
         }
         assert_eq!(DiskStorage.copy_permissions(&folder.path().join("none"), &to).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_to_a_file_that_need_not_exist() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("far")).unwrap();
+        symlink("far/second", at("first")).unwrap();
+        symlink(at("file"), at("far/second")).unwrap();
+        assert_eq!(DiskStorage.follow_links(&at("first")).unwrap(), at("file"));
+        fs::write(at("file"), "words").unwrap();
+        assert_eq!(DiskStorage.follow_links(&at("first")).unwrap(), at("file"));
+        let mut start = [0; 8];
+        assert_eq!(DiskStorage.read_start(&at("first"), &mut start).unwrap(), 5);
+        assert_eq!(&start, b"words\0\0\0");
+        symlink("round", at("round")).unwrap();
+        assert!(DiskStorage.follow_links(&at("round")).is_err());
+        assert!(DiskStorage.is_regular_file(&at("first")) && !DiskStorage.is_regular_file(&at("far")));
+        assert!(!DiskStorage.is_regular_file(Path::new("/dev/null")));
     }
 
     #[test]

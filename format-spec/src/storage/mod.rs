@@ -5,7 +5,7 @@ mod disk;
 
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use cursor::StorageCursor;
 pub use disk::{DiskFile, DiskStorage};
@@ -37,10 +37,26 @@ pub trait Storage: Debug + Send + Sync {
     /// Whether a folder exists.
     fn is_folder(&self, path: &Path) -> bool;
 
+    /// Where writing to a path ends up: the path, with symbolic links of its last part followed. The file itself may be missing.
+    fn follow_links(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_path_buf())
+    }
+
+    /// Whether there is a regular file, links followed; not a folder, a pipe or a device.
+    fn is_regular_file(&self, path: &Path) -> bool {
+        self.exists(path) && !self.is_folder(path)
+    }
+
+    /// Reads the first bytes of a file without changing it; returns how many there are.
+    fn read_start(&self, path: &Path, bytes: &mut [u8]) -> io::Result<usize> {
+        self.open(path)?.read_at(bytes, 0)
+    }
+
     /// Renames a file, and replaces a file of that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Gives file `to` the permissions of file `from`. They are safe once `to` is synced.
+    /// Gives file `to` the permissions of file `from` and, where the system allows it, its owner and group. They are safe once `to` is
+    /// synced.
     fn copy_permissions(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Waits until the names in a folder are on the disk.

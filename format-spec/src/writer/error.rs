@@ -30,8 +30,20 @@ pub enum WriteError {
         folder: PathBuf,
     },
     /// The target is a folder, or has no name.
-    #[error("cannot write {}: it is a folder; name a file, such as corpus.mpk", path.display())]
+    #[error("cannot write {}: it names a folder; name the file in it, such as {}", path.display(), path.join("corpus.mpk").display())]
     TargetIsFolder {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The target is a file of another kind.
+    #[error("cannot write {}: the file there is no pack, and only a pack is replaced by a pack; name another file", path.display())]
+    TargetIsNoPack {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The target is a pipe, a socket or a device.
+    #[error("cannot write {}: it is a pipe, a socket or a device; name a file on a disk", path.display())]
+    TargetIsNoFile {
         /// The target.
         path: PathBuf,
     },

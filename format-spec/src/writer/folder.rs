@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::WriteError;
 use super::spool::io_error;
+use crate::constants::MAGIC;
 use crate::{Storage, StorageFile};
 
 /// The folder `<target>.building` beside a target, which one process can have open at a time. It holds everything that is written before the
@@ -21,19 +22,30 @@ pub struct WorkFolder {
 }
 
 impl WorkFolder {
-    /// Opens the folder of `target`, and creates it if it does not exist.
+    /// Opens the folder of `target`, and creates it if it does not exist. Symbolic links are followed: what they lead to is the target.
     ///
     /// # Errors
-    /// If the target's folder is missing or cannot be written to, the target is a folder, or another process has the folder.
+    /// If [`check_target`] refuses the target, or another process has the folder.
     pub fn open(storage: Arc<dyn Storage>, target: &Path) -> Result<Self, WriteError> {
-        let target = target.to_path_buf();
-        let Some(name) = target.file_name().filter(|_| !storage.is_folder(&target)) else {
-            return Err(WriteError::TargetIsFolder { path: target });
-        };
-        let parent = parent(&target);
-        if !storage.is_folder(parent) {
-            return Err(WriteError::MissingFolder { folder: parent.to_path_buf(), path: target });
+        let target = check_target(&*storage, target)?;
+        Self::beside(storage, target)
+    }
+
+    /// As [`open`](Self::open), for a pack that is read and then replaced: its file may be so damaged that it does not begin as a pack.
+    ///
+    /// # Errors
+    /// If there is no regular file, its folder cannot be written to, or another process has the folder.
+    pub fn replace(storage: Arc<dyn Storage>, pack: &Path) -> Result<Self, WriteError> {
+        let target = storage.follow_links(pack).map_err(io_error(pack, "find"))?;
+        if !storage.is_regular_file(&target) {
+            return Err(WriteError::TargetIsNoPack { path: target });
         }
+        Self::beside(storage, target)
+    }
+
+    fn beside(storage: Arc<dyn Storage>, target: PathBuf) -> Result<Self, WriteError> {
+        let Some(name) = target.file_name() else { return Err(WriteError::TargetIsFolder { path: target }) };
+        let parent = parent(&target);
         let mut name = name.to_os_string();
         name.push(".building");
         let path = target.with_file_name(name);
@@ -71,6 +83,15 @@ impl WorkFolder {
         &self.target
     }
 
+    /// Gives a finished file of the folder the permissions of the file that it will replace, or else those of `source`. They are safe
+    /// once the file is synced.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn copy_permissions(&self, source: &Path, file: &Path) -> Result<(), WriteError> {
+        super::copy_permissions(&*self.storage, &self.target, Some(source), file)
+    }
+
     /// Renames a finished and synced file of the folder to the target, and waits until the name is on the disk.
     ///
     /// # Errors
@@ -79,14 +100,21 @@ impl WorkFolder {
         super::publish(&*self.storage, file, &self.target)
     }
 
-    /// Removes the folder with everything in it.
+    /// Removes the folder with `files`, the names of the files that its user made in it. If it holds others, they and the folder stay.
     ///
     /// # Errors
     /// If something in it cannot be removed.
-    pub fn remove(mut self) -> Result<(), WriteError> {
-        let removed = self.storage.remove_folder(&self.path).map_err(io_error(&self.path, "remove"));
+    pub fn remove(mut self, files: &[&str]) -> Result<(), WriteError> {
+        self.empty_scratch()?;
+        for name in files.iter().copied().chain([LOCK]) {
+            let path = self.path.join(name);
+            if self.storage.exists(&path) {
+                self.storage.remove_file(&path).map_err(io_error(&path, "remove"))?;
+            }
+        }
         self.lock = None;
-        removed
+        self.storage.remove_empty_folder(&self.path).map_err(io_error(&self.path, "remove"))?;
+        Ok(())
     }
 
     fn empty_scratch(&self) -> Result<(), WriteError> {
@@ -108,6 +136,35 @@ impl Drop for WorkFolder {
 }
 
 const LOCK: &str = "lock";
+
+/// Checks that a pack may be written to `target`, and returns the path that it will have: the target with symbolic links followed.
+/// What is there already must be a pack, or an empty file.
+///
+/// # Errors
+/// If the target is a folder or names one, its folder does not exist, or something other than a pack is there: a file of another kind, a
+/// pipe, a device.
+pub fn check_target(storage: &dyn Storage, target: &Path) -> Result<PathBuf, WriteError> {
+    let path = storage.follow_links(target).map_err(io_error(target, "find"))?;
+    // A path that ends in `/` names a folder, which `Path::file_name` does not show.
+    let names_folder = target.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
+    if path.file_name().is_none() || names_folder || storage.is_folder(&path) {
+        return Err(WriteError::TargetIsFolder { path: target.to_path_buf() });
+    }
+    let folder = parent(&path);
+    if !storage.is_folder(folder) {
+        return Err(WriteError::MissingFolder { folder: folder.to_path_buf(), path });
+    }
+    if storage.is_regular_file(&path) {
+        let mut start = [0; MAGIC.len()];
+        let length = storage.read_start(&path, &mut start).map_err(io_error(&path, "read"))?;
+        if length > 0 && start != MAGIC {
+            return Err(WriteError::TargetIsNoPack { path });
+        }
+    } else if storage.exists(&path) {
+        return Err(WriteError::TargetIsNoFile { path });
+    }
+    Ok(path)
+}
 
 pub(super) fn parent(target: &Path) -> &Path {
     target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

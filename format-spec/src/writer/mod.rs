@@ -26,7 +26,7 @@ use spool::{Spool, io_error};
 use text::TextSpool;
 
 pub use error::WriteError;
-pub use folder::WorkFolder;
+pub use folder::{WorkFolder, check_target};
 pub use graph::GraphSource;
 
 /// Most memory that a [`PackWriter`] takes, whatever the pack's size, beside the codec parameters while
@@ -63,7 +63,8 @@ pub struct PackWriter {
     max_position: Option<u8>,
     graph: Option<(GraphParameters, u32, Spool)>,
     quality: Option<Quality>,
-    keeps_permissions: bool,
+    /// The file whose permissions the pack has, if it replaces none.
+    permissions_of: Option<PathBuf>,
     spools: Spools,
     text: TextSpool,
     scratch: Vec<u8>,
@@ -148,7 +149,7 @@ impl PackWriter {
             max_position: None,
             graph: None,
             quality: None,
-            keeps_permissions: false,
+            permissions_of: None,
             spools,
             text,
             scratch: Vec::new(),
@@ -300,9 +301,9 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Gives the new pack the permissions of a file that it replaces.
-    pub fn keep_permissions(&mut self) {
-        self.keeps_permissions = true;
+    /// Gives the new pack the permissions of `pack` if no file is at the target. A file that the new pack replaces passes on its own.
+    pub fn permissions_of(&mut self, pack: &Path) {
+        self.permissions_of = Some(pack.to_path_buf());
     }
 
     /// Assembles the pack, syncs it, and renames it to the target.
@@ -351,10 +352,7 @@ impl PackWriter {
         }
         let path = self.files.folder.join(PACK);
         // Sealing syncs the file, and its permissions with it.
-        if self.keeps_permissions {
-            let copied = self.files.storage.copy_permissions(&self.files.target, &path);
-            unless_absent(copied).map_err(io_error(&path, "copy the permissions to"))?;
-        }
+        copy_permissions(&*self.files.storage, &self.files.target, self.permissions_of.as_deref(), &path)?;
         let summary = assembly.seal(&path, features)?;
         publish(&*self.files.storage, &path, &self.files.target)?;
         Ok(summary)
@@ -390,12 +388,15 @@ impl PackWriter {
     }
 }
 
-/// Accepts that a file does not exist.
-fn unless_absent(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
+/// Gives a finished file the permissions of the file that it will replace, or else of `source`, or else leaves those of a new file.
+fn copy_permissions(storage: &dyn Storage, target: &Path, source: Option<&Path>, file: &Path) -> Result<(), WriteError> {
+    for from in [Some(target), source].into_iter().flatten() {
+        match storage.copy_permissions(from, file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            copied => return copied.map_err(io_error(file, "copy the permissions to")),
+        }
     }
+    Ok(())
 }
 
 /// Renames a finished file to the target, and waits until the name is on the disk.

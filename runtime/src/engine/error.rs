@@ -11,8 +11,8 @@ use crate::{FetchError, NotSigned, PackSearchError};
 /// A pack and a model, or a pack and an embedder, that do not match.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the pack was built with the {party} `{built_with}`, not with `{given}`; they differ in {}; use the {party} that the pack was built \
-     with, or build the pack again with this one", list(.differences, .party)
+    "the pack was built with the {party} `{built_with}`, not with `{given}`: they differ in {}; use the pack's {party}, or build the pack \
+     again", Difference::summary(.differences)
 )]
 pub struct IdentityMismatch {
     /// `model` or `embedder`.
@@ -25,12 +25,12 @@ pub struct IdentityMismatch {
     pub differences: Vec<Difference>,
 }
 
-fn list(differences: &[Difference], party: &str) -> String {
-    let one = |d: &Difference| format!("{} (pack: {}, {party}: {})", d.field, d.pack, d.model);
-    differences.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
 impl IdentityMismatch {
+    /// The fields that differ with both values, one a line: the pack's, then the given one's.
+    pub fn details(&self) -> String {
+        Difference::details(&self.differences)
+    }
+
     /// Refuses a model that is not the pack's.
     ///
     /// # Errors

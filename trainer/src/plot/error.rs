@@ -62,12 +62,4 @@ pub enum PlotError {
         /// Why.
         source: PngError,
     },
-    /// The figure cannot be written.
-    #[error("{path}: cannot be written: {source}; check the path of the figure", path = path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
 }

@@ -33,15 +33,15 @@ enum Format {
     Png,
 }
 
-/// Draws the curves of `runs`, side by side with the same axes, and writes the figure to each of `files`.
+/// Draws the curves of `runs`, side by side with the same axes. Returns the bytes of the figure for each of `files`, which are not written.
 ///
 /// A run is given by its output folder or by the log in it. The ending of a file, `.svg` or `.png`, selects its format; all files show the same
 /// figure. It shows loss, shares of right tokens and of exact sequences, learning rate, tokens kept in a head, and tokens per second over the
 /// steps, as values and as running means. Vertical lines mark the start of a stage. The log of a run in progress can be drawn.
 ///
 /// # Errors
-/// [`PlotError`]; nothing has been written unless it is [`Write`](PlotError::Write).
-pub fn plot(runs: &[PathBuf], files: &[PathBuf]) -> Result<(), PlotError> {
+/// [`PlotError`], if a log cannot be read or the ending of a file is neither `.svg` nor `.png`.
+pub fn plot(runs: &[PathBuf], files: &[PathBuf]) -> Result<Vec<Vec<u8>>, PlotError> {
     let formats = files.iter().map(|file| format(file)).collect::<Result<Vec<_>, _>>()?;
     if !(1..=MAX_RUNS).contains(&runs.len()) {
         return Err(PlotError::Runs { max: MAX_RUNS, found: runs.len() });
@@ -50,17 +50,14 @@ pub fn plot(runs: &[PathBuf], files: &[PathBuf]) -> Result<(), PlotError> {
     let runs =
         runs.iter().zip(names).map(|(run, name)| Ok(PlottedRun { name, lines: read(run)? })).collect::<Result<Vec<_>, PlotError>>()?;
     let drawing = panels::draw(&runs);
-    let mut written = Vec::with_capacity(files.len());
+    let mut figures = Vec::with_capacity(files.len());
     for (file, format) in files.iter().zip(formats) {
-        written.push(match format {
+        figures.push(match format {
             Format::Svg => drawing.svg().into_bytes(),
             Format::Png => drawing.png().map_err(|source| PlotError::Png { path: file.clone(), source })?,
         });
     }
-    for (file, bytes) in files.iter().zip(written) {
-        std::fs::write(file, bytes).map_err(|source| PlotError::Write { path: file.clone(), source })?;
-    }
-    Ok(())
+    Ok(figures)
 }
 
 fn format(file: &Path) -> Result<Format, PlotError> {

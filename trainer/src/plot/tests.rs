@@ -30,10 +30,9 @@ fn run(dir: &TempDir, name: &str, lines: &[LogLine]) -> PathBuf {
 }
 
 /// The SVG of some runs.
-fn svg(dir: &TempDir, runs: &[PathBuf]) -> String {
-    let file = dir.path().join("figure.svg");
-    plot(runs, std::slice::from_ref(&file)).expect("drawn");
-    let svg = fs::read_to_string(file).expect("UTF-8");
+fn svg(runs: &[PathBuf]) -> String {
+    let mut figures = plot(runs, &["figure.svg".into()]).expect("drawn");
+    let svg = String::from_utf8(figures.remove(0)).expect("UTF-8");
     well_formed(&svg);
     svg
 }
@@ -85,7 +84,7 @@ fn a_run_of_three_stages() {
     let dir = TempDir::new().expect("a folder");
     let stage = |step: u64| if step <= 20 { 0 } else { 1 + usize::from(step > 50) };
     let lines: Vec<LogLine> = (1..=90).map(|step| LogLine { stage: stage(step), ..line(step) }).collect();
-    let svg = svg(&dir, &[run(&dir, "a<b & c", &lines)]);
+    let svg = svg(&[run(&dir, "a<b & c", &lines)]);
     assert!(svg.contains(">a&lt;b &amp; c</text>"), "{svg}");
     for title in ["Loss, nats a token", "Share right", "Learning rate", "Tokens kept a head", "Tokens a second", "whole answers"] {
         assert!(svg.contains(&format!(">{title}</text>")), "{title}");
@@ -102,7 +101,7 @@ fn a_run_of_three_stages() {
 #[test]
 fn one_step_is_a_dot() {
     let dir = TempDir::new().expect("a folder");
-    let svg = svg(&dir, &[run(&dir, "out", &[line(7)])]);
+    let svg = svg(&[run(&dir, "out", &[line(7)])]);
     assert!(elements(&svg, "polyline", "").is_empty() && elements(&svg, "line", STAGE).is_empty(), "{svg}");
     // Four values with a mean, two without.
     assert_eq!(elements(&svg, "circle", "").len(), 4 * 2 + 2);
@@ -118,7 +117,7 @@ fn steps_without_a_number_are_counted() {
     lines[8].seconds = 0.0;
     let folder = run(&dir, "out", &lines);
     assert!(fs::read_to_string(folder.join(LOG)).expect("the log").contains("\"loss\":null"), "as JSON has it");
-    let some = svg(&dir, std::slice::from_ref(&folder));
+    let some = svg(std::slice::from_ref(&folder));
     assert!(some.contains(">2 steps have no finite value<") && some.contains(">1 step has no finite value<"), "{some}");
     // The loss is the first faint line that is drawn, here in two pieces: three points and four.
     let points = |svg: &str| -> Vec<usize> {
@@ -130,7 +129,7 @@ fn steps_without_a_number_are_counted() {
     };
     assert_eq!(points(&some), [3, 4, 9, 9, 8]);
     lines.iter_mut().for_each(|line| line.loss = f64::NAN);
-    let none = svg(&dir, &[run(&dir, "out", &lines)]);
+    let none = svg(&[run(&dir, "out", &lines)]);
     assert!(none.contains(">9 steps have no finite value<"), "{none}");
     assert_eq!(points(&none), [9, 9, 8]);
 }
@@ -140,15 +139,15 @@ fn runs_have_the_same_axes_and_names_of_their_own() {
     let dir = TempDir::new().expect("a folder");
     let long: Vec<LogLine> = (1..=1000).map(line).collect();
     let runs = [run(&dir, "one/out", &long), run(&dir, "two/out", &long[..10]).join(LOG)];
-    let both = svg(&dir, &runs);
+    let both = svg(&runs);
     assert!(both.contains(">one/out</text>") && both.contains(">two/out</text>"), "{both}");
     let marks = both.matches(">800</text>").count();
     assert!(marks >= 10 && both.contains("viewBox=\"0 0 920 "), "five panels and two columns: {marks}");
-    assert!(svg(&dir, &runs[..1]).contains(">out</text>"));
-    let twice = svg(&dir, &[runs[0].clone(), runs[0].join(LOG)]);
+    assert!(svg(&runs[..1]).contains(">out</text>"));
+    let twice = svg(&[runs[0].clone(), runs[0].join(LOG)]);
     assert_eq!(twice.matches(">out</text>").count(), 2, "the same run twice has one name");
     let deep = "very-long-name-".repeat(12);
-    let cut = svg(&dir, &[run(&dir, &deep, &long), runs[1].clone()]);
+    let cut = svg(&[run(&dir, &deep, &long), runs[1].clone()]);
     assert!(cut.contains(">...") && cut.contains("name-</text>"), "{cut}");
 }
 
@@ -156,12 +155,10 @@ fn runs_have_the_same_axes_and_names_of_their_own() {
 fn a_png_shows_what_the_svg_shows() {
     let dir = TempDir::new().expect("a folder");
     let lines: Vec<LogLine> = (1..=60).map(|step| LogLine { stage: usize::from(step > 30), ..line(step) }).collect();
-    let (svg, png) = (dir.path().join("a.SVG"), dir.path().join("b.png"));
-    plot(&[run(&dir, "out", &lines)], &[svg.clone(), png.clone()]).expect("drawn");
-    let svg = fs::read_to_string(svg).expect("an SVG");
-    well_formed(&svg);
-    let file = std::io::BufReader::new(fs::File::open(png).expect("a PNG"));
-    let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
+    let figures = plot(&[run(&dir, "out", &lines)], &["a.SVG".into(), "b.png".into()]).expect("drawn");
+    let svg = str::from_utf8(&figures[0]).expect("an SVG");
+    well_formed(svg);
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&figures[1])).read_info().expect("a PNG");
     let mut pixels = vec![0; reader.output_buffer_size().expect("it fits")];
     let frame = reader.next_frame(&mut pixels).expect("an image");
     assert!(svg.contains(&format!("viewBox=\"0 0 {} {}\"", frame.width / 2, frame.height / 2)), "{frame:?}");
@@ -185,7 +182,6 @@ fn what_is_refused() {
         let error = plot(runs, &[path("first.svg"), path(file)]).expect_err("refused");
         let text = error.to_string();
         assert!(words.iter().all(|word| text.contains(word)), "{text}");
-        assert!(!path("first.svg").exists(), "nothing is written");
         error
     };
     let empty = run(&dir, "empty", &[]);
@@ -204,6 +200,4 @@ fn what_is_refused() {
     }
     refused(&[], "a.svg", &["expected 1 to 12 runs", "found 0"]);
     refused(&vec![good.clone(); 13], "a.svg", &["found 13"]);
-    let error = plot(&[good], &[path("no/such/folder.png")]).expect_err("refused");
-    assert!(matches!(&error, PlotError::Write { path, .. } if path.ends_with("folder.png")), "{error}");
 }
