@@ -12,6 +12,9 @@ use mempack_format::{CodecSpec, Memory, Pack};
 use mempack_model::{Composer, DEFAULT_OVERLAP, Embedder, LoadOptions, Model, ReaderOptions, Slot, overlap, reference_tokens};
 use serde_json::json;
 
+/// It begins as packs do, for only a pack is replaced.
+const OLD: &[u8] = b"\x89MPK\r\n\x1a\nthe old pack";
+
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
@@ -351,11 +354,11 @@ fn a_cancelled_build_keeps_what_is_done_and_goes_on_from_there() {
     let (model, embedder) = loaded();
     use Stage::{Deduplicating, Graph, Measuring, Reading, Sampling, Sealing, Training, Writing};
     for stage in [Reading, Deduplicating, Sampling, Training, Measuring, Writing, Graph, Sealing] {
-        fs::write(&target, "the old pack").unwrap();
+        fs::write(&target, OLD).unwrap();
         let cancel = AtomicBool::new(false);
         let error = build(&model, &embedder, &options, &CancelAt(stage, &cancel), &cancel).unwrap_err();
         assert!(matches!(error.reason(), BuildError::Interrupted), "{stage}: {error:?}");
-        assert_eq!(fs::read(&target).unwrap(), b"the old pack");
+        assert_eq!(fs::read(&target).unwrap(), OLD);
         let kept = match &error {
             BuildError::Stopped { resume: kept, .. } => Some(kept),
             _ => None,

@@ -16,6 +16,9 @@ use mempack_format::{
 };
 use mempack_hostile::Plan;
 
+/// It begins as packs do, for only a pack is replaced.
+const OLD: &[u8] = b"\x89MPK\r\n\x1a\nthe old pack";
+
 fn writer(folder: &Path) -> PackWriter {
     PackWriter::create(&folder.join("pack.mpk"), SHAPE, DIM).unwrap()
 }
@@ -44,20 +47,34 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_dropped_writer_leaves_the_old_pack_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("pack.mpk"), b"the old pack").unwrap();
+    fs::write(folder.path().join("pack.mpk"), OLD).unwrap();
     let writer = filled(folder.path());
     let parts: Vec<String> = names(folder.path());
     assert!(parts == ["pack.mpk", "pack.mpk.building"], "{parts:?}");
-    assert_eq!(fs::read(folder.path().join("pack.mpk")).unwrap(), b"the old pack");
+    assert_eq!(fs::read(folder.path().join("pack.mpk")).unwrap(), OLD);
     drop(writer);
     assert_eq!(names(folder.path()), ["pack.mpk"]);
-    assert_eq!(fs::read(folder.path().join("pack.mpk")).unwrap(), b"the old pack");
+    assert_eq!(fs::read(folder.path().join("pack.mpk")).unwrap(), OLD);
+}
+
+#[test]
+fn a_target_that_holds_something_else_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("pack.mpk");
+    for (start, is_taken) in [(OLD, true), (b"", true), (&OLD[..7], false), (b"the old pack", false), (b"# Notes", false)] {
+        fs::write(&target, start).unwrap();
+        match PackWriter::create(&target, SHAPE, DIM).map(drop) {
+            Ok(()) => assert!(is_taken, "{start:?}"),
+            Err(error) => assert!(!is_taken && matches!(&error, WriteError::TargetIsNoPack { path } if *path == target), "{error}"),
+        }
+        assert_eq!((names(folder.path()), fs::read(&target).unwrap()), (vec!["pack.mpk".to_string()], start.to_vec()));
+    }
 }
 
 #[test]
 fn a_finished_writer_leaves_the_new_pack_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("pack.mpk"), b"the old pack").unwrap();
+    fs::write(folder.path().join("pack.mpk"), OLD).unwrap();
     let mut writer = filled(folder.path());
     writer.set_graph(&generate::Rings, GRAPH).unwrap();
     let summary = writer.finish(generate::model(), "f32", generate::embedder(), generate::GENERATOR).unwrap();
@@ -79,12 +96,12 @@ fn a_pack_with_a_codec_that_version_1_0_does_not_have_says_so() {
 fn a_finish_that_is_refused_leaves_the_old_pack() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("pack.mpk");
-    fs::write(&target, b"the old pack").unwrap();
+    fs::write(&target, OLD).unwrap();
     let finish = |writer: PackWriter, change: &dyn Fn(&mut ModelIdentity)| {
         let mut model = generate::model();
         change(&mut model);
         let error = writer.finish(model, "f32", generate::embedder(), "").unwrap_err();
-        assert_eq!((names(folder.path()), fs::read(&target).unwrap()), (vec!["pack.mpk".to_string()], b"the old pack".to_vec()));
+        assert_eq!((names(folder.path()), fs::read(&target).unwrap()), (vec!["pack.mpk".to_string()], OLD.to_vec()));
         error
     };
     let mut more = filled(folder.path());
@@ -270,7 +287,7 @@ fn on_a_full_disk() {
 #[test]
 fn a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("pack.mpk"), b"the old pack").unwrap();
+    fs::write(folder.path().join("pack.mpk"), OLD).unwrap();
     // A limit on the size of files stands for the disk: blocks of 512 or 1,024 bytes, depending on the shell.
     let script = "trap '' XFSZ; ulimit -f 1024 && exec \"$0\" --exact on_a_full_disk --ignored";
     let output = std::process::Command::new("sh")
@@ -281,7 +298,7 @@ fn a_full_disk() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
-    assert_eq!(fs::read(folder.path().join("pack.mpk")).unwrap(), b"the old pack");
+    assert_eq!(fs::read(folder.path().join("pack.mpk")).unwrap(), OLD);
 }
 
 #[test]
