@@ -106,7 +106,7 @@ impl TextTokenizer {
     fn encode_cut(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, ComputeError> {
         let mut done = Vec::new();
         // Parts that are left, the first one last.
-        let mut parts = vec![0..text.len()];
+        let mut parts = Vec::from([Range { start: 0, end: text.len() }]);
         while let Some(part) = parts.pop() {
             let inside = text.get(part.clone()).unwrap_or_default();
             let encoding = self.inner.plain.encode(inside, false).map_err(failure)?;

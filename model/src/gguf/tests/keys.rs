@@ -118,7 +118,7 @@ fn a_given_tokenizer_replaces_what_is_not_understood() {
 #[test]
 fn tokens_with_a_role_are_special() {
     for kinds in [&[1; 8][..], &[4, 4, 1, 1, 1, 1, 1, 1], &[3, 3, 1, 1, 1, 1, 1, 4]] {
-        let (_folder, out) = Builder::llama().kinds(&kinds.iter().map(|n| *n as i32).collect::<Vec<_>>()).import().unwrap();
+        let (_folder, out) = Builder::llama().kinds(kinds).import().unwrap();
         let tokens = json(out.join("tokenizer.json"));
         let special: Vec<u64> =
             tokens["added_tokens"].as_array().unwrap().iter().filter(|t| t["special"] == true).map(|t| t["id"].as_u64().unwrap()).collect();

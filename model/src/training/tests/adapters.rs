@@ -46,6 +46,35 @@ fn what_cannot_be_adapted_is_refused() {
     assert!(unknown.contains("`targets`") && unknown.contains("found kv_proj"), "{unknown}");
 }
 
+/// An adapter of some layers says which, so that it is whole when it is loaded again.
+#[test]
+fn an_adapter_of_some_layers_goes_on() {
+    let dir = folder("llama_mha");
+    let mut trainee = load(dir.path(), &wanted(2, &["q_proj", "up_proj"]));
+    fill_b(&mut trainee, 0.1);
+    let adapter = dir.path().join("adapter");
+    trainee.save(&adapter, Precision::F32).unwrap();
+    let targets = |folder: &std::path::Path| -> serde_json::Value {
+        let text = std::fs::read(folder.join("adapter_config.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&text).unwrap()["target_modules"].clone()
+    };
+    assert_eq!(targets(&adapter), serde_json::json!(["q_proj", "up_proj"]));
+    // Without the pair of one layer, which the configuration excludes.
+    let (weights, config) = (adapter.join("adapter_model.safetensors"), adapter.join("adapter_config.json"));
+    let kept: Vec<_> = Tensor::read_safetensors(&weights).unwrap().into_iter().filter(|(name, _)| !name.contains("layers.0.mlp")).collect();
+    super::super::save::write_tensors(&weights, &kept).unwrap();
+    let base = LoadOptions { base: Some(dir.path().to_owned()), ..options(Precision::F32) };
+    let error = Trainee::load(&adapter, &base, &new_adapter(2)).err().unwrap().to_string();
+    assert!(error.contains("layers.0.mlp.up_proj") && error.contains("1 of the 6 modules"), "{error}");
+    let mut object: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    object["exclude_modules"] = serde_json::json!(["layers.0.mlp.up_proj"]);
+    std::fs::write(&config, object.to_string()).unwrap();
+    let again = dir.path().join("again");
+    Trainee::load(&adapter, &base, &new_adapter(2)).unwrap().save(&again, Precision::F32).unwrap();
+    assert_eq!(targets(&again), serde_json::json!(["model.layers.1.mlp.up_proj", "model.layers.2.mlp.up_proj", "q_proj"]));
+    assert_eq!(Trainee::load(&again, &base, &new_adapter(2)).unwrap().parameters.len(), 10);
+}
+
 #[test]
 fn an_adapter_with_more_than_learns_is_refused() {
     let dir = folder("llama_mha");
