@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use mempack_corpus::{CorpusError, CorpusItem, Documents, OpenDocument, Segmenter};
+use mempack_corpus::{CorpusError, CorpusItem, CorpusNote, Documents, OpenDocument, Segmenter};
 use mempack_format::{Origin, PackWriter};
 use mempack_model::Model;
 
@@ -30,6 +30,8 @@ pub(crate) struct IngestCounts {
     pub candidates: u64,
     /// Documents without words, which are left out.
     pub empty: u64,
+    /// Files of folders that cannot be read, which are left out.
+    pub skipped: u64,
 }
 
 impl Ingest<'_, '_> {
@@ -38,9 +40,12 @@ impl Ingest<'_, '_> {
         let segmenter = Segmenter::new(context.model)?;
         let inputs = &context.options.inputs;
         let mut counts = IngestCounts::default();
-        for item in Documents::new(inputs, stdin) {
+        for item in Documents::new(inputs, stdin).with_duplicate_ids(context.options.duplicate_ids) {
             match item? {
-                CorpusItem::Note(note) => context.progress.note(&note.to_string()),
+                CorpusItem::Note(note) => {
+                    counts.skipped += u64::from(matches!(note, CorpusNote::Skipped { .. }));
+                    context.progress.note(&note.to_string());
+                }
                 CorpusItem::Document(document) => self.document(context, &segmenter, document, &mut counts)?,
             }
         }

@@ -34,7 +34,10 @@ mod documents;
 mod error;
 mod folder;
 mod formats;
+mod hidden;
+mod id_list;
 mod input;
+mod kinds;
 mod structure;
 
 pub use composing::{Composed, Composer, Lead, ReferenceTokens, reference_text};
@@ -43,5 +46,6 @@ pub use document::{CorpusItem, CorpusNote, OpenDocument};
 pub use documents::Documents;
 pub use error::CorpusError;
 pub use formats::{MAX_FIELD_BYTES, MAX_LINE_BYTES};
-pub use input::Input;
+pub use id_list::read_id_list;
+pub use input::{DuplicateIds, Input};
 pub use mempack_format::Document;

@@ -22,6 +22,9 @@ pub struct Args {
     /// The corpus: .txt, .md and .jsonl files, folders of them, or - for standard input
     #[arg(required = true, value_name = "CORPUS")]
     corpus: Vec<PathBuf>,
+    /// What to do if two documents have the same id
+    #[arg(long, value_enum, default_value_t, value_name = "RULE")]
+    duplicate_ids: corpus::OnDuplicate,
     /// The pack to write; a file there is replaced when the new pack is complete
     #[arg(short, long, value_name = "PACK")]
     output: PathBuf,
@@ -102,6 +105,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let from = args.from.as_deref().map(previous).transpose()?;
     let options = BuildOptions {
         inputs,
+        duplicate_ids: args.duplicate_ids.into(),
         output: args.output,
         codec: codec.or(from.as_ref().map(|previous| previous.codec())).unwrap_or(BuildOptions::default().codec),
         max_record_bytes,
@@ -151,6 +155,7 @@ fn print(options: &BuildOptions, report: &BuildReport, first_layer: u32, as_json
             "{}",
             json!({
                 "pack": options.output, "id": report.id.to_string(), "bytes": report.bytes, "documents": report.documents,
+                "skipped": report.skipped,
                 "references": report.references, "origins": report.origins, "duplicates": report.duplicates, "tokens": report.tokens,
                 "encoded": report.encoded, "resumed": report.resumed, "taken": report.taken, "drift": report.drift.map(|drift| drift_json(&drift)),
                 "quality": report.quality.as_ref().map(quality_json), "codec": report.codec.to_string(), "threads": options.threads, "encoding_seconds": report.encoding.as_secs_f64(),
@@ -166,16 +171,26 @@ fn print(options: &BuildOptions, report: &BuildReport, first_layer: u32, as_json
             println!("{}{line}", if at == 0 { format!("codec {} loses ", report.codec) } else { "  ".to_owned() });
         }
         println!(
-            "{}: {} references ({} duplicates{}) of {} documents, {} tokens, {} in {seconds:.1} s, id {}",
+            "{}: {} references ({} duplicates{}) of {} documents{}, {} tokens, {} in {seconds:.1} s, id {}",
             options.output.display(),
             thousands(report.references),
             thousands(report.duplicates),
             origin(report),
             thousands(report.documents),
+            skipped(report.skipped),
             thousands(report.tokens),
             bytes(report.bytes),
             report.id,
         );
+    }
+}
+
+/// How many files of the corpus are not in the pack.
+fn skipped(files: u64) -> String {
+    match files {
+        0 => String::new(),
+        1 => " (1 file could not be read)".into(),
+        _ => format!(" ({} files could not be read)", thousands(files)),
     }
 }
 

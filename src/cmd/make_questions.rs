@@ -65,6 +65,9 @@ struct ClozeArgs {
     /// The corpus: .txt, .md and .jsonl files, folders of them, or - for standard input
     #[arg(required = true, value_name = "CORPUS")]
     corpus: Vec<PathBuf>,
+    /// What to do if two documents have the same id
+    #[arg(long, value_enum, default_value_t, value_name = "RULE")]
+    duplicate_ids: corpus::OnDuplicate,
     #[command(flatten)]
     output: OutputArgs,
     /// Maximum number of questions about each document
@@ -127,7 +130,7 @@ fn cloze(args: &ClozeArgs) -> Result<(), Failure> {
     let mut folder = Folder::create(&args.output.output)?;
     let progress = Progress::new();
     progress.begin("asking", "documents", None);
-    for item in Documents::new(&corpus::inputs(&args.corpus), io::stdin()) {
+    for item in Documents::new(&corpus::inputs(&args.corpus), io::stdin()).with_duplicate_ids(args.duplicate_ids.into()) {
         match item.map_err(corpus::failure)? {
             CorpusItem::Note(note) => progress.note(&note.to_string()),
             CorpusItem::Document(document) => {
