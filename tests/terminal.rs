@@ -230,8 +230,11 @@ fn a_signal_ends_a_read_from_an_idle_pipe() {
         words(&["make-questions", "cloze", &fifo, "-o", &questions]),
     ] {
         let mut child = mempack(&args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        // The model is loaded, or not: the signal is handled in either case.
-        std::thread::sleep(std::time::Duration::from_millis(1_500));
+        // The corpus is read once there is a place for what comes of it.
+        while bench.names().len() == 1 {
+            assert!(child.try_wait().unwrap().is_none(), "{args:?} ended early");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
         let since = std::time::Instant::now();
         assert_eq!(child.wait().unwrap().code(), Some(130), "{args:?}");
