@@ -116,6 +116,7 @@ pub fn import(error: &ImportError) -> Option<&'static str> {
 /// For a corpus that was not read.
 pub fn corpus(error: &CorpusError) -> Option<&'static str> {
     match error {
+        CorpusError::DuplicateId { .. } => Some("use --duplicate-ids suffix to have equal ids numbered"),
         CorpusError::Missing { .. } => Some("name another .txt, .md or .jsonl file, a folder, or - for standard input"),
         _ => None,
     }

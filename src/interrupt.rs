@@ -20,6 +20,11 @@ pub fn flag() -> &'static AtomicBool {
     &INTERRUPTED
 }
 
+/// The same flag, to share.
+pub fn shared() -> Arc<AtomicBool> {
+    Arc::clone(&INTERRUPTED)
+}
+
 #[cfg(unix)]
 fn listen(flag: &Arc<AtomicBool>) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

@@ -22,6 +22,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use failure::{Failure, Kind};
+
 /// Compile a reference corpus into a memory pack, and let a language model decode with it.
 ///
 /// Exit codes: 0 done; 1 the work failed, or a pack's codec loses more than the pack records; 2 usage; 3 the pack is damaged, or a
@@ -87,7 +89,7 @@ fn main() -> ExitCode {
         terminal::be_verbose();
     }
     // If the system refuses the handler, a truncated pack ends the program with SIGBUS instead of a message.
-    let _ = mempack_runtime::exit_when_cut_short(failure::Kind::Damaged as u8);
+    let _ = mempack_runtime::exit_when_cut_short(Kind::Damaged as u8);
     #[cfg(feature = "engine")]
     environment::settle();
     let result = match command {
@@ -120,8 +122,9 @@ fn main() -> ExitCode {
         Command::Completions(args) => cmd::completions::run::<Cli>(args),
     };
     // What the command found matters more than that it was not printed.
-    match result.map(|()| terminal::failure()) {
+    match result.map(|()| terminal::output_error()) {
         Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(failure)) | Err(failure) => failure.report(),
+        Ok(Some(error)) => Failure::new(Kind::Output, error).report(),
+        Err(failure) => failure.report(),
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::thousands;
-use crate::terminal::errln;
+use crate::terminal::{errln, one_line};
 
 /// How often a plain line is printed.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ impl Progress {
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
-            bar.set_message(name.to_owned());
+            bar.set_message(one_line(name));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
@@ -91,8 +91,8 @@ impl Progress {
     #[cfg_attr(not(feature = "engine"), allow(dead_code))]
     pub fn note(&self, text: &str) {
         match self.lock().as_ref().and_then(|stage| stage.bar.as_ref()) {
-            Some(bar) => bar.println(text),
-            None => errln!("{text}"),
+            Some(bar) => bar.println(one_line(text)),
+            None => errln!("{}", one_line(text)),
         }
     }
 

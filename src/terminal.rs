@@ -5,14 +5,12 @@
 //! written as it is.
 //!
 //! A reader such as `head` may close the stream. Printing then ends, and the work goes on: a pack is written all the same. A stream that
-//! takes no more for another reason, such as a full disk, is remembered, and [`failure`] reports it at the end.
+//! takes no more for another reason, such as a full disk, is remembered, and [`output_error`] says so at the end.
 
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-
-use crate::failure::{Failure, Kind};
 
 /// Prints text to standard output.
 macro_rules! out {
@@ -98,13 +96,12 @@ pub fn is_closed() -> bool {
     !matches!(*OUT.0.lock().unwrap_or_else(PoisonError::into_inner), State::Open)
 }
 
-/// The failure of standard output, unless all was written or its reader closed it.
-pub fn failure() -> Option<Failure> {
+/// Why standard output was not written, unless all was or its reader closed it.
+pub fn output_error() -> Option<String> {
     match &*OUT.0.lock().unwrap_or_else(PoisonError::into_inner) {
-        State::Failed(error) => {
-            let done = "the command has done its work, but not all that it printed was written";
-            Some(Failure::new(Kind::Output, format!("cannot write to standard output: {error}; {done}")))
-        }
+        State::Failed(error) => Some(format!(
+            "cannot write to standard output: {error}; the command has done its work, but not all that it printed was written"
+        )),
         State::Open | State::Closed => None,
     }
 }

@@ -216,3 +216,29 @@ fn the_second_interrupt_is_immediate() {
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(!said.contains("panicked"), "{said}");
 }
+
+#[test]
+fn a_signal_ends_a_read_from_an_idle_pipe() {
+    let bench = Bench::new();
+    assert!(Command::new("mkfifo").arg(bench.path("pipe.jsonl")).status().unwrap().success());
+    let (fifo, out) = (bench.path("pipe.jsonl"), bench.path("out.mpk"));
+    let questions = bench.path("questions");
+    for args in [
+        build_args("-", &out, &[]),
+        build_args(&fifo, &out, &[]),
+        words(&["make-questions", "cloze", "-", "-o", &questions]),
+        words(&["make-questions", "cloze", &fifo, "-o", &questions]),
+    ] {
+        let mut child = mempack(&args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // The corpus is read once there is a place for what comes of it.
+        while bench.names().len() == 1 {
+            assert!(child.try_wait().unwrap().is_none(), "{args:?} ended early");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        let since = std::time::Instant::now();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{args:?}");
+        assert!(since.elapsed().as_secs() < 10, "{args:?}: {:?}", since.elapsed());
+        assert_eq!(bench.names(), ["pipe.jsonl"], "{args:?}");
+    }
+}

@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 /// Statutes in Chinese, of which MiniLM's vocabulary lacks most characters, and English sentences.
 fn corpus(chinese: usize, english: usize) -> String {
     let row = |text: String| json!({"text": text}).to_string() + "\n";
-    let statute = |n: usize| row(format!("第{n}条 承租人逾期不支付租金的，出租人可以请求其在合理期限内支付；仍不支付的，出租人可以解除合同。"));
-    let sentence = |n: usize| row(format!("Rule {n}: the tenant who does not pay the rent in time is warned once, and then the lease may be ended."));
+    let statute =
+        |n: usize| row(format!("第{n}条 承租人逾期不支付租金的，出租人可以请求其在合理期限内支付；仍不支付的，出租人可以解除合同。"));
+    let sentence =
+        |n: usize| row(format!("Rule {n}: the tenant who does not pay the rent in time is warned once, and then the lease may be ended."));
     (0..chinese).map(statute).chain((0..english).map(sentence)).collect()
 }
 

@@ -143,6 +143,7 @@ fn run(
         id: summary.id,
         bytes: summary.bytes,
         documents: read.documents,
+        skipped: read.skipped,
         references: count,
         origins: read.candidates,
         duplicates: read.candidates - count,

@@ -1,8 +1,12 @@
 //! The first pass: the corpus becomes documents in the pack and passages on disk.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use mempack_corpus::{CorpusError, CorpusItem, Documents, OpenDocument, Segmenter};
+use mempack_corpus::{CorpusError, CorpusItem, CorpusNote, Documents, OpenDocument, Segmenter};
 use mempack_format::{Origin, PackWriter};
 use mempack_model::Model;
 
@@ -13,6 +17,9 @@ use crate::dedup::Deduplicator;
 use crate::key::Keys;
 use crate::scratch::{Candidate, CandidateWriter};
 use crate::unknown_text::UnknownCount;
+
+/// How often a build that waits for its corpus looks whether it is cancelled.
+const WATCH: Duration = Duration::from_millis(50);
 
 /// Where the parts of a corpus go.
 pub(crate) struct Ingest<'a, 's> {
@@ -31,18 +38,48 @@ pub(crate) struct IngestCounts {
     pub candidates: u64,
     /// Documents without words, which are left out.
     pub empty: u64,
+    /// Files of folders that cannot be read, which are left out.
+    pub skipped: u64,
 }
 
 impl Ingest<'_, '_> {
     /// Reads the whole corpus of the build.
-    pub fn read(mut self, context: &BuildContext<'_>, stdin: impl Read + 'static) -> Result<IngestCounts, BuildError> {
+    pub fn read(mut self, context: &BuildContext<'_>, stdin: impl Read + Send + 'static) -> Result<IngestCounts, BuildError> {
+        // The reader of a pipe outlives no build, but its flag must be its own: a thread passes the build's flag on to it.
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    if context.cancel.load(Ordering::Relaxed) {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    thread::park_timeout(WATCH);
+                }
+            });
+            let read = self.read_until(context, stdin, Arc::clone(&stop));
+            done.store(true, Ordering::Relaxed);
+            watch.thread().unpark();
+            // A read that was given up is an interruption, not a failure of the input.
+            read.map_err(|error| if stop.load(Ordering::Relaxed) { BuildError::Interrupted } else { error })
+        })
+    }
+
+    fn read_until(
+        &mut self,
+        context: &BuildContext<'_>,
+        stdin: impl Read + Send + 'static,
+        stop: Arc<AtomicBool>,
+    ) -> Result<IngestCounts, BuildError> {
         let segmenter = Segmenter::new(context.model)?;
         let inputs = &context.options.inputs;
         let mut counts = IngestCounts::default();
         let mut unknown = UnknownCount::default();
-        for item in Documents::new(inputs, stdin) {
+        for item in Documents::new(inputs, stdin).with_duplicate_ids(context.options.duplicate_ids).stopped_by(stop) {
             match item? {
-                CorpusItem::Note(note) => context.progress.note(&note.to_string()),
+                CorpusItem::Note(note) => {
+                    counts.skipped += u64::from(matches!(note, CorpusNote::Skipped { .. }));
+                    context.progress.note(&note.to_string());
+                }
                 CorpusItem::Document(document) => self.document(context, &segmenter, document, &mut counts, &mut unknown)?,
             }
         }

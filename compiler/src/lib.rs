@@ -46,7 +46,7 @@ mod write;
 pub use builder::build;
 pub use codec::{CodecTrainError, EncodeError, Encoder, SampleError, SampleStore, TrainOptions, train as train_codec};
 pub use error::BuildError;
-pub use mempack_corpus::{CorpusError, Input};
+pub use mempack_corpus::{CorpusError, DuplicateIds, Input};
 pub use options::{BuildOptions, GraphOptions, MAX_THREADS};
 pub use previous::PreviousPack;
 pub use progress::{BuildProgress, BuildReport, SilentBuild, Stage};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mempack_corpus::Input;
+use mempack_corpus::{DuplicateIds, Input};
 use mempack_format::stages::{Rq, Tcq};
 use mempack_format::{CodecSpec, DiskStorage, Storage};
 
@@ -32,6 +32,8 @@ impl Default for GraphOptions {
 pub struct BuildOptions {
     /// The corpus, read in this order.
     pub inputs: Vec<Input>,
+    /// What becomes of documents with the id of an earlier one.
+    pub duplicate_ids: DuplicateIds,
     /// The pack to write. A file there is replaced when the new pack is complete.
     pub output: PathBuf,
     /// How memories are stored. It is the codec of `from`, unless the codec is retrained.
@@ -63,6 +65,7 @@ impl Default for BuildOptions {
     fn default() -> Self {
         Self {
             inputs: Vec::new(),
+            duplicate_ids: DuplicateIds::default(),
             output: PathBuf::new(),
             // Of 32 bytes, the fewest of 16, 24 and 32 at which the default model answers as well as without a codec (docs/codec.md).
             codec: CodecSpec::of([Rq { m: 2, bits: 8 }.stage(), Tcq { bytes: 30, window: 8 }.stage()]),

@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read};
 use std::ops::Range;
 
 use crate::CorpusError;
+use crate::hidden::Hider;
+use crate::kinds;
 
 /// A byte order mark, which is skipped at the beginning of a file.
 pub(crate) const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -27,6 +29,19 @@ impl Block {
     pub fn hides(&self, at: usize) -> bool {
         let after = self.hidden.partition_point(|range| range.start <= at);
         after > 0 && at < self.hidden[after - 1].end
+    }
+
+    /// Puts blanks where what is no text stands.
+    fn blank_hidden(&mut self) {
+        let mut blanked = String::with_capacity(self.text.len());
+        let mut at = 0;
+        for hidden in &self.hidden {
+            blanked.push_str(&self.text[at..hidden.start]);
+            blanked.extend(std::iter::repeat_n(' ', hidden.len()));
+            at = hidden.end;
+        }
+        blanked.push_str(&self.text[at..]);
+        self.text = blanked;
     }
 
     /// The text in a range of bytes, without what is no text.
@@ -53,6 +68,8 @@ pub(crate) struct Blocks {
     /// Where `buffer` begins in the text.
     start: u64,
     ended: bool,
+    /// Finds what is not read.
+    hider: Option<Hider>,
 }
 
 impl Blocks {
@@ -61,14 +78,27 @@ impl Blocks {
         Self::with_block_bytes(reader, path, BLOCK_BYTES)
     }
 
+    /// The text begins at byte `start` of the file, after metadata that `reader` does not give.
+    pub fn starting_at(self, start: u64) -> Self {
+        Self { start, ..self }
+    }
+
+    /// Comments and images in the text are not read.
+    pub fn hiding(self) -> Self {
+        Self { hider: Some(Hider::default()), ..self }
+    }
+
     fn with_block_bytes(reader: impl Read + 'static, path: String, block_bytes: usize) -> Self {
-        Self { reader: Box::new(reader), path, block_bytes, buffer: Vec::new(), start: 0, ended: false }
+        Self { reader: Box::new(reader), path, block_bytes, buffer: Vec::new(), start: 0, ended: false, hider: None }
     }
 
     fn read_block(&mut self) -> Result<Option<Block>, CorpusError> {
         self.fill()?;
         if self.buffer.is_empty() {
-            return Ok(None);
+            return match self.hider.as_ref().and_then(Hider::open_comment) {
+                Some(offset) => Err(CorpusError::OpenComment { path: self.path.clone(), offset }),
+                None => Ok(None),
+            };
         }
         let text = match std::str::from_utf8(&self.buffer) {
             Ok(text) => text,
@@ -76,13 +106,18 @@ impl Blocks {
             Err(error) if error.error_len().is_none() && !self.ended => {
                 std::str::from_utf8(&self.buffer[..error.valid_up_to()]).unwrap_or_default()
             }
-            Err(error) => {
-                let at = error.valid_up_to();
-                return Err(CorpusError::NotUtf8 { path: self.path.clone(), offset: self.start + at as u64, found: self.buffer[at] });
-            }
+            Err(error) => return Err(kinds::not_utf8(&self.path, &self.buffer, self.start, error.valid_up_to())),
         };
-        let end = if self.ended { text.len() } else { cut(text) };
-        let block = Block { start: self.start, text: text[..end].to_owned(), hidden: Vec::new() };
+        let end = match &self.hider {
+            _ if self.ended => text.len(),
+            None => cut(text),
+            Some(_) => Some(cut(text)).filter(|end| *end < text.len()).unwrap_or_else(|| Hider::cut(text)),
+        };
+        let mut block = Block { start: self.start, text: text[..end].to_owned(), hidden: Vec::new() };
+        if let Some(hider) = &mut self.hider {
+            block.hidden = hider.find(&block.text, block.start);
+            block.blank_hidden();
+        }
         self.buffer.drain(..end);
         self.start += end as u64;
         Ok(Some(block))
@@ -118,6 +153,7 @@ impl Iterator for Blocks {
         if block.is_err() {
             self.ended = true;
             self.buffer.clear();
+            self.hider = None;
         }
         block.transpose()
     }

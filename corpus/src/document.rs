@@ -29,13 +29,49 @@ pub enum CorpusNote {
         files: u64,
         /// The extensions that are read.
         expected: String,
+        /// Kinds of these files, such as `.pdf`, with how many there are, the most frequent first.
+        kinds: Vec<(String, u64)>,
+        /// The paths of the first of them, from the folder on.
+        examples: Vec<String>,
+    },
+    /// A file of a folder cannot be read, and is skipped.
+    Skipped {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file is read as text though it is something else.
+    LooksLike {
+        /// The file.
+        path: String,
+        /// What it looks like, and what to do.
+        what: &'static str,
+    },
+    /// Documents with ids of earlier documents got ids of their own.
+    IdsNumbered {
+        /// How many.
+        documents: u64,
+        /// The first of these ids, with its number.
+        example: String,
     },
 }
 
 impl fmt::Display for CorpusNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::FilesIgnored { folder, files, expected } => write!(f, "{folder}: {files} files ignored that are not {expected}"),
+            Self::FilesIgnored { folder, files, expected, kinds, examples } => {
+                let s = if *files == 1 { "" } else { "s" };
+                write!(f, "{folder}: {files} file{s} ignored that are not {expected}: ")?;
+                let listed: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+                let more = if (examples.len() as u64) < *files { ", ..." } else { "" };
+                write!(f, "{} ({}{more})", listed.join(", "), examples.join(", "))
+            }
+            Self::Skipped { path, reason } => write!(f, "{path}: skipped, because it {reason}"),
+            Self::LooksLike { path, what } => write!(f, "{path}: looks like {what}"),
+            Self::IdsNumbered { documents, example } => {
+                write!(f, "{documents} documents have ids of earlier documents, and were given numbers, such as {example}")
+            }
         }
     }
 }
@@ -50,11 +86,29 @@ pub struct OpenDocument {
     /// Finds a better title than that of the metadata in the first block with words.
     find_title: Option<FindTitle>,
     blocks: Blocks,
+    /// The line of its file, for a document that is a line.
+    line: Option<u64>,
 }
 
 impl OpenDocument {
     pub(crate) fn new(metadata: Document, blocks: Blocks) -> Self {
-        Self { metadata, find_title: None, blocks }
+        Self { metadata, find_title: None, blocks, line: None }
+    }
+
+    /// The document is a line of its file, counted from 1.
+    pub(crate) fn at_line(self, line: u64) -> Self {
+        Self { line: Some(line), ..self }
+    }
+
+    /// The line of its file that the document is.
+    pub(crate) fn line(&self) -> Option<u64> {
+        self.line
+    }
+
+    /// The same document with another id.
+    pub(crate) fn with_id(mut self, id: String) -> Self {
+        self.metadata.id = id;
+        self
     }
 
     /// Also looks for the title in the text.
@@ -78,14 +132,14 @@ impl OpenDocument {
     /// # Errors
     /// If the text cannot be read, is not UTF-8, or has more than [`MAX_LINE_BYTES`] bytes.
     pub fn read_text(self) -> Result<Option<(Document, String)>, CorpusError> {
-        let Self { mut metadata, find_title, blocks } = self;
+        let Self { mut metadata, find_title, blocks, .. } = self;
         let mut text = String::new();
         for block in blocks {
             let block = block?;
             if text.len() + block.text.len() > MAX_LINE_BYTES {
                 return Err(CorpusError::DocumentTooLong { id: metadata.id, cap: MAX_LINE_BYTES });
             }
-            text.push_str(&block.text);
+            text.push_str(&block.shown(0..block.text.len()));
         }
         if !has_words(&text) {
             return Ok(None);

@@ -15,16 +15,55 @@ pub enum CorpusError {
         /// The path.
         path: String,
     },
+    /// A named path that is a link to nothing.
+    #[error("{path}: a link that leads nowhere; name the file that it stands for")]
+    DanglingLink {
+        /// The path.
+        path: String,
+    },
     /// A named file of an unknown kind.
-    #[error("{path}: unknown kind of file, expected {expected}; rename it, or convert it to one of these")]
+    #[error("{path}: unknown kind of file, expected {expected}; {advice}")]
     UnknownKind {
         /// The path.
         path: String,
         /// The extensions that are read.
         expected: String,
+        /// What to do with it.
+        advice: String,
+    },
+    /// A file or stream that is no UTF-8 text, by its first bytes.
+    #[error("{path}: this is {what}; {advice}")]
+    NotText {
+        /// The path.
+        path: String,
+        /// What it is.
+        what: String,
+        /// What to do with it.
+        advice: String,
+    },
+    /// A comment of Markdown that does not end. Whether the text after it may be read is not known.
+    #[error("{path}: the comment that begins with <!-- at byte {offset} does not end; close it with -->, or put `<!--` between backticks")]
+    OpenComment {
+        /// The path.
+        path: String,
+        /// Where it begins.
+        offset: u64,
+    },
+    /// Two documents with one id.
+    #[error(
+        "the id {id:?} occurs twice: {first} and {second}; ids are unique in a pack, so that one document can be withdrawn: give one of the two \
+         another id (in JSON lines and in the metadata of Markdown, the field `id`), or have equal ids numbered"
+    )]
+    DuplicateId {
+        /// The id.
+        id: String,
+        /// The place of the first document.
+        first: String,
+        /// The place of the second document.
+        second: String,
     },
     /// Reading failed.
-    #[error("{path}: cannot be read: {source}; check that the file is readable and the disk is in order")]
+    #[error("{path}: cannot be read: {source}; check the file and its permissions")]
     Read {
         /// The path.
         path: String,
@@ -32,7 +71,7 @@ pub enum CorpusError {
         source: io::Error,
     },
     /// Bytes that are not UTF-8.
-    #[error("{path}: not UTF-8 at byte {offset} (found {found:#04x}); convert it, for example with iconv -f WINDOWS-1252 -t UTF-8")]
+    #[error("{path}: not UTF-8 at byte {offset} (found {found:#04x}); {advice}")]
     NotUtf8 {
         /// The path.
         path: String,
@@ -40,6 +79,8 @@ pub enum CorpusError {
         offset: u64,
         /// That byte.
         found: u8,
+        /// Which encoding it may be, and what to do.
+        advice: String,
     },
     /// A JSON line above the cap.
     #[error("{path}, line {line}: longer than {cap} bytes, the maximum of a JSON line; split the document into several lines")]
@@ -52,7 +93,7 @@ pub enum CorpusError {
         cap: usize,
     },
     /// A line that is not JSON.
-    #[error("{path}, line {line}: not a JSON object: {source}; each line must be one object such as {{\"text\": \"...\"}}")]
+    #[error("{path}, line {line}: not a JSON object: {source}; each line must be one object such as {{\"text\": \"...\"}}: {advice}")]
     NotJson {
         /// The path.
         path: String,
@@ -60,9 +101,11 @@ pub enum CorpusError {
         line: u64,
         /// What the parser reports.
         source: serde_json::Error,
+        /// How to make lines of it.
+        advice: String,
     },
     /// JSON that is not an object.
-    #[error("{path}, line {line}: found {found}, expected an object such as {{\"text\": \"...\"}}; write one object a line")]
+    #[error("{path}, line {line}: found {found}, expected an object such as {{\"text\": \"...\"}}: {advice}")]
     NotAnObject {
         /// The path.
         path: String,
@@ -70,6 +113,8 @@ pub enum CorpusError {
         line: u64,
         /// What was found.
         found: &'static str,
+        /// How to make lines of it.
+        advice: String,
     },
     /// A line without its text.
     #[error("{path}, line {line}: the field `text` is missing; give the document's text in it, or remove the line")]

@@ -1,23 +1,35 @@
 //! The files of a folder and of the folders below it.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
 use crate::formats::{Format, by_extension, extensions};
 use crate::{CorpusError, CorpusNote};
 
+/// Names of ignored files that a note gives.
+const EXAMPLES: usize = 3;
+/// Kinds of ignored files that are counted apart; a note names as many.
+const KINDS: usize = 6;
+
 /// A file of a known format.
 pub(crate) struct FoundFile {
     pub path: PathBuf,
-    /// Its path from the folder that the user named: a pack does not depend on where its corpus is stored.
+    /// What it is named after: its path from the folder that the user named.
     pub name: String,
     pub format: &'static dyn Format,
 }
 
+/// What comes out of a folder.
+pub(crate) enum FolderItem {
+    File(FoundFile),
+    Note(CorpusNote),
+}
+
 /// Iterates over the files of known formats in a folder and the folders below it, in the order of the bytes of their names. Skips
-/// hidden files and folders, and links to folders.
+/// hidden files and folders, and links to folders; what cannot be read is skipped with a note.
 ///
 /// Memory: the names in the folders above the file.
 pub(crate) struct FolderFiles {
@@ -25,30 +37,40 @@ pub(crate) struct FolderFiles {
     /// The folders that are being read, the innermost last.
     open: Vec<Folder>,
     ignored: u64,
+    kinds: HashMap<String, u64>,
+    examples: Vec<String>,
 }
 
 struct Folder {
     path: PathBuf,
-    /// Its path from the folder that the user named, with `/` after it; empty for that folder itself.
+    /// What stands before the names of its files.
     name: String,
     files: IntoIter<OsString>,
 }
 
 impl FolderFiles {
-    pub fn open(path: &Path) -> Result<Self, CorpusError> {
-        let mut files = Self { root: path.display().to_string(), open: Vec::new(), ignored: 0 };
-        files.enter(path.to_owned(), String::new())?;
-        Ok(files)
+    /// The files below `path`, whose names begin with `prefix`.
+    ///
+    /// # Errors
+    /// If the folder itself cannot be read.
+    pub fn open(path: &Path, prefix: String) -> Result<Self, CorpusError> {
+        let shown = path.display().to_string();
+        let files = list(path).map_err(|source| CorpusError::Read { path: shown.clone(), source })?;
+        let folder = Folder { path: path.to_owned(), name: prefix, files };
+        Ok(Self { root: shown, open: vec![folder], ignored: 0, kinds: HashMap::new(), examples: Vec::new() })
     }
 
     /// A note on the files that were skipped because their format is not known.
-    pub fn note(&self) -> Option<CorpusNote> {
-        let note = || CorpusNote::FilesIgnored { folder: self.root.clone(), files: self.ignored, expected: extensions() };
-        (self.ignored > 0).then(note)
+    fn note(&mut self) -> Option<CorpusNote> {
+        let mut kinds: Vec<(String, u64)> = std::mem::take(&mut self.kinds).into_iter().collect();
+        kinds.sort_unstable_by(|(a, most), (b, count)| count.cmp(most).then_with(|| a.cmp(b)));
+        let files = std::mem::take(&mut self.ignored);
+        let (folder, examples) = (self.root.clone(), std::mem::take(&mut self.examples));
+        (files > 0).then(|| CorpusNote::FilesIgnored { folder, files, expected: extensions(), kinds, examples })
     }
 
-    /// The next file.
-    pub fn next_file(&mut self) -> Result<Option<FoundFile>, CorpusError> {
+    /// The next file, or note; the last one is on what was ignored.
+    pub fn next_item(&mut self) -> Option<FolderItem> {
         while let Some(folder) = self.open.last_mut() {
             let Some(file) = folder.files.next() else {
                 self.open.pop();
@@ -59,34 +81,81 @@ impl FolderFiles {
                 continue;
             }
             let name = format!("{}{file}", folder.name);
-            let is_link = fs::symlink_metadata(&path).map_err(failed(&path))?.is_symlink();
-            let data = fs::metadata(&path).map_err(failed(&path))?;
-            if data.is_dir() {
-                // A link to a folder may lead back to a folder above it.
-                if !is_link {
-                    self.enter(path, format!("{name}/"))?;
-                }
-            } else if let Some(format) = by_extension(&path).filter(|_| data.is_file()) {
-                return Ok(Some(FoundFile { path, name, format }));
-            } else {
-                self.ignored += 1;
+            match self.look(&path, name) {
+                Ok(Some(file)) => return Some(FolderItem::File(file)),
+                Ok(None) => {}
+                Err(reason) => return Some(FolderItem::Note(skipped(&path, reason))),
             }
         }
-        Ok(None)
+        self.note().map(FolderItem::Note)
     }
 
-    fn enter(&mut self, path: PathBuf, name: String) -> Result<(), CorpusError> {
-        let mut files: Vec<OsString> = Vec::new();
-        for entry in fs::read_dir(&path).map_err(failed(&path))? {
-            files.push(entry.map_err(failed(&path))?.file_name());
+    /// Enters a folder, counts a file of an unknown kind, or gives a file. Fails with the reason why it cannot be read.
+    fn look(&mut self, path: &Path, name: String) -> Result<Option<FoundFile>, String> {
+        let link = fs::symlink_metadata(path).map_err(cannot_be_read)?.is_symlink();
+        let data = match fs::metadata(path) {
+            Ok(data) => data,
+            Err(_) if link => return Err("is a link that leads nowhere".into()),
+            Err(error) => return Err(cannot_be_read(error)),
+        };
+        if data.is_dir() {
+            // A link to a folder may lead back to a folder above it.
+            if !link {
+                let files = list(path).map_err(cannot_be_read)?;
+                self.open.push(Folder { path: path.to_owned(), name: format!("{name}/"), files });
+            }
+            return Ok(None);
         }
-        files.sort_unstable();
-        self.open.push(Folder { path, name, files: files.into_iter() });
-        Ok(())
+        let Some(format) = by_extension(path) else {
+            self.ignore(path, name);
+            return Ok(None);
+        };
+        // A pipe may never end, and reading a device may do anything.
+        if data.is_file() { Ok(Some(FoundFile { path: path.to_owned(), name, format })) } else { Err(special(data.file_type()).into()) }
+    }
+
+    fn ignore(&mut self, path: &Path, name: String) {
+        self.ignored += 1;
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(name);
+        }
+        let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy().to_lowercase()));
+        let mut kind = extension.unwrap_or_else(|| "without extension".into());
+        if self.kinds.len() >= KINDS && !self.kinds.contains_key(&kind) {
+            kind = "of other kinds".into();
+        }
+        *self.kinds.entry(kind).or_default() += 1;
     }
 }
 
-fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> CorpusError {
-    let path = path.display().to_string();
-    move |source| CorpusError::Read { path, source }
+/// A note on a file that is skipped.
+pub(crate) fn skipped(path: &Path, reason: String) -> CorpusNote {
+    CorpusNote::Skipped { path: path.display().to_string(), reason }
+}
+
+/// Why a file is skipped that the system does not give.
+pub(crate) fn cannot_be_read(error: std::io::Error) -> String {
+    format!("cannot be read: {error}")
+}
+
+fn list(path: &Path) -> std::io::Result<IntoIter<OsString>> {
+    let mut files = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<OsString>>>()?;
+    files.sort_unstable();
+    Ok(files.into_iter())
+}
+
+#[cfg(unix)]
+fn special(kind: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+
+    match kind {
+        _ if kind.is_fifo() => "is a named pipe",
+        _ if kind.is_socket() => "is a socket",
+        _ => "is a device",
+    }
+}
+
+#[cfg(not(unix))]
+fn special(_: FileType) -> &'static str {
+    "is no regular file"
 }

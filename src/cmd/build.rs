@@ -24,6 +24,9 @@ pub struct Args {
     /// The corpus: .txt, .md and .jsonl files, folders of them, or - for standard input
     #[arg(required = true, value_name = "CORPUS")]
     corpus: Vec<PathBuf>,
+    /// What to do if two documents have the same id
+    #[arg(long, value_enum, default_value_t, value_name = "RULE")]
+    duplicate_ids: corpus::OnDuplicate,
     /// The pack to write; a file there is replaced when the new pack is complete
     #[arg(short, long, value_name = "PACK")]
     output: PathBuf,
@@ -110,6 +113,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let from = args.from.as_deref().map(previous).transpose()?;
     let options = BuildOptions {
         inputs,
+        duplicate_ids: args.duplicate_ids.into(),
         output: args.output,
         codec: codec.or(from.as_ref().map(|previous| previous.codec())).unwrap_or(BuildOptions::default().codec),
         max_record_bytes,
@@ -159,6 +163,7 @@ fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as
             report.stages.iter().map(|(stage, time)| (stage.to_string(), json!(time.as_secs_f64()))).collect();
         terminal::print_json(&json!({
             "pack": options.output, "id": report.id.to_string(), "bytes": report.bytes, "documents": report.documents,
+            "skipped": report.skipped,
             "references": report.references, "origins": report.origins, "duplicates": report.duplicates, "tokens": report.tokens,
             "encoded": report.encoded, "resumed": report.resumed, "taken": report.taken, "drift": report.drift.map(|drift| drift_json(&drift)),
             "quality": report.quality.as_ref().map(quality_json), "codec": report.codec.to_string(), "threads": options.threads, "encoding_seconds": report.encoding.as_secs_f64(),
@@ -176,12 +181,13 @@ fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as
             outln!("{advice}");
         }
         outln!(
-            "{}: {} references ({} duplicates{}) of {} documents, {} tokens, {} in {seconds:.1} s, id {}",
+            "{}: {} references ({} duplicates{}) of {} documents{}, {} tokens, {} in {seconds:.1} s, id {}",
             options.output.display(),
             thousands(report.references),
             thousands(report.duplicates),
             origin(report),
             thousands(report.documents),
+            skipped(report.skipped),
             thousands(report.tokens),
             bytes(report.bytes),
             report.id,
@@ -209,6 +215,15 @@ fn cheaper_codec(report: &BuildReport, head_dim: u32) -> Option<String> {
         "training and measuring the codec took {of_codec:.0} of {all:.0} s: that depends on the codec's tables, hardly on the number of \
          references. --codec {plain} has no tables to train; its memories take {ratio:.1} times the bytes"
     ))
+}
+
+/// How many files of the corpus are not in the pack.
+fn skipped(files: u64) -> String {
+    match files {
+        0 => String::new(),
+        1 => " (1 file could not be read)".into(),
+        _ => format!(" ({} files could not be read)", thousands(files)),
+    }
 }
 
 /// Where the references come from, if not all were computed now.

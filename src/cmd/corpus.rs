@@ -2,10 +2,30 @@
 
 use std::path::PathBuf;
 
-use mempack_corpus::{CorpusError, Input};
+use clap::ValueEnum;
+use mempack_corpus::{CorpusError, DuplicateIds, Input};
 
 use crate::failure::{Failure, Kind};
 use crate::hints;
+
+/// The value of `--duplicate-ids`.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum OnDuplicate {
+    /// End with an error that names both documents
+    #[default]
+    Refuse,
+    /// Number equal ids: README.md, README.md#2, README.md#3
+    Suffix,
+}
+
+impl From<OnDuplicate> for DuplicateIds {
+    fn from(rule: OnDuplicate) -> Self {
+        match rule {
+            OnDuplicate::Refuse => Self::Refuse,
+            OnDuplicate::Suffix => Self::Suffix,
+        }
+    }
+}
 
 /// The inputs that the user named; `-` is standard input.
 pub fn inputs(corpus: &[PathBuf]) -> Vec<Input> {

@@ -66,6 +66,9 @@ struct ClozeArgs {
     /// The corpus: .txt, .md and .jsonl files, folders of them, or - for standard input
     #[arg(required = true, value_name = "CORPUS")]
     corpus: Vec<PathBuf>,
+    /// What to do if two documents have the same id
+    #[arg(long, value_enum, default_value_t, value_name = "RULE")]
+    duplicate_ids: corpus::OnDuplicate,
     #[command(flatten)]
     output: OutputArgs,
     /// Maximum number of questions about each document
@@ -128,12 +131,15 @@ fn cloze(args: &ClozeArgs) -> Result<(), Failure> {
     let mut folder = Folder::create(&args.output.output)?;
     let progress = Progress::new();
     progress.begin("asking", "documents", None);
-    for item in Documents::new(&corpus::inputs(&args.corpus), io::stdin()) {
+    for item in Documents::new(&corpus::inputs(&args.corpus), io::stdin())
+        .stopped_by(interrupt::shared())
+        .with_duplicate_ids(args.duplicate_ids.into())
+    {
+        unless_interrupted(cancel)?;
         match item.map_err(corpus::failure)? {
             CorpusItem::Note(note) => progress.note(&note.to_string()),
             CorpusItem::Document(document) => {
                 let Some((metadata, text)) = document.read_text().map_err(corpus::failure)? else { continue };
-                unless_interrupted(cancel)?;
                 let mempack_corpus::Document { id, title, source, license, .. } = metadata;
                 let document = CorpusDocument { id, title, text, source, license };
                 folder.write(&document, &cloze.questions(&document))?;

@@ -5,22 +5,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mempack_compiler::{Revocation, RevokeError, RevokeReport, RevokeStage};
+use mempack_corpus::read_id_list;
 use mempack_format::DiskStorage;
 
+use super::corpus;
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::output::thousands;
 use crate::outputs;
 use crate::progress::Progress;
-use crate::terminal::outln;
+use crate::terminal::{self, one_line, outln};
 
 /// The new pack lacks the records of the documents, and text, memory, embedding and graph node of every reference that comes from these
 /// documents alone. References that also come from other documents remain. Everything else is the same byte for byte, and the graph is
 /// rebuilt over the remaining references. The codec's codebooks remain, which are averages over a sample of all memories.
 ///
-/// The new pack has another id and no signatures: sign it again. It has the permissions of the file that it replaces. The bytes of the old
-/// file remain in copies and backups, in processes that have it open, and on the disk until the space is used again: delete what must not
-/// remain.
+/// The new pack has another id and no signatures: sign it again. It has the permissions of the file that it replaces, or else of PACK. The
+/// bytes of the old file remain in copies and backups, in processes that have it open, and on the disk until the space is used again:
+/// delete what must not remain.
 #[derive(clap::Args)]
 pub struct Args {
     /// The pack
@@ -32,15 +34,18 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     documents: Option<PathBuf>,
     /// The pack to write; it may be PACK, which is replaced when the new pack is complete
-    #[arg(short, long, value_name = "NEW")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "NEW", required_unless_present = "dry_run")]
+    output: Option<PathBuf>,
+    /// List the documents that would be revoked, and write nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Ignore ids that no document has; if no document has any of the ids, nothing is written
     #[arg(long)]
     ignore_missing: bool,
 }
 
-/// Maximum number of missing ids that an error lists.
-const LISTED: usize = 10;
+/// Maximum number of ids and documents that are listed without `--verbose`.
+const LISTED: usize = 20;
 
 pub fn run(mut args: Args) -> Result<(), Failure> {
     let cancel = interrupt::flag();
@@ -50,11 +55,13 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
     };
     let mut ids = args.document;
     if let Some(list) = &args.documents {
-        let text = fs::read_to_string(list).map_err(|error| Failure::new(Kind::Work, format!("{}: {error}", list.display())))?;
-        ids.extend(text.lines().filter(|line| !line.trim().is_empty()).map(String::from));
+        let bytes = fs::read(list).map_err(|error| Failure::new(Kind::Work, format!("{}: {error}", list.display())))?;
+        ids.extend(read_id_list(&list.display().to_string(), &bytes).map_err(corpus::failure)?);
     }
     let lists: Vec<&Path> = args.documents.iter().map(PathBuf::as_path).collect();
-    outputs::check_pack(&args.output, &lists)?;
+    if let Some(output) = &args.output {
+        outputs::check_pack(output, &lists)?;
+    }
     let pack = super::open(&path)?;
     let failed = |error: RevokeError| match error {
         RevokeError::Interrupted => Failure::new(Kind::Interrupted, error),
@@ -62,24 +69,34 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
     };
     let revocation = Revocation::find(&pack, &ids).map_err(failed)?.with_permissions_of(&path);
     let missing = revocation.missing();
+    let names = || listed(missing.iter().map(|id| format!("{id:?}")), ", ");
     if !missing.is_empty() && !args.ignore_missing {
-        let more = if missing.len() > LISTED { format!(" and {} more", thousands((missing.len() - LISTED) as u64)) } else { String::new() };
-        let names = missing.iter().take(LISTED).map(|id| format!("{id:?}")).collect::<Vec<_>>().join(", ");
         let path = path.display();
-        return Err(Failure::new(
-            Kind::Work,
-            format!("{path}: no document has the id {names}{more}; nothing was written: check the ids, or add --ignore-missing"),
-        ));
+        let what = format!("{path}: no document has the id {}; nothing was written: check the ids, or add --ignore-missing", names());
+        return Err(Failure::new(Kind::Work, what));
+    }
+    if !missing.is_empty() {
+        outln!("{} of the ids named no document: {}", thousands(missing.len() as u64), names());
     }
     if revocation.documents() == 0 {
         outln!("{}: none of the documents is in the pack; nothing was written", path.display());
         return Ok(());
     }
+    let mut removed = Vec::with_capacity(revocation.documents());
+    for document in revocation.removed() {
+        let (id, title) = document.map_err(failed)?;
+        removed.push(format!("  {}  {}", one_line(&id), one_line(&title)));
+    }
+    outln!("{}: documents to revoke:\n{}", path.display(), listed(removed.into_iter(), "\n"));
+    let Some(output) = args.output.filter(|_| !args.dry_run) else {
+        outln!("nothing was written");
+        return Ok(());
+    };
     let progress = Progress::new();
     let mut running = None;
     let report = revocation.write(
         Arc::new(DiskStorage),
-        &args.output,
+        &output,
         &mut |stage, done, total| {
             if running != Some(stage) {
                 let unit = if stage == RevokeStage::Verifying { "bytes" } else { "references" };
@@ -92,11 +109,22 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
     );
     let report = report.map_err(failed)?;
     progress.end();
-    print(&args.output.display().to_string(), &report, missing.len(), pack.signatures().len());
+    print(&output.display().to_string(), &report, pack.signatures().len());
     Ok(())
 }
 
-fn print(output: &str, report: &RevokeReport, missing: usize, signatures: usize) {
+/// The first of many, or all with `--verbose`.
+fn listed(all: impl ExactSizeIterator<Item = String>, separator: &str) -> String {
+    let max = if terminal::is_verbose() { usize::MAX } else { LISTED };
+    let more = all.len().saturating_sub(max);
+    let mut shown: Vec<String> = all.take(max).collect();
+    if more > 0 {
+        shown.push(format!("and {} more, which --verbose lists", thousands(more as u64)));
+    }
+    shown.join(separator)
+}
+
+fn print(output: &str, report: &RevokeReport, signatures: usize) {
     let count = |n: u32, what: &str| format!("{} {what}{}", thousands(n.into()), if n == 1 { "" } else { "s" });
     outln!(
         "{output}: {} and {} revoked, {} of other documents too remain; left: {} of {}, id {}",
@@ -107,9 +135,6 @@ fn print(output: &str, report: &RevokeReport, missing: usize, signatures: usize)
         count(report.documents_left, "document"),
         report.id,
     );
-    if missing > 0 {
-        outln!("{} of the ids named no document", thousands(missing as u64));
-    }
     if signatures > 0 {
         outln!("the new pack has no signatures, because those of the old pack cover its id: sign the new pack");
     }

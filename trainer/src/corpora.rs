@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mempack_corpus::{CorpusItem, Documents, Input, Segmenter, reference_text};
+use mempack_corpus::{CorpusItem, Documents, DuplicateIds, Input, Segmenter, reference_text};
 use mempack_model::Model;
 
 use crate::{TrainError, TrainProgress};
@@ -37,7 +37,7 @@ pub(crate) fn read_tokens(model: &Model, corpora: &[PathBuf], progress: &dyn Tra
 pub(crate) fn read_references(model: &Model, corpora: &[PathBuf]) -> Result<Vec<CorpusReference>, TrainError> {
     let segmenter = Segmenter::new(model)?;
     let mut references = Vec::new();
-    for item in Documents::new(&inputs(corpora), std::io::stdin()) {
+    for item in documents(corpora) {
         let CorpusItem::Document(document) = item? else { continue };
         let Some(passages) = segmenter.cut(document)? else { continue };
         let document = passages.metadata().id.clone();
@@ -52,7 +52,7 @@ pub(crate) fn read_references(model: &Model, corpora: &[PathBuf]) -> Result<Vec<
 
 /// The texts of the documents, one after the other; remarks on the corpora go to `progress`.
 fn texts<'a>(corpora: &[PathBuf], progress: &'a dyn TrainProgress) -> impl Iterator<Item = Result<String, TrainError>> + use<'a> {
-    Documents::new(&inputs(corpora), std::io::stdin()).filter_map(|item| match item {
+    documents(corpora).filter_map(|item| match item {
         Ok(CorpusItem::Document(document)) => {
             document.read_text().map(|read| read.map(|(_, text)| text)).map_err(TrainError::from).transpose()
         }
@@ -62,6 +62,11 @@ fn texts<'a>(corpora: &[PathBuf], progress: &'a dyn TrainProgress) -> impl Itera
         }
         Err(error) => Some(Err(error.into())),
     })
+}
+
+/// The documents. Corpora that are trained on may have ids in common, which are numbered.
+fn documents(corpora: &[PathBuf]) -> Documents {
+    Documents::new(&inputs(corpora), std::io::stdin()).with_duplicate_ids(DuplicateIds::Suffix)
 }
 
 fn inputs(corpora: &[PathBuf]) -> Vec<Input> {

@@ -59,6 +59,14 @@ impl Log {
         let path = output.join(LOG);
         let kept: String = match read_lines(&path) {
             // The lines stay as they were written: a float that is parsed and written again may differ in its last digit.
+            Ok(lines) if lines.is_empty() && is_other_text(&path).map_err(TrainError::io(&path))? => {
+                return Err(TrainError::Checkpoint {
+                    path,
+                    part: "the first line".into(),
+                    expected: "a step of a log".into(),
+                    found: "other text, which a training would replace; name another output folder".into(),
+                });
+            }
             Ok(lines) => lines.into_iter().filter(|(_, line)| line.step <= step).map(|(text, _)| text + "\n").collect(),
             Err(TrainError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
@@ -72,6 +80,13 @@ impl Log {
     pub fn push(&mut self, line: &LogLine) -> Result<(), TrainError> {
         self.file.write_all(text(line).as_bytes()).map_err(TrainError::io(&self.path))
     }
+}
+
+/// Whether a file without a whole step holds something else than the beginning of one.
+fn is_other_text(path: &Path) -> std::io::Result<bool> {
+    const BEGINNING: &[u8] = b"{\"step\":";
+    let bytes = std::fs::read(path)?;
+    Ok(!bytes.starts_with(BEGINNING) && !BEGINNING.starts_with(&bytes))
 }
 
 fn text(line: &LogLine) -> String {
@@ -126,5 +141,16 @@ mod tests {
         std::fs::write(&path, [line(1), line(2), line(3), "{\"step\": 4".into()].concat()).unwrap();
         Log::open(folder.path(), 2).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), [line(1), line(2)].concat());
+    }
+
+    #[test]
+    fn a_log_of_something_else_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LOG);
+        for other in ["{\"level\": \"info\"}\n", "words"] {
+            std::fs::write(&path, other).unwrap();
+            assert!(matches!(Log::open(folder.path(), 0), Err(TrainError::Checkpoint { .. })));
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), other);
+        }
     }
 }

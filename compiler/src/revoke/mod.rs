@@ -74,22 +74,31 @@ pub struct Revocation<'p, D> {
 }
 
 impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
-    /// Looks up the documents with these ids. If several documents have the same id, all of them are revoked.
+    /// Looks up the documents with these ids. An id that no document has is looked up without the blanks at its ends, which lists often
+    /// have. If several documents of an older pack have the same id, all of them are revoked.
     ///
     /// # Errors
     /// If the pack's documents are damaged.
     pub fn find(pack: &'p Pack<D>, ids: &[String]) -> Result<Self, RevokeError> {
         pack.section(Tag::DOCUMENT_INDEX)?;
         pack.section(Tag::DOCUMENTS)?;
-        let mut found: BTreeMap<&str, bool> = ids.iter().map(|id| (id.as_str(), false)).collect();
-        let mut revoked = BTreeSet::new();
+        let mut wanted: BTreeMap<&str, Vec<u32>> = ids.iter().flat_map(|id| [(id.as_str(), Vec::new()), (id.trim(), Vec::new())]).collect();
         for document in 0..pack.manifest().counts.documents {
-            if let Some(found) = found.get_mut(pack.document(document)?.id.as_str()) {
-                *found = true;
-                revoked.insert(document);
+            if let Some(found) = wanted.get_mut(pack.document(document)?.id.as_str()) {
+                found.push(document);
             }
         }
-        let missing = found.into_iter().filter(|(_, found)| !found).map(|(id, _)| id.to_owned()).collect();
+        let (mut revoked, mut missing) = (BTreeSet::new(), BTreeSet::new());
+        for id in ids {
+            let named = [id.as_str(), id.trim()].into_iter().filter_map(|id| wanted.get(id)).find(|found| !found.is_empty());
+            match named {
+                Some(found) => revoked.extend(found),
+                None => {
+                    missing.insert(id.clone());
+                }
+            }
+        }
+        let missing = missing.into_iter().collect();
         Ok(Self { pack, revoked, missing, file: None })
     }
 
@@ -101,6 +110,14 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
     /// The ids that no document has, sorted.
     pub fn missing(&self) -> &[String] {
         &self.missing
+    }
+
+    /// Id and title of each document to revoke, in the order of the pack.
+    pub fn removed(&self) -> impl Iterator<Item = Result<(String, String), RevokeError>> {
+        self.revoked.iter().map(|number| {
+            let document = self.pack.document(*number)?;
+            Ok((document.id, document.title))
+        })
     }
 
     /// Number of documents to revoke.

@@ -348,3 +348,16 @@ fn the_new_pack_has_the_permissions_of_the_file_that_it_replaces() {
     }
     assert_eq!(open(&made.path).manifest().counts.documents, 3);
 }
+
+#[test]
+fn ids_of_lists_are_found_without_their_blanks_and_listed_with_titles() {
+    let made = make(4, None);
+    let bytes = fs::read(&made.path).unwrap();
+    let pack = Pack::open(&bytes[..]).unwrap();
+    let name = |number: u32| document(number).id;
+    let ids = [format!("{} ", name(2)), format!("\t{}", name(0)), name(2), " no such id ".to_owned(), " no such id ".to_owned()];
+    let revocation = Revocation::find(&pack, &ids).unwrap();
+    assert_eq!(revocation.missing(), [" no such id "]);
+    let removed: Vec<(String, String)> = revocation.removed().map(Result::unwrap).collect();
+    assert_eq!(removed, [0, 2].map(|number| (name(number), document(number).title)));
+}

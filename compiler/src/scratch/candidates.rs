@@ -17,7 +17,7 @@ pub(crate) struct Candidate {
     pub ids: Vec<u32>,
     /// The title with its punctuation that model and embedder read before the text; may be empty.
     pub lead: String,
-    /// The document's own bytes.
+    /// The text of the reference: the document's own bytes, below lines of the document that they need.
     pub text: String,
 }
 

@@ -6,6 +6,9 @@ use crate::structure::{Above, Kind};
 
 /// The part of a reference's tokens, without its title, that the lines above it may take is one in this many.
 const SHARE: usize = 2;
+/// The innermost lines, which are always read: what introduces a list and the item above, or the heading and the header of a table. Each
+/// further line takes from the few tokens that a memory keeps of its reference.
+const NEEDED: usize = 2;
 /// A line that is shortened keeps at least so many tokens, or is left out.
 const MIN_TOKENS: usize = 4;
 
@@ -16,7 +19,7 @@ pub(super) struct Context {
     lines: Vec<String>,
     /// Number of their tokens.
     pub tokens: usize,
-    /// Headings above these, which are read where there is room, the outermost first.
+    /// Lines above these, which are read where there is room, the outermost first.
     parents: Vec<String>,
 }
 
@@ -29,17 +32,10 @@ impl Context {
         chain: &[impl AsRef<Above>],
         budget: usize,
     ) -> Result<Self, CorpusError> {
-        let knob = |name: &str, default: usize| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
-        let room = budget / knob("MPK_SHARE", SHARE);
-        let mut chain: Vec<&Above> =
-            chain.iter().map(AsRef::as_ref).filter(|above| above.kind != Kind::Heading || !lead.is_title(&above.text)).collect();
-        let headings = chain.iter().take_while(|above| above.kind == Kind::Heading).count();
-        let parents = chain.drain(..headings.saturating_sub(1)).collect::<Vec<_>>();
-        let lines_max = knob("MPK_LINES", 99);
-        if chain.len() > lines_max {
-            chain.drain(..chain.len() - lines_max);
-        }
-        let parents = if knob("MPK_PARENTS", 1) == 0 { Vec::new() } else { parents };
+        let room = budget / SHARE;
+        let is_title = |above: &&Above| above.kind == Kind::Heading && lead.is_title(&above.text);
+        let mut chain: Vec<&Above> = chain.iter().map(AsRef::as_ref).filter(|above| !is_title(above)).collect();
+        let parents: Vec<&Above> = chain.drain(..chain.len().saturating_sub(NEEDED)).collect();
         for above in parents.iter().chain(&chain) {
             if above.tokens.get().is_none() {
                 let _ = above.tokens.set(count(tokens, &above.text)?);

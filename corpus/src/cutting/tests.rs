@@ -179,7 +179,7 @@ fn words(text: &str) -> String {
 }
 
 /// The documents of `inputs`, cut into passages.
-fn cut_corpus(tokens: &Words, inputs: &[Input], stdin: impl std::io::Read + 'static) -> Vec<(Document, Vec<Passage>)> {
+fn cut_corpus(tokens: &Words, inputs: &[Input], stdin: impl std::io::Read + Send + 'static) -> Vec<(Document, Vec<Passage>)> {
     let segmenter = Segmenter::new(tokens).unwrap();
     let mut documents = Vec::new();
     for item in Documents::new(inputs, stdin) {

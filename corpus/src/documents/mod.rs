@@ -1,80 +1,238 @@
 //! The documents of a corpus, one after the other.
 
+mod ids;
+mod names;
+
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use self::ids::{Ids, Place};
 use crate::blocks::BOM;
-use crate::folder::FolderFiles;
+use crate::folder::{FolderFiles, FolderItem, cannot_be_read, skipped};
 use crate::formats::{self, Format, FormatItems, HEAD_BYTES, RawInput};
 use crate::input::STANDARD_INPUT;
-use crate::{CorpusError, CorpusItem, Input};
+use crate::pipe::PipeReader;
+use crate::{CorpusError, CorpusItem, CorpusNote, DuplicateIds, Input, OpenDocument, kinds};
 
 /// Iterates over the documents of a corpus in the order of its inputs, and over notes where they come up. It ends after an error.
 ///
-/// Memory: one block of a text file or one line of a JSON file, and the names in the folders above a file.
+/// Ids are unique. A document without an id of its own is named after its file: the path below the folder if one folder is the whole
+/// corpus, the folder's name and that path if there are several inputs, the base name for a file that is named itself.
+///
+/// Memory: one block of a text file or one line of a JSON file, the names in the folders above a file, and 28 to 56 bytes for each
+/// document, by which an id is known that occurs again.
 pub struct Documents {
-    inputs: VecDeque<Input>,
-    stdin: Option<Box<dyn Read>>,
+    inputs: VecDeque<(Input, String)>,
+    /// All inputs, to name a file by its number.
+    all: Vec<Input>,
+    stdin: Option<Box<dyn Read + Send>>,
+    /// Ends a read that waits for a pipe.
+    stop: Option<Arc<AtomicBool>>,
     /// The folder that is being read.
     folder: Option<FolderFiles>,
     /// What is left of the file that is being read.
     file: Option<FormatItems>,
+    /// Number of files before that, and its name in errors.
+    files: u32,
+    path: String,
+    ids: Ids,
+    /// A note that comes before the next document.
+    note: Option<CorpusNote>,
     failed: bool,
 }
 
 impl Documents {
-    /// The documents of `inputs`. [`Input::Stdin`] reads `stdin`; named a second time, it is empty.
-    pub fn new(inputs: &[Input], stdin: impl Read + 'static) -> Self {
-        let inputs = inputs.iter().cloned().collect();
-        Self { inputs, stdin: Some(Box::new(stdin)), folder: None, file: None, failed: false }
+    /// The documents of `inputs`. [`Input::Stdin`] reads `stdin`; named a second time, it has no documents. An id that occurs twice is
+    /// an error.
+    pub fn new(inputs: &[Input], stdin: impl Read + Send + 'static) -> Self {
+        Self {
+            inputs: inputs.iter().cloned().zip(names::prefixes(inputs)).collect(),
+            all: inputs.to_vec(),
+            stdin: Some(Box::new(stdin)),
+            stop: None,
+            folder: None,
+            file: None,
+            files: 0,
+            path: String::new(),
+            ids: Ids::new(DuplicateIds::Refuse),
+            note: None,
+            failed: false,
+        }
+    }
+
+    /// The same documents with another rule for ids that occur twice.
+    pub fn with_duplicate_ids(self, rule: DuplicateIds) -> Self {
+        Self { ids: Ids::new(rule), ..self }
+    }
+
+    /// The same documents, read until `stop` is true: a read that waits for standard input or a named pipe then fails. Such inputs are
+    /// read in a thread of their own.
+    pub fn stopped_by(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop: Some(stop), ..self }
     }
 
     fn next_item(&mut self) -> Result<Option<CorpusItem>, CorpusError> {
         loop {
+            if let Some(note) = self.note.take() {
+                return Ok(Some(CorpusItem::Note(note)));
+            }
             if let Some(item) = self.file.as_mut().and_then(Iterator::next) {
-                return item.map(Some);
+                return Ok(Some(match item? {
+                    CorpusItem::Document(document) => CorpusItem::Document(self.identify(document)?),
+                    note => note,
+                }));
             }
             self.file = None;
             if let Some(folder) = &mut self.folder {
-                if let Some(file) = folder.next_file()? {
-                    self.file = Some(open_file(&file.path, file.name, file.format)?);
-                    continue;
+                match folder.next_item() {
+                    Some(FolderItem::File(file)) => match File::open(&file.path) {
+                        Ok(open) => self.open_file(&file.path, file.name, Some(file.format), Box::new(open))?,
+                        Err(error) => self.note = Some(skipped(&file.path, cannot_be_read(error))),
+                    },
+                    Some(FolderItem::Note(note)) => self.note = Some(note),
+                    None => self.folder = None,
                 }
-                let note = folder.note();
-                self.folder = None;
-                if let Some(note) = note {
-                    return Ok(Some(CorpusItem::Note(note)));
-                }
+                continue;
             }
             match self.inputs.pop_front() {
-                None => return Ok(None),
-                Some(Input::Path(path)) => self.open_path(&path)?,
-                Some(Input::Stdin) => {
-                    self.file = Some(open_stream(self.stdin.take().unwrap_or_else(|| Box::new(io::empty())), STANDARD_INPUT)?);
+                None => return Ok(self.ids.note().map(CorpusItem::Note)),
+                Some((Input::Path(path), prefix)) => self.open_path(&path, prefix)?,
+                Some((Input::Stdin, _)) => {
+                    if let Some(stdin) = self.stdin.take() {
+                        let stdin = self.open_pipe(STANDARD_INPUT, move || Ok(stdin))?;
+                        self.open_file(Path::new(STANDARD_INPUT), STANDARD_INPUT.into(), None, stdin)?;
+                    }
                 }
             }
         }
     }
 
-    fn open_path(&mut self, path: &Path) -> Result<(), CorpusError> {
+    /// The document with the id that it has in a pack.
+    fn identify(&mut self, document: OpenDocument) -> Result<OpenDocument, CorpusError> {
+        let line = document.line();
+        let place = Place { file: self.files - 1, line: u32::try_from(line.unwrap_or(0)).unwrap_or(u32::MAX) };
+        match self.ids.take(&document.metadata().id, place) {
+            Ok(None) => Ok(document),
+            Ok(Some(id)) => Ok(document.with_id(id)),
+            Err(first) => Err(CorpusError::DuplicateId {
+                id: document.metadata().id.clone(),
+                first: shown(&self.file_name(first.file), first.line),
+                second: shown(&self.path, place.line),
+            }),
+        }
+    }
+
+    /// The path of the file with a number, found by listing the files again.
+    fn file_name(&self, number: u32) -> String {
+        if number + 1 == self.files {
+            return self.path.clone();
+        }
+        let mut left = number;
+        for input in &self.all {
+            let Input::Path(path) = input else {
+                if left == 0 {
+                    return STANDARD_INPUT.into();
+                }
+                left -= 1;
+                continue;
+            };
+            let Ok(mut folder) = FolderFiles::open(path, String::new()) else {
+                if left == 0 {
+                    return path.display().to_string();
+                }
+                left -= 1;
+                continue;
+            };
+            while let Some(item) = folder.next_item() {
+                let FolderItem::File(file) = item else { continue };
+                if File::open(&file.path).is_err() {
+                    continue;
+                }
+                if left == 0 {
+                    return file.path.display().to_string();
+                }
+                left -= 1;
+            }
+        }
+        "an earlier file".into()
+    }
+
+    fn open_path(&mut self, path: &Path, prefix: String) -> Result<(), CorpusError> {
         let shown = || path.display().to_string();
-        let data = fs::metadata(path).map_err(|source| match source.kind() {
+        let failed = |source: io::Error| match source.kind() {
+            ErrorKind::NotFound if fs::symlink_metadata(path).is_ok() => CorpusError::DanglingLink { path: shown() },
             ErrorKind::NotFound => CorpusError::Missing { path: shown() },
             _ => CorpusError::Read { path: shown(), source },
-        })?;
+        };
+        let data = fs::metadata(path).map_err(failed)?;
         if data.is_dir() {
-            self.folder = Some(FolderFiles::open(path)?);
+            self.folder = Some(FolderFiles::open(path, prefix)?);
             return Ok(());
         }
-        let Some(format) = formats::by_extension(path) else {
-            return Err(CorpusError::UnknownKind { path: shown(), expected: formats::extensions() });
-        };
+        let format = formats::by_extension(path);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.file = Some(open_file(path, name, format)?);
+        if !data.is_file() {
+            let pipe = path.to_path_buf();
+            let reader = self.open_pipe(&shown(), move || File::open(pipe))?;
+            return self.open_file(path, name, format, reader);
+        }
+        let mut file = File::open(path).map_err(failed)?;
+        if format.is_none() {
+            let mut head = Vec::new();
+            file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
+            return Err(kinds::unknown_extension(&shown(), &head, &formats::extensions()));
+        }
+        self.open_file(path, name, format, Box::new(file))
+    }
+
+    /// A reader of what `open` opens, which may wait for data.
+    fn open_pipe<R: Read + 'static>(
+        &self,
+        path: &str,
+        open: impl FnOnce() -> io::Result<R> + Send + 'static,
+    ) -> Result<Box<dyn Read>, CorpusError> {
+        let opened: io::Result<Box<dyn Read>> = match &self.stop {
+            Some(stop) => PipeReader::new(open, Arc::clone(stop)).map(|reader| Box::new(reader) as Box<dyn Read>),
+            None => open().map(|reader| Box::new(reader) as Box<dyn Read>),
+        };
+        opened.map_err(|source| CorpusError::Read { path: path.to_owned(), source })
+    }
+
+    /// Begins to read a file, or a stream whose format follows from its content.
+    fn open_file(
+        &mut self,
+        path: &Path,
+        name: String,
+        format: Option<&'static dyn Format>,
+        mut reader: Box<dyn Read>,
+    ) -> Result<(), CorpusError> {
+        self.path = path.display().to_string();
+        self.files = self.files.saturating_add(1);
+        let head = read_head(&mut reader).map_err(|source| CorpusError::Read { path: self.path.clone(), source })?;
+        kinds::check(&self.path, &head)?;
+        if kinds::is_html(&head) {
+            let what = "HTML, whose tags become part of the text; a plain text reads better, for example from pandoc -f html -t plain";
+            self.note = Some(CorpusNote::LooksLike { path: self.path.clone(), what });
+        }
+        let title = match format {
+            Some(_) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            None => String::new(),
+        };
+        let format = format.unwrap_or_else(|| formats::by_content(&head));
+        // The head is read again, so that lines and offsets stay those of the file.
+        let reader = Box::new(Cursor::new(head).chain(reader));
+        self.file = Some(format.open(RawInput { path: self.path.clone(), name, title, reader })?);
         Ok(())
     }
+}
+
+/// A place in a corpus; line 0 is none.
+fn shown(path: &str, line: u32) -> String {
+    if line == 0 { path.to_owned() } else { format!("{path}, line {line}") }
 }
 
 impl Iterator for Documents {
@@ -88,22 +246,6 @@ impl Iterator for Documents {
         self.failed = item.is_err();
         item.transpose()
     }
-}
-
-fn open_file(path: &Path, name: String, format: &dyn Format) -> Result<FormatItems, CorpusError> {
-    let shown = path.display().to_string();
-    let file = File::open(path).map_err(|source| CorpusError::Read { path: shown.clone(), source })?;
-    let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    format.open(RawInput { path: shown, name, title, reader: Box::new(file) })
-}
-
-/// Opens a stream, whose format follows from its content.
-fn open_stream(mut reader: Box<dyn Read>, name: &str) -> Result<FormatItems, CorpusError> {
-    let head = read_head(&mut reader).map_err(|source| CorpusError::Read { path: name.to_owned(), source })?;
-    let format = formats::by_content(&head);
-    // The head is read again, so that lines and offsets stay those of the stream.
-    let reader = Box::new(Cursor::new(head).chain(reader));
-    format.open(RawInput { path: name.to_owned(), name: name.to_owned(), title: String::new(), reader })
 }
 
 /// The first bytes of a stream, up to one that is neither white space nor part of a byte order mark.

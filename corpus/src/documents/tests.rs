@@ -6,7 +6,7 @@ use mempack_format::Document;
 
 use super::*;
 use crate::blocks::Block;
-use crate::{MAX_FIELD_BYTES, MAX_LINE_BYTES};
+use crate::{DuplicateIds, MAX_FIELD_BYTES, MAX_LINE_BYTES};
 
 #[derive(Default)]
 struct Corpus {
@@ -65,7 +65,11 @@ fn a_folder_is_read_in_the_order_of_its_paths() {
     // Spans count the file's bytes, the mark included.
     assert_eq!(corpus.documents[3].2, [Block { start: 3, text: "one\r\ntwo".into(), hidden: Vec::new() }]);
     assert_eq!(corpus.notes.len(), 1);
-    assert!(corpus.notes[0].contains("1 files ignored"), "{}", corpus.notes[0]);
+    assert!(
+        corpus.notes[0].ends_with("1 file ignored that are not .txt, .text, .md, .markdown, .jsonl or .ndjson: 1 .pdf (c.pdf)"),
+        "{}",
+        corpus.notes[0]
+    );
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn inputs_are_read_in_their_order_and_standard_input_once() {
     let mut corpus = Corpus::default();
     corpus.read(Documents::new(&inputs, Cursor::new("piped"))).unwrap();
     let texts: Vec<String> = corpus.documents.iter().map(|(.., blocks)| blocks.iter().map(|block| block.text.as_str()).collect()).collect();
-    assert_eq!(texts, ["piped", "words", "words", ""]);
+    assert_eq!(texts, ["piped", "words", "words"]);
 }
 
 /// A stream that gives a byte at a time, after an interruption.
@@ -164,7 +168,7 @@ fn a_slow_stream_is_read_like_a_fast_one() {
 }
 
 /// The texts of the documents that have words, with their ids.
-fn texts(bytes: impl Read + 'static) -> Result<Vec<(String, String)>, CorpusError> {
+fn texts(bytes: impl Read + Send + 'static) -> Result<Vec<(String, String)>, CorpusError> {
     let mut texts = Vec::new();
     for item in Documents::new(&[Input::Stdin], bytes) {
         let CorpusItem::Document(document) = item? else { continue };
@@ -197,4 +201,106 @@ fn a_title_in_the_text_stands_for_the_name_of_the_file() {
 fn an_endless_text_is_refused() {
     let error = texts(io::repeat(b'x')).unwrap_err();
     assert!(matches!(error, CorpusError::DocumentTooLong { cap: MAX_LINE_BYTES, .. }), "{error}");
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    folder
+}
+
+fn read(inputs: &[&Path], rule: DuplicateIds) -> Result<Corpus, CorpusError> {
+    let inputs: Vec<Input> = inputs.iter().map(|path| Input::Path((*path).into())).collect();
+    let mut corpus = Corpus::default();
+    corpus.read(Documents::new(&inputs, io::empty()).with_duplicate_ids(rule))?;
+    Ok(corpus)
+}
+
+fn ids(corpus: &Corpus) -> Vec<&str> {
+    corpus.documents.iter().map(|(document, ..)| document.id.as_str()).collect()
+}
+
+#[test]
+fn documents_of_several_folders_are_named_after_them() {
+    let root = folder(&[
+        ("d1/README.md", b"one"),
+        ("d2/README.md", b"two"),
+        ("x/laws/a.txt", b"three"),
+        ("y/laws/a.txt", b"four"),
+        ("single.txt", b"five"),
+    ]);
+    let at = |name: &str| root.path().join(name);
+    let cases: [(&[&str], &[&str]); 5] = [
+        (&["d1"], &["README.md"]),
+        (&["d1", "d2"], &["d1/README.md", "d2/README.md"]),
+        (&["x/laws", "y/laws", "d1"], &["x/laws/a.txt", "y/laws/a.txt", "d1/README.md"]),
+        (&["single.txt", "d1"], &["single.txt", "d1/README.md"]),
+        (&["d1/../d1", "d2/."], &["d1/README.md", "d2/README.md"]),
+    ];
+    for (inputs, expected) in cases {
+        let paths: Vec<_> = inputs.iter().map(|name| at(name)).collect();
+        let paths: Vec<&Path> = paths.iter().map(|path| path.as_path()).collect();
+        assert_eq!(ids(&read(&paths, DuplicateIds::Refuse).unwrap()), expected, "{inputs:?}");
+    }
+}
+
+#[test]
+fn an_id_that_occurs_twice_is_refused_by_both_places_or_numbered() {
+    let rows = b"{\"id\": \"a\", \"text\": \"x\"}\n{\"id\": \"b\", \"text\": \"y\"}\n\n{\"id\": \"a\", \"text\": \"z\"}\n{\"id\": \"a#2\", \"text\": \"u\"}\n{\"id\": \"a\", \"text\": \"v\"}";
+    let root = folder(&[("d1/README.md", b"one"), ("d2/README.md", b"two"), ("r/rows.jsonl", rows), ("m/x.md", b"---\nid: b\n---\nwords")]);
+    let at = |name: &str| root.path().join(name);
+    let refused = |inputs: &[&str]| {
+        let paths: Vec<_> = inputs.iter().map(|name| at(name)).collect();
+        match read(&paths.iter().map(|path| path.as_path()).collect::<Vec<_>>(), DuplicateIds::Refuse).map(|_| ()) {
+            Err(CorpusError::DuplicateId { id, first, second }) => (id, first, second),
+            other => panic!("{other:?}"),
+        }
+    };
+    let place = |name: &str, line: &str| format!("{}{line}", at(name).display());
+    assert_eq!(refused(&["r"]), ("a".into(), place("r/rows.jsonl", ", line 1"), place("r/rows.jsonl", ", line 4")));
+    assert_eq!(refused(&["d1/README.md", "d2/README.md"]), ("README.md".into(), place("d1/README.md", ""), place("d2/README.md", "")));
+    assert_eq!(refused(&["m", "d1", "r"]), ("b".into(), place("m/x.md", ""), place("r/rows.jsonl", ", line 2")));
+    let rows = at("r/rows.jsonl");
+    let numbered = read(&[&rows, &at("m/x.md")], DuplicateIds::Suffix).unwrap();
+    assert_eq!(ids(&numbered), ["a", "b", "a#2", "a#2#2", "a#3", "b#2"]);
+    assert_eq!(numbered.notes, ["4 documents have ids of earlier documents, and were given numbers, such as a#2"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_in_a_folder_is_skipped_and_listed() {
+    let root = folder(&[("a.txt", b"words"), ("z.PDF", b"%PDF-1.4"), ("y.docx", b"PK"), ("Makefile", b"all:"), ("x.pdf", b"%PDF-1.4")]);
+    let at = |name: &str| root.path().join(name);
+    std::os::unix::fs::symlink("/nowhere", at("b.txt")).unwrap();
+    std::os::unix::fs::symlink("b.txt", at("loop.md")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("s.txt")).unwrap();
+    let corpus = from_path(root.path()).unwrap();
+    assert_eq!(ids(&corpus), ["a.txt"]);
+    let skipped = |name: &str, why: &str| format!("{}: skipped, because it {why}", at(name).display());
+    assert_eq!(corpus.notes[0], skipped("b.txt", "is a link that leads nowhere"));
+    assert_eq!(corpus.notes[1], skipped("loop.md", "is a link that leads nowhere"));
+    assert_eq!(corpus.notes[2], skipped("s.txt", "is a socket"));
+    assert!(corpus.notes[3].ends_with("4 files ignored that are not .txt, .text, .md, .markdown, .jsonl or .ndjson: 2 .pdf, 1 .docx, 1 without extension (Makefile, x.pdf, y.docx, ...)"), "{}", corpus.notes[3]);
+    // What the user names must be there.
+    assert!(matches!(from_path(&at("b.txt")), Err(CorpusError::DanglingLink { .. })));
+}
+
+#[test]
+fn metadata_and_comments_are_not_text() {
+    let text = "---\ntitle: Dosing of Zelmarin\ndate: 2024-05-01\ndraft: true\n---\n<!-- internal note -->\n# Zelmarin\n\nTake <!-- 5? --> two. ![scan](data:image/png;base64,iVBORw0KGgo=)";
+    let root = folder(&[("a.md", text.as_bytes()), ("open.md", b"Words. <!-- and no end"), ("fine.md", b"Write `<!--` before it.")]);
+    let corpus = from_path(&root.path().join("a.md")).unwrap();
+    let (metadata, find_title, blocks) = &corpus.documents[0];
+    assert_eq!((metadata.title.as_str(), metadata.date.as_str(), *find_title), ("Dosing of Zelmarin", "2024-05-01", false));
+    let block = &blocks[0];
+    assert_eq!(block.shown(0..block.text.len()).trim(), "# Zelmarin\n\nTake  two. ![scan]()");
+    // Offsets are those of the file.
+    assert_eq!(&text[block.start as usize..][block.text.find("two").unwrap()..][..4], "two.");
+    assert!(matches!(from_path(&root.path().join("open.md")), Err(CorpusError::OpenComment { offset: 7, .. })));
+    assert!(from_path(&root.path().join("fine.md")).is_ok());
 }

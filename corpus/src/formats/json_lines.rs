@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::lines::Lines;
 use super::{Format, FormatItems, RawInput};
 use crate::blocks::{BOM, Blocks};
-use crate::{CorpusError, CorpusItem, OpenDocument};
+use crate::{CorpusError, CorpusItem, OpenDocument, kinds};
 
 /// Maximum bytes of a JSON line, and so of the text of a document in one.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
@@ -19,7 +19,7 @@ pub(super) struct JsonLines;
 
 impl Format for JsonLines {
     fn extensions(&self) -> &'static [&'static str] {
-        &["jsonl"]
+        &["jsonl", "ndjson"]
     }
 
     fn recognizes(&self, head: &[u8]) -> bool {
@@ -45,7 +45,7 @@ impl<R: BufRead> Rows<R> {
     fn read_row(&mut self) -> Result<Option<OpenDocument>, CorpusError> {
         let Some((number, line)) = self.lines.next_line()? else { return Ok(None) };
         let (metadata, text) = parse(line, &self.path, &self.name, number)?;
-        Ok(Some(OpenDocument::new(metadata, Blocks::new(Cursor::new(text.into_bytes()), self.path.clone()))))
+        Ok(Some(OpenDocument::new(metadata, Blocks::new(Cursor::new(text.into_bytes()), self.path.clone())).at_line(number)))
     }
 }
 
@@ -59,9 +59,11 @@ impl<R: BufRead> Iterator for Rows<R> {
 
 /// The metadata and the text of a line. A row without `id` is named after file and line, one without `source` after the file.
 fn parse(line: &str, path: &str, name: &str, number: u64) -> Result<(Document, String), CorpusError> {
-    let value: Value = serde_json::from_str(line).map_err(|source| CorpusError::NotJson { path: path.into(), line: number, source })?;
+    let advice = || kinds::json_advice(path, line.as_bytes());
+    let value: Value =
+        serde_json::from_str(line).map_err(|source| CorpusError::NotJson { path: path.into(), line: number, source, advice: advice() })?;
     let Value::Object(mut row) = value else {
-        return Err(CorpusError::NotAnObject { path: path.into(), line: number, found: type_name(&value) });
+        return Err(CorpusError::NotAnObject { path: path.into(), line: number, found: type_name(&value), advice: advice() });
     };
     let text = match row.remove("text") {
         Some(Value::String(text)) => text,

@@ -2,8 +2,8 @@
 
 use std::io::BufRead;
 
-use crate::CorpusError;
 use crate::blocks::BOM;
+use crate::{CorpusError, kinds};
 
 pub(super) struct Lines<R> {
     reader: R,
@@ -36,10 +36,7 @@ impl<R: BufRead> Lines<R> {
             }
             return match std::str::from_utf8(&self.line[bom..]) {
                 Ok(line) => Ok(Some((self.number, line))),
-                Err(error) => {
-                    let at = bom + error.valid_up_to();
-                    Err(CorpusError::NotUtf8 { path: self.path.clone(), offset: start + at as u64, found: self.line[at] })
-                }
+                Err(error) => Err(kinds::not_utf8(&self.path, &self.line, start, bom + error.valid_up_to())),
             };
         }
     }

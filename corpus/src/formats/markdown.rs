@@ -1,18 +1,36 @@
-//! Markdown: a text whose first heading is its title.
+//! Markdown: a text whose title is in its metadata or is its first heading. Comments, and images within the text, are not read.
 
-use super::text::document;
+use std::io::{Cursor, Read};
+
+use mempack_format::Document;
+
+use super::front_matter::{FrontMatter, MAX_BYTES};
 use super::{Format, FormatItems, RawInput};
-use crate::{CorpusError, CorpusItem};
+use crate::blocks::Blocks;
+use crate::{CorpusError, CorpusItem, OpenDocument};
 
 pub(super) struct Markdown;
 
 impl Format for Markdown {
     fn extensions(&self) -> &'static [&'static str] {
-        &["md"]
+        &["md", "markdown"]
     }
 
     fn open(&self, input: RawInput) -> Result<FormatItems, CorpusError> {
-        Ok(Box::new(std::iter::once(Ok(CorpusItem::Document(document(input).with_title_from(heading))))))
+        let RawInput { path, name, title, reader } = input;
+        let mut head = Vec::new();
+        let mut reader = reader.take(MAX_BYTES as u64);
+        reader.read_to_end(&mut head).map_err(|source| CorpusError::Read { path: path.clone(), source })?;
+        let rest = reader.into_inner();
+        let mut metadata = Document { id: name.clone(), title, source: name, ..Document::default() };
+        let front = FrontMatter::read(&head);
+        let titled = front.as_ref().is_some_and(|front| front.apply(&mut metadata));
+        let length = front.map_or(0, |front| front.length);
+        let text: Box<dyn Read> = if length == 0 { Box::new(Cursor::new(head)) } else { Box::new(Cursor::new(head.split_off(length))) };
+        let blocks = Blocks::new(text.chain(rest), path).starting_at(length as u64).hiding();
+        let document = OpenDocument::new(metadata, blocks);
+        let document = if titled { document } else { document.with_title_from(heading) };
+        Ok(Box::new(std::iter::once(Ok(CorpusItem::Document(document)))))
     }
 }
 

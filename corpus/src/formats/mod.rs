@@ -3,6 +3,7 @@
 //! A format implements [`Format`] and has one line in [`FORMATS`]. Named files are assigned by their extension, streams by their first
 //! bytes.
 
+mod front_matter;
 mod json_lines;
 mod lines;
 mod markdown;
@@ -65,7 +66,7 @@ pub(crate) fn by_content(head: &[u8]) -> &'static dyn Format {
     FORMATS.into_iter().find(|format| format.recognizes(head)).unwrap_or(&text::PlainText)
 }
 
-/// All extensions, for messages: `.txt, .md or .jsonl`.
+/// All extensions, for messages: `.txt, .md or .jsonl`, for example.
 pub(crate) fn extensions() -> String {
     let mut all: Vec<String> = FORMATS.iter().flat_map(|format| format.extensions()).map(|extension| format!(".{extension}")).collect();
     let last = all.pop().unwrap_or_default();
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn extensions_are_listed_as_a_sentence_has_them() {
-        assert_eq!(extensions(), ".txt, .md or .jsonl");
+        assert_eq!(extensions(), ".txt, .text, .md, .markdown, .jsonl or .ndjson");
         assert!(by_extension(Path::new("a/B.JSONL")).is_some() && by_extension(Path::new("md")).is_none());
     }
 

@@ -10,7 +10,7 @@ pub(super) struct PlainText;
 
 impl Format for PlainText {
     fn extensions(&self) -> &'static [&'static str] {
-        &["txt"]
+        &["txt", "text"]
     }
 
     fn open(&self, input: RawInput) -> Result<FormatItems, CorpusError> {

@@ -16,6 +16,8 @@ const SHORT_LINE: usize = 120;
 const WRAPPED: usize = 40;
 /// A clause that ends in a comma says what an item is about if it has so many words.
 const CLAUSE_WORDS: usize = 4;
+/// Maximum bytes of a mark within a line.
+const MAX_MARK: usize = 32;
 /// Maximum number of items within one another. Deeper ones replace the deepest.
 const MAX_DEPTH: usize = 12;
 
@@ -107,7 +109,7 @@ impl Scanner {
         {
             let indent = line.chars().take_while(|c| c.is_whitespace()).map(|c| if c == '\t' { 4 } else { 1 }).sum();
             match marks::item(content).filter(|mark| self.is_item(mark)) {
-                Some(mark) => self.item(content, &mark, indent, start, outline),
+                Some(_) => self.items(content, indent, start, outline),
                 None => self.plain(content, indent, start, outline),
             }
             if !self.items.is_empty() {
@@ -237,6 +239,18 @@ impl Scanner {
             || self.items.iter().any(|item| item.wrap == mark.wrap)
     }
 
+    /// A line of items: one, or several as in `(1) the fee; (2) the costs`.
+    fn items(&mut self, content: &str, indent: usize, start: usize, outline: &mut Outline) {
+        let mut from = 0;
+        for end in inline_items(content).into_iter().chain([content.len()]) {
+            let item = &content[from..end];
+            if let Some(mark) = marks::item(item) {
+                self.item(item.trim_end(), &mark, indent, start + from, outline);
+            }
+            from = end;
+        }
+    }
+
     /// An item, or several whose marks follow one another, as in `(b) (1) The fee`.
     fn item(&mut self, content: &str, mark: &Mark<'_>, indent: usize, start: usize, outline: &mut Outline) {
         let above = self.open_item(content, mark, indent, start, outline);
@@ -351,6 +365,28 @@ fn introduces(text: &str) -> bool {
 
 fn ends_sentence(line: &str) -> bool {
     line.trim_end_matches(['*', '_', ')', '"', '”', '」', '）', '’']).ends_with(['.', '!', '?', '。', '！', '？', ';', '；'])
+}
+
+/// Where in a line of items further ones begin: at marks after the end of a sentence or a clause. A mark that the text refers to, as in
+/// `paragraphs (a), (b) or (c)`, is none.
+fn inline_items(content: &str) -> Vec<usize> {
+    let begins = |at: usize| {
+        let before = content[..at].trim_end();
+        let clause = before.strip_suffix(" and").or_else(|| before.strip_suffix(" or")).unwrap_or(before);
+        if !clause.ends_with(['.', ';', ':', ',', '—', '。', '；', '：', '，']) {
+            return false;
+        }
+        // A mark and the word after it are short.
+        let rest = &content[at..content.floor_char_boundary(at + 2 * MAX_MARK)];
+        let Some(mark) = marks::item(rest).filter(|mark| matches!(mark.wrap, Wrap::Parentheses | Wrap::Article | Wrap::Paragraph)) else {
+            return false;
+        };
+        let after = &rest[mark.length..];
+        let word = after.split_whitespace().next().unwrap_or_default();
+        let refers = matches!(word, "and" | "or" | "of" | "to" | "through" | "above" | "below");
+        after.starts_with(|c: char| c.is_whitespace() || c.is_alphanumeric()) && !refers
+    };
+    content.char_indices().skip(1).filter(|(_, c)| matches!(c, '(' | '（' | '第')).map(|(at, _)| at).filter(|at| begins(*at)).collect()
 }
 
 /// What is kept of an item whose mark has `mark` bytes: all of it if it introduces other items, else its first sentence or clause, which

@@ -41,6 +41,15 @@ fn lines_know_what_is_above_them() {
         ("Doses\n-----\nFive a day.", "Five", vec!["Doses"]),
         ("(b) (1) A fee is due.\n(2) It is small.\n(c) End.", "(2)", vec!["(b)"]),
         ("(a) One.\n\n(b) Two. More.\n\n(c) Three.", "More", vec!["(b) Two."]),
+        (
+            "(b) Fees: (1) the first fee; (2) the second one, which is small; and (3) none.",
+            "which",
+            vec!["(b) Fees:", "(2) the second one, which is small;"],
+        ),
+        ("(b) Fees: (1) the first fee; (2) the second one; and (3) none.", "(3)", vec!["(b) Fees:"]),
+        ("(b) As paragraphs (a), (b) and (c) say, it holds. More.", "More", vec!["(b) As paragraphs (a), (b) and (c) say,"]),
+        ("第一条 为了保护公民，制定本法。第二条 国家负责。任何人不得侵犯。", "任何", vec!["第二条 国家负责。"]),
+        ("第一条 为了保护公民，制定本法。第二条 国家负责。", "第二条", vec![]),
         ("(g) x y z\n(h) x y z\n(i) x y z\n(j) x y z", "(j)", vec![]),
         ("- a:\n* b, which is long", "b,", vec!["* b, which is long"]),
         ("Rules:\n- a child\n- an adult\nThe tenant pays.", "The tenant", vec![]),
@@ -78,4 +87,14 @@ fn structure_goes_on_in_the_next_block() {
     let outline = scanner.scan("que | 9 |\n| Raft | 1 |\n");
     assert_eq!(chain(&outline, 0), ["Fees", "| Ship | Fee |"]);
     assert_eq!(chain(&outline, 10), ["Fees", "| Ship | Fee |"]);
+}
+
+#[test]
+fn a_line_of_marks_is_scanned_in_linear_time() {
+    for part in ["(", "(a),", "(a) b; ", "第一条", "|", "- ", "`"] {
+        let text = part.repeat((64 << 10) / part.len());
+        let begin = std::time::Instant::now();
+        Scanner::default().scan(&text);
+        assert!(begin.elapsed().as_secs() < 5, "{part}: {:?}", begin.elapsed());
+    }
 }
