@@ -78,7 +78,8 @@ impl Storage for DiskStorage {
             match fs::symlink_metadata(&path) {
                 // A relative link begins at its own folder; joining an absolute one replaces the whole path.
                 Ok(data) if data.is_symlink() => path = path.parent().unwrap_or(Path::new("")).join(fs::read_link(&path)?),
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                // What does not exist leads nowhere else, be it that a part of its path is a file.
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Err(error),
                 _ => return Ok(path),
             }
         }
@@ -252,6 +253,7 @@ mod tests {
         let mut start = [0; 8];
         assert_eq!(DiskStorage.read_start(&at("first"), &mut start).unwrap(), 5);
         assert_eq!(&start, b"words\0\0\0");
+        assert_eq!(DiskStorage.follow_links(&at("file/below")).unwrap(), at("file/below"));
         symlink("round", at("round")).unwrap();
         assert!(DiskStorage.follow_links(&at("round")).is_err());
         assert!(DiskStorage.is_regular_file(&at("first")) && !DiskStorage.is_regular_file(&at("far")));
