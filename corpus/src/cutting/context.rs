@@ -68,9 +68,25 @@ impl Context {
     }
 }
 
-/// The lines of `chain` with their tokens, the innermost first, in `room` tokens: whole if all fit, else each shortened to its share of the
-/// room; the outermost are left out where the shares are too small.
+/// The lines of `chain` with their tokens, the innermost first, in `room` tokens. Where not all fit, the item or the row that the passage
+/// goes on in comes first, for it says what the passage is about: "(b) For all policies in the small group market". The others share
+/// what it leaves.
 fn fit<T: ReferenceTokens + ?Sized>(tokens: &T, chain: &[&Above], room: usize) -> Result<Vec<(String, usize)>, CorpusError> {
+    let goes_on = |above: &&&Above| matches!(above.kind, Kind::Item | Kind::Label);
+    match chain.split_last().filter(|(inner, _)| goes_on(inner)) {
+        Some((inner, outer)) => {
+            let mut fitted = fit_evenly(tokens, &[inner], room)?;
+            let left = room - fitted.iter().map(|(_, used)| used).sum::<usize>();
+            fitted.extend(fit_evenly(tokens, outer, left)?);
+            Ok(fitted)
+        }
+        None => fit_evenly(tokens, chain, room),
+    }
+}
+
+/// The lines of `chain`, the innermost first, in `room` tokens: whole if all fit, else each shortened to its share of the room; the
+/// outermost are left out where the shares are too small.
+fn fit_evenly<T: ReferenceTokens + ?Sized>(tokens: &T, chain: &[&Above], room: usize) -> Result<Vec<(String, usize)>, CorpusError> {
     for from in 0..chain.len() {
         let lines = &chain[from..];
         let share = share(lines, room);

@@ -98,6 +98,21 @@ fn rows_are_read_with_their_header_and_items_with_what_introduces_them() {
 }
 
 #[test]
+fn the_rest_of_an_item_is_read_with_what_the_item_is_about() {
+    let item = |mark: char, boats: &str, parts: u32| {
+        format!(
+            "({mark}) For all cargoes that are carried in {boats} boats in a year, the keeper of the port must give back the due if the \
+             loads that came in were less than {parts} parts of a hundred, as counted in this part.\n"
+        )
+    };
+    let text = format!("Subject to the other rules of this long part:\n{}{}", item('a', "large", 85), item('b', "small", 80));
+    let passages = cut(&Words::new(44), "", &text);
+    let rest = passages.iter().find(|passage| passage.text.contains("80 parts")).expect("the end of the second item");
+    assert!(rest.text.starts_with("(b) For all cargoes that are carried in small boats"), "{}", rest.text);
+    assert!(!rest.text.contains("large"), "{}", rest.text);
+}
+
+#[test]
 fn few_words_are_not_left_over() {
     let text = (0..5).map(|_| "There are ten tokens in this sentence with its stop. ").collect::<String>() + "And four more here.";
     let passages = cut(&Words::new(34), "", &text);
