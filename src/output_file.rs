@@ -40,10 +40,12 @@ impl Contents {
         BufReader::new(File::open(path)?).take(LINE).read_until(b'\n', &mut line)?;
         Ok(line.is_empty()
             || match self {
-                Self::Details => serde_json::from_slice::<Value>(&line).is_ok_and(|row| {
+                Self::Details => match serde_json::from_slice::<Value>(&line) {
                     // A line about a question, a multiple choice, or a window of text.
-                    ["outcomes", "chosen", "nats_per_token"].iter().any(|field| row.get(field).is_some())
-                }),
+                    Ok(row) => ["outcomes", "chosen", "nats_per_token"].iter().any(|field| row.get(field).is_some()),
+                    // The beginning of one, if writing it was interrupted.
+                    Err(_) => [&b"{\"id\":"[..], b"{\"choices\":", b"{\"text\":"].iter().any(|start| line.starts_with(start)),
+                },
                 Self::Svg => line.starts_with(b"<svg "),
                 Self::Png => line.starts_with(b"\x89PNG\r\n"),
             })
@@ -55,6 +57,7 @@ impl Contents {
 pub struct OutputFile {
     /// Where it will be: the path that the user named, with links followed.
     path: PathBuf,
+    contents: Contents,
 }
 
 impl OutputFile {
@@ -84,7 +87,7 @@ impl OutputFile {
         } else if target.exists() {
             return refuse("this is a pipe, a socket or a device; name a file on a disk".into());
         }
-        Ok(Self { path: target })
+        Ok(Self { path: target, contents })
     }
 
     /// Begins to write.
@@ -96,7 +99,7 @@ impl OutputFile {
         name.push(".part");
         let part = self.path.with_file_name(name);
         // What an earlier run left there, if it was killed; anything else would not be ours to replace.
-        if part.exists() && !Contents::Details.is_in(&part).unwrap_or(false) {
+        if part.exists() && !self.contents.is_in(&part).unwrap_or(false) {
             return Err(Failure::new(Kind::Work, format!("{}: the file is needed to write beside it; move it away", part.display())));
         }
         let file = File::create(&part).map_err(|error| failed(&part, &error))?;

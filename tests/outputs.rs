@@ -167,6 +167,14 @@ fn details_and_figures_replace_only_their_kind() {
         fs::remove_file(place.bench.path("q.svg")).unwrap();
     }
     assert!(place.contents() == before);
+    // What a killed run left beside the place is no obstacle; what is not ours is not replaced.
+    for (part, bytes) in [("d.jsonl.part", "{\"id\":\"q\",\"ques"), ("f.svg.part", "<svg xmlns")] {
+        fs::write(place.bench.path(part), bytes).unwrap();
+    }
+    place.run(&format!("{eval} --details @d.jsonl --figure @f.svg")).ok();
+    fs::write(place.bench.path("d.jsonl.part"), "words").unwrap();
+    place.run(&format!("{eval} --details @d.jsonl")).fails(1, &["d.jsonl.part", "move it away"]);
+    fs::remove_file(place.bench.path("d.jsonl.part")).unwrap();
     // The same command again, and through a link and a hard link.
     symlink("d.jsonl", place.bench.path("link")).unwrap();
     place.run(&format!("{eval} --details @link --figure @f.svg")).ok();
