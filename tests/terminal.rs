@@ -235,10 +235,13 @@ fn a_signal_ends_a_read_from_an_idle_pipe() {
             assert!(child.try_wait().unwrap().is_none(), "{args:?} ended early");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
+        // Waiting for a child closes its standard input, which would end the read.
+        let held = child.stdin.take();
         assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
         let since = std::time::Instant::now();
         assert_eq!(child.wait().unwrap().code(), Some(130), "{args:?}");
         assert!(since.elapsed().as_secs() < 10, "{args:?}: {:?}", since.elapsed());
         assert_eq!(bench.names(), ["pipe.jsonl"], "{args:?}");
+        drop(held);
     }
 }

@@ -60,7 +60,7 @@ impl Ingest<'_, '_> {
             done.store(true, Ordering::Relaxed);
             watch.thread().unpark();
             // A read that was given up is an interruption, not a failure of the input.
-            read.map_err(|error| if stop.load(Ordering::Relaxed) { BuildError::Interrupted } else { error })
+            read.map_err(|error| if context.cancel.load(Ordering::Relaxed) { BuildError::Interrupted } else { error })
         })
     }
 
