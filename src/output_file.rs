@@ -10,7 +10,7 @@ use mempack_format::{DiskStorage, Storage as _};
 use serde_json::Value;
 
 use crate::failure::{Failure, Kind};
-use crate::outputs::is_same;
+use crate::outputs::{folder_of, is_same};
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl OutputFile {
         if names_folder(path, &target) {
             return refuse(format!("this names a folder; name the file in it, such as {}", path.join("results").display()));
         }
-        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(&target);
         if !folder.is_dir() {
             let why = format!("{option} {}: there is no folder {}; make it first", path.display(), folder.display());
             return Err(Failure::new(Kind::Work, why));

@@ -27,6 +27,11 @@ pub fn check_pack(path: &Path, inputs: &[&Path]) -> Result<(), Failure> {
     }
 }
 
+/// The folder of a file; `.` for a bare name.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Whether two paths lead to one file, also as hard links.
 pub fn is_same(a: &Path, b: &Path) -> bool {
     #[cfg(unix)]
@@ -39,8 +44,7 @@ pub fn is_same(a: &Path, b: &Path) -> bool {
     // The files may not exist yet; then their folders do.
     let place = |path: &Path| {
         let path = DiskStorage.follow_links(path).unwrap_or_else(|_| path.to_path_buf());
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some((folder.canonicalize().ok()?, path.file_name()?.to_owned()))
+        Some((folder_of(&path).canonicalize().ok()?, path.file_name()?.to_owned()))
     };
     a == b || place(a).is_some_and(|a| Some(a) == place(b))
 }

@@ -76,7 +76,7 @@ pub fn print(text: fmt::Arguments<'_>) {
     OUT.write(io::stdout(), shown(text).as_bytes());
 }
 
-/// Prints text to standard error; see [`errln!`]. If that is impossible, nobody could be told.
+/// Prints text to standard error; see [`errln!`]. A write that fails is not reported, because standard error is where it would be.
 pub fn print_error(text: fmt::Arguments<'_>) {
     ERR.write(io::stderr(), shown(text).as_bytes());
 }

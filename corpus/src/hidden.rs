@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::fence::Fence;
+
 /// Finds what is not read in the blocks of a text, one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Hider {
@@ -9,8 +11,7 @@ pub(crate) struct Hider {
     comment: Option<u64>,
     /// Whether the data of an image goes on.
     data: bool,
-    /// What ends the code block.
-    fence: Option<&'static str>,
+    fence: Fence,
     /// Whether the last block ended within a line.
     torn: bool,
 }
@@ -26,7 +27,7 @@ impl Hider {
         for line in text.split_inclusive('\n') {
             let end = at + line.len();
             let begins = !std::mem::take(&mut self.torn);
-            if self.comment.is_none() && !self.data && begins && self.in_fence(line) {
+            if self.comment.is_none() && !self.data && begins && self.fence.contains(line) {
                 at = end;
                 continue;
             }
@@ -89,18 +90,6 @@ impl Hider {
             return closing(&text[inner..end], run).map_or(inner, |length| inner + length);
         }
         end
-    }
-
-    /// Whether a line is in a code block, or begins or ends one.
-    fn in_fence(&mut self, line: &str) -> bool {
-        let mark = ["```", "~~~"].into_iter().find(|mark| line.trim_start().starts_with(mark));
-        match (self.fence, mark) {
-            (None, Some(mark)) => self.fence = Some(mark),
-            (Some(open), Some(mark)) if open == mark => self.fence = None,
-            (None, None) => return false,
-            _ => {}
-        }
-        true
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::{CorpusError, kinds};
 
-/// The ids of a list: the lines of `bytes` that are not blank, each as it stands but for its end. A byte order mark, line ends of Windows,
-/// and UTF-16 with a byte order mark are understood. Blanks at the ends of a line may belong to an id, so they stay. `path` names the
-/// list in errors.
+/// Reads a list of ids: every line of `bytes` that is not blank, without its line end. A byte order mark, Windows line ends, and UTF-16 with
+/// a byte order mark are accepted. Spaces at either end of a line are kept, because they may belong to an id. `path` names the list in
+/// errors.
 ///
 /// # Errors
 /// [`CorpusError::NotUtf8`] and [`CorpusError::NotText`] if the list is in another encoding or no text.

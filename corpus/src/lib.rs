@@ -32,6 +32,7 @@ mod cutting;
 mod document;
 mod documents;
 mod error;
+mod fence;
 mod folder;
 mod formats;
 mod hidden;

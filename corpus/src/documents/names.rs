@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::Input;
 
-/// For each input what the names of its files begin with. A folder that is named alone adds nothing to the paths below it, so that a pack
-/// does not depend on where its corpus is stored; one of several adds its name, and as much of the path to it as tells it from the others.
+/// The prefix of the names of each input's files. A single folder adds nothing to the paths below it, so a pack does not depend on where its
+/// corpus is stored. One of several inputs adds the folder's name, and as much of the path to it as makes the prefixes differ.
 pub(super) fn prefixes(inputs: &[Input]) -> Vec<String> {
     let folders: Vec<Option<Vec<String>>> = inputs.iter().map(|input| components(input).filter(|_| inputs.len() > 1)).collect();
     let mut lengths = vec![1; inputs.len()];

@@ -7,6 +7,7 @@ use mempack_format::Document;
 use super::front_matter::{FrontMatter, MAX_BYTES};
 use super::{Format, FormatItems, RawInput};
 use crate::blocks::Blocks;
+use crate::fence::Fence;
 use crate::{CorpusError, CorpusItem, OpenDocument};
 
 pub(super) struct Markdown;
@@ -26,7 +27,7 @@ impl Format for Markdown {
         let front = FrontMatter::read(&head);
         let titled = front.as_ref().is_some_and(|front| front.apply(&mut metadata));
         let length = front.map_or(0, |front| front.length);
-        let text: Box<dyn Read> = if length == 0 { Box::new(Cursor::new(head)) } else { Box::new(Cursor::new(head.split_off(length))) };
+        let text = Cursor::new(head.split_off(length));
         let blocks = Blocks::new(text.chain(rest), path).starting_at(length as u64).hiding();
         let document = OpenDocument::new(metadata, blocks);
         let document = if titled { document } else { document.with_title_from(heading) };
@@ -36,17 +37,11 @@ impl Format for Markdown {
 
 /// The first heading of a Markdown text: a line that begins with `#` or is underlined, outside of code blocks.
 fn heading(text: &str) -> Option<String> {
-    let mut fence = None;
+    let mut fence = Fence::default();
     let mut before = "";
     for line in text.lines() {
         let line = line.trim();
-        let mark = ["```", "~~~"].into_iter().find(|mark| line.starts_with(mark));
-        match (fence, mark) {
-            (None, Some(mark)) => fence = Some(mark),
-            (Some(open), Some(mark)) if open == mark => fence = None,
-            _ => {}
-        }
-        if fence.is_none() {
+        if !fence.contains(line) {
             let rest = line.trim_start_matches('#');
             let level = line.len() - rest.len();
             if (1..=6).contains(&level) && rest.starts_with([' ', '\t']) {

@@ -33,36 +33,23 @@ enum Extension {
 
 /// Refuses a file or stream whose first bytes are of another kind of file or encoding. Whether the rest is UTF-8 shows later.
 pub(crate) fn check(path: &str, head: &[u8]) -> Result<(), CorpusError> {
+    let refuse = |what: String, advice: String| Err(CorpusError::NotText { path: path.to_owned(), what, advice });
     if let Some(kind) = kind(head) {
-        return Err(CorpusError::NotText { path: path.to_owned(), what: kind.name.to_owned(), advice: advice(path, &kind) });
+        return refuse(kind.name.to_owned(), advice(path, &kind));
     }
     if let Some(encoding) = wide(head) {
-        let what = format!("text in {encoding}, expected UTF-8");
         let how = format!("iconv -f {encoding} -t UTF-8");
-        return Err(CorpusError::NotText {
-            path: path.to_owned(),
-            what,
-            advice: format!("convert it: {}", command(&how, path, ".utf8", None)),
-        });
+        return refuse(format!("text in {encoding}, expected UTF-8"), format!("convert it: {}", command(&how, path, ".utf8", None)));
     }
     if let Some(at) = head.iter().position(|byte| *byte == 0) {
-        let what = format!("binary data (a NUL at byte {at})");
         let how = "tr -d '\\000' <";
         let clean = if path == STANDARD_INPUT { "pass it through tr -d '\\000'".to_owned() } else { command(how, path, ".clean", None) };
-        return Err(CorpusError::NotText {
-            path: path.to_owned(),
-            what,
-            advice: format!("leave it out; if it is a text with stray NULs, {clean}"),
-        });
+        return refuse(format!("binary data (a NUL at byte {at})"), format!("leave it out; if it is a text with stray NULs, {clean}"));
     }
     let control = head.iter().filter(|byte| **byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0B | 0x0C | 0x1B)).count();
     if control * 20 > head.len() {
         let what = format!("binary data ({control} of its first {} bytes are control characters)", head.len());
-        return Err(CorpusError::NotText {
-            path: path.to_owned(),
-            what,
-            advice: "leave it out, or export its text with the program that made it".into(),
-        });
+        return refuse(what, "leave it out, or export its text with the program that made it".into());
     }
     Ok(())
 }

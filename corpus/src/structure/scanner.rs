@@ -7,6 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::marks::{self, Count, Mark, Wrap};
 use super::outline::{Above, Bond, Chain, Kind, Outline};
 use super::tables;
+use crate::fence::Fence;
 
 /// Maximum bytes that are kept of a line.
 const MAX_KEPT: usize = 1024;
@@ -32,7 +33,7 @@ pub(crate) struct Scanner {
     items: Vec<OpenItem>,
     table: Option<Table>,
     /// What ends the code block.
-    fence: Option<&'static str>,
+    fence: Fence,
     /// The paragraph that ends in the last line that is not blank; empty if that line is none.
     paragraph: String,
     /// The last line that is not blank, and where it begins in the block; nowhere if it is in an earlier one.
@@ -100,7 +101,7 @@ impl Scanner {
             let mut chain = self.chain();
             chain.extend(self.table.iter().flat_map(Table::lines).cloned());
             outline.push(start, chain.clone(), chain);
-        } else if self.in_fence(content) {
+        } else if self.fence.contains(content) {
             outline.push(start, self.chain(), self.chain());
             self.paragraph.clear();
         } else if !self.table_line(content, start, end, outline)
@@ -125,18 +126,6 @@ impl Scanner {
     fn chain(&self) -> Chain {
         let headings = self.headings.iter().map(|(_, heading)| heading);
         headings.chain(&self.lead).chain(self.items.iter().map(|item| &item.line)).cloned().collect()
-    }
-
-    /// Whether the line is in a code block, or begins or ends one.
-    fn in_fence(&mut self, content: &str) -> bool {
-        let mark = ["```", "~~~"].into_iter().find(|mark| content.starts_with(mark));
-        match (self.fence, mark) {
-            (None, Some(mark)) => self.fence = Some(mark),
-            (Some(open), Some(mark)) if open == mark => self.fence = None,
-            (None, None) => return false,
-            _ => {}
-        }
-        true
     }
 
     /// A line of a table: its header becomes known in the line below it.
@@ -278,9 +267,9 @@ impl Scanner {
         let alike = |item: &OpenItem, count| item.wrap == mark.wrap && item.count == count;
         let letter_after = |count| self.items.iter().rev().find(|item| alike(item, count)).map(|item| item.letter.unwrap_or(' '));
         let count = mark.count(letter_after);
-        // An item of the same kind ends the one before it and what is in that, unless it begins to count anew or is indented more.
-        let anew = mark.wrap == Wrap::Parentheses && mark.is_first();
-        let is_sibling = |item: &OpenItem| alike(item, count) && item.indent + 1 >= indent && !(anew && item.indent <= indent);
+        // An item of the same kind ends the one before it and what is in that, unless its count starts over or it is indented more.
+        let restarts = mark.wrap == Wrap::Parentheses && mark.is_first();
+        let is_sibling = |item: &OpenItem| alike(item, count) && item.indent + 1 >= indent && !(restarts && item.indent <= indent);
         let sibling = self.items.iter().any(is_sibling);
         let ends = |item: &OpenItem| match sibling {
             true => alike(item, count) && item.indent + 1 >= indent,
