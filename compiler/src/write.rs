@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mempack_corpus::reference_text;
 use mempack_format::{Digest, Memory, Origin, PackWriter};
-use mempack_model::{Embedder, Model};
+use mempack_model::{EmbedAs, Embedder, Model};
 
 use crate::BuildError;
 use crate::codec::{Encoder, SampleStore};
@@ -126,7 +126,7 @@ impl WriteWork<'_> {
     fn embeddings(&self, tasks: &[Task]) -> Result<Vec<Vec<f32>>, BuildError> {
         let known = |task: &Task| self.previous.zip(task.embedded);
         let texts: Vec<&str> = tasks.iter().filter(|task| known(task).is_none()).map(|task| task.text.as_str()).collect();
-        let computed = if texts.is_empty() { Vec::new() } else { self.embedder.embed(&texts)? };
+        let computed = if texts.is_empty() { Vec::new() } else { self.embedder.embed(EmbedAs::Passage, &texts)? };
         let mut computed = computed.chunks_exact(self.embedder.dim());
         tasks
             .iter()

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mempack_compiler::{BuildError, BuildOptions, BuildProgress, BuildReport, CorpusError, Input, SilentBuild, Stage, build};
 use mempack_format::{CodecSpec, Memory, Pack};
-use mempack_model::{Composer, DEFAULT_OVERLAP, Embedder, LoadOptions, Model, ReaderOptions, Slot, overlap, reference_tokens};
+use mempack_model::{EmbedAs, Composer, DEFAULT_OVERLAP, Embedder, LoadOptions, Model, ReaderOptions, Slot, overlap, reference_tokens};
 use serde_json::json;
 
 /// It begins as packs do, for only a pack is replaced.
@@ -118,7 +118,7 @@ fn a_pack_holds_what_the_corpus_says() {
         let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
         assert!(near(&memory.keys, &expected.keys) && near(&memory.values, &expected.values), "{whole}");
         let embedding: Vec<f32> = pack.embedding(reference).unwrap().iter().map(|x| x.get()).collect();
-        assert!(near(&embedding, &embedder.embed(&[&whole]).unwrap()), "{whole}");
+        assert!(near(&embedding, &embedder.embed(EmbedAs::Passage, &[&whole]).unwrap()), "{whole}");
     }
     for (id, spans) in &mut covered {
         spans.sort_unstable();

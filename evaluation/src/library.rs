@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mempack_format::ReadError;
-use mempack_model::{Embedder, Model};
+use mempack_model::{EmbedAs, Embedder, Model};
 use mempack_numeric::dot;
-use mempack_retrieval::{Embed, Hit, Query, Recall, Recalled};
+use mempack_retrieval::{Hit, Query, Recall, Recalled};
 use mempack_runtime::{
     IdentityMismatch, MappedPack, MemoryRead, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, ReferenceText, RetrieveError,
     Retriever, read_reference,
@@ -129,7 +129,7 @@ impl Library {
         if references.is_empty() {
             return Ok(None);
         }
-        let query = Embed::embed(&self.embedder, &[question]).map_err(RetrieveError::Embed)?.pop().unwrap_or_default();
+        let query = self.embedder.embed(EmbedAs::Query, &[question]).map_err(RetrieveError::Embed)?;
         let mut passages = Vec::new();
         for &number in references {
             let similarity = dot(&query, &self.embedding(number)?);

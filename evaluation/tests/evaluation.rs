@@ -7,7 +7,7 @@ use mempack_evaluation::{
     Asked, ChoiceOptions, ChoiceQuestion, EvaluateError, Mode, Models, Outcome, PerplexityOptions, Question, QuestionOptions,
     QuestionReport, Sweep, answer_questions, choose_answers, measure_perplexity,
 };
-use mempack_model::{Embedder, Memory, Model, ReaderOptions, Slot, context_tokens, prompt_tokens, reference_tokens};
+use mempack_model::{EmbedAs, Embedder, Memory, Model, ReaderOptions, Slot, context_tokens, prompt_tokens, reference_tokens};
 use mempack_runtime::{MappedPack, MemoryCache, ReadFrom, Session, SessionOptions};
 
 #[path = "../../runtime/tests/engine/mod.rs"]
@@ -347,7 +347,7 @@ fn perplexity_is_that_of_decoding_token_by_token() {
                 return Vec::new();
             }
             let query = bench.model.tokenizer().decode(&all[end - 64..end]).unwrap();
-            let hits = pack.search_exact(&bench.embedder.embed(&[query.trim()]).unwrap(), 5).unwrap();
+            let hits = pack.search_exact(&bench.embedder.embed(EmbedAs::Query, &[query.trim()]).unwrap(), 5).unwrap();
             hits.iter().map(|hit| (cache.get(&pack, hit.reference).unwrap(), hit.similarity)).collect()
         });
     }
@@ -406,7 +406,7 @@ fn choices_have_the_likelihood_of_their_tokens() {
         })
     };
     let pack = bench.pack();
-    let hits = pack.search_exact(&bench.embedder.embed(&[KELTAMIN]).unwrap(), 5).unwrap();
+    let hits = pack.search_exact(&bench.embedder.embed(EmbedAs::Query, &[KELTAMIN]).unwrap(), 5).unwrap();
     let memories: Vec<_> = hits.iter().map(|hit| MemoryCache::new(0).get(&pack, hit.reference).unwrap()).collect();
     let slots: Vec<Slot<'_>> = memories.iter().zip(&hits).map(|(memory, hit)| Slot { memory, similarity: hit.similarity }).collect();
     let texts: Vec<String> = hits.iter().map(|hit| pack.text(hit.reference).unwrap()).collect();

@@ -4,8 +4,8 @@
 pub const MAGIC: [u8; 8] = *b"\x89MPK\r\n\x1a\n";
 /// Major version this crate writes and reads (SPEC 2).
 pub const MAJOR_VERSION: u16 = 1;
-/// Minor version this crate writes; any minor version is read (SPEC 2).
-pub const MINOR_VERSION: u16 = 1;
+/// Newest minor version this crate writes. A pack states the oldest that has all it holds, at least 1; any is read (SPEC 2).
+pub const MINOR_VERSION: u16 = 2;
 /// Required feature: the codec is one that version 1.1 adds (SPEC 2).
 pub const FEATURE_CODECS: u64 = 1;
 /// Required features this crate knows (SPEC 2).
@@ -24,6 +24,8 @@ pub const SECTION_REQUIRED: u64 = 1;
 
 /// Most bytes of the manifest (SPEC 5).
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+/// Most bytes of a prompt of the embedder (SPEC 5.2).
+pub const MAX_PROMPT_BYTES: u64 = 1024;
 /// Most references of a pack; their numbers are `u32`, and 2^32 - 1 means "none" (SPEC 7).
 pub const MAX_REFERENCES: u32 = u32::MAX - 1;
 /// Most memory layers, and most heads of a layer (SPEC 5).

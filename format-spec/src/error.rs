@@ -107,7 +107,7 @@ pub enum OpenError {
         /// The section.
         tag: Tag,
     },
-    /// The manifest or the quality does not fit its digest.
+    /// The manifest, the quality or the prompts do not fit their digest.
     #[error(
         "section {tag} at byte {offset} is damaged: its digest is {found}, the section table says {expected}; copy or build the pack again"
     )]
@@ -137,6 +137,14 @@ pub enum OpenError {
         /// What is wrong.
         source: ManifestError,
     },
+    /// The prompts are malformed, or out of bounds.
+    #[error("section PROMPTS at byte {offset}: {source}; build the pack again")]
+    Prompts {
+        /// Where the section begins.
+        offset: u64,
+        /// What is wrong.
+        source: ManifestError,
+    },
     /// A section does not have the size that the manifest's counts demand.
     #[error("section {tag} at byte {offset} has {found} bytes, the manifest's counts demand {expected}; build the pack again")]
     SectionLength {
@@ -158,7 +166,7 @@ impl OpenError {
     }
 }
 
-/// What is wrong with a manifest or a quality.
+/// What is wrong with a manifest, or with a section that continues it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ManifestError {

@@ -4,7 +4,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::constants::{
-    ENTRY_BYTES, HEADER_BYTES, KNOWN_REQUIRED_FEATURES, MAGIC, MAJOR_VERSION, MAX_SECTIONS, MINOR_VERSION, PAGE_BYTES, SECTION_REQUIRED,
+    ENTRY_BYTES, HEADER_BYTES, KNOWN_REQUIRED_FEATURES, MAGIC, MAJOR_VERSION, MAX_SECTIONS, PAGE_BYTES, SECTION_REQUIRED,
 };
 use crate::signature::{Signature, trailer};
 use crate::{Digest, OpenError, Section, Tag};
@@ -189,11 +189,12 @@ fn read_entry(entry: &RawEntry, at: u64, end: u64) -> Result<Section, OpenError>
 /// The header page of a pack with these sections and required features, and its id.
 pub(crate) fn write(sections: &[Section], file_length: u64, required_features: u64) -> ([u8; PAGE_BYTES as usize], Digest) {
     let empty = RawEntry { tag: [0; 8], flags: U64::ZERO, offset: U64::ZERO, length: U64::ZERO, digest: [0; 32] };
+    let minor = sections.iter().map(|section| section.tag.minor_version()).max().unwrap_or(1);
     let mut page = RawPage {
         header: RawHeader {
             magic: MAGIC,
             major: U16::new(MAJOR_VERSION),
-            minor: U16::new(MINOR_VERSION),
+            minor: U16::new(minor),
             sections: U32::new(sections.len() as u32),
             required_features: U64::new(required_features),
             optional_features: U64::ZERO,

@@ -1,6 +1,11 @@
 //! The identity contract: what a pack and a model, or a pack and an embedder, must agree on.
 
-use crate::{Digest, MemoryShape};
+use bincode::de::{Decode, Decoder};
+use bincode::enc::{Encode, Encoder};
+use bincode::error::{DecodeError, EncodeError};
+use bincode::impl_borrow_decode;
+
+use crate::{Digest, EmbedderPrompts, MemoryShape};
 
 /// What a pack's memories depend on in the model that wrote them.
 #[derive(Clone, Debug, PartialEq, bincode::Encode, bincode::Decode)]
@@ -36,19 +41,39 @@ pub struct ModelIdentity {
 }
 
 /// What a pack's embeddings depend on in the embedder.
-#[derive(Clone, Debug, PartialEq, bincode::Encode, bincode::Decode)]
+///
+/// The manifest holds all fields but the prompts, which have a section of their own (SPEC 5.2): its form is fixed for all of 1.x.
+#[derive(Clone, Debug, PartialEq)]
 pub struct EmbedderIdentity {
     /// The folder's name; for people, not compared.
     pub name: String,
-    /// Digest of weights, configuration, pooling and tokenizer.
+    /// Digest of weights, configuration, pooling, tokenizer and, if it has any, prompts.
     pub digest: Digest,
     /// Dimensions of an embedding.
     pub dim: u32,
     /// How embeddings compare: `cosine`.
     pub metric: String,
-    /// Most tokens embedded of a text.
+    /// Most tokens embedded of a text, its prompt included.
     pub max_tokens: u32,
+    /// What it puts before queries and passages; `None` if it embeds both as they are.
+    pub prompts: Option<EmbedderPrompts>,
 }
+
+impl Encode for EmbedderIdentity {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        let Self { name, digest, dim, metric, max_tokens, prompts: _ } = self;
+        (name, digest, dim, metric, max_tokens).encode(encoder)
+    }
+}
+
+impl<C> Decode<C> for EmbedderIdentity {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let (name, digest, dim, metric, max_tokens) = Decode::decode(decoder)?;
+        Ok(Self { name, digest, dim, metric, max_tokens, prompts: None })
+    }
+}
+
+impl_borrow_decode!(EmbedderIdentity);
 
 /// One field in which two identities differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,11 +90,14 @@ impl Difference {
     /// Values of more characters, as digests are, are left out of a summary.
     const MAX_SHORT: usize = 24;
 
+    /// The field of [`EmbedderIdentity::prompts`]. Its values are in every summary: they say how to mend the difference.
+    const PROMPTS: &str = "prompts";
+
     /// The fields that differ in one line, with their values where they are short: `RoPE base (500000.0, not 10000.0), weights`.
     pub fn summary(differences: &[Self]) -> String {
         let one = |difference: &Self| {
             let Self { field, pack, model } = difference;
-            let is_short = pack.len().max(model.len()) <= Self::MAX_SHORT;
+            let is_short = pack.len().max(model.len()) <= Self::MAX_SHORT || *field == Self::PROMPTS;
             if is_short { format!("{field} ({pack}, not {model})") } else { (*field).to_owned() }
         };
         differences.iter().map(one).collect::<Vec<_>>().join(", ")
@@ -108,6 +136,39 @@ impl ModelIdentity {
 impl EmbedderIdentity {
     /// The fields in which an embedder differs from the one this pack was built with.
     pub fn differences(&self, embedder: &Self) -> Vec<Difference> {
-        differences!(self, embedder; "embedding dimension": dim, "metric": metric, "most tokens embedded": max_tokens, "embedder": digest)
+        let mut found =
+            differences!(self, embedder; "embedding dimension": dim, "metric": metric, "most tokens embedded": max_tokens, "embedder": digest);
+        if self.prompts != embedder.prompts {
+            let show = |of: &Self| of.prompts.as_ref().map_or("no prompts".into(), EmbedderPrompts::to_string);
+            found.insert(0, Difference { field: Difference::PROMPTS, pack: show(self), model: show(embedder) });
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_of_prompts_names_both() {
+        let identity = |digest: &[u8], prompts: Option<[&str; 2]>| EmbedderIdentity {
+            name: "made up".into(),
+            digest: Digest::of(digest),
+            dim: 2,
+            metric: "cosine".into(),
+            max_tokens: 256,
+            prompts: prompts.map(|[query, passage]| EmbedderPrompts { query: query.into(), passage: passage.into() }),
+        };
+        let pack = identity(b"pack", Some(["query: ", "passage: "]));
+        assert_eq!(pack.differences(&pack), []);
+        assert_eq!(
+            Difference::summary(&pack.differences(&identity(b"pack", None))),
+            r#"prompts (query prompt "query: " and passage prompt "passage: ", not no prompts)"#
+        );
+        assert_eq!(
+            Difference::summary(&identity(b"other", None).differences(&identity(b"pack", Some(["", "a\u{1b}[2J"])))),
+            r#"prompts (no prompts, not query prompt "" and passage prompt "a\u{1b}[2J"), embedder"#
+        );
     }
 }

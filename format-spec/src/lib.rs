@@ -38,7 +38,7 @@
 //!     name: "a model".into(),
 //!     shape,
 //! };
-//! let embedder = EmbedderIdentity { name: "an embedder".into(), digest: Digest::of(b""), dim: 3, metric: "cosine".into(), max_tokens: 256 };
+//! let embedder = EmbedderIdentity { name: "an embedder".into(), digest: Digest::of(b""), dim: 3, metric: "cosine".into(), max_tokens: 256, prompts: None };
 //! let summary = writer.finish(model, "f32", embedder, "an example")?;
 //!
 //! let pack = Pack::open(std::fs::read(&target)?)?;
@@ -83,6 +83,7 @@ mod leaves;
 mod manifest;
 mod memory;
 mod pack;
+mod prompts;
 mod quality;
 mod records;
 mod repair;
@@ -106,6 +107,7 @@ pub use leaves::LeafKind;
 pub use manifest::{Counts, GraphParameters, Manifest};
 pub use memory::{EMPTY_SLOT, Memory, MemoryShape};
 pub use pack::{Pack, PackId};
+pub use prompts::EmbedderPrompts;
 pub use quality::{Distortion, Divergence, Loss, Quality, SampledDistortion, jackknife};
 pub use records::{Document, Origin, ReferenceInfo};
 pub use repair::{Mended, Missing, Repair, RepairError};

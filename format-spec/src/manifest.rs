@@ -1,6 +1,6 @@
 //! The manifest: what a pack is, what it depends on, and how much it holds (SPEC 5).
 //!
-//! This is the only module that calls bincode. SPEC 5 defines the wire form, not that crate.
+//! This is the only module that calls bincode; `identity.rs` and others say which fields have a form. SPEC 5 defines the wire form, not that crate.
 
 use bincode::config;
 use bincode::de::read::Reader;

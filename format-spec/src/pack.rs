@@ -12,7 +12,7 @@ use crate::records::{RawOrigin, RawReference};
 use crate::text::Inflater;
 use crate::{
     Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, OpenError, Origin, Quality, ReadError, ReferenceInfo, Section,
-    Signature, Tag, header, manifest, quality,
+    Signature, Tag, header, manifest, prompts, quality,
 };
 
 /// A pack's id: the root digest over its header and, through the section table, over every section (SPEC 4).
@@ -25,7 +25,7 @@ impl fmt::Display for PackId {
     }
 }
 
-/// Where the sections of version 1.1 are.
+/// Where the sections of version 1.2 are.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout {
     pub(crate) manifest: Section,
@@ -41,6 +41,7 @@ pub(crate) struct Layout {
     pub(crate) graph: Option<Section>,
     pub(crate) leaves: Section,
     pub(crate) quality: Option<Section>,
+    pub(crate) prompts: Option<Section>,
 }
 
 impl Layout {
@@ -61,13 +62,14 @@ impl Layout {
             graph: optional(Tag::GRAPH),
             leaves: find(Tag::LEAVES)?,
             quality: optional(Tag::QUALITY),
+            prompts: optional(Tag::PROMPTS),
         })
     }
 }
 
 /// An open pack over the bytes of a file: a mapping, a `Vec`, a slice at any alignment.
 ///
-/// Only the section table, the manifest and the quality are copied. Everything read later is bounds-checked. Memories, embeddings and
+/// Only the section table, the manifest, the quality and the prompts are copied. Everything read later is bounds-checked. Memories, embeddings and
 /// text blocks have leaf digests ([`Pack::check_record`], [`Pack::check_embedding`], [`Pack::check_text_block`]), anchored in
 /// the pack's id by [`Pack::check_leaves`]; [`Pack::codec`] checks the digest of its section. [`Pack::verify`] checks everything else.
 pub struct Pack<D> {
@@ -96,8 +98,8 @@ impl<D> fmt::Debug for Pack<D> {
 }
 
 impl<D: AsRef<[u8]>> Pack<D> {
-    /// Opens a pack. Reads and checks the header, the section table, the manifest and the quality, and touches nothing else: the cost does
-    /// not grow with the pack.
+    /// Opens a pack. Reads and checks the header, the section table, the manifest and what continues it, and touches nothing else: the
+    /// cost does not grow with the pack.
     ///
     /// # Errors
     /// If the data is not a pack, is truncated, has another version or needs features that this crate does not know, or if its header or
@@ -106,11 +108,15 @@ impl<D: AsRef<[u8]>> Pack<D> {
         let bytes = data.as_ref();
         let header = header::read(bytes)?;
         let layout = Layout::find(&header.sections)?;
-        let (manifest, codec) = read_manifest(bytes, &layout.manifest)?;
+        let (mut manifest, codec) = read_manifest(bytes, &layout.manifest)?;
         let malformed = |source| OpenError::Manifest { offset: layout.manifest.offset, source };
         let record_bytes = manifest::record_bytes(&codec, manifest.model.shape).map_err(malformed)?;
         check_lengths(&layout, &manifest, record_bytes)?;
         let quality = layout.quality.map(|section| read_quality(bytes, &section, &manifest)).transpose()?;
+        if let Some(section) = &layout.prompts {
+            let malformed = |source| OpenError::Prompts { offset: section.offset, source };
+            manifest.embedder.prompts = Some(prompts::decode(read_whole(bytes, section, malformed)?).map_err(malformed)?);
+        }
         let header::Header { id, minor, length, sections, signatures } = header;
         Ok(Self { data, id: PackId(id), minor, manifest, quality, codec, record_bytes, length, sections, signatures, layout })
     }
@@ -135,7 +141,7 @@ impl<D: AsRef<[u8]>> Pack<D> {
         &self.signatures
     }
 
-    /// What the pack is, what it depends on, and how much it holds.
+    /// What the pack is, what it depends on, and how much it holds; the embedder's prompts included, which are in a section of their own.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }

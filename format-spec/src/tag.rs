@@ -39,9 +39,11 @@ impl Tag {
     pub const LEAVES: Self = Self(*b"LEAVES  ");
     /// What the codec loses (SPEC 5.1); since version 1.1.
     pub const QUALITY: Self = Self(*b"QUALITY ");
+    /// What the embedder puts before texts (SPEC 5.2); since version 1.2.
+    pub const PROMPTS: Self = Self(*b"PROMPTS ");
 
     /// Every section of this version, and whether it is required.
-    pub(crate) const ALL: [(Self, bool); 13] = [
+    pub(crate) const ALL: [(Self, bool); 14] = [
         (Self::MANIFEST, true),
         (Self::DOCUMENT_INDEX, true),
         (Self::DOCUMENTS, true),
@@ -55,6 +57,7 @@ impl Tag {
         (Self::GRAPH, false),
         (Self::LEAVES, true),
         (Self::QUALITY, false),
+        (Self::PROMPTS, false),
     ];
 
     /// A tag from a file; `None` if it does not have the form of SPEC 3.
@@ -62,6 +65,11 @@ impl Tag {
         let name = bytes.iter().take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).count();
         let padded = bytes.iter().skip(name).all(|byte| *byte == b' ');
         (name > 0 && padded).then_some(Self(bytes))
+    }
+
+    /// The minor version that a pack with the section states (SPEC 2).
+    pub(crate) fn minor_version(self) -> u16 {
+        if self == Self::PROMPTS { 2 } else { 1 }
     }
 
     /// Whether this version requires the section; `None` if it does not know it.

@@ -1,4 +1,4 @@
-//! The golden packs of versions 1.0 and 1.1: made again they are the same, read they say what was written, damaged they are refused.
+//! The golden packs of versions 1.0, 1.1 and 1.2: made again they are the same, read they say what was written, damaged they are refused.
 
 mod common;
 #[path = "golden/generate.rs"]
@@ -6,15 +6,20 @@ mod generate;
 
 use common::{GOLDEN, exercise, verify};
 use generate::{DOCUMENTS, REFERENCES};
-use mempack_format::{Defect, EMPTY_SLOT, LeafKind, Memory, OpenError, Pack, Tag, VerifyError};
+use mempack_format::{Defect, EMPTY_SLOT, EmbedderIdentity, LeafKind, Memory, OpenError, Pack, Tag, VerifyError};
 use mempack_hostile::Parts;
 
 #[test]
 fn regenerating_gives_the_same_pack() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("golden.mpk");
-    for (quality, golden) in [(None, GOLDEN), (Some(generate::quality()), GOLDEN_1_1)] {
-        let summary = generate::write(&target, quality.clone()).unwrap();
+    let (quality, prompts) = (generate::quality(), generate::prompts());
+    for (quality, prompts, minor, golden) in [
+        (None, None, 1, GOLDEN),
+        (Some(&quality), None, 1, GOLDEN_1_1),
+        (Some(&quality), Some(&prompts), 2, GOLDEN_1_2),
+    ] {
+        let summary = generate::write(&target, quality.cloned(), prompts.cloned()).unwrap();
         let made = std::fs::read(&target).unwrap();
         assert_eq!(made.len() as u64, summary.bytes);
         let (made, golden) = (Parts::of(&made), Parts::of(golden));
@@ -27,7 +32,7 @@ fn regenerating_gives_the_same_pack() {
         }
         assert_eq!(made.0.len(), golden.0.len());
         let pack = Pack::open(std::fs::read(&target).unwrap()).unwrap();
-        assert_eq!((pack.version(), pack.quality()), ((1, 1), quality.as_ref()));
+        assert_eq!((pack.version(), pack.quality(), pack.manifest().embedder.prompts.as_ref()), ((1, minor), quality, prompts));
         check_contents(&pack);
     }
 }
@@ -38,8 +43,22 @@ fn the_golden_pack_of_version_1_1_says_what_its_codec_loses() {
     assert_eq!(pack.id().to_string(), "7120805fc544f68caaf70315b3d0274de0f3033671a2bc0791102ef467a3e0ea");
     assert_eq!((pack.version(), pack.quality()), ((1, 1), Some(&generate::quality())));
     check_contents(&pack);
-    for_all(GOLDEN_1_1.len() - 4096, |at| {
-        let mut damaged = GOLDEN_1_1.to_vec();
+    no_flipped_byte_is_accepted(GOLDEN_1_1);
+}
+
+#[test]
+fn the_golden_pack_of_version_1_2_says_what_its_embedder_puts_before_texts() {
+    let pack = Pack::open(GOLDEN_1_2).unwrap();
+    assert_eq!(pack.id().to_string(), "10aa2dfd8585188c1252d557534eacd30cd492b8795f856dea1b147f87be75d9");
+    let prompts = pack.manifest().embedder.prompts.as_ref();
+    assert_eq!((pack.version(), pack.quality(), prompts), ((1, 2), Some(&generate::quality()), Some(&generate::prompts())));
+    check_contents(&pack);
+    no_flipped_byte_is_accepted(GOLDEN_1_2);
+}
+
+fn no_flipped_byte_is_accepted(golden: &[u8]) {
+    for_all(golden.len() - 4096, |at| {
+        let mut damaged = golden.to_vec();
         damaged[4096 + at] ^= 1 << (at % 8);
         assert!(!matches!(exercise(&damaged), Ok(Ok(_))), "byte {at} behind the header was flipped, and the pack was found whole");
     });
@@ -65,7 +84,7 @@ fn a_pack_reads_at_any_alignment() {
 fn check_contents<D: AsRef<[u8]>>(pack: &Pack<D>) {
     let manifest = pack.manifest();
     assert_eq!(manifest.model, generate::model());
-    assert_eq!(manifest.embedder, generate::embedder());
+    assert_eq!(EmbedderIdentity { prompts: None, ..manifest.embedder.clone() }, generate::embedder());
     assert_eq!((manifest.generator.as_str(), manifest.precision.as_str(), manifest.codec.as_str()), (generate::GENERATOR, "f32", "PQ4x3"));
     assert_eq!(manifest.graph, Some(generate::GRAPH));
     assert_eq!((manifest.counts.documents, manifest.counts.references), (DOCUMENTS, REFERENCES));
@@ -93,7 +112,7 @@ fn check_contents<D: AsRef<[u8]>>(pack: &Pack<D>) {
     let report = verify(pack).unwrap();
     assert_eq!(
         (report.id, report.bytes, report.sections, report.counts),
-        (pack.id(), pack.bytes(), 12 + usize::from(pack.quality().is_some()), manifest.counts)
+        (pack.id(), pack.bytes(), 12 + usize::from(pack.quality().is_some()) + usize::from(pack.manifest().embedder.prompts.is_some()), manifest.counts)
     );
 }
 
@@ -137,6 +156,7 @@ fn check_lists(graph: &mempack_format::Graph<'_>, node: u32) {
 
 /// The golden pack of version 1.1, which has one section more.
 const GOLDEN_1_1: &[u8] = include_bytes!("golden/v1.1.mpk");
+const GOLDEN_1_2: &[u8] = include_bytes!("golden/v1.2.mpk");
 
 /// Runs `check` for all of `0..count`, on every core.
 fn for_all(count: usize, check: impl Fn(usize) + Sync) {

@@ -104,7 +104,7 @@ fn write(target: &std::path::Path, references: u32) {
         reference_template: "{text}".into(),
         selection: "attention-sum-pre-rope-v1".into(),
     };
-    let embedder = EmbedderIdentity { name: String::new(), digest, dim: DIM, metric: "cosine".into(), max_tokens: 512 };
+    let embedder = EmbedderIdentity { name: String::new(), digest, dim: DIM, metric: "cosine".into(), max_tokens: 512, prompts: None };
     writer.finish(model, "f32", embedder, "memory bound").unwrap();
 }
 

@@ -106,7 +106,7 @@ fn write(content: &Content, target: &Path) -> Result<(), WriteError> {
         reference_template: "Reference: {text}".into(),
         selection: "attention-sum-pre-rope-v1".into(),
     };
-    let embedder = EmbedderIdentity { name: String::new(), digest, dim, metric: "cosine".into(), max_tokens: 512 };
+    let embedder = EmbedderIdentity { name: String::new(), digest, dim, metric: "cosine".into(), max_tokens: 512, prompts: None };
     writer.finish(model, "bf16", embedder, "round trip").map(|_| ())
 }
 

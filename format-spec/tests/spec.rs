@@ -34,6 +34,7 @@ fn code() -> BTreeMap<String, String> {
         MAX_SECTIONS,
         SECTION_REQUIRED,
         MAX_MANIFEST_BYTES,
+        MAX_PROMPT_BYTES,
         MAX_REFERENCES,
         MAX_LAYERS_OR_HEADS,
         MAX_POSITIONS,

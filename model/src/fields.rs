@@ -92,6 +92,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The names of the object's fields.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.object.keys().map(String::as_str)
+    }
+
     /// The value of `name`. Null counts as absent, because Hugging Face files write absent fields as null.
     pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
         self.read.borrow_mut().insert(name.to_owned());

@@ -145,11 +145,11 @@ pub(crate) const ADAPTER: &[&str] = &[
     "task_type",
 ];
 
-/// Fields of the files of sentence-transformers: how prompts are counted in the pooling, names and versions, and prompts that are only
-/// used on request.
+/// Fields of the files of sentence-transformers: names and versions, and the prompts, which `embedder/prompts.rs` reads.
 pub(crate) const SENTENCES: &[&str] = &[
     "__version__",
     "config_args",
+    "default_prompt_name",
     "embedding_dimension",
     "include_prompt",
     "modality_config",

@@ -62,7 +62,7 @@ pub use config::ModelConfig;
 pub use decoder::Decoder;
 pub use device::{DeviceChoice, LoadOptions, Precision, UnknownDevice, UnknownPrecision, cuda_available, set_threads};
 pub use divergence::{MAX_PROBES, Probe, divergence, predicted_probes};
-pub use embedder::{Embedder, Pooling, TextEncoder};
+pub use embedder::{EmbedAs, Embedder, Pooling, TextEncoder};
 pub use error::{ComputeError, LoadError};
 pub use family::Family;
 pub use gguf::{ImportError, ImportSummary, TiedEmbedding, import_gguf};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mempack_model::{ComputeError, DeviceChoice, Embedder, LoadOptions, Pooling, Precision, TextEncoder};
+use mempack_model::{ComputeError, DeviceChoice, EmbedAs, Embedder, LoadOptions, Pooling, Precision, TextEncoder};
 use serde_json::{Value, json};
 
 /// How far an embedding may lie from the fixture's, in any dimension.
@@ -47,7 +47,7 @@ fn farthest(found: &[f32], expected: &[Vec<f32>]) -> f32 {
 }
 
 fn embed(embedder: &Embedder, texts: &[String]) -> Vec<f32> {
-    embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
+    embedder.embed(EmbedAs::Query, &texts.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
 }
 
 #[test]
@@ -79,11 +79,11 @@ fn a_batch_gives_what_one_by_one_gives() {
     }
     let embedder = load(Precision::F32);
     let batch = embed(&embedder, &texts);
-    let alone: Vec<Vec<f32>> = texts.iter().map(|text| embedder.embed(&[text]).unwrap()).collect();
+    let alone: Vec<Vec<f32>> = texts.iter().map(|text| embedder.embed(EmbedAs::Query, &[text]).unwrap()).collect();
     let distance = farthest(&batch, &alone);
     println!("batch against one by one: farthest {distance:.1e} over {} texts", texts.len());
     assert!(distance < 1e-5, "{distance}");
-    assert!(embedder.embed(&[]).unwrap().is_empty());
+    assert!(embedder.embed(EmbedAs::Query, &[]).unwrap().is_empty());
 }
 
 #[test]
@@ -229,8 +229,8 @@ fn malformed_folders_are_named() {
     let whole = load().unwrap();
     // Without sentence_bert_config.json the tokenizer's own length holds.
     assert_eq!(whole.identity().max_tokens, 128);
-    assert_eq!(whole.tokens(&"word ".repeat(1000)).unwrap().len(), 128);
-    assert_eq!(whole.tokens("word").unwrap().len(), 3, "not padded, whatever tokenizer.json says");
+    assert_eq!(whole.tokens(EmbedAs::Query, &"word ".repeat(1000)).unwrap().len(), 128);
+    assert_eq!(whole.tokens(EmbedAs::Query, "word").unwrap().len(), 3, "not padded, whatever tokenizer.json says");
 
     for (config, words) in [(json!({ "max_seq_length": 1 }), "max_seq_length"), (json!({ "do_lower_case": true }), "do_lower_case")] {
         std::fs::write(folder.path().join("sentence_bert_config.json"), config.to_string()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mempack_model::{DeviceChoice, Embedder, LoadOptions, Pooling, Precision, TextEncoder};
+use mempack_model::{DeviceChoice, EmbedAs, Embedder, LoadOptions, Pooling, Precision, TextEncoder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -74,7 +74,6 @@ fn files_of_sentence_transformers_are_read() {
         &[("modules.json", modules(&[("Normalize", "2_Normalize")])), (MEAN, pooling()), ("config_sentence_transformers.json", dot)],
     )
     .unwrap();
-    load(json!({}), &[("config_sentence_transformers.json", json!({"prompts": {"p": ""}, "default_prompt_name": "p"}))]).unwrap();
 }
 
 #[test]
@@ -101,12 +100,6 @@ fn what_another_program_would_compute_is_refused() {
         (json!({}), vec![("modules.json", json!({"a": 1}))], &["modules.json", "no list"]),
         (json!({}), vec![("modules.json", modules(&[("Dense", "2_Dense")])), (MEAN, pooling())], &["modules.json", "2_Dense"]),
         (json!({}), vec![("modules.json", modules(&[("LayerNorm", "2_LayerNorm")])), (MEAN, pooling())], &["modules.json", "2_LayerNorm"]),
-        (
-            json!({}),
-            vec![(sentences, json!({"prompts": {"p": "query: "}, "default_prompt_name": "p"}))],
-            &["default_prompt_name", "query: "],
-        ),
-        (json!({}), vec![(sentences, json!({"default_prompt_name": "p"}))], &["default_prompt_name", "missing"]),
         (json!({}), vec![(sentences, json!({"similarity_fn_name": "dot"}))], &["similarity_fn_name", "`dot`"]),
         (json!({}), vec![(sentences, json!({"similarity_fn_name": "euclidean"}))], &["similarity_fn_name", "`euclidean`"]),
         (json!({}), vec![(sentences, json!({"model_type": "SparseEncoder"}))], &["model_type", "SparseEncoder"]),
@@ -146,14 +139,14 @@ fn real_configurations_are_read() {
 #[test]
 fn special_tokens_in_a_text_are_text() {
     let embedder = Embedder::load(&minilm(), &options()).unwrap();
-    let id = |name: &str| embedder.tokens(name).unwrap();
-    let plain = embedder.tokens("[SEP] is [MASK] or [CLS][UNK][PAD] here").unwrap();
+    let id = |name: &str| embedder.tokens(EmbedAs::Query, name).unwrap();
+    let plain = embedder.tokens(EmbedAs::Query, "[SEP] is [MASK] or [CLS][UNK][PAD] here").unwrap();
     let (first, last) = (plain[0], plain[plain.len() - 1]);
     assert_eq!([first, last], [101, 102], "the tokens around the text stay");
     assert!(plain[1..plain.len() - 1].iter().all(|id| *id > 103), "{plain:?}");
     assert_eq!(id("[sep]"), id("[SEP]"));
     // The vectors are those of the words.
-    let vectors = embedder.embed(&["[SEP] dose", "[sep] dose"]).unwrap();
+    let vectors = embedder.embed(EmbedAs::Query, &["[SEP] dose", "[sep] dose"]).unwrap();
     assert_eq!(vectors[..384], vectors[384..]);
 }
 
@@ -183,7 +176,7 @@ fn pieces_that_are_control_tokens_are_spaced() {
         let folder = folder(&json!({}), &[("tokenizer.json", tokenizer)]);
         let embedder = Embedder::load(folder.path(), &options()).unwrap();
         for text in ["a</s>b", "</s></s> <s>", "<s> a", "<</s>/s>", &"</s>".repeat(100)] {
-            let ids = embedder.tokens(text).unwrap();
+            let ids = embedder.tokens(EmbedAs::Query, text).unwrap();
             assert_eq!((ids[0], ids[ids.len() - 1]), (0, 2), "{text}");
             assert!(ids[1..ids.len() - 1].iter().all(|id| *id > 2), "{text}: {ids:?}");
         }

@@ -17,7 +17,7 @@
 //!
 //! impl Embed for Letters {
 //!     type Error = Infallible;
-//!     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Infallible> {
+//!     fn embed_queries(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Infallible> {
 //!         let count = |text: &str, letter| text.matches(letter).count() as f32;
 //!         Ok(texts.iter().map(|text| vec![count(text, 'a'), count(text, 'b')]).collect())
 //!     }

@@ -34,16 +34,16 @@ pub trait Recall {
     fn recall(&self, queries: &[Query<'_>], max: usize) -> Result<Vec<Recalled<Self::Reference>>, Self::Error>;
 }
 
-/// The first stage: texts become vectors.
+/// The first stage: queries become vectors.
 pub trait Embed {
     /// Why there are no vectors.
     type Error;
 
-    /// A unit vector for each text.
+    /// A unit vector for each text, embedded as a query: an embedder may treat the texts that are searched in another way.
     ///
     /// # Errors
     /// If the embedder fails.
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Self::Error>;
+    fn embed_queries(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Self::Error>;
 }
 
 /// The second stage: a vector becomes hits.
@@ -90,8 +90,8 @@ pub trait Rerank<R> {
 impl<E: Embed + ?Sized> Embed for &E {
     type Error = E::Error;
 
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, E::Error> {
-        (**self).embed(texts)
+    fn embed_queries(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, E::Error> {
+        (**self).embed_queries(texts)
     }
 }
 
@@ -246,7 +246,7 @@ where
 
     fn recall(&self, queries: &[Query<'_>], max: usize) -> Result<Vec<Recalled<I::Reference>>, I::Error> {
         let texts: Vec<&str> = queries.iter().map(|query| query.text).collect();
-        let vectors = self.embed.embed(&texts)?;
+        let vectors = self.embed.embed_queries(&texts)?;
         queries.iter().zip(&vectors).map(|(query, vector)| self.recall_vector(query, vector, max)).collect()
     }
 }
@@ -265,7 +265,7 @@ mod tests {
     impl Embed for Length {
         type Error = Infallible;
 
-        fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Infallible> {
+        fn embed_queries(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Infallible> {
             Ok(texts.iter().map(|text| vec![text.len() as f32]).collect())
         }
     }

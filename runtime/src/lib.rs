@@ -29,7 +29,7 @@
 //! #     query_heads: 1, shape, rope_base: 1e4, prefix_ids: vec![1], reference_length: 128, reference_template: "{text}".into(),
 //! #     selection: "attention-sum-pre-rope-v1".into(),
 //! # };
-//! # let embedder = EmbedderIdentity { name: "embedder".into(), digest, dim: 2, metric: "cosine".into(), max_tokens: 256 };
+//! # let embedder = EmbedderIdentity { name: "embedder".into(), digest, dim: 2, metric: "cosine".into(), max_tokens: 256, prompts: None };
 //! # writer.finish(model, "f32", embedder, "example")?;
 //! # let query = [0.8, 0.6];
 //!

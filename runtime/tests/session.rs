@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mempack_format::{Defect, Digest, Memory, PrivateKey, ReadError, SignatureError, Tag, sign_file};
-use mempack_model::{Embedder, MemoryConfig, Model, ReaderOptions, Slot, prompt_tokens};
+use mempack_model::{EmbedAs, Embedder, MemoryConfig, Model, ReaderOptions, Slot, prompt_tokens};
 use mempack_runtime::{
     Answer, AskError, Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, ReadFrom, Retriever, Sampling, Session, SessionError,
     SessionOptions, Stop,
@@ -80,7 +80,7 @@ impl Oracle<'_> {
     }
 
     fn memories(&self, query: &str) -> Vec<Found> {
-        let vector = self.embedder.embed(&[query]).unwrap();
+        let vector = self.embedder.embed(EmbedAs::Query, &[query]).unwrap();
         let hits = self.pack.search_exact(&vector, self.model.memory().memories_per_chunk as usize).unwrap();
         hits.iter().map(|hit| (hit.reference, hit.similarity, MemoryCache::new(0).get(self.pack, hit.reference).unwrap())).collect()
     }
@@ -247,7 +247,7 @@ fn the_retriever_finds_what_the_embedder_says() {
     let hits = retriever.retrieve(QUESTION, 5, Method::default()).unwrap();
     assert_eq!(hits, retriever.retrieve(QUESTION, 5, Method::Exact).unwrap());
     let own: Vec<Hit> = hits.iter().map(|hit| hit.clone().map(|reference| reference.number)).collect();
-    assert_eq!(own, pack.search_exact(&embedder.embed(&[QUESTION]).unwrap(), 5).unwrap());
+    assert_eq!(own, pack.search_exact(&embedder.embed(EmbedAs::Query, &[QUESTION]).unwrap(), 5).unwrap());
     let sheets = sheets();
     let texts: Vec<&str> = sheets.iter().map(String::as_str).collect();
     for (reference, hits) in (0u32..).zip(retriever.retrieve_batch(&texts, 1, Method::Exact, OnDamage::Fail).unwrap()) {
@@ -327,7 +327,7 @@ fn damaged_memories_give_way_to_the_next_similar() {
         let options = SessionOptions { skip_damaged, max_tokens: 4, ..Default::default() };
         Session::new(&model, &embedder, pack, options).unwrap()
     };
-    let wanted = whole.search_exact(&embedder.embed(&[QUESTION]).unwrap(), 7).unwrap();
+    let wanted = whole.search_exact(&embedder.embed(EmbedAs::Query, &[QUESTION]).unwrap(), 7).unwrap();
     let memories = *whole.sections().iter().find(|section| section.tag == Tag::MEMORIES).unwrap();
     let mut bytes = fs::read(&written.path).unwrap();
     for damaged in [&wanted[0], &wanted[3]] {

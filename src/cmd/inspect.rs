@@ -59,7 +59,8 @@ fn json(pack: &MappedPack) -> Value {
             "reference_template": model.reference_template, "selection": model.selection, "precision": precision,
         },
         "embedder": {"name": embedder.name, "digest": embedder.digest.to_string(), "dim": embedder.dim, "metric": embedder.metric,
-                     "max_tokens": embedder.max_tokens},
+                     "max_tokens": embedder.max_tokens,
+                     "prompts": embedder.prompts.as_ref().map(|p| json!({"query": p.query, "passage": p.passage}))},
         "graph": graph.map(|g| json!({"m": g.m, "ef_construction": g.ef_construction})),
         "signatures": pack.signatures().iter().map(|signature| json!({
             "key": signature.key_id().to_string(), "right": signature.check(pack.id()).is_ok(),
@@ -95,6 +96,9 @@ fn print_table(pack: &MappedPack) {
     print_model(model);
     row("embedder", format!("{}, {} dimensions, {}, at most {} tokens", embedder.name, embedder.dim, embedder.metric, embedder.max_tokens));
     row("  digest", embedder.digest.to_string());
+    if let Some(prompts) = &embedder.prompts {
+        row("  prompts", prompts.to_string());
+    }
     row("graph", graph.map_or("none".into(), |g| format!("HNSW, m {}, ef_construction {}", g.m, g.ef_construction)));
     outln!("\n{:<10} {:>16} {:>16}  {:>5}  digest", "section", "offset", "bytes", "share");
     for s in pack.sections() {

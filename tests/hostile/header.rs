@@ -53,8 +53,8 @@ fn fields(corpus: &mut Corpus) {
     corpus.open("63 sections", Error("Header", "section count (at most) is 63"), corpus.header(12, &[63]));
     corpus.open("2^32 - 1 sections", Error("Header", "section count (at most) is 4294967295"), corpus.header(12, &[0xFF; 4]));
     corpus.open("no sections", Error("Header", "file length is"), corpus.header(12, &[0]));
-    corpus.open("a section more than the table has", Error("SectionName", "byte 960"), corpus.header(12, &[14]));
-    corpus.open("an unused entry that is not empty", Error("Header", "byte 965: unused entry is 1"), corpus.header(965, &[1]));
+    corpus.open("a section more than the table has", Error("SectionName", "byte 1024"), corpus.header(12, &[15]));
+    corpus.open("an unused entry that is not empty", Error("Header", "byte 1029: unused entry is 1"), corpus.header(1029, &[1]));
     corpus.open("the last byte of the header page", Error("Header", "byte 4095: unused entry"), corpus.header(4095, &[1]));
 }
 

@@ -15,6 +15,7 @@ pub fn add(corpus: &mut Corpus) {
     lengths(corpus);
     graph(corpus);
     quality(corpus);
+    prompts(corpus);
 }
 
 fn fields(corpus: &Corpus) -> Fields {
@@ -210,4 +211,27 @@ fn quality(corpus: &mut Corpus) {
     corpus.open("losses of a layer too few", Error(FIELD, "layers of the quality is 1"), layers.assemble());
     let behind = edited(&corpus.whole, "QUALITY", |quality| quality.push(0));
     corpus.open("a byte behind the quality", Error("Quality/NotCanonical", "canonical form"), behind.assemble());
+}
+
+/// SPEC 5.2: two strings, `query: ` and `passage: `, each after a byte with its length.
+fn prompts(corpus: &mut Corpus) {
+    const FIELD: &str = "Prompts/Field";
+    const DECODE: &str = "Prompts/Decode";
+    let of = |query: &str, passage: &str| [string(query), string(passage)].concat();
+    let long = "x".repeat(1025);
+    let cases: [(&'static str, Error, Vec<u8>); 9] = [
+        ("two empty prompts", Error(FIELD, "prompts is two empty ones"), of("", "")),
+        ("a query prompt of 1025 bytes", Error(FIELD, "bytes of the query prompt is 1025"), of(&long, "")),
+        ("a passage prompt of 1025 bytes", Error(FIELD, "bytes of the passage prompt is 1025"), of("", &long)),
+        ("a prompt that is not UTF-8", Error(DECODE, "cannot be decoded"), [vec![2, 0xC3, 0x28], string("p")].concat()),
+        ("a prompt of 2^60 bytes", Error(DECODE, "cannot be decoded"), int(1 << 60)),
+        ("one prompt alone", Error(DECODE, "cannot be decoded"), string("query: ")),
+        ("no prompts", Error(DECODE, "cannot be decoded"), vec![]),
+        ("a byte behind the prompts", Error("Prompts/NotCanonical", "canonical form"), [of("q", "p"), vec![0]].concat()),
+        ("a prompt whose length is not in its shortest form", Error("Prompts/NotCanonical", "canonical form"), vec![251, 1, 0, b'q', 0]),
+    ];
+    for (name, error, bytes) in cases {
+        let file = edited(&corpus.whole, "PROMPTS", |prompts| *prompts = bytes).assemble();
+        corpus.open(name, error, file);
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mempack_model::{ComputeError, Embedder, Model, overlaps};
+use mempack_model::{ComputeError, EmbedAs, Embedder, Model, overlaps};
 use mempack_retrieval::{Filter, Hit, Index, Query};
 
 use crate::corpora::{CorpusReference, read_references};
@@ -31,7 +31,7 @@ impl References {
     ) -> Result<Self, TrainError> {
         let items = read_references(model, corpora)?;
         let texts: Vec<_> = items.iter().map(|r| r.text.as_str()).collect();
-        let embeddings = embeddings("embedding references", &texts, embedder, cache, progress)?;
+        let embeddings = embeddings("embedding references", EmbedAs::Passage, &texts, embedder, cache, progress)?;
         Ok(Self { items, embeddings, dim: embedder.dim() })
     }
 
@@ -100,6 +100,7 @@ impl Filter<usize> for RepeatFilter<'_> {
 /// texts, and are kept there otherwise. `what` names the work for `progress`.
 pub(crate) fn embeddings(
     what: &str,
+    embed_as: EmbedAs,
     texts: &[&str],
     embedder: &Embedder,
     cache: &Path,
@@ -107,6 +108,8 @@ pub(crate) fn embeddings(
 ) -> Result<Vec<f32>, TrainError> {
     let mut digest = blake3::Hasher::new();
     digest.update(&embedder.identity().digest.0);
+    // Nothing for an embedder without prompts, whose vectors do not depend on it.
+    digest.update(embedder.prompt(embed_as).as_bytes());
     for text in texts {
         digest.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
     }
@@ -127,7 +130,7 @@ pub(crate) fn embeddings(
     let mut all = vec![0.0; size];
     progress.begin(what, Some(texts.len() as u64));
     for part in order.chunks(EMBEDDING_BATCH) {
-        let rows = embedder.embed(&part.iter().map(|text| texts[*text]).collect::<Vec<_>>())?;
+        let rows = embedder.embed(embed_as, &part.iter().map(|text| texts[*text]).collect::<Vec<_>>())?;
         for (text, row) in part.iter().zip(rows.chunks_exact(embedder.dim())) {
             all[text * embedder.dim()..][..row.len()].copy_from_slice(row);
         }

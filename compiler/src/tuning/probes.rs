@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use mempack_model::{Model, Probe, predicted_probes};
+use mempack_model::{EmbedAs, Model, Probe, predicted_probes};
 
 use super::sample::SampledText;
 use crate::BuildError;
@@ -27,7 +27,8 @@ pub(crate) fn predict<T: Send>(
 ) -> Result<Vec<T>, BuildError> {
     let BuildContext { model, embedder, cancel, .. } = *context;
     mempack_model::set_threads(1);
-    let embeddings = embedder.embed(&texts.iter().map(|text| text.text.as_str()).collect::<Vec<_>>())?;
+    // Texts retrieve one another as they are in the pack, where the measurement of a finished pack finds them.
+    let embeddings = embedder.embed(EmbedAs::Passage, &texts.iter().map(|text| text.text.as_str()).collect::<Vec<_>>())?;
     let rows = embeddings.chunks_exact(embedder.dim());
     let probes: Vec<Probe<'_>> = texts.iter().zip(rows).map(|(text, embedding)| Probe { ids: &text.ids, embedding }).collect();
     let reads = predicted_probes(model.memory(), &probes);

@@ -19,7 +19,7 @@ use crate::records::{RawOrigin, RawReference};
 use crate::verify::{check_positions, check_unit};
 use crate::{
     Codec, CodecSpec, Counts, Digest, DiskStorage, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, Manifest, MemoryShape,
-    ModelIdentity, Origin, PackId, Quality, ReferenceInfo, Storage, Tag, manifest, quality,
+    ModelIdentity, Origin, PackId, Quality, ReferenceInfo, Storage, Tag, manifest, prompts, quality,
 };
 use assembly::Assembly;
 use spool::{Spool, io_error};
@@ -343,9 +343,10 @@ impl PackWriter {
             assembly.append(tag, spool, &*self.files.storage)?;
         }
         let quality = self.quality.as_ref().map(quality::encode).transpose()?;
-        for (tag, name, bytes) in
-            quality.map(|bytes| (Tag::QUALITY, "quality", bytes)).into_iter().chain([(Tag::MANIFEST, "manifest", encoded)])
-        {
+        let prompts = manifest.embedder.prompts.as_ref().map(prompts::encode).transpose()?;
+        let small = [(Tag::QUALITY, "quality", quality), (Tag::PROMPTS, "prompts", prompts), (Tag::MANIFEST, "manifest", Some(encoded))];
+        for (tag, name, bytes) in small {
+            let Some(bytes) = bytes else { continue };
             let mut spool = self.files.spool(name, 0)?;
             spool.write(&bytes)?;
             assembly.append(tag, spool, &*self.files.storage)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mempack_format::{
-    CodecSpec, Digest, Divergence, Document, EmbedderIdentity, GraphParameters, GraphSource, Loss, MemoryShape, ModelIdentity, Origin,
+    CodecSpec, Digest, Divergence, Document, EmbedderIdentity, EmbedderPrompts, GraphParameters, GraphSource, Loss, MemoryShape, ModelIdentity, Origin,
     PackSummary, PackWriter, Quality, WriteError,
 };
 
@@ -37,7 +37,7 @@ pub fn model() -> ModelIdentity {
 
 pub fn embedder() -> EmbedderIdentity {
     let (digest, metric) = (Digest::of(b"embedder"), "cosine".into());
-    EmbedderIdentity { name: "golden embedder".into(), digest, dim: DIM, metric, max_tokens: 256 }
+    EmbedderIdentity { name: "golden embedder".into(), digest, dim: DIM, metric, max_tokens: 256, prompts: None }
 }
 
 pub fn document(number: u32) -> Document {
@@ -152,14 +152,19 @@ pub fn quality() -> Quality {
     Quality { memories: 300, layers: (0..SHAPE.layers).map(layer).collect(), divergence }
 }
 
-/// Writes a golden pack: that of version 1.1 has a quality.
-pub fn write(target: &Path, quality: Option<Quality>) -> Result<PackSummary, WriteError> {
+/// What the pack of version 1.2 says that its embedder puts before texts.
+pub fn prompts() -> EmbedderPrompts {
+    EmbedderPrompts { query: "query: ".into(), passage: "Passage — № 1: ".into() }
+}
+
+/// Writes a golden pack: that of version 1.1 has a quality, that of version 1.2 has prompts too.
+pub fn write(target: &Path, quality: Option<Quality>, prompts: Option<EmbedderPrompts>) -> Result<PackSummary, WriteError> {
     let mut writer = PackWriter::create(target, SHAPE, DIM)?;
     fill(&mut writer)?;
     if let Some(quality) = quality {
         writer.set_quality(quality)?;
     }
-    finish(writer)
+    finish(writer, prompts)
 }
 
 /// Everything in the golden pack.
@@ -177,6 +182,6 @@ pub fn fill(writer: &mut PackWriter) -> Result<(), WriteError> {
 }
 
 /// The golden pack's identities.
-pub fn finish(writer: PackWriter) -> Result<PackSummary, WriteError> {
-    writer.finish(model(), "f32", embedder(), GENERATOR)
+pub fn finish(writer: PackWriter, prompts: Option<EmbedderPrompts>) -> Result<PackSummary, WriteError> {
+    writer.finish(model(), "f32", EmbedderIdentity { prompts, ..embedder() }, GENERATOR)
 }

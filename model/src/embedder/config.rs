@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::LoadError;
-use crate::fields::{Fields, read_json, read_object, read_object_if_any, show};
+use crate::fields::{Fields, read_json, read_object, read_object_if_any};
 use crate::harmless::{ANY, ENCODER, SENTENCES};
 
-const FETCH: &str = "use the folder of a sentence-embedding model, as all-MiniLM-L6-v2 or BGE-M3";
+pub(super) const FETCH: &str = "use the folder of a sentence-embedding model, as all-MiniLM-L6-v2 or BGE-M3";
 
 /// The activation of the feed-forward part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,8 +174,7 @@ fn read_pooling(f: &Fields<'_>, object: &Map<String, Value>, hidden: u32) -> Res
 }
 
 /// Refuses a folder whose `modules.json` has steps other than encoder, pooling and normalization, which are not computed, and whose
-/// `config_sentence_transformers.json` puts a prompt before every text or compares vectors by another measure than cosine. Returns
-/// whether modules.json names the pooling.
+/// `config_sentence_transformers.json` compares vectors by another measure than cosine. Returns whether modules.json names the pooling.
 fn check_modules(folder: &Path) -> Result<bool, LoadError> {
     let path = folder.join("modules.json");
     let (mut pooling, mut normalize) = (false, false);
@@ -205,20 +204,6 @@ fn check_modules(folder: &Path) -> Result<bool, LoadError> {
     let path = folder.join("config_sentence_transformers.json");
     let Some(object) = read_object_if_any(&path, FETCH)? else { return Ok(pooling) };
     let f = Fields::new(&path, &object);
-    // Texts are embedded as they are.
-    let prompts = f.block("prompts")?;
-    if let Some(name) = f.str("default_prompt_name")? {
-        let prompt = prompts.as_ref().and_then(|prompts| prompts.get(name));
-        if prompt != Some(&Value::from("")) {
-            let found = format!("`{name}`, which is {}", prompt.map_or("missing".into(), show));
-            return Err(f.refuse(
-                "default_prompt_name",
-                "null, as no prompt is put before texts",
-                found,
-                "use an embedder without prompts",
-            ));
-        }
-    }
     // The inner product of vectors of unit length is their cosine.
     let measure = f.str("similarity_fn_name")?.unwrap_or("cosine");
     if measure != "cosine" && !(normalize && measure == "dot") {

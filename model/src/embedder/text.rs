@@ -1,14 +1,16 @@
 //! The embedder: a tokenizer and an encoder.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use mempack_format::{Digest, EmbedderIdentity};
+use mempack_format::{Digest, EmbedderIdentity, EmbedderPrompts};
 use mempack_retrieval::Embed;
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 
 use super::config::load_max_tokens;
 use super::encoder::TextEncoder;
+use super::prompts::{EmbedAs, load_prompts};
 use crate::control::{Roles, cuts, mark_special};
 use crate::fields::read_file;
 use crate::unknown::{UnknownText, unknown_id};
@@ -16,7 +18,8 @@ use crate::{ComputeError, LoadError, LoadOptions};
 
 /// Maps texts to unit vectors, whose inner product is the texts' similarity.
 ///
-/// It is loaded from the folder of a sentence-embedding model: BERT or XLM-RoBERTa with mean or CLS pooling. It is `Send`;
+/// It is loaded from the folder of a sentence-embedding model: BERT or XLM-RoBERTa with mean or CLS pooling. Each text is embedded as a
+/// query or as a passage ([`EmbedAs`]); the two differ only if the embedder has prompts. It is `Send`;
 /// [`share`](Self::share) makes a handle for another thread.
 pub struct Embedder {
     encoder: TextEncoder,
@@ -37,6 +40,12 @@ impl EmbedderTokenizer {
     /// The encoding of a text with offsets.
     fn encode(&self, text: &str) -> Result<Encoding, ComputeError> {
         self.inner.encode(text, true).map_err(|e| ComputeError::Tokenize { reason: e.to_string() })
+    }
+
+    /// Ids of a text with special tokens around it, truncated. Control tokens in the text are ordinary characters.
+    fn tokens(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
+        let encoding = self.inner.encode_fast(text, true).map_err(|e| ComputeError::Tokenize { reason: e.to_string() })?;
+        if self.has_control(&encoding) { self.encode_spaced(text) } else { Ok(encoding.get_ids().to_vec()) }
     }
 
     /// Whether the text that was encoded holds a control token.
@@ -74,7 +83,8 @@ impl Embedder {
     ///
     /// # Errors
     ///
-    /// Those of [`TextEncoder::load`], and a tokenizer that cannot be read or has ids that the model lacks.
+    /// Those of [`TextEncoder::load`]; a tokenizer that cannot be read or has ids that the model lacks; prompts other than one for queries
+    /// and one for passages.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
         let (encoder, checkpoint) = TextEncoder::load_with_checkpoint(folder, options)?;
         let path = folder.join("tokenizer.json");
@@ -90,6 +100,7 @@ impl Embedder {
         if let Some(id) = tokenizer.get_vocab(true).into_values().max().filter(|id| *id as usize >= encoder.vocabulary()) {
             return Err(wrong(&format!("ids below {}, as the model has rows", encoder.vocabulary()), id.to_string()));
         }
+        let prompts = load_prompts(folder)?;
         let unknown = unknown_id(&tokenizer, &bytes);
         let mut control = mark_special(&mut tokenizer, &Roles::of_folder(folder)?)
             .map_err(|e| wrong("a tokenizer whose special tokens can be marked", e.to_string()))?;
@@ -103,11 +114,19 @@ impl Embedder {
             .with_truncation(Some(TruncationParams { max_length: max_tokens, ..TruncationParams::default() }))
             .map_err(|e| wrong(&format!("a tokenizer that can truncate texts to {max_tokens} tokens"), e.to_string()))?;
 
+        let tokenizer = EmbedderTokenizer { inner: tokenizer, control, unknown };
+        if let Some(prompts) = &prompts {
+            check_prompts(folder, prompts, &tokenizer, max_tokens)?;
+        }
+
         let mut hash = blake3::Hasher::new();
         for part in [checkpoint.digest(), Digest::of(encoder.canonical().as_bytes()), Digest::of(&bytes)] {
             hash.update(&part.0);
         }
         hash.update(&(max_tokens as u64).to_le_bytes());
+        for prompt in prompts.iter().flat_map(|EmbedderPrompts { query, passage }| [query, passage]) {
+            hash.update(&(prompt.len() as u64).to_le_bytes()).update(prompt.as_bytes());
+        }
         let name = folder.canonicalize().ok().and_then(|full| Some(full.file_name()?.to_string_lossy().into_owned()));
         let identity = EmbedderIdentity {
             name: name.unwrap_or_default(),
@@ -115,11 +134,12 @@ impl Embedder {
             dim: encoder.dim() as u32,
             metric: "cosine".into(),
             max_tokens: max_tokens as u32,
+            prompts,
         };
-        Ok(Self { encoder, tokenizer: Arc::new(EmbedderTokenizer { inner: tokenizer, control, unknown }), identity })
+        Ok(Self { encoder, tokenizer: Arc::new(tokenizer), identity })
     }
 
-    /// The identity: a digest of weights, architecture, pooling, tokenizer and max tokens. Precision and device are not part of it.
+    /// The identity: a digest of weights, architecture, pooling, tokenizer, max tokens and prompts. Precision and device are not part of it.
     pub fn identity(&self) -> &EmbedderIdentity {
         &self.identity
     }
@@ -139,23 +159,34 @@ impl Embedder {
         Self { encoder: self.encoder.share(), tokenizer: Arc::clone(&self.tokenizer), identity: self.identity.clone() }
     }
 
-    /// Token ids of a text with the model's special tokens around it, truncated to its max tokens. Special tokens in the text are ordinary
-    /// characters.
-    pub fn tokens(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
-        let tokenizer = &self.tokenizer;
-        let encoding = tokenizer.inner.encode_fast(text, true).map_err(|e| ComputeError::Tokenize { reason: e.to_string() })?;
-        if tokenizer.has_control(&encoding) { tokenizer.encode_spaced(text) } else { Ok(encoding.get_ids().to_vec()) }
+    /// What is put before a text; empty if the embedder has no prompt for it.
+    pub fn prompt(&self, embed_as: EmbedAs) -> &str {
+        match (&self.identity.prompts, embed_as) {
+            (None, _) => "",
+            (Some(prompts), EmbedAs::Query) => &prompts.query,
+            (Some(prompts), EmbedAs::Passage) => &prompts.passage,
+        }
     }
 
-    /// Embeds texts: `[texts, dim]`, row by row, each row of unit length.
+    /// Token ids of a text behind its prompt, with the model's special tokens around them, truncated to its max tokens. Special tokens in
+    /// the text are ordinary characters.
+    pub fn tokens(&self, embed_as: EmbedAs, text: &str) -> Result<Vec<u32>, ComputeError> {
+        let text = match self.prompt(embed_as) {
+            "" => Cow::from(text),
+            prompt => Cow::from([prompt, text].concat()),
+        };
+        self.tokenizer.tokens(&text)
+    }
+
+    /// Embeds texts, all as queries or all as passages: `[texts, dim]`, row by row, each row of unit length.
     ///
     /// The result is a function of the texts alone; see [`TextEncoder::embed_ids`].
     ///
     /// # Errors
     ///
     /// A failure of the tokenizer or of libtorch.
-    pub fn embed(&self, texts: &[&str]) -> Result<Vec<f32>, ComputeError> {
-        let ids: Vec<Vec<u32>> = texts.iter().map(|text| self.tokens(text)).collect::<Result<_, _>>()?;
+    pub fn embed(&self, embed_as: EmbedAs, texts: &[&str]) -> Result<Vec<f32>, ComputeError> {
+        let ids: Vec<Vec<u32>> = texts.iter().map(|text| self.tokens(embed_as, text)).collect::<Result<_, _>>()?;
         self.encoder.embed_ids(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
@@ -177,8 +208,30 @@ impl Embedder {
 impl Embed for Embedder {
     type Error = ComputeError;
 
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, ComputeError> {
-        let rows = Self::embed(self, texts)?;
+    fn embed_queries(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, ComputeError> {
+        let rows = self.embed(EmbedAs::Query, texts)?;
         Ok(rows.chunks_exact(self.dim().max(1)).map(<[f32]>::to_vec).collect())
     }
+}
+
+/// Refuses prompts that leave no room for texts, and those with a control token, which this library would embed as ordinary characters.
+fn check_prompts(folder: &Path, prompts: &EmbedderPrompts, tokenizer: &EmbedderTokenizer, max_tokens: usize) -> Result<(), LoadError> {
+    let added = tokenizer.inner.get_added_tokens_decoder();
+    for (name, prompt) in [("query", &prompts.query), ("passage", &prompts.passage)] {
+        let refuse = |expected: String, found: String| LoadError::Field {
+            path: folder.join("config_sentence_transformers.json"),
+            field: "prompts".into(),
+            expected,
+            found: format!("{found} in the {name} prompt {prompt:?}"),
+            remedy: "use an embedder whose prompts are short plain text".into(),
+        };
+        if let Some(token) = added.values().find(|token| token.special && !token.content.is_empty() && prompt.contains(&token.content)) {
+            return Err(refuse("plain text".into(), format!("the control token `{}`", token.content)));
+        }
+        let tokens = tokenizer.tokens(prompt).map_err(|e| refuse("text that can be encoded".into(), e.to_string()))?.len();
+        if 2 * tokens > max_tokens {
+            return Err(refuse(format!("at most half of the {max_tokens} tokens that a text may have"), format!("{tokens} tokens")));
+        }
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use mempack_model::{Embedder, Model, overlaps};
+use mempack_model::{EmbedAs, Embedder, Model, overlaps};
 use mempack_retrieval::{Filter, Hit, Index, Query, Recall, Retrieval};
 
 use super::error::{IdentityMismatch, RetrieveError};
@@ -141,8 +141,8 @@ impl Retriever {
         Ok(recalled.into_iter().map(|recalled| recalled.hits).collect())
     }
 
-    /// The embedding of a text, `[dim]`.
+    /// The embedding of a query, `[dim]`.
     pub(crate) fn embed(&self, text: &str) -> Result<Vec<f32>, RetrieveError> {
-        Ok(self.embedder.embed(&[text])?)
+        Ok(self.embedder.embed(EmbedAs::Query, &[text])?)
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use mempack_format::{CodecSpec, Digest, Document, EmbedderIdentity, Memory, ModelIdentity, Origin, PackWriter};
-use mempack_model::{DeviceChoice, Embedder, LoadOptions, Model, Precision, reference_tokens};
+use mempack_model::{DeviceChoice, EmbedAs, Embedder, LoadOptions, Model, Precision, reference_tokens};
 use mempack_runtime::MappedPack;
 use tempfile::TempDir;
 
@@ -85,7 +85,7 @@ fn prepare(model: &Model, embedder: &Embedder, texts: Vec<String>) -> Vec<Sheet>
     let slices: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
     let memories = model.write(&slices).expect("memories");
     let sheet = |((text, ids), memory): ((String, &Vec<u32>), Memory)| Sheet {
-        embedding: embedder.embed(&[text.as_str()]).expect("an embedding"),
+        embedding: embedder.embed(EmbedAs::Passage, &[text.as_str()]).expect("an embedding"),
         tokens: ids.len() as u16,
         record: encode(&memory),
         text,

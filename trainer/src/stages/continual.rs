@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mempack_model::{Embedder, Model};
+use mempack_model::{EmbedAs, Embedder, Model};
 use mempack_retrieval::{Query, Retrieval};
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +95,7 @@ impl Objective for Continual {
         let mut batch = TrainingBatch { sequences, ..TrainingBatch::default() };
         let texts = batch.sequences.iter().map(|sequence| chunk_texts(model, &sequence.tokens)).collect::<Result<Vec<_>, _>>()?;
         let all: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
-        let vectors = self.embedder.embed(&all)?;
+        let vectors = self.embedder.embed(EmbedAs::Query, &all)?;
         let mut vectors = vectors.chunks_exact(self.embedder.dim());
         let filter = RepeatFilter { model, references: &self.references, max_overlap: self.max_overlap };
         let retrieval = Retrieval::new(&self.embedder, &self.references).filtered(filter);

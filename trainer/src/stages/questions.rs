@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use mempack_model::training::Sequence;
-use mempack_model::{Model, prompt_tokens};
+use mempack_model::{EmbedAs, Model, prompt_tokens};
 use mempack_numeric::Rng;
 use mempack_questions::{Question, read_questions};
 use serde::{Deserialize, Serialize};
@@ -174,7 +174,7 @@ impl SourceData {
             return Err(context.no_data("no question with its answer in a reference", remedy));
         }
         let texts: Vec<_> = items.iter().map(|item| item.question.as_str()).collect();
-        let queries = embeddings("embedding questions", &texts, embedder, cache, progress)?;
+        let queries = embeddings("embedding questions", EmbedAs::Query, &texts, embedder, cache, progress)?;
         let mut about = vec![Vec::new(); references.items.len()];
         let each = queries.chunks_exact(embedder.dim()).zip(&candidates);
         for (number, (item, (query, golds))) in items.iter_mut().zip(each).enumerate() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mempack_format::stages::Tcq;
 use mempack_format::{
-    CONTINUED, CodecSpec, Digest, Divergence, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, Loss, MemoryShape,
+    CONTINUED, CodecSpec, Digest, Divergence, Document, EMPTY_SLOT, EmbedderIdentity, EmbedderPrompts, GraphParameters, GraphSource, Loss, MemoryShape,
     ModelIdentity, Origin, PackSummary, PackWriter, Quality, WriteError,
 };
 
@@ -96,7 +96,7 @@ impl Plan {
             reference_template: "{text}".into(),
             selection: "attention-sum-pre-rope-v1".into(),
         };
-        let embedder = EmbedderIdentity { name: "embedder".into(), digest, dim: self.dim, metric: "cosine".into(), max_tokens: 256 };
+        let embedder = EmbedderIdentity { name: "embedder".into(), digest, dim: self.dim, metric: "cosine".into(), max_tokens: 256, prompts: self.prompts() };
         writer.finish(model, "f32", embedder, "hostile")
     }
 
@@ -105,6 +105,11 @@ impl Plan {
         let layer = |at: u32| Loss { keys: f64::from(at + 1) / 1024.0, values: f64::from(at + 1) / 256.0 };
         let divergence = Some(Divergence { nats: 0.015625, tokens: 1000 });
         Quality { memories: 3, layers: (0..self.shape.layers).map(layer).collect(), divergence }
+    }
+
+    /// SPEC 5.2. A pack that has no quality has no prompts either.
+    fn prompts(&self) -> Option<EmbedderPrompts> {
+        (self.codec != CodecSpec::F32).then(|| EmbedderPrompts { query: "query: ".into(), passage: "passage: ".into() })
     }
 
     /// The pack's bytes.
