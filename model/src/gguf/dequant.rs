@@ -10,7 +10,7 @@ const K: usize = 256;
 
 /// A type of stored tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TensorType {
+pub(crate) enum TensorType {
     F32,
     F16,
     Bf16,
@@ -81,7 +81,7 @@ impl TensorType {
     }
 
     /// The name in ggml.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         TYPES.iter().find(|row| row.0 == self).map_or("", |row| row.2)
     }
 
@@ -90,18 +90,18 @@ impl TensorType {
     }
 
     /// Elements of a block.
-    pub(super) fn block(self) -> usize {
+    pub(crate) fn block(self) -> usize {
         self.row().0
     }
 
     /// Bytes of a block.
-    pub(super) fn block_bytes(self) -> usize {
+    pub(crate) fn block_bytes(self) -> usize {
         self.row().1
     }
 
     /// Bytes of a tensor with the dimensions `shape`, innermost first; `None` if a dimension is 0, the innermost is not a multiple of the
     /// block, or the number of elements or bytes does not fit in 63 bits.
-    pub(super) fn bytes(self, shape: &[u64]) -> Option<u64> {
+    pub(crate) fn bytes(self, shape: &[u64]) -> Option<u64> {
         let (block, size) = self.row();
         let (first, rest) = shape.split_first()?;
         if shape.contains(&0) || first % block as u64 != 0 {
@@ -112,7 +112,7 @@ impl TensorType {
     }
 
     /// Writes the values of the whole blocks in `bytes` to `out`, whose length must be their number.
-    pub(super) fn dequantize(self, bytes: &[u8], out: &mut [f32]) {
+    pub(crate) fn dequantize(self, bytes: &[u8], out: &mut [f32]) {
         debug_assert_eq!(bytes.len() / self.row().1 * self.row().0, out.len());
         match self {
             Self::F32 => blocks(bytes, out, |b, y: &mut [f32; 1]| y[0] = f32::from_le_bytes(*b)),

@@ -1,8 +1,8 @@
-//! Why a GGUF file could not be imported.
+//! Why a model could not be imported from its file.
 
 use std::path::{Path, PathBuf};
 
-/// Why a GGUF file could not be imported.
+/// Why a GGUF file, or the file of an embedder, could not be imported.
 ///
 /// After an error there is no target folder, except for [`TargetExists`](Self::TargetExists).
 #[derive(Debug, thiserror::Error)]
@@ -111,10 +111,10 @@ pub enum ImportError {
 }
 
 /// The remedy for a damaged file.
-pub(super) const FETCH: &str = "the file was cut short or altered, fetch it again";
+pub(crate) const FETCH: &str = "the file was cut short or altered, fetch it again";
 
 impl ImportError {
-    pub(super) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
     }

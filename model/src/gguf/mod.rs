@@ -10,7 +10,9 @@ mod reader;
 mod tied;
 mod tokenizer;
 
+pub(crate) use dequant::TensorType;
 pub use error::ImportError;
+pub(crate) use error::FETCH;
 pub use import::{ImportSummary, import_gguf};
 pub use tied::TiedEmbedding;
 
