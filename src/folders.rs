@@ -75,15 +75,19 @@ pub fn warn_if_untrained(model: &Model) {
     }
 }
 
+/// Where default folders may be: the current folder, and those above the program.
+pub fn roots() -> Vec<PathBuf> {
+    let here = env::current_dir().unwrap_or_default();
+    let program = env::current_exe().unwrap_or_default();
+    std::iter::once(here.as_path()).chain(program.ancestors().skip(1).take(4)).map(Path::to_owned).collect()
+}
+
 /// The folder named, or the default under the current folder or above the program.
 fn folder(named: Option<&Path>, default: &str, what: &str, option: &str) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return Ok(path.to_owned());
     }
-    let here = env::current_dir().unwrap_or_default();
-    let program = env::current_exe().unwrap_or_default();
-    let mut roots = std::iter::once(here.as_path()).chain(program.ancestors().skip(1).take(4));
-    roots.find_map(|root| Some(root.join(default)).filter(|path| path.is_dir())).ok_or_else(|| {
+    roots().into_iter().find_map(|root| Some(root.join(default)).filter(|path| path.is_dir())).ok_or_else(|| {
         Failure::new(Kind::Work, format!("no {what}: {default} is neither in the current folder nor above the program; run `make models` in mempack's folder, or name one with {option} DIR"))
     })
 }

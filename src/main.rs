@@ -41,6 +41,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// List readers and embedders, and put them in place
+    #[cfg(feature = "engine")]
+    Models(cmd::models::Args),
     /// Turn a GGUF file into a Hugging Face folder
     #[cfg(feature = "engine")]
     Import(cmd::import::Args),
@@ -93,6 +96,8 @@ fn main() -> ExitCode {
     #[cfg(feature = "engine")]
     environment::settle();
     let result = match command {
+        #[cfg(feature = "engine")]
+        Command::Models(args) => cmd::models::run(args),
         #[cfg(feature = "engine")]
         Command::Import(args) => cmd::import::run(args),
         #[cfg(feature = "engine")]

@@ -31,7 +31,8 @@ fn embedder(bench: &Bench, name: &str, prompts: &Value) -> String {
 
 fn load(folder: &Path) -> Embedder {
     mempack_model::set_threads(1);
-    Embedder::load(folder, &LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, ..LoadOptions::default() }).expect("an embedder")
+    Embedder::load(folder, &LoadOptions { precision: Precision::F32, device: DeviceChoice::Cpu, ..LoadOptions::default() })
+        .expect("an embedder")
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

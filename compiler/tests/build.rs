@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mempack_compiler::{BuildError, BuildOptions, BuildProgress, BuildReport, CorpusError, Input, SilentBuild, Stage, build};
 use mempack_format::{CodecSpec, Memory, Pack};
-use mempack_model::{EmbedAs, Composer, DEFAULT_OVERLAP, Embedder, LoadOptions, Model, ReaderOptions, Slot, overlap, reference_tokens};
+use mempack_model::{Composer, DEFAULT_OVERLAP, EmbedAs, Embedder, LoadOptions, Model, ReaderOptions, Slot, overlap, reference_tokens};
 use serde_json::json;
 
 /// It begins as packs do, for only a pack is replaced.

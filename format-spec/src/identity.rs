@@ -136,8 +136,7 @@ impl ModelIdentity {
 impl EmbedderIdentity {
     /// The fields in which an embedder differs from the one this pack was built with.
     pub fn differences(&self, embedder: &Self) -> Vec<Difference> {
-        let mut found =
-            differences!(self, embedder; "embedding dimension": dim, "metric": metric, "most tokens embedded": max_tokens, "embedder": digest);
+        let mut found = differences!(self, embedder; "embedding dimension": dim, "metric": metric, "most tokens embedded": max_tokens, "embedder": digest);
         if self.prompts != embedder.prompts {
             let show = |of: &Self| of.prompts.as_ref().map_or("no prompts".into(), EmbedderPrompts::to_string);
             found.insert(0, Difference { field: Difference::PROMPTS, pack: show(self), model: show(embedder) });

@@ -14,11 +14,9 @@ fn regenerating_gives_the_same_pack() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("golden.mpk");
     let (quality, prompts) = (generate::quality(), generate::prompts());
-    for (quality, prompts, minor, golden) in [
-        (None, None, 1, GOLDEN),
-        (Some(&quality), None, 1, GOLDEN_1_1),
-        (Some(&quality), Some(&prompts), 2, GOLDEN_1_2),
-    ] {
+    for (quality, prompts, minor, golden) in
+        [(None, None, 1, GOLDEN), (Some(&quality), None, 1, GOLDEN_1_1), (Some(&quality), Some(&prompts), 2, GOLDEN_1_2)]
+    {
         let summary = generate::write(&target, quality.cloned(), prompts.cloned()).unwrap();
         let made = std::fs::read(&target).unwrap();
         assert_eq!(made.len() as u64, summary.bytes);
@@ -112,7 +110,12 @@ fn check_contents<D: AsRef<[u8]>>(pack: &Pack<D>) {
     let report = verify(pack).unwrap();
     assert_eq!(
         (report.id, report.bytes, report.sections, report.counts),
-        (pack.id(), pack.bytes(), 12 + usize::from(pack.quality().is_some()) + usize::from(pack.manifest().embedder.prompts.is_some()), manifest.counts)
+        (
+            pack.id(),
+            pack.bytes(),
+            12 + usize::from(pack.quality().is_some()) + usize::from(pack.manifest().embedder.prompts.is_some()),
+            manifest.counts
+        )
     );
 }
 

@@ -27,6 +27,15 @@ pub(crate) struct Checkpoint {
     tensors: BTreeMap<String, (usize, Entry)>,
 }
 
+/// The digest of the weights in a Hugging Face folder, as identities have it: of name, type, shape and bytes of all tensors.
+///
+/// # Errors
+///
+/// If the folder has no weights, or they are damaged.
+pub fn weights_digest(folder: &Path) -> Result<Digest, LoadError> {
+    Ok(Checkpoint::open(folder)?.digest())
+}
+
 impl Checkpoint {
     /// Opens the checkpoint of a Hugging Face folder: `model.safetensors`, or the files that its index names.
     pub(crate) fn open(folder: &Path) -> Result<Self, LoadError> {

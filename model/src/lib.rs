@@ -59,6 +59,7 @@ mod unknown;
 mod write;
 
 pub use attention_error::{AttentionError, RelativeError, attention_error};
+pub use checkpoint::weights_digest;
 pub use config::ModelConfig;
 pub use decoder::Decoder;
 pub use device::{DeviceChoice, LoadOptions, Precision, UnknownDevice, UnknownPrecision, cuda_available, set_threads};

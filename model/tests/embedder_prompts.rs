@@ -26,8 +26,11 @@ impl Folder {
         for name in ["config.json", "tokenizer.json", "sentence_bert_config.json"] {
             std::fs::copy(minilm().join(name), folder.path().join(name)).unwrap();
         }
-        std::os::unix::fs::symlink(std::fs::canonicalize(minilm().join("model.safetensors")).unwrap(), folder.path().join("model.safetensors"))
-            .unwrap();
+        std::os::unix::fs::symlink(
+            std::fs::canonicalize(minilm().join("model.safetensors")).unwrap(),
+            folder.path().join("model.safetensors"),
+        )
+        .unwrap();
         Self(folder)
     }
 
@@ -89,7 +92,8 @@ fn a_prompt_is_text_before_the_text() {
     let embedder = folder.with(&json!({"prompts": {"query": "query: ", "passage": "passage: "}})).unwrap();
     for (embed_as, whole) in [(EmbedAs::Query, format!("query: {TEXT}")), (EmbedAs::Passage, format!("passage: {TEXT}"))] {
         assert_eq!(embedder.tokens(embed_as, TEXT).unwrap(), plain.tokens(embed_as, &whole).unwrap());
-        let (found, expected) = (embedder.embed(embed_as, &[TEXT, ""]).unwrap(), plain.embed(embed_as, &[&whole, &whole[..whole.len() - TEXT.len()]]));
+        let (found, expected) =
+            (embedder.embed(embed_as, &[TEXT, ""]).unwrap(), plain.embed(embed_as, &[&whole, &whole[..whole.len() - TEXT.len()]]));
         assert_eq!(found, expected.unwrap());
         // What is cut off is the text's.
         assert_eq!(embedder.tokens(embed_as, &TEXT.repeat(100)).unwrap().len(), embedder.identity().max_tokens as usize);

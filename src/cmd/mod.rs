@@ -15,6 +15,8 @@ pub mod inspect;
 pub mod keygen;
 pub mod make_questions;
 #[cfg(feature = "engine")]
+pub mod models;
+#[cfg(feature = "engine")]
 mod packs;
 #[cfg(feature = "engine")]
 pub mod quality;

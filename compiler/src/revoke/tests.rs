@@ -100,7 +100,8 @@ fn make(documents: u32, graph: Option<GraphParameters>) -> Made {
         reference_template: "{text}".into(),
         selection: "attention-sum-pre-rope-v1".into(),
     };
-    let embedder = EmbedderIdentity { name: "made up".into(), digest, dim: DIM as u32, metric: "cosine".into(), max_tokens: 256, prompts: None };
+    let embedder =
+        EmbedderIdentity { name: "made up".into(), digest, dim: DIM as u32, metric: "cosine".into(), max_tokens: 256, prompts: None };
     writer.finish(model, "f32", embedder, "tests").unwrap();
     Made { folder, path }
 }

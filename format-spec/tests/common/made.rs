@@ -93,7 +93,8 @@ pub fn pack(references: Range<u64>) -> Vec<u8> {
         reference_template: "{text}".into(),
         selection: "attention-sum-pre-rope-v1".into(),
     };
-    let embedder = EmbedderIdentity { name: "made".into(), digest, dim: DIM as u32, metric: "cosine".into(), max_tokens: 256, prompts: None };
+    let embedder =
+        EmbedderIdentity { name: "made".into(), digest, dim: DIM as u32, metric: "cosine".into(), max_tokens: 256, prompts: None };
     writer.finish(model, "f32", embedder, "tests").unwrap();
     std::fs::read(&target).unwrap()
 }

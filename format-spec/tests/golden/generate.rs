@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use mempack_format::{
-    CodecSpec, Digest, Divergence, Document, EmbedderIdentity, EmbedderPrompts, GraphParameters, GraphSource, Loss, MemoryShape, ModelIdentity, Origin,
-    PackSummary, PackWriter, Quality, WriteError,
+    CodecSpec, Digest, Divergence, Document, EmbedderIdentity, EmbedderPrompts, GraphParameters, GraphSource, Loss, MemoryShape,
+    ModelIdentity, Origin, PackSummary, PackWriter, Quality, WriteError,
 };
 
 pub const DOCUMENTS: u32 = 3;

@@ -11,8 +11,8 @@ mod tied;
 mod tokenizer;
 
 pub(crate) use dequant::TensorType;
-pub use error::ImportError;
 pub(crate) use error::FETCH;
+pub use error::ImportError;
 pub use import::{ImportSummary, import_gguf};
 pub use tied::TiedEmbedding;
 

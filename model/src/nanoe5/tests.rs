@@ -69,9 +69,14 @@ impl Parts {
         let mut parts = Self { head, tokenizer: tokenizer(&PIECES.map(str::as_bytes), [0, 2, 1, 3]), tensors: Vec::new(), shift: 0 };
         parts.matrix("emb.word", VOCABULARY * HIDDEN).vector("emb.pos", POSITIONS * HIDDEN).vector("emb.type", HIDDEN);
         parts.vector("emb.ln.w", HIDDEN).vector("emb.ln.b", HIDDEN);
-        for (name, rows, columns) in
-            [("q", HIDDEN, HIDDEN), ("k", HIDDEN, HIDDEN), ("v", HIDDEN, HIDDEN), ("ao", HIDDEN, HIDDEN), ("fi", INNER, HIDDEN), ("fo", HIDDEN, INNER)]
-        {
+        for (name, rows, columns) in [
+            ("q", HIDDEN, HIDDEN),
+            ("k", HIDDEN, HIDDEN),
+            ("v", HIDDEN, HIDDEN),
+            ("ao", HIDDEN, HIDDEN),
+            ("fi", INNER, HIDDEN),
+            ("fo", HIDDEN, INNER),
+        ] {
             parts.matrix(&format!("l0.{name}.w"), rows * columns).vector(&format!("l0.{name}.b"), rows);
         }
         for name in ["aln", "oln"] {

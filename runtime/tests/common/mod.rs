@@ -151,7 +151,14 @@ pub fn model_identity(shape: MemoryShape) -> ModelIdentity {
 
 /// The identity of an embedder that does not exist.
 pub fn embedder_identity(dim: usize) -> EmbedderIdentity {
-    EmbedderIdentity { name: "made-up".into(), digest: Digest::of(b"embedder"), dim: dim as u32, metric: "cosine".into(), max_tokens: 256, prompts: None }
+    EmbedderIdentity {
+        name: "made-up".into(),
+        digest: Digest::of(b"embedder"),
+        dim: dim as u32,
+        metric: "cosine".into(),
+        max_tokens: 256,
+        prompts: None,
+    }
 }
 
 /// The text of reference `i` of a generated pack.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use mempack_format::stages::Tcq;
 use mempack_format::{
-    CONTINUED, CodecSpec, Digest, Divergence, Document, EMPTY_SLOT, EmbedderIdentity, EmbedderPrompts, GraphParameters, GraphSource, Loss, MemoryShape,
-    ModelIdentity, Origin, PackSummary, PackWriter, Quality, WriteError,
+    CONTINUED, CodecSpec, Digest, Divergence, Document, EMPTY_SLOT, EmbedderIdentity, EmbedderPrompts, GraphParameters, GraphSource, Loss,
+    MemoryShape, ModelIdentity, Origin, PackSummary, PackWriter, Quality, WriteError,
 };
 
 use crate::Random;
@@ -96,7 +96,14 @@ impl Plan {
             reference_template: "{text}".into(),
             selection: "attention-sum-pre-rope-v1".into(),
         };
-        let embedder = EmbedderIdentity { name: "embedder".into(), digest, dim: self.dim, metric: "cosine".into(), max_tokens: 256, prompts: self.prompts() };
+        let embedder = EmbedderIdentity {
+            name: "embedder".into(),
+            digest,
+            dim: self.dim,
+            metric: "cosine".into(),
+            max_tokens: 256,
+            prompts: self.prompts(),
+        };
         writer.finish(model, "f32", embedder, "hostile")
     }
 
