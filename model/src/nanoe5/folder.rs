@@ -41,7 +41,7 @@ pub struct EmbedderImport {
 /// XLM-RoBERTa tokenizer, mean pooling, and the prompts of E5, `query: ` and `passage: `.
 ///
 /// Values are those of the file's 4-bit blocks, computed in f32 and rounded to the nearest f16. The tokenizer normalizes texts by NFKC and
-/// makes one space of several, in place of the rules of normalization in the file, which differ from that for control characters only.
+/// makes one space of several, in place of the rules of normalization in the file.
 ///
 /// `progress` is called with the number of elements written so far and in total. The folder is written beside `out` under another name
 /// and renamed at the end.

