@@ -72,6 +72,17 @@ fn references_are_passages_and_questions_are_queries() {
     assert!((similarity - dot(&query, &passage)).abs() < 1e-4, "{similarity}");
     assert!((similarity - dot(&bare.embed(EmbedAs::Query, &[QUERY]).expect("a vector"), &passage)).abs() > 1e-3);
 
+    // So does a session for each chunk.
+    let model = common::tiny();
+    let model = model.to_string_lossy();
+    let asked = run(["ask", &pack, QUERY, "--model", &model, "--embedder", &prompted, "--json"]).ok();
+    let chunk = &json_lines(&asked)[0]["chunks"][0];
+    let read = &chunk["reads"][0];
+    let text = chunk["query"].as_str().expect("a query");
+    let similarity = read["score"].as_f64().expect("a number") as f32;
+    let query = bare.embed(EmbedAs::Query, &[&format!("query: {text}")]).expect("a vector");
+    assert!((similarity - dot(&query, &passage)).abs() < 1e-4, "{text}: {similarity}");
+
     // The pack says so.
     let prompts = |pack: &str| {
         let said: Value = serde_json::from_str(&run(["inspect", pack, "--json"]).ok()).expect("JSON");
@@ -95,9 +106,8 @@ fn references_are_passages_and_questions_are_queries() {
     run(["search", &plain, QUERY, "--embedder", &prompted]).fails(4, &[&format!("prompts (no prompts, not {tells})")]);
     run(["search", &pack, QUERY, "--with", &plain, "--embedder", &prompted]).fails(4, &[tells]);
     let again = bench.path("again.mpk");
-    let model = common::tiny();
     let corpus = bench.path("prompted.jsonl");
-    let args = ["build", &corpus, "-o", &again, "--model", &model.to_string_lossy(), "--codec", "bf16", "--from", &pack].map(String::from);
+    let args = ["build", &corpus, "-o", &again, "--model", &model, "--codec", "bf16", "--from", &pack].map(String::from);
     run(&args).fails(4, &[tells]);
     run(args.into_iter().chain(["--embedder".into(), prompted])).ok();
     assert_eq!(embedding(&again, 0), embedding(&pack, 0));

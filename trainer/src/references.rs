@@ -142,3 +142,35 @@ pub(crate) fn embeddings(
     std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, &path)).map_err(TrainError::io(&path))?;
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use mempack_model::{LoadOptions, Precision};
+
+    use super::*;
+    use crate::NoProgress;
+
+    /// Texts that are queries and passages must not get each other's vectors from the folder that keeps them.
+    #[test]
+    fn vectors_of_queries_and_passages_are_kept_apart() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let source = std::env::var_os("MEMPACK_EMBEDDER").map_or_else(|| root.join("models/all-MiniLM-L6-v2"), PathBuf::from);
+        let source = source.canonicalize().expect("the embedder is in place; `make` puts it there");
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+            std::os::unix::fs::symlink(source.join(file), folder.path().join(file)).unwrap();
+        }
+        let prompts = r#"{"prompts": {"query": "query: ", "passage": "passage: "}}"#;
+        std::fs::write(folder.path().join("config_sentence_transformers.json"), prompts).unwrap();
+        let embedder = Embedder::load(folder.path(), &LoadOptions { precision: Precision::F32, ..LoadOptions::default() }).unwrap();
+        let texts = ["The rent is due on the first.", "A lease ends with notice."];
+        // Each once computed, and once from the folder.
+        for embed_as in [EmbedAs::Query, EmbedAs::Passage, EmbedAs::Query, EmbedAs::Passage] {
+            let found = embeddings("embedding", embed_as, &texts, &embedder, folder.path(), &NoProgress).unwrap();
+            let expected = embedder.embed(embed_as, &texts).unwrap();
+            assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{embed_as:?}");
+            assert_eq!(found.len(), expected.len());
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().flatten().filter(|e| e.path().extension() == Some("f32".as_ref())).count(), 2);
+    }
+}

@@ -10,6 +10,12 @@ use crate::fields::{Fields, read_object_if_any};
 
 /// What a text is embedded as. An embedder with prompts, such as E5, puts another one before each kind of text, and only the similarity
 /// of a query to a passage means something.
+///
+/// Prompts are read from `config_sentence_transformers.json`, under the names that the sentence-transformers library looks for in
+/// `encode_query` and `encode_document`: `query` for queries; `document`, `passage` or `corpus` for passages. As there, the prompt that
+/// `default_prompt_name` names is for both, where they have none of their own. A prompt of another name is refused unless it is empty: it
+/// is for another task than search, or for one of several searches, and which one a pack is for cannot be told. So are two prompts for
+/// passages that differ, of which that library takes the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmbedAs {
     /// A text that something is looked for with: a question, or the text of a chunk.
@@ -18,16 +24,12 @@ pub enum EmbedAs {
     Passage,
 }
 
-/// The names of the prompt of queries, and of that of passages. These are the names that the sentence-transformers library looks for in
-/// `encode_query` and `encode_document`. It takes the first that is there; here those that are there must be the same.
+/// The names of prompts.
 const NAMES: [(EmbedAs, &[&str]); 2] = [(EmbedAs::Query, &["query"]), (EmbedAs::Passage, &["document", "passage", "corpus"])];
 
 const REMEDY: &str = "keep the prompts for search under `query` and `passage`, and remove the others from the file";
 
-/// The prompts of an embedder's folder; `None` if it puts nothing before texts.
-///
-/// As in the sentence-transformers library, `default_prompt_name` names the prompt of a kind of text that has none of its own. Prompts of
-/// other names are of tasks other than search, or of a search that has several: they are refused unless they are empty.
+/// The prompts of an embedder's folder ([`EmbedAs`]); `None` if it puts nothing before texts.
 pub(super) fn load_prompts(folder: &Path) -> Result<Option<EmbedderPrompts>, LoadError> {
     let path = folder.join("config_sentence_transformers.json");
     let Some(object) = read_object_if_any(&path, FETCH)? else { return Ok(None) };
