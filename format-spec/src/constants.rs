@@ -4,12 +4,16 @@
 pub const MAGIC: [u8; 8] = *b"\x89MPK\r\n\x1a\n";
 /// Major version this crate writes and reads (SPEC 2).
 pub const MAJOR_VERSION: u16 = 1;
-/// Minor version this crate writes; any minor version is read (SPEC 2).
-pub const MINOR_VERSION: u16 = 1;
+/// Newest minor version this crate writes; any minor version is read (SPEC 2).
+pub const MINOR_VERSION: u16 = 2;
+/// Minor version of packs that need nothing that later minor versions add (SPEC 2).
+pub const BASE_MINOR_VERSION: u16 = 1;
 /// Required feature: the codec is one that version 1.1 adds (SPEC 2).
 pub const FEATURE_CODECS: u64 = 1;
+/// Required feature: the heads keep different numbers of tokens, which the section `BUDGET` lists (SPEC 2, 5.2).
+pub const FEATURE_BUDGET: u64 = 2;
 /// Required features this crate knows (SPEC 2).
-pub const KNOWN_REQUIRED_FEATURES: u64 = FEATURE_CODECS;
+pub const KNOWN_REQUIRED_FEATURES: u64 = FEATURE_CODECS | FEATURE_BUDGET;
 
 /// Size of the header page and alignment of every section (SPEC 3).
 pub const PAGE_BYTES: u64 = 4096;

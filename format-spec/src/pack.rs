@@ -6,13 +6,13 @@ use zerocopy::little_endian::{F32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::codec::MAX_PARAMETER_BYTES;
-use crate::constants::{DIGEST_BYTES, MAX_DOCUMENT_BYTES, ORIGIN_BYTES, REFERENCE_BYTES, TEXT_BLOCK_BYTES};
+use crate::constants::{DIGEST_BYTES, FEATURE_BUDGET, MAX_DOCUMENT_BYTES, ORIGIN_BYTES, REFERENCE_BYTES, TEXT_BLOCK_BYTES};
 use crate::error::{Damage, Defect};
 use crate::records::{RawOrigin, RawReference};
 use crate::text::Inflater;
 use crate::{
-    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, OpenError, Origin, Quality, ReadError, ReferenceInfo, Section,
-    Signature, Tag, header, manifest, quality,
+    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, MemoryShape, OpenError, Origin, Quality, ReadError, ReferenceInfo,
+    Section, Signature, Tag, budget, header, manifest, quality,
 };
 
 /// A pack's id: the root digest over its header and, through the section table, over every section (SPEC 4).
@@ -25,7 +25,7 @@ impl fmt::Display for PackId {
     }
 }
 
-/// Where the sections of version 1.1 are.
+/// Where the sections of version 1.2 are.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout {
     pub(crate) manifest: Section,
@@ -41,6 +41,7 @@ pub(crate) struct Layout {
     pub(crate) graph: Option<Section>,
     pub(crate) leaves: Section,
     pub(crate) quality: Option<Section>,
+    pub(crate) budget: Option<Section>,
 }
 
 impl Layout {
@@ -61,13 +62,14 @@ impl Layout {
             graph: optional(Tag::GRAPH),
             leaves: find(Tag::LEAVES)?,
             quality: optional(Tag::QUALITY),
+            budget: optional(Tag::BUDGET),
         })
     }
 }
 
 /// An open pack over the bytes of a file: a mapping, a `Vec`, a slice at any alignment.
 ///
-/// Only the section table, the manifest and the quality are copied. Everything read later is bounds-checked. Memories, embeddings and
+/// Only the section table, the manifest, the head budget and the quality are copied. Everything read later is bounds-checked. Memories, embeddings and
 /// text blocks have leaf digests ([`Pack::check_record`], [`Pack::check_embedding`], [`Pack::check_text_block`]), anchored in
 /// the pack's id by [`Pack::check_leaves`]; [`Pack::codec`] checks the digest of its section. [`Pack::verify`] checks everything else.
 pub struct Pack<D> {
@@ -96,8 +98,8 @@ impl<D> fmt::Debug for Pack<D> {
 }
 
 impl<D: AsRef<[u8]>> Pack<D> {
-    /// Opens a pack. Reads and checks the header, the section table, the manifest and the quality, and touches nothing else: the cost does
-    /// not grow with the pack.
+    /// Opens a pack. Reads and checks the header, the section table, the manifest, the head budget and the quality, and touches nothing
+    /// else: the cost does not grow with the pack.
     ///
     /// # Errors
     /// If the data is not a pack, is truncated, has another version or needs features that this crate does not know, or if its header or
@@ -106,12 +108,19 @@ impl<D: AsRef<[u8]>> Pack<D> {
         let bytes = data.as_ref();
         let header = header::read(bytes)?;
         let layout = Layout::find(&header.sections)?;
-        let (manifest, codec) = read_manifest(bytes, &layout.manifest)?;
+        let (mut manifest, codec) = read_manifest(bytes, &layout.manifest)?;
+        let needed = header.required_features & FEATURE_BUDGET != 0;
+        if needed != layout.budget.is_some() {
+            return Err(OpenError::BudgetFeature { needed });
+        }
+        if let Some(section) = &layout.budget {
+            manifest.model.shape = read_budget(bytes, section, &manifest)?;
+        }
         let malformed = |source| OpenError::Manifest { offset: layout.manifest.offset, source };
-        let record_bytes = manifest::record_bytes(&codec, manifest.model.shape).map_err(malformed)?;
+        let record_bytes = manifest::record_bytes(&codec, &manifest.model.shape).map_err(malformed)?;
         check_lengths(&layout, &manifest, record_bytes)?;
         let quality = layout.quality.map(|section| read_quality(bytes, &section, &manifest)).transpose()?;
-        let header::Header { id, minor, length, sections, signatures } = header;
+        let header::Header { id, minor, length, sections, signatures, .. } = header;
         Ok(Self { data, id: PackId(id), minor, manifest, quality, codec, record_bytes, length, sections, signatures, layout })
     }
 
@@ -250,7 +259,8 @@ impl<D: AsRef<[u8]>> Pack<D> {
     pub fn codec(&self) -> Result<Codec, ReadError> {
         let section = &self.layout.codec;
         let bytes = self.section(section.tag)?;
-        Ok(Codec::parse(&self.codec, self.manifest.model.shape, bytes).map_err(|error| self.damage(section, 0, (0, error.into())))?)
+        Ok(Codec::parse(&self.codec, self.manifest.model.shape.clone(), bytes)
+            .map_err(|error| self.damage(section, 0, (0, error.into())))?)
     }
 
     /// The embedding of a reference, `[dim]`, a unit vector, unchecked: see [`Pack::check_embedding`].
@@ -392,7 +402,12 @@ fn read_manifest(data: &[u8], section: &Section) -> Result<(Manifest, CodecSpec)
 
 fn read_quality(data: &[u8], section: &Section, manifest: &Manifest) -> Result<Quality, OpenError> {
     let malformed = |source| OpenError::Quality { offset: section.offset, source };
-    quality::decode(read_whole(data, section, malformed)?, manifest.model.shape).map_err(malformed)
+    quality::decode(read_whole(data, section, malformed)?, &manifest.model.shape).map_err(malformed)
+}
+
+fn read_budget(data: &[u8], section: &Section, manifest: &Manifest) -> Result<MemoryShape, OpenError> {
+    let malformed = |source| OpenError::Budget { offset: section.offset, source };
+    budget::decode(read_whole(data, section, malformed)?, &manifest.model.shape).map_err(malformed)
 }
 
 /// The bytes of a section that is read when a pack is opened, compared with its digest.

@@ -40,8 +40,11 @@ impl Tag {
     /// What the codec loses (SPEC 5.1); since version 1.1.
     pub const QUALITY: Self = Self(*b"QUALITY ");
 
+    /// How many tokens each head keeps (SPEC 5.2); since version 1.2, in packs whose heads keep different numbers.
+    pub const BUDGET: Self = Self(*b"BUDGET  ");
+
     /// Every section of this version, and whether it is required.
-    pub(crate) const ALL: [(Self, bool); 13] = [
+    pub(crate) const ALL: [(Self, bool); 14] = [
         (Self::MANIFEST, true),
         (Self::DOCUMENT_INDEX, true),
         (Self::DOCUMENTS, true),
@@ -55,7 +58,13 @@ impl Tag {
         (Self::GRAPH, false),
         (Self::LEAVES, true),
         (Self::QUALITY, false),
+        (Self::BUDGET, true),
     ];
+
+    /// Whether the newest minor version added the section.
+    pub(crate) fn is_new(self) -> bool {
+        self == Self::BUDGET
+    }
 
     /// A tag from a file; `None` if it does not have the form of SPEC 3.
     pub(crate) fn parse(bytes: [u8; 8]) -> Option<Self> {

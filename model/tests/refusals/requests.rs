@@ -133,7 +133,7 @@ fn another_memory_block_is_that_of_another_folder() {
         change(&mut memory);
         decoder.with_memory(memory).err().expect("a refusal").to_string()
     };
-    assert_names(&refused(|m| m.tokens_per_head = 0), &["tokens_per_head", "1 to 32", "0"]);
+    assert_names(&refused(|m| m.tokens_per_head = 0.into()), &["tokens_per_head", "1 to 32", "0"]);
     assert_names(&refused(|m| m.first_memory_layer = 99), &["first_memory_layer", "99"]);
     assert_names(&refused(|m| m.context_template = Some("{text}".into())), &["context_template", "{question}"]);
 }

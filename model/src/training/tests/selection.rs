@@ -93,12 +93,13 @@ fn the_gradient_is_that_of_values_times_weights() {
         let trainee = load(dir.path(), &Learning::Everything);
         let reference = case.references[2].as_slice();
         let written = trainee.write(&[reference], &writing(true)).unwrap();
-        let values = &written.layers[0].1;
+        let values = &written.layers[0][0].values;
         let factors = values.detach().sin();
         (values * &factors).sum(Kind::Float).backward();
 
-        let kept = trainee.model().decoder().write_layers(&[reference], Selection { keep: KEEP, gradient: false, padded: false }).unwrap();
-        let index = kept[0].index.squeeze_dim(0);
+        let selection = Selection { shape: kept_shape(&trainee, Some(KEEP)), gradient: false, padded: false };
+        let kept = trainee.model().decoder().write_layers(&[reference], &selection).unwrap();
+        let index = kept[0][0].index.squeeze_dim(0);
         let factors = factors.squeeze_dim(0).to_kind(Kind::Double);
         let own = |what: &str| trainee.parameters.iter().find(|p| p.name.starts_with(&format!("model.layers.0.self_attn.q_proj.{what}")));
         let weight = own("weight").unwrap();
