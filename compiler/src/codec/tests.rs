@@ -231,7 +231,7 @@ fn the_store_gives_back_what_it_was_given() {
     assert_eq!((store.len(), store.is_empty(), store.shape()), (7, false, &SHAPE));
     assert!(matches!(store.memory(7), Err(SampleError::Read { memory: 7, .. })));
     let other = MemoryShape::new(SHAPE.layers, SHAPE.heads, 5, SHAPE.head_dim);
-    assert!(matches!(store.push(&Memory::empty(other)), Err(SampleError::Shape { found, .. }) if found == other));
+    assert!(matches!(store.push(&Memory::empty(other.clone())), Err(SampleError::Shape { found, .. }) if found == other));
     let nowhere = PathBuf::from("/nowhere/at/all");
     assert!(matches!(SampleStore::create_in(&nowhere, SHAPE), Err(SampleError::Create { folder, .. }) if folder == nowhere));
 }

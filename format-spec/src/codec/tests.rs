@@ -322,15 +322,15 @@ fn codes_and_vectors_of_unusual_length_decode_as_the_definition_says() {
     // Room for their numbers is made on the heap.
     for (name, head_dim) in [("TCQ40x5", 152u32), ("RQ2x3,TCQ50x6", 131), ("OPQ2_130,PQ5x4", 130)] {
         let (spec, shape) = (name.parse().unwrap(), MemoryShape::new(1, 1, 11, head_dim));
-        let codec = codec_of(spec, shape, 5);
-        let mut memory = Memory::empty(shape);
+        let codec = codec_of(spec, shape.clone(), 5);
+        let mut memory = Memory::empty(shape.clone());
         let record = record(&codec, 13);
         codec.decode_memory(&record.bytes(), &mut memory).unwrap();
         let vectors = memory.keys.chunks_exact(head_dim as usize).chain(memory.values.chunks_exact(head_dim as usize));
         for (at, (vector, code)) in vectors.zip(&record.codes).enumerate() {
             let group = at / shape.slots();
             if record.positions[at % shape.slots()] != EMPTY_SLOT {
-                let allotment = allotment_of(spec, shape, 5, group);
+                let allotment = allotment_of(spec, shape.clone(), 5, group);
                 assert_eq!(vector, slow_mapped(spec, head_dim as usize, &allotment, codec.tables(group).unwrap(), code), "{name} {at}");
             }
         }

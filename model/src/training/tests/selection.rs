@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::support::{Case, folder, load, lost};
+use super::support::{Case, folder, kept_shape, load, lost};
 use crate::layer::Sizes;
 use crate::training::{Learning, Trainee, WriteOptions};
 use crate::write::Selection;
@@ -10,7 +10,7 @@ use crate::write::Selection;
 const KEEP: u32 = 8;
 
 fn writing(selection_gradient: bool) -> WriteOptions {
-    WriteOptions { keep: KEEP, selection_gradient, noise: [0.0; 2] }
+    WriteOptions { keep: Some(KEEP), selection_gradient, noise: [0.0; 2] }
 }
 
 /// The gradient of the joined query, key and value projections of a layer.
@@ -24,7 +24,7 @@ fn projections(trainee: &Trainee, layer: usize) -> Tensor {
 fn of_values(trainee: &Trainee, case: &Case, selection_gradient: bool) -> [f64; 3] {
     let decoder = trainee.model().decoder();
     let written = trainee.write(&case.references(), &writing(selection_gradient)).unwrap();
-    let (_, values) = written.layers.last().unwrap();
+    let values = &written.layers.last().unwrap()[0].values;
     trainee.clear_gradients().unwrap();
     (values * values.detach().sin()).sum(Kind::Float).backward();
     let gradient = projections(trainee, decoder.memory_layers().end - 1);
@@ -132,7 +132,9 @@ fn the_gradient_is_that_of_values_times_weights() {
 fn noise_is_drawn_from_the_seed() {
     let (dir, case) = (folder("llama_gqa"), Case::read("llama_gqa"));
     let trainee = load(dir.path(), &Learning::Everything);
-    let write = |noise| trainee.write(&case.references()[..2], &WriteOptions { noise, ..writing(false) }).unwrap().layers;
+    let write =
+        |noise| trainee.write(&case.references()[..2], &WriteOptions { noise, ..writing(false) }).unwrap().layers.into_iter().flatten();
+    let write = |noise| write(noise).map(|span| (span.keys, span.values)).collect::<Vec<_>>();
     let quiet = write([0.0; 2]);
     let shares = [0.02, 0.05];
     let noisy = [4, 4, 5].map(|seed| {
