@@ -16,16 +16,16 @@ const MEMORIES: usize = 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let memories = synthetic();
-    let (memory, shape) = (&memories[0], memories[0].shape);
-    let mut sample = SampleStore::create_in(&std::env::temp_dir(), shape)?;
+    let (memory, shape) = (&memories[0], memories[0].shape.clone());
+    let mut sample = SampleStore::create_in(&std::env::temp_dir(), shape.clone())?;
     memories.iter().try_for_each(|memory| sample.push(memory))?;
     let options = TrainOptions { seed: 1, threads: 1, references: 1 << 20, sensitivity: None };
     let mut criterion = Criterion::default().configure_from_args().sample_size(20);
     for name in SPECS {
         let spec: CodecSpec = name.parse()?;
         let parameters = train_codec(&spec, &sample, &options, &|_, _| ControlFlow::Continue(()))?;
-        let encoder = Encoder::new(&spec, shape, &parameters)?;
-        let (mut record, mut decoded) = (Vec::new(), Memory::empty(shape));
+        let encoder = Encoder::new(&spec, shape.clone(), &parameters)?;
+        let (mut record, mut decoded) = (Vec::new(), Memory::empty(shape.clone()));
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(2 * shape.slots() as u64));
         group.bench_function("encode a memory", |b| {
@@ -58,6 +58,6 @@ fn synthetic() -> Vec<Memory> {
             })
             .collect()
     };
-    let shape = MemoryShape { layers: 1, heads: 1, tokens: 8, head_dim: DIM as u32 };
-    (0..MEMORIES).map(|_| Memory { shape, positions: (0..8).collect(), keys: vectors(8), values: vectors(8) }).collect()
+    let shape = MemoryShape::new(1, 1, 8, DIM as u32);
+    (0..MEMORIES).map(|_| Memory { shape: shape.clone(), positions: (0..8).collect(), keys: vectors(8), values: vectors(8) }).collect()
 }

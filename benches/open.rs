@@ -16,7 +16,7 @@ mod common;
 use common::{Random, World, write_pack};
 
 /// Of SmolLM2-135M with memory layers 5 to 25.
-const SMALL_MODEL: MemoryShape = MemoryShape { layers: 21, heads: 3, tokens: 8, head_dim: 64 };
+const SMALL_MODEL: MemoryShape = MemoryShape::new(21, 3, 8, 64);
 
 fn written(folder: &TempDir, name: &str, world: &World) -> PathBuf {
     let path = folder.path().join(name);

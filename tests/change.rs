@@ -131,8 +131,8 @@ fn an_interrupted_revocation_leaves_nothing_behind() {
     const COUNT: u32 = 30_000;
     let bench = Bench::new();
     let pack = bench.path("large.mpk");
-    let shape = MemoryShape { layers: 1, heads: 1, tokens: 1, head_dim: 1 };
-    let mut writer = PackWriter::create(Path::new(&pack), shape, 32).expect("writable");
+    let shape = MemoryShape::new(1, 1, 1, 1);
+    let mut writer = PackWriter::create(Path::new(&pack), shape.clone(), 32).expect("writable");
     writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).expect("a codec");
     let mut random = made::Random(9);
     for reference in 0..COUNT {
@@ -141,7 +141,7 @@ fn an_interrupted_revocation_leaves_nothing_behind() {
         }
         let origin = Origin { document: reference / 1000, start: 0, end: 4 };
         writer.push_reference(&Digest::of(&reference.to_le_bytes()), 9, "text", &[origin]).expect("a reference");
-        writer.push_memory(&made::record(shape, reference)).expect("a memory");
+        writer.push_memory(&made::record(shape.clone(), reference)).expect("a memory");
         writer.push_embedding(&random.unit(32, None, 1.0)).expect("an embedding");
     }
     // So many candidates that the new graph takes longer than this test.

@@ -59,10 +59,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let count = pack.manifest().counts.references;
     let distance = (count / MAX_PROBES as u32).max(1);
     let (mut held, mut probed) = (Texts::default(), Texts::default());
-    let store = |run: &Range<u32>| SampleStore::create_in(&std::env::temp_dir(), MemoryShape { layers: run.len() as u32, ..shape });
+    let store = |run: &Range<u32>| SampleStore::create_in(&std::env::temp_dir(), shape.of_layers(run.clone()));
     let mut samples = runs.iter().map(store).collect::<Result<Vec<_>, _>>()?;
     for reference in 0..count {
-        let mut memory = Memory::empty(shape);
+        let mut memory = Memory::empty(shape.clone());
         if reference % distance == distance / 2 && held.memories.len() < MAX_PROBES {
             whole.decode_memory(pack.record(reference)?, &mut memory)?;
             held.push(&model, &pack, reference, memory)?;
@@ -79,26 +79,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let predicted = held.predicted(&model, 0..held.memories.len());
     let tokens: usize = predicted.iter().map(|(at, _)| held.ids[*at].len()).sum();
-    let mut sensitivity = Sensitivity::new(shape);
+    let mut sensitivity = Sensitivity::new(shape.clone());
     let start = Instant::now();
     for pool in (0..probed.memories.len()).step_by(MAX_PROBES) {
         for (at, reads) in probed.predicted(&model, pool..probed.memories.len().min(pool + MAX_PROBES)) {
             sensitivity.add(&gradients(&model, &probed.ids[at], &read(&probed.memories, &reads))?);
         }
     }
-    eprintln!("{} vectors of each head read for sensitivity in {:.0?}", sensitivity.vectors(), start.elapsed());
+    eprintln!("{} memories read for sensitivity in {:.0?}", sensitivity.memories(), start.elapsed());
 
     for (spec, (run, sample)) in specs.iter().flat_map(|spec| runs.iter().zip(&samples).map(move |run| (spec, run))) {
-        let sensitivity = (sensitivity.vectors() > 0).then(|| sensitivity.of_layers(run.clone()));
+        let sensitivity = (sensitivity.memories() > 0).then(|| sensitivity.of_layers(run.clone()));
         let options = TrainOptions { seed: 1, threads: 1, references, sensitivity: sensitivity.as_ref() };
         let parameters = train_codec(spec, sample, &options, &|_, _| ControlFlow::Continue(()))?;
-        let encoder = Encoder::new(spec, sample.shape(), &parameters)?;
-        let (mut distortion, mut decoded) = (Distortion::new(sample.shape()), Vec::new());
+        let encoder = Encoder::new(spec, sample.shape().clone(), &parameters)?;
+        let (mut distortion, mut decoded) = (Distortion::new(sample.shape().clone()), Vec::new());
         for memory in &held.memories {
             let exact = layers_of(memory, run);
             let mut record = Vec::new();
             encoder.encode(&exact, &mut record)?;
-            let mut out = Memory::empty(sample.shape());
+            let mut out = Memory::empty(sample.shape().clone());
             encoder.codec().decode_memory(&record, &mut out)?;
             distortion.add(&exact, &out);
             decoded.push(with_layers(memory, run, &out));
@@ -176,17 +176,16 @@ impl Texts {
 }
 
 /// The slots of some layers, and their floats.
-fn within(shape: MemoryShape, layers: &Range<u32>) -> [Range<usize>; 2] {
-    let slots = (shape.heads * shape.tokens) as usize;
-    let dim = shape.head_dim as usize;
-    [1, dim].map(|width| layers.start as usize * slots * width..layers.end as usize * slots * width)
+fn within(shape: &MemoryShape, layers: &Range<u32>) -> [Range<usize>; 2] {
+    let slots = shape.slots_of_run((layers.start * shape.heads) as usize..(layers.end * shape.heads) as usize);
+    [1, shape.head_dim as usize].map(|width| slots.start * width..slots.end * width)
 }
 
 /// Some layers of a memory.
 fn layers_of(memory: &Memory, layers: &Range<u32>) -> Memory {
-    let [slots, floats] = within(memory.shape, layers);
+    let [slots, floats] = within(&memory.shape, layers);
     Memory {
-        shape: MemoryShape { layers: layers.len() as u32, ..memory.shape },
+        shape: memory.shape.of_layers(layers.clone()),
         positions: memory.positions[slots].to_vec(),
         keys: memory.keys[floats.clone()].to_vec(),
         values: memory.values[floats].to_vec(),
@@ -195,7 +194,7 @@ fn layers_of(memory: &Memory, layers: &Range<u32>) -> Memory {
 
 /// A memory with some layers taken from another one.
 fn with_layers(memory: &Memory, layers: &Range<u32>, other: &Memory) -> Memory {
-    let [slots, floats] = within(memory.shape, layers);
+    let [slots, floats] = within(&memory.shape, layers);
     let mut memory = memory.clone();
     memory.positions[slots].copy_from_slice(&other.positions);
     memory.keys[floats.clone()].copy_from_slice(&other.keys);

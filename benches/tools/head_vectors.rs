@@ -20,11 +20,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("{path}: codec {}, expected F32: build it with --codec F32", codec.spec()).into());
     }
     let shape = codec.shape();
-    let (tokens, dim) = (shape.tokens as usize, shape.head_dim as usize);
+    let dim = shape.head_dim as usize;
     // The first head of the middle memory layer.
-    let slots = (shape.layers / 2 * shape.heads) as usize * tokens;
-    let slots = slots..slots + tokens;
-    let (mut memory, mut numbers) = (Memory::empty(shape), Vec::new());
+    let slots = shape.slots_of((shape.layers / 2 * shape.heads) as usize);
+    let (mut memory, mut numbers) = (Memory::empty(shape.clone()), Vec::new());
     for reference in 0..pack.manifest().counts.references {
         codec.decode_memory(pack.record(reference)?, &mut memory)?;
         let vectors = if kind == "keys" { &memory.keys } else { &memory.values };

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let learnt = (0..question.len() + answer.len()).map(|token| token >= question.len()).collect();
     let sequence = Sequence { tokens: [question, answer].concat(), learnt, chunks: vec![vec![(0, 0.8)]] };
     for step in 0..30 {
-        let written = trainee.write(&[&reference], &WriteOptions { keep: 8, selection_gradient: true, noise: [0.0; 2] })?;
+        let written = trainee.write(&[&reference], &WriteOptions { keep: Some(8), selection_gradient: true, noise: [0.0; 2] })?;
         let loss = trainee.loss(std::slice::from_ref(&sequence), Some(&written))?;
         let tokens = loss.hits()?.tokens as f64;
         loss.backward(1.0 / tokens)?;

@@ -58,7 +58,7 @@ pub fn build(
         .map_err(|source| BuildError::Codec { spec: options.codec.to_string(), source: source.into() })?;
     let precision = model.decoder().precision().to_string();
     let codecs = match options.max_record_bytes {
-        Some(max) => Candidates::fitting(model.identity().shape, max)?,
+        Some(max) => Candidates::fitting(&model.identity().shape, max)?,
         None => Candidates::only(options.codec),
     };
     if let Some(previous) = &options.from {
@@ -99,7 +99,7 @@ fn run(
     codecs: &Candidates,
 ) -> Result<BuildReport, BuildError> {
     let BuildContext { model, embedder, options, progress, cancel, .. } = *context;
-    let mut writer = PackWriter::create_in(folder, model.identity().shape, embedder.identity().dim)?;
+    let mut writer = PackWriter::create_in(folder, model.identity().shape.clone(), embedder.identity().dim)?;
     let scratch = Scratch::new(Arc::clone(&options.storage), folder.scratch());
     let index = options.from.as_ref().map(|previous| previous.index()).transpose()?;
     // Records and embeddings are taken from the previous pack; if the codec is retrained, only embeddings are.

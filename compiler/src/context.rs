@@ -33,7 +33,8 @@ pub(crate) struct BuildContext<'a> {
 impl BuildContext<'_> {
     /// The encoder of a codec with these parameters.
     pub fn encoder(&self, codec: &CodecSpec, parameters: &[u8]) -> Result<Encoder, BuildError> {
-        Encoder::new(codec, self.model.identity().shape, parameters).map_err(|source| BuildError::Codec { spec: codec.to_string(), source })
+        Encoder::new(codec, self.model.identity().shape.clone(), parameters)
+            .map_err(|source| BuildError::Codec { spec: codec.to_string(), source })
     }
 
     /// The identity of work that depends on this version, the model and `parts`.

@@ -25,7 +25,7 @@ impl Keys {
             Some(adapter) => begun.update(&[1]).update(&adapter.0),
         };
         begun.update(&model.config.0);
-        let shape = model.shape;
+        let shape = &model.shape;
         let numbers = [model.layers, model.first_memory_layer, model.query_heads, shape.layers, shape.heads, shape.tokens, shape.head_dim];
         for number in numbers {
             begun.update(&number.to_le_bytes());
@@ -33,6 +33,9 @@ impl Keys {
         begun.update(&model.rope_base.to_bits().to_le_bytes());
         for word in [model.selection.as_str(), precision] {
             begun.update(&(word.len() as u32).to_le_bytes()).update(word.as_bytes());
+        }
+        if let Some(budget) = shape.budget() {
+            begun.update(b"head budget").update(&budget);
         }
         update_ids(&mut begun, &model.prefix_ids);
         Self { begun }
@@ -73,7 +76,7 @@ mod tests {
             layers: 4,
             first_memory_layer: 1,
             query_heads: 4,
-            shape: MemoryShape { layers: 2, heads: 2, tokens: 8, head_dim: 16 },
+            shape: MemoryShape::new(2, 2, 8, 16),
             rope_base: 10_000.0,
             prefix_ids: vec![1, 3],
             reference_length: 128,

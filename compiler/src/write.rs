@@ -151,7 +151,7 @@ impl Work for WriteWork<'_> {
         for ((task, stamp), embedding) in batch.stamped().zip(embeddings) {
             let memory = match (task.sampled, self.sample) {
                 (Some(index), Some(sample)) => sample.memory(index)?,
-                _ => memories.next().unwrap_or_else(|| Memory::empty(self.encoder.codec().shape())),
+                _ => memories.next().unwrap_or_else(|| Memory::empty(self.encoder.codec().shape().clone())),
             };
             let mut record = Vec::with_capacity(self.encoder.codec().stride());
             self.encoder.encode(&memory, &mut record)?;

@@ -94,7 +94,7 @@ fn a_pack_holds_what_the_corpus_says() {
         corpus().iter().map(|row| (row["id"].as_str().unwrap().into(), row["text"].as_str().unwrap().into())).collect();
     let codec = pack.codec().unwrap();
     let (model, embedder) = loaded();
-    let shape = model.identity().shape;
+    let shape = &model.identity().shape;
     let mut covered: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
     for reference in 0..counts.references {
         let (info, text) = (pack.reference(reference).unwrap(), pack.text(reference).unwrap());
@@ -112,7 +112,7 @@ fn a_pack_holds_what_the_corpus_says() {
         let ids = reference_tokens(&model, &whole).unwrap();
         assert_eq!(ids.len(), usize::from(info.tokens));
         let expected = &model.write(&[&ids]).unwrap()[0];
-        let mut memory = Memory::empty(shape);
+        let mut memory = Memory::empty(shape.clone());
         codec.decode_memory(pack.record(reference).unwrap(), &mut memory).unwrap();
         assert_eq!(memory.positions, expected.positions, "{whole}");
         let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
@@ -253,7 +253,7 @@ fn what_a_pack_says_that_its_codec_loses_is_what_a_slow_way_finds() {
     let quality = pack.quality().unwrap();
     assert_eq!(report.quality.as_ref(), Some(quality));
     let (model, _) = loaded();
-    let shape = model.identity().shape;
+    let shape = &model.identity().shape;
     let count = pack.manifest().counts.references;
 
     // One in eight, those with the largest keys.
@@ -272,7 +272,7 @@ fn what_a_pack_says_that_its_codec_loses_is_what_a_slow_way_finds() {
         .collect();
     let exact: Vec<Memory> = ids.iter().map(|ids| model.write(&[ids]).unwrap().remove(0)).collect();
     let decode = |reference: &u32| {
-        let mut memory = Memory::empty(shape);
+        let mut memory = Memory::empty(shape.clone());
         pack.codec().unwrap().decode_memory(pack.record(*reference).unwrap(), &mut memory).unwrap();
         memory
     };

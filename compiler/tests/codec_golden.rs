@@ -12,7 +12,7 @@ use mempack_compiler::{Encoder, SampleStore, TrainOptions, train_codec};
 use mempack_format::{CodecSpec, Digest, Memory, MemoryShape};
 use mempack_model::{Gradients, Sensitivity};
 
-const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 8 };
+const SHAPE: MemoryShape = MemoryShape::new(2, 2, 4, 8);
 /// Memories to train on.
 const SAMPLE: usize = 100;
 /// Memories to encode.

@@ -1,9 +1,10 @@
 //! A setting (a mode with its parameters) and the model and session that run it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use mempack_model::{MemoryConfig, Model, prompt_tokens};
+use mempack_model::{MemoryConfig, Model, TokensPerHead, prompt_tokens};
 use mempack_runtime::{AskError, MemoryCache, PreparedPrompt, ReadFrom, Session, SessionOptions};
 use serde::Serialize;
 
@@ -36,6 +37,43 @@ impl Serialize for Thousandths {
     }
 }
 
+/// How many tokens of a reference heads keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TokensKept {
+    /// This number at every key-value head.
+    Each(u32),
+    /// What the model's head budget gives each head.
+    Budget,
+}
+
+impl TokensKept {
+    fn of(memory: &MemoryConfig) -> Self {
+        match memory.tokens_per_head {
+            TokensPerHead::Uniform(tokens) => Self::Each(tokens),
+            TokensPerHead::Budget(_) => Self::Budget,
+        }
+    }
+}
+
+impl fmt::Display for TokensKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Each(tokens) => write!(f, "{tokens}"),
+            Self::Budget => f.write_str("budget"),
+        }
+    }
+}
+
+/// The number, or `budget`.
+impl Serialize for TokensKept {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Each(tokens) => serializer.serialize_u32(*tokens),
+            Self::Budget => serializer.serialize_str("budget"),
+        }
+    }
+}
+
 /// A mode with its parameters: number of references, tokens kept, and weighting of memories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Setting {
@@ -44,7 +82,7 @@ pub struct Setting {
     /// Maximum number of references. Modes with the gold reference read one, and closed-book modes none.
     pub k: usize,
     /// Tokens of a reference kept per key-value head, if the mode writes memories.
-    pub tokens: u32,
+    pub tokens: TokensKept,
     /// Weight of the retrieval similarity in the softmax over memories.
     pub similarity_bias: Thousandths,
     /// Maximum distance of a memory's similarity from the best hit's; 2 admits all.
@@ -57,7 +95,7 @@ impl Setting {
         Self {
             mode,
             k,
-            tokens: memory.tokens_per_head,
+            tokens: TokensKept::of(memory),
             similarity_bias: Thousandths::of(memory.similarity_bias),
             similarity_margin: Thousandths::of(memory.similarity_margin.unwrap_or(ALL)),
         }
@@ -69,10 +107,10 @@ const WRITTEN_BYTES: usize = 64 << 20;
 
 /// Caches of written memories, one for each number of tokens kept. Settings share them.
 #[derive(Default)]
-pub(crate) struct WrittenMemories(BTreeMap<u32, Arc<MemoryCache>>);
+pub(crate) struct WrittenMemories(BTreeMap<TokensKept, Arc<MemoryCache>>);
 
 impl WrittenMemories {
-    fn of(&mut self, tokens: u32) -> Arc<MemoryCache> {
+    fn of(&mut self, tokens: TokensKept) -> Arc<MemoryCache> {
         Arc::clone(self.0.entry(tokens).or_insert_with(|| Arc::new(MemoryCache::new(WRITTEN_BYTES))))
     }
 }
@@ -101,7 +139,10 @@ impl Contender {
         };
         let own = model.memory();
         let memory = MemoryConfig {
-            tokens_per_head: setting.tokens,
+            tokens_per_head: match setting.tokens {
+                TokensKept::Each(tokens) => TokensPerHead::Uniform(tokens),
+                TokensKept::Budget => own.tokens_per_head.clone(),
+            },
             memories_per_chunk: own.memories_per_chunk.max(u32::try_from(setting.k).unwrap_or(u32::MAX)),
             context_template: Some(context_template(own)),
             similarity_bias: setting.similarity_bias.get() as f32,

@@ -119,7 +119,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::contender::Thousandths;
+    use crate::contender::{Thousandths, TokensKept};
     use crate::report::{SweepPoint, Sweeps};
     use crate::{Mode, Setting};
 
@@ -137,7 +137,7 @@ mod tests {
 
     fn report(k: &[usize]) -> QuestionReport {
         let zero = Thousandths::of(0.0);
-        let setting = |k| Setting { mode: Mode::Memory, k, tokens: 8, similarity_bias: zero, similarity_margin: zero };
+        let setting = |k| Setting { mode: Mode::Memory, k, tokens: TokensKept::Each(8), similarity_bias: zero, similarity_margin: zero };
         QuestionReport {
             questions: 9,
             pack: "p".into(),

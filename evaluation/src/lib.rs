@@ -60,7 +60,7 @@ mod tally;
 pub use answering::answer_questions;
 pub use bootstrap::{Interval, interval};
 pub use choices::{ChoiceOptions, ChoiceQuestion, ChoiceReport, ChoiceScores, Chosen, choose_answers, read_choices};
-pub use contender::{Setting, Thousandths};
+pub use contender::{Setting, Thousandths, TokensKept};
 pub use error::EvaluateError;
 pub use figure::figure;
 pub use mempack_model::{DEFAULT_OVERLAP, overlap};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use mempack_model::DEFAULT_OVERLAP;
 
-use crate::contender::{ALL, Setting, Thousandths};
+use crate::contender::{ALL, Setting, Thousandths, TokensKept};
 use crate::{EvaluateError, Mode, Models};
 
 /// Numbers of references in [`Sweep::K`].
@@ -96,7 +96,7 @@ impl QuestionOptions {
         }
         if self.sweeps.contains(&Sweep::Tokens) {
             let steps = SWEEP_TOKENS.into_iter().filter(|tokens| *tokens < memory.reference_length).chain([memory.reference_length]);
-            all.extend(steps.map(|tokens| Setting { tokens, ..written }));
+            all.extend(steps.map(|tokens| Setting { tokens: TokensKept::Each(tokens), ..written }));
         }
         if self.sweeps.contains(&Sweep::Bias) {
             all.extend(SWEEP_BIAS.map(|bias| Setting { similarity_bias: Thousandths::of(bias), ..written }));

@@ -140,7 +140,7 @@ pub fn measure_quality(
         models,
         library: &library,
         cache: MemoryCache::new(64 << 20),
-        sample: SampledDistortion::new(pack.manifest().model.shape),
+        sample: SampledDistortion::new(pack.manifest().model.shape.clone()),
         sums: Vec::new(),
     };
     let mut done = 0;

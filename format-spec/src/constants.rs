@@ -8,8 +8,10 @@ pub const MAJOR_VERSION: u16 = 1;
 pub const MINOR_VERSION: u16 = 2;
 /// Required feature: the codec is one that version 1.1 adds (SPEC 2).
 pub const FEATURE_CODECS: u64 = 1;
+/// Required feature: the heads keep different numbers of tokens, which the section `BUDGET` lists (SPEC 2, 5.3).
+pub const FEATURE_BUDGET: u64 = 2;
 /// Required features this crate knows (SPEC 2).
-pub const KNOWN_REQUIRED_FEATURES: u64 = FEATURE_CODECS;
+pub const KNOWN_REQUIRED_FEATURES: u64 = FEATURE_CODECS | FEATURE_BUDGET;
 
 /// Size of the header page and alignment of every section (SPEC 3).
 pub const PAGE_BYTES: u64 = 4096;

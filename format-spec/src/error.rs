@@ -107,7 +107,7 @@ pub enum OpenError {
         /// The section.
         tag: Tag,
     },
-    /// The manifest, the quality or the prompts do not fit their digest.
+    /// The manifest, the head budget, the quality or the prompts do not fit their digest.
     #[error(
         "section {tag} at byte {offset} is damaged: its digest is {found}, the section table says {expected}; copy or build the pack again"
     )]
@@ -144,6 +144,23 @@ pub enum OpenError {
         offset: u64,
         /// What is wrong.
         source: ManifestError,
+    },
+    /// The head budget does not fit the manifest.
+    #[error("section BUDGET at byte {offset}: {source}; build the pack again")]
+    Budget {
+        /// Where the section begins.
+        offset: u64,
+        /// What is wrong.
+        source: ManifestError,
+    },
+    /// The pack has a head budget and does not say that it needs one, or the other way round.
+    #[error(
+        "the header's required features say that the pack has {}, its section table says otherwise; build the pack again",
+        if *.needed { "a head budget" } else { "no head budget" }
+    )]
+    BudgetFeature {
+        /// Whether the feature bit is set.
+        needed: bool,
     },
     /// A section does not have the size that the manifest's counts demand.
     #[error("section {tag} at byte {offset} has {found} bytes, the manifest's counts demand {expected}; build the pack again")]

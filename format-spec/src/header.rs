@@ -53,6 +53,7 @@ const AT_ROOT: usize = 96;
 pub(crate) struct Header {
     pub(crate) id: Digest,
     pub(crate) minor: u16,
+    pub(crate) required_features: u64,
     /// Bytes of the pack; only signatures may follow them.
     pub(crate) length: u64,
     pub(crate) sections: Vec<Section>,
@@ -105,7 +106,7 @@ pub(crate) fn read_with<E: From<OpenError>>(
         return Err(OpenError::Header { offset, field: "reserved", expected: 0, found }.into());
     }
     let sections = read_table(page, length)?;
-    Ok(Header { id, minor: header.minor.get(), length, sections, signatures })
+    Ok(Header { id, minor: header.minor.get(), required_features: header.required_features.get(), length, sections, signatures })
 }
 
 /// The header page, if the file has this major version and is at least as long as its pack; and the pack's id.
@@ -187,6 +188,8 @@ fn read_entry(entry: &RawEntry, at: u64, end: u64) -> Result<Section, OpenError>
 }
 
 /// The header page of a pack with these sections and required features, and its id.
+///
+/// The minor version is the oldest that defines what the pack has, so that packs without anything new keep their bytes.
 pub(crate) fn write(sections: &[Section], file_length: u64, required_features: u64) -> ([u8; PAGE_BYTES as usize], Digest) {
     let empty = RawEntry { tag: [0; 8], flags: U64::ZERO, offset: U64::ZERO, length: U64::ZERO, digest: [0; 32] };
     let minor = sections.iter().map(|section| section.tag.minor_version()).max().unwrap_or(1);

@@ -88,7 +88,7 @@ pub struct Difference {
 
 impl Difference {
     /// Values of more characters, as digests are, are left out of a summary.
-    const MAX_SHORT: usize = 24;
+    const MAX_SHORT: usize = 40;
 
     /// The field of [`EmbedderIdentity::prompts`]. Its values are in every summary: they say how to mend the difference.
     const PROMPTS: &str = "prompts";
@@ -123,14 +123,38 @@ macro_rules! differences {
 impl ModelIdentity {
     /// The fields in which a model differs from the one that wrote this pack; empty if the model may read it.
     pub fn differences(&self, model: &Self) -> Vec<Difference> {
-        differences!(self, model;
+        let mut found = differences!(self, model;
             "layers": layers, "first memory layer": first_memory_layer, "memory layers": shape.layers,
             "query heads": query_heads, "key-value heads": shape.heads, "head dimension": shape.head_dim,
-            "tokens per head": shape.tokens, "RoPE base": rope_base, "reference length": reference_length,
+            "RoPE base": rope_base, "reference length": reference_length,
             "prefix ids": prefix_ids, "reference template": reference_template, "selection rule": selection,
             "tokenizer": tokenizer, "architecture": config, "weights": weights, "adapter": adapter,
-        )
+        );
+        let [pack, of_model] = tokens_per_head(&self.shape, &model.shape, model.first_memory_layer);
+        if pack != of_model {
+            found.insert(0, Difference { field: "tokens per head", pack, model: of_model });
+        }
+        found
     }
+}
+
+/// The tokens per head of two shapes: one number where both have one; else the sums, with the numbers of the first head in which they differ,
+/// whose layer is counted from the model's first.
+pub(crate) fn tokens_per_head(a: &MemoryShape, b: &MemoryShape, first_memory_layer: u32) -> [String; 2] {
+    let both = [a, b];
+    if both.iter().all(|shape| shape.budget().is_none()) {
+        return both.map(|shape| shape.tokens.to_string());
+    }
+    let comparable = a.layers == b.layers && a.heads == b.heads;
+    let differing = (0..a.all_heads()).find(|head| a.slots_of(*head).len() != b.slots_of(*head).len()).filter(|_| comparable);
+    both.map(|shape| match differing {
+        Some(head) => {
+            let (layer, of_layer) = (head as u32 / shape.heads, head as u32 % shape.heads);
+            let (all, here) = (shape.slots(), shape.slots_of(head).len());
+            format!("{all} in all, {here} at layer {}, head {of_layer}", first_memory_layer.saturating_add(layer))
+        }
+        None => format!("{} in all", shape.slots()),
+    })
 }
 
 impl EmbedderIdentity {

@@ -14,11 +14,11 @@
 //! use mempack_format::*;
 //!
 //! // Memories of one layer, one head, two token slots of two dimensions; embeddings of three dimensions.
-//! let shape = MemoryShape { layers: 1, heads: 1, tokens: 2, head_dim: 2 };
+//! let shape = MemoryShape::new(1, 1, 2, 2);
 //! let folder = tempfile::tempdir()?;
 //! let target = folder.path().join("one.mpk");
 //!
-//! let mut writer = PackWriter::create(&target, shape, 3)?;
+//! let mut writer = PackWriter::create(&target, shape.clone(), 3)?;
 //! writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes())?;
 //! let document = writer.push_document(&Document { id: "act-1".into(), title: "An Act".into(), ..Document::default() })?;
 //! let origin = Origin { document, start: 0, end: 20 };
@@ -36,7 +36,7 @@
 //! #   prefix_ids: vec![1], reference_length: 128, reference_template: "{text}".into(),
 //! #   selection: "attention-sum-pre-rope-v1".into(),
 //!     name: "a model".into(),
-//!     shape,
+//!     shape: shape.clone(),
 //! };
 //! let embedder = EmbedderIdentity { name: "an embedder".into(), digest: Digest::of(b""), dim: 3, metric: "cosine".into(), max_tokens: 256, prompts: None };
 //! let summary = writer.finish(model, "f32", embedder, "an example")?;
@@ -72,6 +72,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod budget;
 mod codec;
 mod constants;
 mod digest;
@@ -105,7 +106,7 @@ pub use graph::Graph;
 pub use identity::{Difference, EmbedderIdentity, ModelIdentity};
 pub use leaves::LeafKind;
 pub use manifest::{Counts, GraphParameters, Manifest};
-pub use memory::{EMPTY_SLOT, Memory, MemoryShape};
+pub use memory::{BudgetError, EMPTY_SLOT, Memory, MemoryShape};
 pub use pack::{Pack, PackId};
 pub use prompts::EmbedderPrompts;
 pub use quality::{Distortion, Divergence, Loss, Quality, SampledDistortion, jackknife};

@@ -72,7 +72,8 @@ pub(crate) fn encode(manifest: &Manifest) -> Result<Vec<u8>, ManifestError> {
     to_wire(manifest)
 }
 
-/// A manifest from its wire form: canonical, all bytes used, every field within its bounds; and its codec.
+/// A manifest from its wire form: canonical, all bytes used, every field within its bounds; and its codec. A head budget, which is in a
+/// section of its own, is not in its shape yet.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Manifest, CodecSpec), ManifestError> {
     let manifest: Manifest = from_wire(bytes)?;
     let codec = check(&manifest)?;
@@ -125,7 +126,7 @@ impl Reader for Rest<'_> {
 /// Checks every field that readers compute with, and returns the codec.
 pub(crate) fn check(manifest: &Manifest) -> Result<CodecSpec, ManifestError> {
     let model = &manifest.model;
-    check_shape(model.shape)?;
+    check_shape(&model.shape)?;
     let last = u64::from(model.first_memory_layer) + u64::from(model.shape.layers);
     between("layers of the model", u64::from(model.layers), last, u64::from(MAX_LAYERS_OR_HEADS))?;
     between("query heads", model.query_heads.into(), model.shape.heads.into(), MAX_LAYERS_OR_HEADS.into())?;
@@ -147,12 +148,12 @@ pub(crate) fn check(manifest: &Manifest) -> Result<CodecSpec, ManifestError> {
     if codec.to_string() != manifest.codec {
         return Err(field("codec", codec, &manifest.codec));
     }
-    record_bytes(&codec, model.shape)?;
+    record_bytes(&codec, &model.shape)?;
     Ok(codec)
 }
 
 /// Checks that every reader can decode this shape.
-pub(crate) fn check_shape(shape: MemoryShape) -> Result<(), ManifestError> {
+pub(crate) fn check_shape(shape: &MemoryShape) -> Result<(), ManifestError> {
     between("memory layers", shape.layers.into(), 1, MAX_LAYERS_OR_HEADS.into())?;
     between("key-value heads", shape.heads.into(), 1, MAX_LAYERS_OR_HEADS.into())?;
     between("tokens per head", shape.tokens.into(), 1, MAX_POSITIONS.into())?;
@@ -162,7 +163,7 @@ pub(crate) fn check_shape(shape: MemoryShape) -> Result<(), ManifestError> {
 }
 
 /// Bytes of a memory record (SPEC 10): a position per slot, then a code per key, then a code per value.
-pub(crate) fn record_bytes(codec: &CodecSpec, shape: MemoryShape) -> Result<u64, ManifestError> {
+pub(crate) fn record_bytes(codec: &CodecSpec, shape: &MemoryShape) -> Result<u64, ManifestError> {
     let code = codec.code_bytes(shape.head_dim).map_err(crate::CodecError::from)? as u64;
     // The shape's cap, 2^24 floats, keeps this far below 2^64.
     Ok(shape.slots() as u64 * (1 + 2 * code))

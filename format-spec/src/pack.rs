@@ -6,13 +6,13 @@ use zerocopy::little_endian::{F32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::codec::MAX_PARAMETER_BYTES;
-use crate::constants::{DIGEST_BYTES, MAX_DOCUMENT_BYTES, ORIGIN_BYTES, REFERENCE_BYTES, TEXT_BLOCK_BYTES};
+use crate::constants::{DIGEST_BYTES, FEATURE_BUDGET, MAX_DOCUMENT_BYTES, ORIGIN_BYTES, REFERENCE_BYTES, TEXT_BLOCK_BYTES};
 use crate::error::{Damage, Defect};
 use crate::records::{RawOrigin, RawReference};
 use crate::text::Inflater;
 use crate::{
-    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, OpenError, Origin, Quality, ReadError, ReferenceInfo, Section,
-    Signature, Tag, header, manifest, prompts, quality,
+    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, MemoryShape, OpenError, Origin, Quality, ReadError, ReferenceInfo,
+    Section, Signature, Tag, budget, header, manifest, prompts, quality,
 };
 
 /// A pack's id: the root digest over its header and, through the section table, over every section (SPEC 4).
@@ -42,6 +42,7 @@ pub(crate) struct Layout {
     pub(crate) leaves: Section,
     pub(crate) quality: Option<Section>,
     pub(crate) prompts: Option<Section>,
+    pub(crate) budget: Option<Section>,
 }
 
 impl Layout {
@@ -63,13 +64,14 @@ impl Layout {
             leaves: find(Tag::LEAVES)?,
             quality: optional(Tag::QUALITY),
             prompts: optional(Tag::PROMPTS),
+            budget: optional(Tag::BUDGET),
         })
     }
 }
 
 /// An open pack over the bytes of a file: a mapping, a `Vec`, a slice at any alignment.
 ///
-/// Only the section table, the manifest, the quality and the prompts are copied. Everything read later is bounds-checked. Memories, embeddings and
+/// Only the section table, the manifest and what continues it are copied. Everything read later is bounds-checked. Memories, embeddings and
 /// text blocks have leaf digests ([`Pack::check_record`], [`Pack::check_embedding`], [`Pack::check_text_block`]), anchored in
 /// the pack's id by [`Pack::check_leaves`]; [`Pack::codec`] checks the digest of its section. [`Pack::verify`] checks everything else.
 pub struct Pack<D> {
@@ -109,15 +111,22 @@ impl<D: AsRef<[u8]>> Pack<D> {
         let header = header::read(bytes)?;
         let layout = Layout::find(&header.sections)?;
         let (mut manifest, codec) = read_manifest(bytes, &layout.manifest)?;
+        let needed = header.required_features & FEATURE_BUDGET != 0;
+        if needed != layout.budget.is_some() {
+            return Err(OpenError::BudgetFeature { needed });
+        }
+        if let Some(section) = &layout.budget {
+            manifest.model.shape = read_budget(bytes, section, &manifest)?;
+        }
         let malformed = |source| OpenError::Manifest { offset: layout.manifest.offset, source };
-        let record_bytes = manifest::record_bytes(&codec, manifest.model.shape).map_err(malformed)?;
+        let record_bytes = manifest::record_bytes(&codec, &manifest.model.shape).map_err(malformed)?;
         check_lengths(&layout, &manifest, record_bytes)?;
         let quality = layout.quality.map(|section| read_quality(bytes, &section, &manifest)).transpose()?;
         if let Some(section) = &layout.prompts {
             let malformed = |source| OpenError::Prompts { offset: section.offset, source };
             manifest.embedder.prompts = Some(prompts::decode(read_whole(bytes, section, malformed)?).map_err(malformed)?);
         }
-        let header::Header { id, minor, length, sections, signatures } = header;
+        let header::Header { id, minor, length, sections, signatures, .. } = header;
         Ok(Self { data, id: PackId(id), minor, manifest, quality, codec, record_bytes, length, sections, signatures, layout })
     }
 
@@ -256,7 +265,8 @@ impl<D: AsRef<[u8]>> Pack<D> {
     pub fn codec(&self) -> Result<Codec, ReadError> {
         let section = &self.layout.codec;
         let bytes = self.section(section.tag)?;
-        Ok(Codec::parse(&self.codec, self.manifest.model.shape, bytes).map_err(|error| self.damage(section, 0, (0, error.into())))?)
+        Ok(Codec::parse(&self.codec, self.manifest.model.shape.clone(), bytes)
+            .map_err(|error| self.damage(section, 0, (0, error.into())))?)
     }
 
     /// The embedding of a reference, `[dim]`, a unit vector, unchecked: see [`Pack::check_embedding`].
@@ -398,7 +408,12 @@ fn read_manifest(data: &[u8], section: &Section) -> Result<(Manifest, CodecSpec)
 
 fn read_quality(data: &[u8], section: &Section, manifest: &Manifest) -> Result<Quality, OpenError> {
     let malformed = |source| OpenError::Quality { offset: section.offset, source };
-    quality::decode(read_whole(data, section, malformed)?, manifest.model.shape).map_err(malformed)
+    quality::decode(read_whole(data, section, malformed)?, &manifest.model.shape).map_err(malformed)
+}
+
+fn read_budget(data: &[u8], section: &Section, manifest: &Manifest) -> Result<MemoryShape, OpenError> {
+    let malformed = |source| OpenError::Budget { offset: section.offset, source };
+    budget::decode(read_whole(data, section, malformed)?, &manifest.model.shape).map_err(malformed)
 }
 
 /// The bytes of a section that is read when a pack is opened, compared with its digest.

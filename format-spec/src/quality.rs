@@ -39,7 +39,7 @@ pub struct Divergence {
 
 impl Quality {
     /// Checks every number (SPEC 5.1).
-    pub(crate) fn check(&self, shape: MemoryShape) -> Result<(), ManifestError> {
+    pub(crate) fn check(&self, shape: &MemoryShape) -> Result<(), ManifestError> {
         manifest::between("memories of the quality", self.memories.into(), 1, MAX_REFERENCES.into())?;
         let layers = u64::from(shape.layers);
         manifest::between("layers of the quality", self.layers.len() as u64, layers, layers)?;
@@ -61,7 +61,7 @@ pub(crate) fn encode(quality: &Quality) -> Result<Vec<u8>, ManifestError> {
 }
 
 /// From the wire form: canonical, all bytes used, every number within its bounds.
-pub(crate) fn decode(bytes: &[u8], shape: MemoryShape) -> Result<Quality, ManifestError> {
+pub(crate) fn decode(bytes: &[u8], shape: &MemoryShape) -> Result<Quality, ManifestError> {
     let quality: Quality = manifest::from_wire(bytes)?;
     quality.check(shape)?;
     Ok(quality)
@@ -128,7 +128,7 @@ impl Sums {
 impl Distortion {
     /// An empty measurement.
     pub fn new(shape: MemoryShape) -> Self {
-        let heads = shape.layers as usize * shape.heads as usize;
+        let heads = shape.all_heads();
         Self { shape, memories: 0, slots: [0; 2], heads: vec![Default::default(); heads] }
     }
 
@@ -138,9 +138,10 @@ impl Distortion {
             return;
         }
         self.memories += 1;
-        let (tokens, dim) = (self.shape.tokens as usize, self.shape.head_dim as usize);
-        let positions = memory.positions.chunks_exact(tokens).zip(decoded.positions.chunks_exact(tokens));
-        for ((head, (ours, theirs)), first) in self.heads.iter_mut().zip(positions).zip((0..).step_by(tokens)) {
+        let dim = self.shape.head_dim as usize;
+        for (head, slots) in self.heads.iter_mut().zip(self.shape.slots_of_heads()) {
+            let first = slots.start;
+            let [ours, theirs] = [memory, decoded].map(|of| of.positions.get(slots.clone()).unwrap_or_default());
             for (slot, position) in (first..).zip(ours).filter(|(_, position)| **position != EMPTY_SLOT) {
                 self.slots[0] += 1;
                 let Some(other) = theirs.iter().position(|other| other == position) else { continue };
@@ -206,7 +207,7 @@ impl SampledDistortion {
 
     /// An empty measurement.
     pub fn new(shape: MemoryShape) -> Self {
-        Self { shape, groups: vec![Distortion::new(shape); Self::GROUPS], seen: 0 }
+        Self { groups: vec![Distortion::new(shape.clone()); Self::GROUPS], shape, seen: 0 }
     }
 
     /// Adds a memory as it was computed and as the codec decodes it. Memories of another shape are ignored.
@@ -229,7 +230,7 @@ impl SampledDistortion {
     }
 
     fn merged(&self, without: Option<usize>) -> Distortion {
-        let mut sum = Distortion::new(self.shape);
+        let mut sum = Distortion::new(self.shape.clone());
         self.groups.iter().enumerate().filter(|(group, _)| Some(*group) != without).for_each(|(_, group)| sum.merge(group));
         sum
     }
@@ -262,7 +263,7 @@ fn loss(heads: &[[Sums; 2]]) -> Loss {
 mod tests {
     use super::*;
 
-    const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 1, tokens: 2, head_dim: 1 };
+    const SHAPE: MemoryShape = MemoryShape::new(2, 1, 2, 1);
 
     fn memory(positions: [u8; 4], keys: [f32; 4], values: [f32; 4]) -> Memory {
         Memory { shape: SHAPE, positions: positions.into(), keys: keys.into(), values: values.into() }
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(distortion.whole(), Loss { keys: 1.25 / 4.0, values: 4.0 / 20.0 });
         let quality = distortion.quality(None).unwrap();
         assert_eq!((quality.memories, quality.layers.len()), (2, 2));
-        quality.check(SHAPE).unwrap();
+        quality.check(&SHAPE).unwrap();
         assert_eq!(Distortion::new(SHAPE).quality(None), None);
     }
 

@@ -41,9 +41,11 @@ impl Tag {
     pub const QUALITY: Self = Self(*b"QUALITY ");
     /// What the embedder puts before texts (SPEC 5.2); since version 1.2.
     pub const PROMPTS: Self = Self(*b"PROMPTS ");
+    /// How many tokens each head keeps (SPEC 5.3); since version 1.2, in packs whose heads keep different numbers.
+    pub const BUDGET: Self = Self(*b"BUDGET  ");
 
     /// Every section of this version, and whether it is required.
-    pub(crate) const ALL: [(Self, bool); 14] = [
+    pub(crate) const ALL: [(Self, bool); 15] = [
         (Self::MANIFEST, true),
         (Self::DOCUMENT_INDEX, true),
         (Self::DOCUMENTS, true),
@@ -58,6 +60,7 @@ impl Tag {
         (Self::LEAVES, true),
         (Self::QUALITY, false),
         (Self::PROMPTS, false),
+        (Self::BUDGET, true),
     ];
 
     /// A tag from a file; `None` if it does not have the form of SPEC 3.
@@ -69,7 +72,7 @@ impl Tag {
 
     /// The minor version that a pack with the section states (SPEC 2).
     pub(crate) fn minor_version(self) -> u16 {
-        if self == Self::PROMPTS { 2 } else { 1 }
+        if [Self::PROMPTS, Self::BUDGET].contains(&self) { 2 } else { 1 }
     }
 
     /// Whether this version requires the section; `None` if it does not know it.

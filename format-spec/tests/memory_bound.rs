@@ -42,7 +42,7 @@ fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
     (result, PEAK.load(Ordering::Relaxed) - before)
 }
 
-const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 8, head_dim: 16 };
+const SHAPE: MemoryShape = MemoryShape::new(2, 2, 8, 16);
 const DIM: u32 = 32;
 
 struct Chain(u32);

@@ -70,7 +70,7 @@ fn key(reference: u32) -> Digest {
 
 fn write(content: &Content, target: &Path) -> Result<(), WriteError> {
     let dim = content.entries.first().map_or(3, |entry| entry.embedding.len() as u32);
-    let mut writer = PackWriter::create(target, content.shape, dim)?;
+    let mut writer = PackWriter::create(target, content.shape.clone(), dim)?;
     for document in &content.documents {
         writer.push_document(document)?;
     }
@@ -99,7 +99,7 @@ fn write(content: &Content, target: &Path) -> Result<(), WriteError> {
         layers: content.shape.layers + 2,
         first_memory_layer: 2,
         query_heads: 3 * content.shape.heads,
-        shape: content.shape,
+        shape: content.shape.clone(),
         rope_base: 500_000.5,
         prefix_ids: vec![],
         reference_length: 200,
@@ -117,7 +117,7 @@ fn check(content: &Content, pack: &Pack<Vec<u8>>) {
         assert_eq!(&pack.document(number as u32).unwrap(), document);
     }
     let codec = pack.codec().unwrap();
-    let mut memory = Memory::empty(content.shape);
+    let mut memory = Memory::empty(content.shape.clone());
     for (reference, entry) in (0..).zip(&content.entries) {
         let info = pack.reference(reference).unwrap();
         assert_eq!((info.key, info.tokens), (key(reference), entry.tokens));
@@ -177,8 +177,8 @@ fn entry(shape: MemoryShape, documents: u32, dim: usize) -> impl Strategy<Value 
 }
 
 fn content() -> impl Strategy<Value = Content> {
-    let shape =
-        (1..4u32, 1..4u32, 1..9u32, 1..9u32).prop_map(|(layers, heads, tokens, head_dim)| MemoryShape { layers, heads, tokens, head_dim });
+    let shape = (1..4u32, 1..4u32, 1..9u32, 1..9u32)
+        .prop_map(|(layers, heads, tokens, head_dim)| MemoryShape::new(layers, heads, tokens, head_dim));
     let document = prop::array::uniform6(".{0,20}").prop_map(|[id, title, license, source, version, date]| Document {
         id,
         title,
@@ -189,7 +189,7 @@ fn content() -> impl Strategy<Value = Content> {
     });
     let documents = prop::collection::vec(document, 1..5);
     (shape, documents, 1..12usize, 0..20usize).prop_flat_map(|(shape, documents, dim, count)| {
-        let entries = prop::collection::vec(entry(shape, documents.len() as u32, dim), count);
+        let entries = prop::collection::vec(entry(shape.clone(), documents.len() as u32, dim), count);
         let levels = prop::collection::vec(prop_oneof![8 => Just(0u32), 2 => 1..4u32], count);
         let candidates = prop::collection::vec(prop::collection::vec(any::<u32>(), 0..20), count);
         let graph = prop::option::of((1..6u32, levels, candidates).prop_map(|(m, levels, candidates)| Lists { m, levels, candidates }));

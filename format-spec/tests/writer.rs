@@ -160,10 +160,13 @@ fn a_folder_that_cannot_be_written_to() {
 fn shapes_and_codecs_that_cannot_be() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("pack.mpk");
-    let huge = MemoryShape { layers: 4096, heads: 4096, tokens: 255, head_dim: 1024 };
-    for shape in
-        [MemoryShape { layers: 0, ..SHAPE }, MemoryShape { tokens: 256, ..SHAPE }, MemoryShape { head_dim: u32::MAX, ..SHAPE }, huge]
-    {
+    let huge = MemoryShape::new(4096, 4096, 255, 1024);
+    for shape in [
+        MemoryShape::new(0, SHAPE.heads, SHAPE.tokens, SHAPE.head_dim),
+        MemoryShape::new(SHAPE.layers, SHAPE.heads, 256, SHAPE.head_dim),
+        MemoryShape::new(SHAPE.layers, SHAPE.heads, SHAPE.tokens, u32::MAX),
+        huge,
+    ] {
         assert!(matches!(PackWriter::create(&target, shape, DIM), Err(WriteError::Manifest(ManifestError::Field { .. }))));
     }
     let mut writer = writer(folder.path());

@@ -45,8 +45,23 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> R
 
 /// [`attention`] with the rows flattened: `[rows * tokens, query_heads * head_dim]`.
 pub(crate) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
-    let (rows, query_heads, tokens, dim) = q.size4()?;
-    attention(q, k, v, mask)?.f_transpose(1, 2)?.f_reshape([rows * tokens, query_heads * dim])
+    rows_of_heads(vec![attention(q, k, v, mask)?])
+}
+
+/// The outputs of [`attention`] of runs of heads that follow one another, with the rows flattened:
+/// `[rows * tokens, query_heads * head_dim]`.
+pub(crate) fn rows_of_heads(outputs: Vec<Tensor>) -> Result<Tensor, TchError> {
+    let out = joined_heads(outputs)?;
+    let (rows, query_heads, tokens, dim) = out.size4()?;
+    out.f_transpose(1, 2)?.f_reshape([rows * tokens, query_heads * dim])
+}
+
+/// Outputs of [`attention`], `[rows, heads, ...]`, as one, with the heads in order.
+pub(crate) fn joined_heads(mut outputs: Vec<Tensor>) -> Result<Tensor, TchError> {
+    match outputs.len() {
+        1 => Ok(outputs.remove(0)),
+        _ => Tensor::f_cat(&outputs, 1),
+    }
 }
 
 /// Attention as two products and a softmax. Scores are f32 whatever the precision, as in the fused operation.

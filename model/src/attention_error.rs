@@ -104,8 +104,8 @@ pub fn attention_error(model: &Model, text: &[u32], exact: &[Slot<'_>], lossy: &
     let loaded = reader.load(lossy)?;
     let mut errors = vec![AttentionError::default(); model.memory().num_memory_layers as usize];
     let mut observer = |attended: AttentionInputs<'_>| {
-        let layer = |x: &Tensor| x.f_narrow(0, attended.layer as i64, 1);
-        errors[attended.layer].add(&attended, &layer(&loaded.keys)?, &layer(&loaded.values)?)
+        let of_heads = |x: &Tensor| attended.span.of_slots(x, loaded.memories);
+        errors[attended.layer].add(&attended, &of_heads(&loaded.keys)?, &of_heads(&loaded.values)?)
     };
     reader.observed_prompt(text, &[exact.to_vec()], false, Some(&mut observer))?;
     Ok(errors)
@@ -114,6 +114,7 @@ pub fn attention_error(model: &Model, text: &[u32], exact: &[Slot<'_>], lossy: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head_spans::HeadSpan;
 
     const DIM: usize = 4;
     /// Memory tokens, of which the last slot is empty.
@@ -179,6 +180,7 @@ mod tests {
         let (keys, values) = (tensor(&k, heads as i64), tensor(&v, heads as i64));
         let attended = AttentionInputs {
             layer: 0,
+            span: HeadSpan { first: 0, heads: heads as i64, tokens: MEMORY_TOKENS as i64, slot: 0 },
             queries: tensor(&q, (heads * group) as i64),
             keys: &keys,
             values: &values,

@@ -6,6 +6,7 @@ use mempack_format::MemoryShape;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::family::{EmbeddingScale, Module};
+use crate::head_spans::{self, HeadSpan};
 use crate::layer::{Layer, Sizes};
 use crate::model_folder::ModelFolder;
 use crate::norm::RmsNorm;
@@ -20,6 +21,8 @@ pub struct Decoder {
     pub(crate) device: Device,
     pub(crate) rope: Rope,
     pub(crate) layers: Vec<Layer>,
+    /// The shape of a memory.
+    shape: MemoryShape,
     /// Rotations of the positions of prefix and memories, in f32.
     memory_rotation: Rotation,
     pub(crate) embedding: Tensor,
@@ -60,6 +63,7 @@ impl Decoder {
             embedding_scale: embedding_scale(&config, kind),
             final_norm: folder.norm(Module::FinalNorm, kind, device)?,
             memory_rotation: memory_rotation(&rope, &memory, device)?,
+            shape: memory.shape(&config),
             rope,
             precision: options.precision,
             config,
@@ -89,8 +93,8 @@ impl Decoder {
     }
 
     /// The shape of a memory.
-    pub fn shape(&self) -> MemoryShape {
-        self.memory.shape(&self.config)
+    pub fn shape(&self) -> &MemoryShape {
+        &self.shape
     }
 
     /// Another handle on the same weights, for another thread.
@@ -98,6 +102,7 @@ impl Decoder {
         Self {
             config: self.config.clone(),
             memory: self.memory.clone(),
+            shape: self.shape.clone(),
             precision: self.precision,
             device: self.device,
             rope: self.rope.clone(),
@@ -121,7 +126,7 @@ impl Decoder {
             found: wrong.found,
         })?;
         let memory_rotation = memory_rotation(&self.rope, &memory, self.device)?;
-        Ok(Self { memory, memory_rotation, ..self.share() })
+        Ok(Self { shape: memory.shape(&self.config), memory, memory_rotation, ..self.share() })
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -136,6 +141,15 @@ impl Decoder {
     pub(crate) fn memory_layers(&self) -> std::ops::Range<usize> {
         let first = self.memory.first_memory_layer as usize;
         first..first + self.memory.num_memory_layers as usize
+    }
+
+    /// The runs of heads of layer `number` that keep the same number of tokens of a reference; none of a layer without memories.
+    pub(crate) fn spans(&self, number: usize) -> Vec<HeadSpan> {
+        let memory_layers = self.memory_layers();
+        if memory_layers.contains(&number) {
+            return head_spans::of_memory_layer(&self.shape, number - memory_layers.start);
+        }
+        vec![HeadSpan::without_memories(self.sizes().heads)]
     }
 
     /// Rotations, in f32, of the positions of prefix and memories.

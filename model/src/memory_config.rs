@@ -7,6 +7,7 @@ use mempack_retrieval::{Chunks, Margin};
 use serde_json::{Map, Value, json};
 
 use crate::fields::Fields;
+use crate::tokens_per_head::TokensPerHead;
 use crate::{LoadError, ModelConfig};
 
 /// A field of the `memory` block with a value that is not allowed.
@@ -36,8 +37,8 @@ pub struct MemoryConfig {
     pub first_memory_layer: u32,
     /// Number of memory layers, which are consecutive. Default: half of all layers.
     pub num_memory_layers: u32,
-    /// Tokens of a reference that are kept at each key-value head.
-    pub tokens_per_head: u32,
+    /// Tokens of a reference that each key-value head keeps. Default: 8 at every head.
+    pub tokens_per_head: TokensPerHead,
     /// Max tokens of a reference, and length of the interval of positions that memories share.
     pub reference_length: u32,
     /// Max memories that a chunk reads.
@@ -76,7 +77,7 @@ impl MemoryConfig {
         let memory = Self {
             first_memory_layer: f.u32("first_memory_layer")?.unwrap_or(0),
             num_memory_layers: f.u32("num_memory_layers")?.unwrap_or(config.layers / 2),
-            tokens_per_head: f.u32("tokens_per_head")?.unwrap_or(8),
+            tokens_per_head: TokensPerHead::read(f)?,
             reference_length: f.u32("reference_length")?.unwrap_or(128),
             memories_per_chunk: f.u32("memories_per_chunk")?.unwrap_or(5),
             retrieval_interval: f.u32("retrieval_interval")?.unwrap_or(64),
@@ -99,7 +100,7 @@ impl MemoryConfig {
         let mut block = json!({
             "first_memory_layer": self.first_memory_layer,
             "num_memory_layers": self.num_memory_layers,
-            "tokens_per_head": self.tokens_per_head,
+            "tokens_per_head": self.tokens_per_head.to_json(),
             "reference_length": self.reference_length,
             "memories_per_chunk": self.memories_per_chunk,
             "retrieval_interval": self.retrieval_interval,
@@ -137,7 +138,7 @@ impl MemoryConfig {
 
     /// The shape of a memory of this model.
     pub fn shape(&self, config: &ModelConfig) -> MemoryShape {
-        MemoryShape { layers: self.num_memory_layers, heads: config.heads, tokens: self.tokens_per_head, head_dim: config.head_dim }
+        self.tokens_per_head.shape(self.num_memory_layers, config.heads, config.head_dim)
     }
 
     /// Checks that the block fits the architecture.
@@ -158,9 +159,8 @@ impl MemoryConfig {
         if !(1..=u32::from(EMPTY_SLOT)).contains(&self.reference_length) {
             return wrong("reference_length", format!("1 to {EMPTY_SLOT}"), self.reference_length.to_string());
         }
-        if !(1..=self.reference_length).contains(&self.tokens_per_head) {
-            return wrong("tokens_per_head", format!("1 to {}", self.reference_length), self.tokens_per_head.to_string());
-        }
+        let per_head = self.tokens_per_head.check(self.num_memory_layers, config.heads, self.reference_length);
+        per_head.or_else(|(expected, found)| wrong("tokens_per_head", expected, found))?;
         for (name, n) in [("memories_per_chunk", self.memories_per_chunk), ("retrieval_interval", self.retrieval_interval)] {
             if !(1..=4096).contains(&n) {
                 return wrong(name, "1 to 4096".into(), n.to_string());

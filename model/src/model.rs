@@ -96,7 +96,7 @@ impl Model {
         let memory = decoder.memory();
         let identity = ModelIdentity {
             first_memory_layer: memory.first_memory_layer,
-            shape: decoder.shape(),
+            shape: decoder.shape().clone(),
             prefix_ids: memory.reference_prefix_ids.clone(),
             reference_length: memory.reference_length,
             reference_template: memory.reference_template.clone(),

@@ -1,11 +1,14 @@
 //! Reading: decoding with memories (arXiv 2407.01178, sections 3.1 and 3.2).
 
+use std::collections::BTreeMap;
+
 use tch::{Kind, Reduction, TchError, Tensor};
 
 use crate::ComputeError;
-use crate::attention::{Mask, attend, attention};
+use crate::attention::{Mask, attention, joined_heads, rows_of_heads};
 use crate::context::ContextLayout;
 use crate::decoder::Decoder;
+use crate::head_spans::HeadSpan;
 use crate::rope::Rotation;
 use crate::slots::{Slot, SlotTensors, stored};
 use crate::write::copy_out;
@@ -28,29 +31,38 @@ pub struct Reader {
     decoder: Decoder,
     options: ReaderOptions,
     layout: ContextLayout,
-    /// `[layers, heads, slots + prefix + capacity, head_dim]`; keys are rotated.
-    keys: Tensor,
-    values: Tensor,
-    /// Keys and values of each layer, `[1, heads, slots + prefix + capacity, head_dim]`: views of the above.
-    cache: Vec<(Tensor, Tensor)>,
+    /// The cache of each layer, by runs of heads that keep the same number of tokens of a reference.
+    cache: Vec<Vec<SpanCache>>,
     /// Rotations of the positions of prefix and context, in the cache's order.
     rotation: Rotation,
-    /// Added to the scores at memory layers, `[1, 1, 1, slots + prefix + capacity]`; -inf for empty slots.
-    bias: Tensor,
-    /// Columns of the cache for memory tokens. Those in use are the last ones, next to the prefix.
-    slots: i64,
-    /// Columns in use.
+    /// Added to the scores at memory layers, `[1, 1, 1, slots + prefix + capacity]` for each number of tokens that heads keep of a
+    /// reference; -inf for empty slots.
+    biases: BTreeMap<i64, Tensor>,
+    /// Memories that a chunk may read.
+    room: i64,
+    /// Memories in use.
     used: i64,
     prefix: i64,
     /// Tokens of the context, BOS included.
     length: usize,
 }
 
-/// The inputs of attention at one memory layer, for the tokens of a prompt.
+/// Keys and values of some heads of a layer, `[1, heads, slots + prefix + capacity, head_dim]` each; keys are rotated.
+struct SpanCache {
+    span: HeadSpan,
+    /// Columns for memory tokens. Those in use are the last ones, next to the prefix.
+    slots: i64,
+    keys: Tensor,
+    values: Tensor,
+}
+
+/// The inputs of attention of some heads at one memory layer, for the tokens of a prompt.
 pub(crate) struct AttentionInputs<'a> {
     /// Number of the layer among the memory layers.
     pub layer: usize,
-    /// Queries of the tokens after the prefix, `[1, query_heads, tokens, head_dim]`, rotated.
+    /// The heads.
+    pub span: HeadSpan,
+    /// Queries of the tokens after the prefix, `[1, query heads of these heads, tokens, head_dim]`, rotated.
     pub queries: Tensor,
     /// Keys, `[1, heads, memory tokens + prefix + tokens, head_dim]`, rotated.
     pub keys: &'a Tensor,
@@ -60,13 +72,14 @@ pub(crate) struct AttentionInputs<'a> {
     pub bias: Tensor,
 }
 
-/// Called with the attention inputs of each memory layer.
+/// Called with the attention inputs of all heads with memories, layer by layer.
 type AttentionObserver<'a> = dyn FnMut(AttentionInputs<'_>) -> Result<(), TchError> + 'a;
 
 impl Decoder {
     /// A reader with an empty context.
     ///
-    /// Its cache holds `2 * layers * heads * head_dim * (memory slots + prefix + capacity)` numbers in the model's precision.
+    /// Its cache holds `2 * head_dim * (prefix + capacity)` numbers in the model's precision for each head of each layer, and
+    /// `2 * head_dim` for each token slot of the memories that a chunk reads.
     ///
     /// # Errors
     /// A failure of libtorch.
@@ -75,16 +88,23 @@ impl Decoder {
         let memory = &self.memory;
         let layout = if options.prefix { ContextLayout::with_memories(memory) } else { ContextLayout::plain(memory) };
         let prefix = layout.prefix() as i64;
-        let slots = if options.prefix { i64::from(memory.memories_per_chunk) * i64::from(memory.tokens_per_head) } else { 0 };
+        let room = if options.prefix { i64::from(memory.memories_per_chunk) } else { 0 };
         let own = i64::try_from(options.capacity).ok().filter(|c| *c < i64::from(u32::MAX)).unwrap_or(i64::from(u32::MAX)) + prefix;
         let rotation = self.rope.rotation(layout.positions(own as u32), self.kind(), self.device)?;
-        let shape = [self.layers.len() as i64, s.heads, slots + own, s.head_dim];
-        let keys = Tensor::f_zeros(shape, (self.kind(), self.device))?;
-        let values = keys.f_zeros_like()?;
-        let cache = (0..shape[0]).map(|l| Ok((keys.f_narrow(0, l, 1)?, values.f_narrow(0, l, 1)?))).collect::<Result<_, TchError>>()?;
-        let bias = Tensor::f_zeros([1, 1, 1, slots + own], (self.kind(), self.device))?;
+        let zeros = |shape: &[i64]| Tensor::f_zeros(shape, (self.kind(), self.device));
+        let of_span = |span: HeadSpan| {
+            let slots = room * span.tokens;
+            let keys = zeros(&[1, span.heads, slots + own, s.head_dim])?;
+            Ok(SpanCache { span, slots, values: keys.f_zeros_like()?, keys })
+        };
+        let of_layer = |layer| self.spans(layer).into_iter().map(of_span).collect::<Result<Vec<_>, TchError>>();
+        let cache = (0..self.layers.len()).map(of_layer).collect::<Result<Vec<_>, _>>()?;
+        let mut biases = BTreeMap::new();
+        for SpanCache { span, slots, .. } in cache.iter().flatten() {
+            biases.insert(span.tokens, zeros(&[1, 1, 1, slots + own])?);
+        }
         let (decoder, options) = (self.share(), *options);
-        Ok(Reader { decoder, options, layout, keys, values, cache, rotation, bias, slots, used: 0, prefix, length: 0 })
+        Ok(Reader { decoder, options, layout, cache, rotation, biases, room, used: 0, prefix, length: 0 })
     }
 }
 
@@ -125,7 +145,7 @@ impl Reader {
     }
 
     /// Gradients of the log-likelihood of some tokens with respect to the memories that are read while `text` is predicted: of keys before
-    /// RoPE and of values, `[memory layers, heads, tokens, head_dim]` each. `choose` returns the tokens, `[text.len()]`, given the logits,
+    /// RoPE and of values, `[token slots of all memories, head_dim]` each, layer by layer, head by head, memory by memory. `choose` returns the tokens, `[text.len()]`, given the logits,
     /// `[text.len(), vocabulary]` in f32.
     pub(crate) fn gradients(
         &self,
@@ -206,16 +226,21 @@ impl Reader {
 
     /// Copies memories into the slots next to the prefix.
     fn place(&mut self, loaded: &SlotTensors) -> Result<(), TchError> {
-        let layers = self.decoder.memory_layers();
-        let count = loaded.tokens;
-        let (first, many, start) = (layers.start as i64, layers.len() as i64, self.slots - count);
-        if count > 0 {
-            for (cache, new) in [(&self.keys, &loaded.keys), (&self.values, &loaded.values)] {
-                cache.f_narrow(0, first, many)?.f_narrow(2, start, count)?.f_copy_(new)?;
+        for SpanCache { span, slots, keys, values } in self.cache.iter().flatten() {
+            let count = loaded.memories * span.tokens;
+            if count > 0 {
+                for (cache, new) in [(keys, &loaded.keys), (values, &loaded.values)] {
+                    cache.f_narrow(2, slots - count, count)?.f_copy_(&span.of_slots(new, loaded.memories)?)?;
+                }
             }
-            self.bias.f_narrow(3, start, count)?.f_copy_(&Tensor::f_from_slice(&loaded.bias)?)?;
         }
-        self.used = count;
+        for (tokens, bias) in &loaded.biases {
+            let (slots, count) = (self.room * tokens, bias.len() as i64);
+            if let Some(cached) = self.biases.get(tokens).filter(|_| count > 0) {
+                cached.f_narrow(3, slots - count, count)?.f_copy_(&Tensor::f_from_slice(bias)?)?;
+            }
+        }
+        self.used = loaded.memories;
         Ok(())
     }
 
@@ -231,60 +256,68 @@ impl Reader {
         let s = d.sizes();
         let t = ids.len() as i64;
         let rotation = self.rotation.narrow(0, t)?;
-        let mask = self.prompt_mask(t, loaded)?;
+        let masks = self.prompt_masks(t, loaded)?;
         let memory_layers = d.memory_layers();
         let mut x = d.embed(ids)?;
-        for (number, (layer, (keys, values))) in d.layers.iter().zip(&self.cache).enumerate() {
+        for (number, (layer, cache)) in d.layers.iter().zip(&self.cache).enumerate() {
             let (qk, v) = layer.qkv(&x)?;
             let rotated = rotation.apply(&qk)?;
             let heads_first = |x: &Tensor, first: i64, heads: i64| x.f_narrow(1, first, heads)?.f_transpose(0, 1)?.f_unsqueeze(0);
             let q = heads_first(&rotated, 0, s.query_heads)?;
-            let mut k = heads_first(&rotated, s.query_heads, s.heads)?;
-            let mut v = heads_first(&v, 0, s.heads)?;
-            keys.f_narrow(2, self.slots, t)?.f_copy_(&k.f_detach()?)?;
-            values.f_narrow(2, self.slots, t)?.f_copy_(&v.f_detach()?)?;
-            let memories = mask.as_ref().filter(|_| memory_layers.contains(&number));
-            if let Some(mask) = memories {
-                let layer = number - memory_layers.start;
-                let of_layer = |x: &Tensor| x.f_narrow(0, layer as i64, 1);
-                let prepend = |own: Tensor, part: fn(&SlotTensors) -> &Tensor| {
-                    let mut parts = loaded.iter().map(|l| of_layer(part(l))).collect::<Result<Vec<_>, _>>()?;
-                    parts.push(own);
-                    Tensor::f_cat(&parts, 2)
-                };
-                k = prepend(k, |l| &l.keys)?;
-                v = prepend(v, |l| &l.values)?;
-                if let Some(observer) = observer.as_deref_mut() {
-                    let text = |x: &Tensor| x.f_narrow(2, self.prefix, t - self.prefix);
-                    observer(AttentionInputs { layer, queries: text(&q)?, keys: &k, values: &v, bias: text(mask)? })?;
+            let k = heads_first(&rotated, s.query_heads, s.heads)?;
+            let v = heads_first(&v, 0, s.heads)?;
+            let mut outputs = Vec::with_capacity(cache.len());
+            for SpanCache { span, slots, keys, values } in cache {
+                let q = span.of_query_heads(&q, s.group())?;
+                let (mut k, mut v) = (span.of_heads(&k)?, span.of_heads(&v)?);
+                keys.f_narrow(2, *slots, t)?.f_copy_(&k.f_detach()?)?;
+                values.f_narrow(2, *slots, t)?.f_copy_(&v.f_detach()?)?;
+                let memories = masks.get(&span.tokens).filter(|_| span.tokens > 0);
+                if let Some(mask) = memories {
+                    let prepend = |own: Tensor, part: fn(&SlotTensors) -> &Tensor| {
+                        let mut parts = loaded.iter().map(|l| span.of_slots(part(l), l.memories)).collect::<Result<Vec<_>, _>>()?;
+                        parts.push(own);
+                        Tensor::f_cat(&parts, 2)
+                    };
+                    k = prepend(k, |l| &l.keys)?;
+                    v = prepend(v, |l| &l.values)?;
+                    if let Some(observer) = observer.as_deref_mut() {
+                        let layer = number - memory_layers.start;
+                        let text = |x: &Tensor| x.f_narrow(2, self.prefix, t - self.prefix);
+                        observer(AttentionInputs { layer, span: *span, queries: text(&q)?, keys: &k, values: &v, bias: text(mask)? })?;
+                    }
                 }
+                outputs.push(attention(&q, &k, &v, Mask::or_causal(memories))?);
             }
-            x = layer.finish(&x, &attend(&q, &k, &v, Mask::or_causal(memories))?)?;
+            x = layer.finish(&x, &rows_of_heads(outputs)?)?;
         }
         let from = if all { self.prefix } else { t - 1 };
         d.logits(&x.f_narrow(0, from, t - from)?)?.f_to_kind(Kind::Float)
     }
 
-    /// The mask at memory layers of the first `tokens` tokens, prefix included: `[1, 1, tokens, memory tokens + tokens]`. `None` without
-    /// memories.
-    fn prompt_mask(&self, tokens: i64, loaded: &[SlotTensors]) -> Result<Option<Tensor>, TchError> {
-        let memory_tokens = loaded.iter().map(|l| l.bias.len()).sum();
-        if memory_tokens == 0 {
-            return Ok(None);
-        }
+    /// The masks at memory layers of the first `tokens` tokens, prefix included, by the number of tokens that heads keep of a reference:
+    /// `[1, 1, tokens, memory tokens + tokens]`. None without memories.
+    fn prompt_masks(&self, tokens: i64, loaded: &[SlotTensors]) -> Result<BTreeMap<i64, Tensor>, TchError> {
+        let kept = self.biases.keys().filter(|kept| **kept > 0 && loaded.iter().any(|l| l.memories > 0));
+        kept.map(|kept| Ok((*kept, self.prompt_mask(tokens, loaded, *kept)?))).collect()
+    }
+
+    fn prompt_mask(&self, tokens: i64, loaded: &[SlotTensors], kept: i64) -> Result<Tensor, TchError> {
+        let of_chunks: Vec<&[f32]> = loaded.iter().map(|l| l.biases.get(&kept).map_or(&[][..], Vec::as_slice)).collect();
+        let memory_tokens = of_chunks.iter().map(|own| own.len()).sum();
         // The memories of all chunks lie side by side, and each chunk sees its own.
         let mut start = 0;
-        let chunk_biases = loaded.iter().map(|own| {
+        let chunk_biases = of_chunks.iter().map(|own| {
             let mut bias = vec![f32::NEG_INFINITY; memory_tokens];
-            bias[start..start + own.bias.len()].copy_from_slice(&own.bias);
-            start += own.bias.len();
+            bias[start..start + own.len()].copy_from_slice(own);
+            start += own.len();
             bias
         });
         let chunk_biases: Vec<Vec<f32>> = chunk_biases.collect();
         let mut mask = Vec::new();
         self.layout.extend_mask(&mut mask, tokens as usize, memory_tokens, &chunk_biases);
         let mask = Tensor::f_from_slice(&mask)?.f_view([1, 1, tokens, -1])?;
-        Ok(Some(mask.f_to_kind(self.decoder.kind())?.f_to_device(self.decoder.device)?))
+        mask.f_to_kind(self.decoder.kind())?.f_to_device(self.decoder.device)
     }
 
     /// One pass over the next token; fills its column of the cache. Returns its logits.
@@ -293,23 +326,26 @@ impl Reader {
         let s = d.sizes();
         let place = self.prefix + self.length as i64;
         let rotation = self.rotation.narrow(place, 1)?;
-        // Query heads of a group are rows of one product with their key-value head.
-        let grouped = [1, s.heads, s.group(), s.head_dim];
-        let to_here = self.slots + place + 1;
-        let bias = self.bias.f_narrow(3, self.slots - self.used, self.used + place + 1)?;
-        let memory_layers = d.memory_layers();
         let mut x = d.embed(&[i64::from(token)])?;
-        for (number, (layer, (keys, values))) in d.layers.iter().zip(&self.cache).enumerate() {
+        for (layer, cache) in d.layers.iter().zip(&self.cache) {
             let (qk, v) = layer.qkv(&x)?;
             let rotated = rotation.apply(&qk)?;
+            // Query heads of a group are rows of one product with their key-value head.
+            let q = rotated.f_narrow(1, 0, s.query_heads)?.f_view([1, s.heads, s.group(), s.head_dim])?;
             let here = |x: &Tensor, first: i64| x.f_narrow(1, first, s.heads)?.f_view([1, s.heads, 1, s.head_dim]);
-            keys.f_narrow(2, to_here - 1, 1)?.f_copy_(&here(&rotated, s.query_heads)?)?;
-            values.f_narrow(2, to_here - 1, 1)?.f_copy_(&here(&v, 0)?)?;
-            let q = rotated.f_narrow(1, 0, s.query_heads)?.f_view(grouped)?;
-            let memories = (self.used > 0 && memory_layers.contains(&number)).then_some(&bias);
-            let start = if memories.is_some() { self.slots - self.used } else { self.slots };
-            let (k, v) = (keys.f_narrow(2, start, to_here - start)?, values.f_narrow(2, start, to_here - start)?);
-            let out = attention(&q, &k, &v, Mask::or_none(memories))?;
+            let (new_k, new_v) = (here(&rotated, s.query_heads)?, here(&v, 0)?);
+            let mut outputs = Vec::with_capacity(cache.len());
+            for SpanCache { span, slots, keys, values } in cache {
+                keys.f_narrow(2, slots + place, 1)?.f_copy_(&span.of_heads(&new_k)?)?;
+                values.f_narrow(2, slots + place, 1)?.f_copy_(&span.of_heads(&new_v)?)?;
+                let used = self.used * span.tokens;
+                let (start, columns) = (slots - used, used + place + 1);
+                let bias = self.biases.get(&span.tokens).filter(|_| used > 0);
+                let bias = bias.map(|bias| bias.f_narrow(3, start, columns)).transpose()?;
+                let (k, v) = (keys.f_narrow(2, start, columns)?, values.f_narrow(2, start, columns)?);
+                outputs.push(attention(&span.of_heads(&q)?, &k, &v, Mask::or_none(bias.as_ref()))?);
+            }
+            let out = joined_heads(outputs)?;
             x = layer.finish(&x, &out.f_reshape([1, s.query_heads * s.head_dim])?)?;
         }
         copy_out(&d.logits(&x)?.f_to_kind(Kind::Float)?)

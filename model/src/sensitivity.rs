@@ -13,7 +13,7 @@ use crate::{ComputeError, Model, ReaderOptions, Slot};
 pub struct Gradients {
     /// The shape of each memory.
     pub shape: MemoryShape,
-    /// Of keys before RoPE, as they are stored: `[layers * heads, tokens of all memories, head_dim]`.
+    /// Of keys before RoPE, as they are stored, `[slots of all memories, head_dim]`: layer by layer, head by head, memory by memory.
     pub keys: Vec<f32>,
     /// Of values, in the shape of `keys`.
     pub values: Vec<f32>,
@@ -28,7 +28,7 @@ pub struct Gradients {
 pub fn gradients(model: &Model, text: &[u32], slots: &[Slot<'_>]) -> Result<Gradients, ComputeError> {
     let reader = model.reader(&ReaderOptions { capacity: 1 + text.len(), prefix: true })?;
     let (keys, values) = reader.gradients(text, slots, drawn)?;
-    Ok(Gradients { shape: model.decoder().shape(), keys: copy_out(&keys)?, values: copy_out(&values)? })
+    Ok(Gradients { shape: model.decoder().shape().clone(), keys: copy_out(&keys)?, values: copy_out(&values)? })
 }
 
 /// A token for each row of logits, `[rows, vocabulary]`: the inverse of the cumulative distribution at numbers spread evenly over 0 to 1.
@@ -50,15 +50,15 @@ pub struct Sensitivity {
     shape: MemoryShape,
     /// Lower triangles, `[keys and values, layers * heads, head_dim, head_dim]`.
     sums: Vec<f64>,
-    /// Vectors of each head that texts have read.
-    vectors: u64,
+    /// Memories that texts have read.
+    memories: u64,
 }
 
 impl Sensitivity {
     /// No moments yet, for memories of this shape.
     pub fn new(shape: MemoryShape) -> Self {
-        let (heads, dim) = ((shape.layers * shape.heads) as usize, shape.head_dim as usize);
-        Self { shape, sums: vec![0.0; VectorKind::ALL.len() * heads * dim * dim], vectors: 0 }
+        let (heads, dim) = (shape.all_heads(), shape.head_dim as usize);
+        Self { shape, sums: vec![0.0; VectorKind::ALL.len() * heads * dim * dim], memories: 0 }
     }
 
     /// The moments of some layers.
@@ -66,11 +66,11 @@ impl Sensitivity {
     /// # Panics
     /// If a layer does not exist.
     pub fn of_layers(&self, layers: Range<u32>) -> Self {
-        let shape = MemoryShape { layers: layers.len() as u32, ..self.shape };
+        let shape = self.shape.of_layers(layers.clone());
         let layer = (self.shape.heads * self.shape.head_dim * self.shape.head_dim) as usize;
         let of_part = |part: &[f64]| part[layers.start as usize * layer..layers.end as usize * layer].to_vec();
         let sums = self.sums.chunks_exact(self.shape.layers as usize * layer).flat_map(of_part).collect();
-        Self { shape, sums, vectors: self.vectors }
+        Self { shape, sums, memories: self.memories }
     }
 
     /// Adds the gradients of a text.
@@ -79,9 +79,13 @@ impl Sensitivity {
     /// If its memories have another shape.
     pub fn add(&mut self, gradients: &Gradients) {
         assert_eq!(self.shape, gradients.shape, "gradients of memories of another shape");
-        let (heads, dim) = ((self.shape.layers * self.shape.heads) as usize, self.shape.head_dim as usize);
-        let vectors = gradients.keys.len() / (heads * dim);
-        let of_heads = gradients.keys.chunks_exact(vectors.max(1) * dim).chain(gradients.values.chunks_exact(vectors.max(1) * dim));
+        let dim = self.shape.head_dim as usize;
+        let memories = gradients.keys.len() / self.shape.floats().max(1);
+        // Of keys, then of values, the vectors of each head follow one another.
+        let of_heads = [&gradients.keys, &gradients.values].into_iter().flat_map(|vectors| {
+            let of_head = move |slots: Range<usize>| &vectors[memories * slots.start * dim..memories * slots.end * dim];
+            self.shape.slots_of_heads().map(of_head)
+        });
         for (sums, rows) in self.sums.chunks_exact_mut(dim * dim).zip(of_heads) {
             for row in rows.chunks_exact(dim) {
                 for (i, &x) in row.iter().enumerate() {
@@ -90,7 +94,7 @@ impl Sensitivity {
                 }
             }
         }
-        self.vectors += vectors as u64;
+        self.memories += memories as u64;
     }
 
     /// How far the predictions of a text move, in nats to second order, if it reads `other` instead of `memory`.
@@ -98,36 +102,47 @@ impl Sensitivity {
     /// # Panics
     /// If a memory has another shape.
     pub fn nats(&self, memory: &Memory, other: &Memory) -> f64 {
-        assert_eq!([memory.shape, other.shape], [self.shape; 2], "memories of another shape");
+        assert_eq!([&memory.shape, &other.shape], [&self.shape; 2], "memories of another shape");
         let dim = self.shape.head_dim as usize;
-        let width = self.shape.tokens as usize * dim;
         let parts = [(&memory.keys, &other.keys), (&memory.values, &other.values)];
-        let of_heads = parts.iter().flat_map(|(exact, lossy)| exact.chunks_exact(width).zip(lossy.chunks_exact(width)));
+        let floats = |slots: Range<usize>| slots.start * dim..slots.end * dim;
+        let of_heads = parts.iter().flat_map(|(exact, lossy)| {
+            let of_head = move |slots: Range<usize>| (&exact[floats(slots.clone())], &lossy[floats(slots)]);
+            self.shape.slots_of_heads().map(of_head)
+        });
+        let heads = self.shape.all_heads();
         let mut nats = 0.0;
-        for ((exact, lossy), lower) in of_heads.zip(self.sums.chunks_exact(dim * dim)) {
+        for (head, ((exact, lossy), lower)) in of_heads.zip(self.sums.chunks_exact(dim * dim)).enumerate() {
+            let mut of_head = 0.0;
             for (exact, lossy) in exact.chunks_exact(dim).zip(lossy.chunks_exact(dim)) {
                 let error: Vec<f64> = exact.iter().zip(lossy).map(|(x, y)| f64::from(x - y)).collect();
                 for (i, x) in error.iter().enumerate() {
                     let row = &lower[i * dim..=i * dim + i];
                     let below: f64 = row[..i].iter().zip(&error).map(|(m, y)| m * y).sum();
-                    nats += x * (below + 0.5 * row[i] * x);
+                    of_head += x * (below + 0.5 * row[i] * x);
                 }
             }
+            nats += of_head / self.vectors(head % heads);
         }
-        nats / self.vectors.max(1) as f64
+        nats
     }
 
-    /// Vectors of each head that texts have read.
-    pub fn vectors(&self) -> u64 {
-        self.vectors
+    /// Memories that texts have read.
+    pub fn memories(&self) -> u64 {
+        self.memories
+    }
+
+    /// Vectors of head `head`, `[layers * heads]`, that texts have read; at least 1, so that a mean can be taken.
+    fn vectors(&self, head: usize) -> f64 {
+        (self.memories * self.shape.slots_of(head).len() as u64).max(1) as f64
     }
 
     /// The mean moments of a head `[layers * heads]`: the numbers of a symmetric matrix `[head_dim, head_dim]`, row after row.
     pub fn moments(&self, part: VectorKind, head: usize) -> Vec<f64> {
-        let (heads, dim) = ((self.shape.layers * self.shape.heads) as usize, self.shape.head_dim as usize);
+        let (heads, dim) = (self.shape.all_heads(), self.shape.head_dim as usize);
         let kind = usize::from(part != VectorKind::Key);
         let lower = &self.sums[(kind * heads + head) * dim * dim..][..dim * dim];
-        let count = self.vectors.max(1) as f64;
+        let count = self.vectors(head);
         let at = |i: usize, j: usize| lower[i.max(j) * dim + i.min(j)] / count;
         (0..dim * dim).map(|n| at(n / dim, n % dim)).collect()
     }

@@ -1,5 +1,6 @@
 //! The memories of a chunk as tensors, in the form of a reader's cache.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use mempack_format::{EMPTY_SLOT, Memory};
@@ -20,14 +21,16 @@ pub struct Slot<'a> {
 
 /// The memories of one chunk, rotated and converted to the model's precision.
 pub(crate) struct SlotTensors {
-    /// `[memory layers, heads, tokens, head_dim]`, rotated to the interval of positions that memories share.
+    /// Keys, rotated to the interval of positions that memories share, `[token slots of all memories, head_dim]`: layer by layer, head by
+    /// head, memory by memory. [`HeadSpan::of_slots`] has those of some heads.
     pub keys: Tensor,
-    /// `[memory layers, heads, tokens, head_dim]`.
+    /// Values, in the same form.
     pub values: Tensor,
-    /// What is added to the scores of each token, `[tokens]`: the similarity bias, or -inf for an empty slot.
-    pub bias: Vec<f32>,
-    /// Tokens of all memories together, empty slots included.
-    pub tokens: i64,
+    /// What is added to the scores of each token of a head, `[tokens of all memories]`, by the number of tokens that the head keeps of one:
+    /// the similarity bias, or -inf for an empty slot.
+    pub biases: BTreeMap<i64, Vec<f32>>,
+    /// Memories.
+    pub memories: i64,
 }
 
 impl SlotTensors {
@@ -38,17 +41,9 @@ impl SlotTensors {
 
     /// As [`new`](Self::new), with these keys and values, in the form of [`stored`], in place of the memories' own.
     pub(crate) fn of_stored(decoder: &Decoder, slots: &[Slot<'_>], keys: &Tensor, values: &Tensor) -> Result<Self, ComputeError> {
-        let per_head = decoder.memory.tokens_per_head as usize;
         let prefix = decoder.memory.reference_prefix_ids.len() as i64;
-        let similarities: Vec<f32> = slots.iter().map(|slot| slot.similarity).collect();
-        let mut bias = Vec::with_capacity(slots.len() * per_head);
-        for (slot, of_memory) in slots.iter().zip(similarity_biases(decoder.memory.similarity_bias, &similarities)) {
-            // All heads hold the same number of tokens, as `check` made sure, so the first head stands for all.
-            let positions = slot.memory.positions.iter().take(per_head);
-            bias.extend(positions.map(|position| if *position == EMPTY_SLOT { f32::NEG_INFINITY } else { of_memory }));
-        }
         let mut positions = Vec::new();
-        for tokens in heads(decoder) {
+        for tokens in decoder.shape().slots_of_heads() {
             for Slot { memory, .. } in slots {
                 // The key of an empty slot is zero and masked, so any position will do.
                 let position = |p: &u8| if *p == EMPTY_SLOT { 0 } else { prefix + i64::from(*p) };
@@ -58,12 +53,30 @@ impl SlotTensors {
         // Keys are rotated in f32 whatever the precision: they are stored exactly, and are rounded only once, afterwards.
         let positions = Tensor::f_from_slice(&positions)?.f_to_device(decoder.device)?;
         let keys = decoder.memory_rotation().apply_at(keys, &positions)?;
-        let (kind, tokens) = (decoder.kind(), bias.len() as i64);
-        Ok(Self { keys: keys.f_to_kind(kind)?, values: values.f_to_kind(kind)?, bias, tokens })
+        let (kind, memories) = (decoder.kind(), slots.len() as i64);
+        Ok(Self { keys: keys.f_to_kind(kind)?, values: values.f_to_kind(kind)?, biases: biases(decoder, slots), memories })
     }
 }
 
-/// Keys before RoPE and values of the memories as they are stored, `[memory layers, heads, tokens, head_dim]` in f32.
+/// What is added to the scores of memory tokens: see [`SlotTensors::biases`].
+fn biases(decoder: &Decoder, slots: &[Slot<'_>]) -> BTreeMap<i64, Vec<f32>> {
+    let similarities: Vec<f32> = slots.iter().map(|slot| slot.similarity).collect();
+    let mut biases = BTreeMap::new();
+    for tokens in decoder.shape().slots_of_heads().filter(|tokens| !tokens.is_empty()) {
+        // Heads that keep as many tokens have the same empty slots, as `check` made sure, so the first one stands for all.
+        biases.entry(tokens.len() as i64).or_insert_with(|| {
+            let of_memories = similarity_biases(decoder.memory.similarity_bias, &similarities);
+            let of_slots = slots.iter().zip(of_memories).flat_map(|(slot, of_memory)| {
+                let positions = slot.memory.positions[tokens.clone()].iter();
+                positions.map(move |position| if *position == EMPTY_SLOT { f32::NEG_INFINITY } else { of_memory })
+            });
+            of_slots.collect()
+        });
+    }
+    biases
+}
+
+/// Keys before RoPE and values of the memories as they are stored, in f32, in the form of [`SlotTensors`].
 pub(crate) fn stored(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<(Tensor, Tensor), ComputeError> {
     let max = decoder.memory.memories_per_chunk as usize;
     if slots.len() > max {
@@ -74,31 +87,22 @@ pub(crate) fn stored(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<(Tensor, T
     }
     let dim = decoder.shape().head_dim as usize;
     let (mut keys, mut values) = (Vec::new(), Vec::new());
-    for tokens in heads(decoder) {
+    for tokens in decoder.shape().slots_of_heads() {
         let floats = tokens.start * dim..tokens.end * dim;
         for Slot { memory, .. } in slots {
             keys.extend_from_slice(&memory.keys[floats.clone()]);
             values.extend_from_slice(&memory.values[floats.clone()]);
         }
     }
-    let shape = decoder.shape();
-    let size = [shape.layers.into(), shape.heads.into(), slots.len() as i64 * i64::from(shape.tokens), dim as i64];
-    let tensor = |x: &[f32]| Tensor::f_from_slice(x)?.f_view(size)?.f_to_device(decoder.device);
+    let tensor = |x: &[f32]| Tensor::f_from_slice(x)?.f_view([-1, dim as i64])?.f_to_device(decoder.device);
     Ok((tensor(&keys)?, tensor(&values)?))
-}
-
-/// The token slots of each head of a memory, layer by layer.
-fn heads(decoder: &Decoder) -> impl Iterator<Item = Range<usize>> {
-    let shape = decoder.shape();
-    let per_head = shape.tokens as usize;
-    (0..(shape.layers * shape.heads) as usize).map(move |head| head * per_head..(head + 1) * per_head)
 }
 
 /// Refuses a memory of another shape, and one whose contents would index past a table.
 fn check(decoder: &Decoder, memory: &Memory) -> Result<(), ComputeError> {
     let expected = decoder.shape();
-    if memory.shape != expected {
-        return Err(ComputeError::MemoryShape { expected, found: memory.shape });
+    if memory.shape != *expected {
+        return Err(ComputeError::MemoryShape { expected: expected.clone(), found: memory.shape.clone() });
     }
     let sizes = [
         ("positions", expected.slots(), memory.positions.len()),
@@ -112,14 +116,14 @@ fn check(decoder: &Decoder, memory: &Memory) -> Result<(), ComputeError> {
     if let Some(p) = memory.positions.iter().find(|p| **p != EMPTY_SLOT && usize::from(**p) >= span) {
         return Err(ComputeError::DamagedMemory { field: "position below", expected: span, found: usize::from(*p) });
     }
-    let per_head = expected.tokens as usize;
-    let held = |head: &[u8]| head.iter().take_while(|p| **p != EMPTY_SLOT).count();
-    let first = memory.positions.get(..per_head).map_or(0, held);
-    for head in memory.positions.chunks(per_head) {
-        // All heads of a reference keep the same number of tokens, and empty slots come last.
-        let found = head.iter().filter(|p| **p != EMPTY_SLOT).count();
-        if found != first || held(head) != first {
-            return Err(ComputeError::DamagedMemory { field: "tokens of a head", expected: first, found });
+    // A reference fills the first slots of every head, as many as it has tokens.
+    let held = |head: Range<usize>| memory.positions[head].iter().filter(|p| **p != EMPTY_SLOT).count();
+    let tokens = expected.slots_of_heads().map(held).max().unwrap_or_default();
+    for head in expected.slots_of_heads() {
+        let (full, found) = (head.len().min(tokens), held(head.clone()));
+        let first_empty = memory.positions[head].iter().take_while(|p| **p != EMPTY_SLOT).count();
+        if found != full || first_empty != full {
+            return Err(ComputeError::DamagedMemory { field: "tokens of a head", expected: full, found });
         }
     }
     Ok(())

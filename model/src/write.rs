@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use mempack_format::Memory;
+use mempack_format::{Memory, MemoryShape};
 use tch::{Kind, TchError, Tensor};
 
 use crate::ComputeError;
 use crate::attention::{Mask, attend};
 use crate::decoder::Decoder;
+use crate::head_spans::{self, HeadSpan};
 use crate::rope::Rotation;
 
 /// References as one batch, padded to the longest.
@@ -32,19 +33,20 @@ struct WeighedRows {
     padding: Option<Tensor>,
 }
 
-/// The tokens that one layer keeps: their indices `[rows, heads, kept]`, and in f32 their keys before RoPE and their values,
-/// `[rows, heads, kept, head_dim]` each.
+/// The tokens that some heads of a layer keep: their indices `[rows, heads, kept]`, and in f32 their keys before RoPE and their values,
+/// `[rows, heads, kept, head_dim]` each. If the longest reference is shorter than what the heads keep, `kept` is its length.
 pub(crate) struct SelectedTokens {
+    pub span: HeadSpan,
     pub index: Tensor,
     pub keys: Tensor,
     pub values: Tensor,
 }
 
 /// Options of the selection of tokens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Selection {
-    /// Tokens that a head keeps.
-    pub keep: u32,
+    /// How many tokens each head keeps.
+    pub shape: MemoryShape,
     /// Whether kept values are multiplied by their weight over the same number held constant. The factor is 1 and passes gradients to the
     /// weights that select.
     pub gradient: bool,
@@ -67,7 +69,7 @@ impl Decoder {
             return Ok(Vec::new());
         }
         let _guard = tch::no_grad_guard();
-        let kept = self.write_layers(references, Selection { keep: self.memory.tokens_per_head, gradient: false, padded: false })?;
+        let kept = self.write_layers(references, &Selection { shape: self.shape().clone(), gradient: false, padded: false })?;
         Ok(self.collect(references, &kept)?)
     }
 
@@ -84,8 +86,9 @@ impl Decoder {
         Ok(())
     }
 
-    /// The tokens that each memory layer keeps of the references, which must be checked and at least one.
-    pub(crate) fn write_layers(&self, references: &[&[u32]], selection: Selection) -> Result<Vec<SelectedTokens>, TchError> {
+    /// The tokens that the heads of each memory layer keep of the references, which must be checked and at least one. Heads that keep none
+    /// are left out.
+    pub(crate) fn write_layers(&self, references: &[&[u32]], selection: &Selection) -> Result<Vec<Vec<SelectedTokens>>, TchError> {
         let batch = self.batch(references, selection.padded)?;
         let mut ids = Vec::with_capacity((batch.rows * batch.width) as usize);
         for reference in references {
@@ -100,7 +103,8 @@ impl Decoder {
         for (number, layer) in self.layers.iter().enumerate().take(memory_layers.end) {
             let (qk, v) = layer.qkv(&x)?;
             if number >= memory_layers.start {
-                kept.push(self.select(&batch, &qk, &v, selection)?);
+                let spans = head_spans::of_memory_layer(&selection.shape, number - memory_layers.start);
+                kept.push(self.select(&batch, &qk, &v, &spans, selection.gradient)?);
             }
             // No memory depends on the output of the last memory layer.
             if number + 1 < memory_layers.end {
@@ -148,7 +152,18 @@ impl Decoder {
 
     /// The tokens that each head keeps: those with the most attention from the reference's own tokens, before RoPE and without a causal
     /// mask.
-    fn select(&self, batch: &ReferenceBatch, qk: &Tensor, v: &Tensor, selection: Selection) -> Result<SelectedTokens, TchError> {
+    fn select(
+        &self,
+        batch: &ReferenceBatch,
+        qk: &Tensor,
+        v: &Tensor,
+        spans: &[HeadSpan],
+        gradient: bool,
+    ) -> Result<Vec<SelectedTokens>, TchError> {
+        let spans = spans.iter().filter(|span| span.tokens > 0);
+        if spans.clone().next().is_none() {
+            return Ok(Vec::new());
+        }
         let s = self.sizes();
         let (n, t, d) = (batch.rows, batch.longest, s.head_dim);
         // [rows, heads, longest, head_dim], without the prefix.
@@ -162,18 +177,21 @@ impl Decoder {
             let some = self.weights(&of_group(&q)?, &of_group(&k)?, padding.as_ref())?;
             let _ = weight.f_narrow(2, 0, *tokens)?.f_index_copy_(0, rows, &some)?;
         }
-        let keep = t.min(selection.keep.into());
         let (_, order) = weight.f_sort_stable(true, -1, true)?;
-        let (index, _) = order.f_narrow(-1, 0, keep)?.f_sort(-1, false)?;
-        let take = index.f_unsqueeze(-1)?.f_expand([n, s.heads, keep, d], false)?;
-        let taken = |x: &Tensor| x.f_gather(2, &take, false)?.f_to_kind(Kind::Float);
-        let (keys, mut values) = (taken(&k)?, taken(&v)?);
-        if selection.gradient {
-            // Padding has a weight of -inf and is not used; any finite number will do.
-            let kept = weight.f_gather(2, &index, false)?.f_clamp_min(1e-6)?;
-            values = values.f_mul(&kept.f_div(&kept.f_detach()?)?.f_unsqueeze(-1)?)?;
-        }
-        Ok(SelectedTokens { keys, values, index })
+        let of_span = |span: &HeadSpan| {
+            let keep = t.min(span.tokens);
+            let (index, _) = span.of_heads(&order)?.f_narrow(-1, 0, keep)?.f_sort(-1, false)?;
+            let take = index.f_unsqueeze(-1)?.f_expand([n, span.heads, keep, d], false)?;
+            let taken = |x: &Tensor| span.of_heads(x)?.f_gather(2, &take, false)?.f_to_kind(Kind::Float);
+            let (keys, mut values) = (taken(&k)?, taken(&v)?);
+            if gradient {
+                // Padding has a weight of -inf and is not used; any finite number will do.
+                let kept = span.of_heads(&weight)?.f_gather(2, &index, false)?.f_clamp_min(1e-6)?;
+                values = values.f_mul(&kept.f_div(&kept.f_detach()?)?.f_unsqueeze(-1)?)?;
+            }
+            Ok(SelectedTokens { span: *span, keys, values, index })
+        };
+        spans.map(of_span).collect()
     }
 
     /// The weights `[rows, heads, tokens]` of the references' tokens, from queries `[rows, query_heads, tokens, head_dim]` and keys
@@ -195,21 +213,21 @@ impl Decoder {
     }
 
     /// Copies the kept tokens into one memory a reference.
-    fn collect(&self, references: &[&[u32]], kept: &[SelectedTokens]) -> Result<Vec<Memory>, TchError> {
+    fn collect(&self, references: &[&[u32]], kept: &[Vec<SelectedTokens>]) -> Result<Vec<Memory>, TchError> {
         let shape = self.shape();
-        let mut memories: Vec<Memory> = references.iter().map(|_| Memory::empty(shape)).collect();
-        let (heads, slots, dim) = (shape.heads as usize, shape.tokens as usize, shape.head_dim as usize);
-        for (number, layer) in kept.iter().enumerate() {
-            let index: Vec<i64> = copy_out(&layer.index)?;
-            let keys: Vec<f32> = copy_out(&layer.keys)?;
-            let values: Vec<f32> = copy_out(&layer.values)?;
-            let held = layer.index.size()[2] as usize;
+        let mut memories: Vec<Memory> = references.iter().map(|_| Memory::empty(shape.clone())).collect();
+        let dim = shape.head_dim as usize;
+        for SelectedTokens { span, index, keys, values } in kept.iter().flatten() {
+            let (heads, held) = (span.heads as usize, index.size()[2] as usize);
+            let index: Vec<i64> = copy_out(index)?;
+            let keys: Vec<f32> = copy_out(keys)?;
+            let values: Vec<f32> = copy_out(values)?;
             for (row, memory) in memories.iter_mut().enumerate() {
                 // A reference that is shorter than the batch may have fewer tokens than are kept; its padding comes last.
                 let tokens = held.min(references[row].len());
                 for head in 0..heads {
                     let from = (row * heads + head) * held;
-                    let to = (number * heads + head) * slots;
+                    let to = (span.slot + head as i64 * span.tokens) as usize;
                     for (slot, token) in memory.positions[to..to + tokens].iter_mut().zip(&index[from..from + tokens]) {
                         *slot = *token as u8;
                     }

@@ -14,7 +14,7 @@
 //! # use mempack_format::*;
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("corpus.mpk");
-//! # let shape = MemoryShape { layers: 1, heads: 1, tokens: 1, head_dim: 2 };
+//! # let shape = MemoryShape::new(1, 1, 1, 2);
 //! # let mut writer = PackWriter::create(&path, shape, 2)?;
 //! # writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes())?;
 //! # writer.push_document(&Document { id: "leaflet".into(), ..Document::default() })?;

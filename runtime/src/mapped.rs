@@ -212,7 +212,7 @@ impl MappedPack {
             let codec = self.codec_once()?;
             let record = self.pack.record(reference)?;
             checks.memories.once(reference, || self.pack.check_record(reference))?;
-            let mut memory = Memory::empty(codec.shape());
+            let mut memory = Memory::empty(codec.shape().clone());
             codec.decode_memory(record, &mut memory).map_err(|error| {
                 // The record has the right digest, so it was written with invalid codes.
                 let offset = self.section_offset(Tag::MEMORIES) + u64::from(reference) * self.pack.record_bytes();

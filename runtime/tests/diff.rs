@@ -151,7 +151,7 @@ fn sixty_thousand_references_are_compared() {
     let folder = tempfile::tempdir().unwrap();
     let made = |name: &str, shift: u32| {
         let path = folder.path().join(name);
-        let shape = mempack_format::MemoryShape { layers: 1, heads: 1, tokens: 1, head_dim: 1 };
+        let shape = mempack_format::MemoryShape::new(1, 1, 1, 1);
         let mut writer = PackWriter::create(&path, shape, 1).unwrap();
         writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).unwrap();
         for document in 0..COUNT / 20 {

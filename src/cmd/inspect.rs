@@ -125,7 +125,7 @@ fn signers(pack: &MappedPack) -> String {
 
 fn print_model(model: &ModelIdentity) {
     let row = |name: &str, value: String| outln!("  {name:<10} {}", one_line(&value));
-    let shape = model.shape;
+    let shape = &model.shape;
     let last = model.first_memory_layer + shape.layers.saturating_sub(1);
     row("layers", format!("{}, memory in {} to {last}", model.layers, model.first_memory_layer));
     row(

@@ -127,7 +127,8 @@ pub struct StageConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriteConfig {
-    /// Tokens that a head keeps, by step of the stage.
+    /// Tokens that a head keeps, by step of the stage; by default what the model's `memory` block says.
+    #[serde(default)]
     pub keep: KeepSchedule,
     /// Whether gradients reach the weights that select the tokens.
     #[serde(default)]

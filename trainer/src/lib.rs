@@ -48,6 +48,6 @@ pub use mempack_model::training::AdamWConfig;
 pub use plot::{PlotError, plot};
 pub use progress::{NoProgress, TrainProgress};
 pub use run::{TrainReport, train};
-pub use schedule::{KeepSchedule, Schedule, ScheduleKind};
+pub use schedule::{BudgetWord, Keep, KeepSchedule, Schedule, ScheduleKind};
 pub use scratch::ScratchConfig;
 pub use stages::{ContinualConfig, CopyConfig, LearnConfig, QuestionSource, QuestionsConfig, TextConfig};

@@ -201,7 +201,7 @@ impl TrainingRun<'_> {
             exact: exact as f64 / sequences as f64,
             gradient,
             rate,
-            kept: write.map_or(0, |w| w.keep),
+            kept: write.map_or(0, |w| w.keep.unwrap_or(self.trainee.model().decoder().shape().tokens)),
             tokens: batches.iter().map(TrainingBatch::tokens).sum(),
             seconds: started.elapsed().as_secs_f64(),
         }))

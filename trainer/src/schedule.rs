@@ -59,26 +59,54 @@ impl Schedule {
     }
 }
 
-/// Tokens that a head keeps of a reference, as pairs of a first step and a number of tokens: `[[0, 128], [60, 48], [320, 8]]`.
+/// Tokens that a head keeps of a reference, as pairs of a first step and a number of tokens: `[[0, 128], [60, 48], [320, "budget"]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct KeepSchedule(pub Vec<(u64, u32)>);
+pub struct KeepSchedule(pub Vec<(u64, Keep)>);
+
+/// How many tokens heads keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Keep {
+    /// This number at every head.
+    Tokens(u32),
+    /// What the model's `memory` block says (`tokens_per_head`).
+    Budget(BudgetWord),
+}
+
+/// The word `budget`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BudgetWord {
+    /// What the model's `memory` block says.
+    Budget,
+}
+
+impl Default for KeepSchedule {
+    /// What the model's `memory` block says, from the first step on.
+    fn default() -> Self {
+        Self(vec![(0, Keep::Budget(BudgetWord::Budget))])
+    }
+}
 
 impl KeepSchedule {
     pub(crate) fn check(&self, name: &str) -> Result<(), ConfigError> {
         let ascending = self.0.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        let whole = self.0.first().is_some_and(|(step, _)| *step == 0) && self.0.iter().all(|(_, tokens)| *tokens > 0);
+        let whole = self.0.first().is_some_and(|(step, _)| *step == 0) && self.0.iter().all(|(_, keep)| *keep != Keep::Tokens(0));
         require(
             name,
             ascending && whole,
-            "pairs of a step and a number of tokens, the first for step 0, ascending",
+            "pairs of a step and a number of tokens or `budget`, the first for step 0, ascending",
             format!("{:?}", self.0),
         )
     }
 
-    /// Tokens kept at step `step` of the stage.
-    pub fn at(&self, step: u64) -> u32 {
-        self.0.iter().take_while(|(from, _)| *from <= step).last().map_or(1, |(_, tokens)| *tokens)
+    /// Tokens that every head keeps at step `step` of the stage; `None` for what the model's `memory` block says.
+    pub fn at(&self, step: u64) -> Option<u32> {
+        match self.0.iter().take_while(|(from, _)| *from <= step).last() {
+            Some((_, Keep::Tokens(tokens))) => Some(*tokens),
+            Some((_, Keep::Budget(_))) | None => None,
+        }
     }
 }
 
@@ -107,11 +135,15 @@ mod tests {
 
     #[test]
     fn tokens_kept_step_down() {
-        let keep = KeepSchedule(vec![(0, 128), (60, 48), (320, 8)]);
+        let read = |text: &str| serde_json::from_str::<KeepSchedule>(text);
+        let keep = read(r#"[[0, 128], [60, 48], [320, 8], [400, "budget"]]"#).unwrap();
         keep.check("keep").unwrap();
-        assert_eq!([0, 59, 60, 319, 320, 9999].map(|step| keep.at(step)), [128, 128, 48, 48, 8, 8]);
-        for wrong in [vec![], vec![(1, 8)], vec![(0, 8), (0, 4)], vec![(0, 0)]] {
-            assert!(KeepSchedule(wrong).check("keep").is_err());
+        let at = [0, 59, 60, 319, 320, 400, 9999].map(|step| keep.at(step));
+        assert_eq!(at, [Some(128), Some(128), Some(48), Some(48), Some(8), None, None]);
+        assert_eq!(KeepSchedule::default().at(0), None);
+        for wrong in ["[]", "[[1, 8]]", "[[0, 8], [0, 4]]", "[[0, 0]]", r#"[[1, "budget"]]"#] {
+            assert!(read(wrong).unwrap().check("keep").is_err(), "{wrong}");
         }
+        assert!(read(r#"[[0, "most"]]"#).is_err());
     }
 }

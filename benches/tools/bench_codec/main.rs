@@ -52,19 +52,19 @@ fn run() -> Result<(), Box<dyn Error>> {
     if train.dim != held_out.dim {
         return Err(format!("{} dimensions to train on, {} held out", train.dim, held_out.dim).into());
     }
-    let shape = MemoryShape { layers: 1, heads: 1, tokens: TOKENS as u32, head_dim: train.dim as u32 };
+    let shape = MemoryShape::new(1, 1, TOKENS as u32, train.dim as u32);
     specs.iter().try_for_each(|spec| spec.code_bytes(shape.head_dim).map(drop))?;
 
     let floats = TOKENS * train.dim;
-    let mut sample = SampleStore::create_in(&std::env::temp_dir(), shape)?;
+    let mut sample = SampleStore::create_in(&std::env::temp_dir(), shape.clone())?;
     let trained_on = train.floats.len() / train.dim;
     for keys in whole(&train.floats, floats)? {
-        sample.push(&memory(shape, keys, keys))?;
+        sample.push(&memory(shape.clone(), keys, keys))?;
     }
     drop(train);
     // Both keys and values are held-out vectors, and are coded with the same tables.
     let held_out: Vec<Memory> =
-        whole(&held_out.floats, 2 * floats)?.map(|vectors| memory(shape, &vectors[..floats], &vectors[floats..])).collect();
+        whole(&held_out.floats, 2 * floats)?.map(|vectors| memory(shape.clone(), &vectors[..floats], &vectors[floats..])).collect();
     if sample.is_empty() || held_out.is_empty() {
         return Err("no vectors to train on, or none held out".into());
     }
@@ -99,7 +99,7 @@ fn whole(floats: &[f32], size: usize) -> Result<std::slice::ChunksExact<'_, f32>
 }
 
 fn memory(shape: MemoryShape, keys: &[f32], values: &[f32]) -> Memory {
-    Memory { shape, positions: (0..shape.tokens as u8).collect(), keys: keys.into(), values: values.into() }
+    Memory { positions: (0..shape.tokens as u8).collect(), shape, keys: keys.into(), values: values.into() }
 }
 
 fn measure(spec: &CodecSpec, sample: &SampleStore, held_out: &[Memory]) -> Result<Figures, Box<dyn Error>> {
@@ -113,7 +113,7 @@ fn measure(spec: &CodecSpec, sample: &SampleStore, held_out: &[Memory]) -> Resul
     })?;
     let train_s = keys_done.get_or_init(processor_s).clone()? - start;
     let (parameters, codebook_bytes) = of_keys(&parameters, if spec.trellis().is_some() { shape.head_dim as usize } else { 0 })?;
-    let encoder = Encoder::new(spec, shape, &parameters)?;
+    let encoder = Encoder::new(spec, shape.clone(), &parameters)?;
 
     // The median of short runs: a busy machine interrupts few of them.
     let vectors = 2 * shape.slots();
@@ -123,7 +123,7 @@ fn measure(spec: &CodecSpec, sample: &SampleStore, held_out: &[Memory]) -> Resul
         encoder.encode(memory, &mut records)?;
         encode_s.push(start.elapsed().as_secs_f64());
     }
-    let mut decoded = vec![Memory::empty(shape); held_out.len()];
+    let mut decoded = vec![Memory::empty(shape.clone()); held_out.len()];
     let mut decode_s = Vec::new();
     let stride = encoder.codec().stride();
     for _ in 0..RUNS {

@@ -19,8 +19,8 @@ impl Encoder {
     /// # Errors
     /// If the parameters are not exactly those of this codec and this shape.
     pub fn new(spec: &CodecSpec, shape: MemoryShape, parameters: &[u8]) -> Result<Self, CodecError> {
-        let codec = Codec::parse(spec, shape, parameters)?;
         let dim = shape.head_dim as usize;
+        let codec = Codec::parse(spec, shape, parameters)?;
         let chains = (0..codec.groups().max(1)).map(|group| Ok(Chain::new(spec, dim, codec.allotment(group), codec.tables(group)?)));
         let chains = chains.collect::<Result<_, CodecError>>()?;
         Ok(Self { codec, chains })
@@ -38,7 +38,7 @@ impl Encoder {
     pub fn encode(&self, memory: &Memory, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.check(memory)?;
         let (shape, code) = (self.codec.shape(), self.codec.code_bytes());
-        let (heads, tokens, dim) = ((shape.layers * shape.heads) as usize, shape.tokens as usize, shape.head_dim as usize);
+        let (heads, dim) = (shape.all_heads(), shape.head_dim as usize);
         out.reserve(self.codec.stride());
         out.extend(&memory.positions);
         for (kind, vectors) in [(VectorKind::Key, &memory.keys), (VectorKind::Value, &memory.values)] {
@@ -48,7 +48,7 @@ impl Encoder {
             while start < heads {
                 let group = group_of(start);
                 let end = (start + 1..heads).find(|&head| group_of(head) != group).unwrap_or(heads);
-                let slots = start * tokens..end * tokens;
+                let slots = shape.slots_of_run(start..end);
                 let positions = &memory.positions[slots.clone()];
                 let filled: Vec<f32> = vectors[slots.start * dim..slots.end * dim]
                     .chunks_exact(dim)
@@ -57,7 +57,7 @@ impl Encoder {
                     .flat_map(|(vector, _)| vector)
                     .copied()
                     .collect();
-                let codes = self.chains[group].encode(filled, dim);
+                let codes = if filled.is_empty() { Vec::new() } else { self.chains[group].encode(filled, dim) };
                 let mut codes = codes.chunks_exact(code);
                 for &position in positions {
                     let code_of_slot = if position == EMPTY_SLOT { None } else { codes.next() };
@@ -75,12 +75,11 @@ impl Encoder {
     fn check(&self, memory: &Memory) -> Result<(), EncodeError> {
         let shape = self.codec.shape();
         let lengths = [memory.positions.len(), memory.keys.len(), memory.values.len()];
-        if memory.shape != shape || lengths != [shape.slots(), shape.floats(), shape.floats()] {
+        if memory.shape != *shape || lengths != [shape.slots(), shape.floats(), shape.floats()] {
             let [positions, keys, values] = lengths;
-            return Err(EncodeError::Shape { expected: shape, found: memory.shape, positions, keys, values });
+            return Err(EncodeError::Shape { expected: shape.clone(), found: memory.shape.clone(), positions, keys, values });
         }
-        let tokens = shape.tokens as usize;
-        for slot in (0..shape.slots()).filter(|slot| slot % tokens != 0) {
+        for slot in shape.slots_of_heads().flat_map(|slots| slots.skip(1)) {
             let (before, after) = (memory.positions[slot - 1], memory.positions[slot]);
             if after != EMPTY_SLOT && after <= before {
                 return Err(EncodeError::Position { slot, found: after });

@@ -5,6 +5,9 @@
 //! take space in the pack. So heads share tables: first those of a layer, then those of ever longer runs of layers, until all tables together
 //! are at most one part in [`CODES_PER_TABLE`] of the codes (a quarter less error is worth about that much longer codes) and each centroid has
 //! [`VECTORS_PER_CENTROID`] sampled vectors. Keys and values never share tables.
+//!
+//! With a head budget, heads have vectors in different numbers. Runs of neighbouring heads then share tables, each as short as these two
+//! rules allow.
 
 use std::ops::Range;
 
@@ -24,14 +27,14 @@ pub(super) struct Group {
 
 /// What the rule compares.
 pub(super) struct Supply {
-    /// Sampled vectors of one head.
+    /// Sampled vectors of one head, the mean over all heads.
     pub(super) sampled: u64,
-    /// Vectors of one head in the whole pack.
+    /// Vectors of one head in the whole pack, likewise.
     pub(super) coded: u64,
 }
 
 /// The groups of a codec, in the order of the format; none for a codec without tables.
-pub(super) fn choose(spec: CodecSpec, shape: MemoryShape, supply: &Supply) -> Result<Vec<Group>, SpecError> {
+pub(super) fn choose(spec: CodecSpec, shape: &MemoryShape, supply: &Supply) -> Result<Vec<Group>, SpecError> {
     let tables = 4 * spec.table_floats(shape.head_dim)? as u64;
     if tables == 0 {
         return Ok(Vec::new());
@@ -39,6 +42,12 @@ pub(super) fn choose(spec: CodecSpec, shape: MemoryShape, supply: &Supply) -> Re
     let (layers, heads) = (shape.layers as usize, shape.heads as usize);
     let centroids = super::rows(&spec).unwrap_or(1) as u64;
     let code = spec.code_bytes(shape.head_dim)? as u64;
+    if shape.budget().is_some() {
+        let all = (layers * heads) as u64;
+        let most = (supply.coded * all * code / (CODES_PER_TABLE * tables)).max(1);
+        let least = (VECTORS_PER_CENTROID * centroids).max((supply.sampled * all).div_ceil(most));
+        return Ok(groups(runs(shape, supply.sampled * all, least).into_iter()));
+    }
     let suffices = |groups: usize, heads_of_smallest: usize| {
         let codes = supply.coded * code * (layers * heads) as u64;
         supply.sampled * heads_of_smallest as u64 >= VECTORS_PER_CENTROID * centroids && codes >= CODES_PER_TABLE * tables * groups as u64
@@ -50,6 +59,24 @@ pub(super) fn choose(spec: CodecSpec, shape: MemoryShape, supply: &Supply) -> Re
     // Runs of layers of lengths as equal as possible.
     let start = |run: usize| run * layers / runs * heads;
     Ok(groups((0..runs).map(|run| start(run)..start(run + 1))))
+}
+
+/// Runs of heads that have at least `least` of `sampled` vectors each; the last one has what is left over. One run if there are fewer.
+fn runs(shape: &MemoryShape, sampled: u64, least: u64) -> Vec<Range<usize>> {
+    let slots = (shape.slots() as u64).max(1);
+    let vectors = |heads: Range<usize>| sampled * shape.slots_of_run(heads).len() as u64 / slots;
+    let (mut runs, mut start) = (Vec::<Range<usize>>::new(), 0);
+    for end in 1..=shape.all_heads() {
+        if vectors(start..end) >= least {
+            runs.push(start..end);
+            start = end;
+        }
+    }
+    match runs.last_mut() {
+        Some(last) => last.end = shape.all_heads(),
+        None => runs.push(0..shape.all_heads()),
+    }
+    runs
 }
 
 fn groups(heads: impl Iterator<Item = Range<usize>> + Clone) -> Vec<Group> {
@@ -65,11 +92,11 @@ pub(super) fn map(groups: &[Group]) -> impl Iterator<Item = u16> {
 mod tests {
     use super::*;
 
-    const SHAPE: MemoryShape = MemoryShape { layers: 21, heads: 3, tokens: 8, head_dim: 64 };
+    const SHAPE: MemoryShape = MemoryShape::new(21, 3, 8, 64);
 
     fn count(spec: &str, memories: u64, references: u64) -> usize {
         let supply = Supply { sampled: 8 * memories, coded: 8 * references };
-        let groups = choose(spec.parse().unwrap(), SHAPE, &supply).unwrap();
+        let groups = choose(spec.parse().unwrap(), &SHAPE, &supply).unwrap();
         let heads: Vec<(VectorKind, usize)> = groups.iter().flat_map(|group| group.heads.clone().map(|head| (group.kind, head))).collect();
         let all: Vec<(VectorKind, usize)> = VectorKind::ALL.iter().flat_map(|&kind| (0..63).map(move |head| (kind, head))).collect();
         assert!(groups.is_empty() || heads == all, "each head is in one group, in order");
@@ -93,6 +120,27 @@ mod tests {
         // A large pack, but few vectors to train on.
         assert_eq!(count("PQ8x8", 60, 1 << 20), 14);
         assert_eq!(count("PQ8x14", 1024, 1 << 20), 4);
+    }
+
+    #[test]
+    fn heads_of_a_budget_share_tables_until_they_have_enough_vectors() {
+        // 64 slots: 63 heads, of which the first has none, and the last three too few of their own.
+        let mut budget = [0; 63];
+        (budget[1], budget[5], budget[60], budget[61], budget[62]) = (40, 20, 2, 1, 1);
+        let shape = MemoryShape::with_budget(21, 3, 64, &budget).unwrap();
+        let of = |memories: u64, references: u64| {
+            let supply = Supply { sampled: 64 * memories / 63, coded: 64 * references / 63 };
+            let groups = choose("PQ8x8".parse().unwrap(), &shape, &supply).unwrap();
+            let (keys, values) = groups.split_at(groups.len() / 2);
+            assert!(keys.iter().zip(values).all(|(key, value)| key.heads == value.heads && key.kind != value.kind));
+            keys.iter().map(|group| group.heads.clone()).collect::<Vec<_>>()
+        };
+        // PQ8x8 has 256 centroids: 3,072 vectors a run.
+        assert_eq!(of(1000, 1 << 20), [0..2, 2..6, 6..63]);
+        assert_eq!(of(4000, 1 << 20), [0..2, 2..6, 6..61, 61..63]);
+        // A pack of few codes has few tables, and few vectors share one set.
+        assert_eq!(of(1000, 1000).len(), 1);
+        assert_eq!(of(10, 1 << 20), [0..63]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl SampleStore {
     pub fn create_in(folder: &Path, shape: MemoryShape) -> Result<Self, SampleError> {
         let file = tempfile::tempfile_in(folder).map_err(|source| SampleError::Create { folder: folder.into(), source })?;
         let file = Arc::new(DiskFile::from(file));
-        Ok(Self { file, start: 0, stride: memory_bytes(shape) as u64, shape, memories: 0, record: Vec::new() })
+        Ok(Self { file, start: 0, stride: memory_bytes(&shape) as u64, shape, memories: 0, record: Vec::new() })
     }
 
     /// A store over the first `memories` slots, which [`put_memory`] wrote.
@@ -39,8 +39,8 @@ impl SampleStore {
     }
 
     /// The shape of its memories.
-    pub fn shape(&self) -> MemoryShape {
-        self.shape
+    pub fn shape(&self) -> &MemoryShape {
+        &self.shape
     }
 
     /// Memories it holds.
@@ -59,7 +59,7 @@ impl SampleStore {
     /// If the memory has another shape, or cannot be written.
     pub fn push(&mut self, memory: &Memory) -> Result<(), SampleError> {
         if memory.shape != self.shape {
-            return Err(SampleError::Shape { expected: self.shape, found: memory.shape });
+            return Err(SampleError::Shape { expected: self.shape.clone(), found: memory.shape.clone() });
         }
         self.record.clear();
         put_memory(memory, &mut self.record);
@@ -74,8 +74,8 @@ impl SampleStore {
     /// # Errors
     /// If the store has no such memory, or it cannot be read.
     pub fn memory(&self, index: u64) -> Result<Memory, SampleError> {
-        let mut memory = Memory::empty(self.shape);
-        let heads = 0..(self.shape.layers * self.shape.heads) as usize;
+        let mut memory = Memory::empty(self.shape.clone());
+        let heads = 0..self.shape.all_heads();
         let mut bytes = Vec::new();
         self.positions(index, heads.clone(), &mut memory.positions)?;
         for (kind, vectors) in [(VectorKind::Key, &mut memory.keys), (VectorKind::Value, &mut memory.values)] {
@@ -87,8 +87,7 @@ impl SampleStore {
 
     /// Vectors, `[n, head_dim]`, of some heads `[layers * heads]`: all of them, or a random choice of `max`.
     pub(super) fn sample(&self, kind: VectorKind, heads: Range<usize>, max: usize, random: &mut Rng) -> Result<Vec<f32>, SampleError> {
-        let tokens = self.shape.tokens as usize;
-        let mut positions = vec![0; heads.len() * tokens];
+        let mut positions = vec![0; self.shape.slots_of_run(heads.clone()).len()];
         let mut left = 0;
         for memory in 0..self.memories {
             self.positions(memory, heads.clone(), &mut positions)?;
@@ -116,7 +115,7 @@ impl SampleStore {
 
     /// The vectors that a group of one head has, the mean over all heads.
     pub(super) fn vectors_of_a_head(&self) -> Result<u64, SampleError> {
-        let heads = 0..(self.shape.layers * self.shape.heads) as usize;
+        let heads = 0..self.shape.all_heads();
         let mut positions = vec![0; self.shape.slots()];
         let mut sum = 0;
         for memory in 0..self.memories {
@@ -127,8 +126,7 @@ impl SampleStore {
     }
 
     fn positions(&self, memory: u64, heads: Range<usize>, out: &mut [u8]) -> Result<(), SampleError> {
-        let start = heads.start as u64 * u64::from(self.shape.tokens);
-        self.read(memory, start, out)
+        self.read(memory, self.shape.slots_of_run(heads).start as u64, out)
     }
 
     /// Calls `each` with every vector of some heads, as bytes, and its slot, counted from the first of these heads.
@@ -141,13 +139,13 @@ impl SampleStore {
         mut each: impl FnMut(usize, &[u8]),
     ) -> Result<(), SampleError> {
         let vector = 4 * self.shape.head_dim as usize;
-        let head = self.shape.tokens as usize * vector;
+        let slots = self.shape.slots_of_run(heads);
         let keys = match kind {
             VectorKind::Key => 0,
             VectorKind::Value => 4 * self.shape.floats(),
         };
-        bytes.resize(heads.len() * head, 0);
-        self.read(memory, (self.shape.slots() + keys + heads.start * head) as u64, bytes)?;
+        bytes.resize(slots.len() * vector, 0);
+        self.read(memory, (self.shape.slots() + keys + slots.start * vector) as u64, bytes)?;
         bytes.chunks_exact(vector).enumerate().for_each(|(slot, vector)| each(slot, vector));
         Ok(())
     }
@@ -161,13 +159,13 @@ impl SampleStore {
 }
 
 /// Bytes of a memory of this shape.
-pub(crate) fn memory_bytes(shape: MemoryShape) -> usize {
+pub(crate) fn memory_bytes(shape: &MemoryShape) -> usize {
     shape.slots() + 8 * shape.floats()
 }
 
 /// Appends a memory: positions, keys, values.
 pub(crate) fn put_memory(memory: &Memory, out: &mut Vec<u8>) {
-    out.reserve(memory_bytes(memory.shape));
+    out.reserve(memory_bytes(&memory.shape));
     out.extend(&memory.positions);
     memory.keys.iter().chain(&memory.values).for_each(|number| out.extend(number.to_le_bytes()));
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{CodecTrainError, EncodeError, Encoder, SampleError, SampleStore, TrainOptions, train};
 
-const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 8 };
+const SHAPE: MemoryShape = MemoryShape::new(2, 2, 4, 8);
 
 /// Memories of correlated numbers, each head with its own mean; one in three does not fill its slots.
 fn memories(shape: MemoryShape, count: usize, seed: u64) -> Vec<Memory> {
@@ -18,7 +18,7 @@ fn memories(shape: MemoryShape, count: usize, seed: u64) -> Vec<Memory> {
     let (tokens, dim) = (shape.tokens as usize, shape.head_dim as usize);
     (0..count)
         .map(|index| {
-            let mut memory = Memory::empty(shape);
+            let mut memory = Memory::empty(shape.clone());
             let filled = if index % 3 == 2 { tokens - 1 } else { tokens };
             for slot in (0..shape.slots()).filter(|slot| slot % tokens < filled) {
                 memory.positions[slot] = (slot % tokens * 5 + index % 5) as u8;
@@ -36,7 +36,7 @@ fn memories(shape: MemoryShape, count: usize, seed: u64) -> Vec<Memory> {
 }
 
 fn store(memories: &[Memory]) -> SampleStore {
-    let mut store = SampleStore::create_in(&std::env::temp_dir(), memories[0].shape).unwrap();
+    let mut store = SampleStore::create_in(&std::env::temp_dir(), memories[0].shape.clone()).unwrap();
     memories.iter().for_each(|memory| store.push(memory).unwrap());
     store
 }
@@ -48,7 +48,7 @@ fn trained(spec: CodecSpec, memories: &[Memory], threads: usize, seed: u64) -> V
 
 fn encoder(spec: &str, memories: &[Memory]) -> Encoder {
     let spec = spec.parse().unwrap();
-    Encoder::new(&spec, memories[0].shape, &trained(spec, memories, 1, 1)).unwrap()
+    Encoder::new(&spec, memories[0].shape.clone(), &trained(spec, memories, 1, 1)).unwrap()
 }
 
 fn encoded(encoder: &Encoder, memory: &Memory) -> Vec<u8> {
@@ -58,7 +58,7 @@ fn encoded(encoder: &Encoder, memory: &Memory) -> Vec<u8> {
 }
 
 fn decoded(encoder: &Encoder, memory: &Memory) -> Memory {
-    let mut out = Memory::empty(memory.shape);
+    let mut out = Memory::empty(memory.shape.clone());
     encoder.codec().decode_memory(&encoded(encoder, memory), &mut out).unwrap();
     out
 }
@@ -228,10 +228,10 @@ fn the_store_gives_back_what_it_was_given() {
     for (index, memory) in sample.iter().enumerate() {
         assert_eq!(&store.memory(index as u64).unwrap(), memory);
     }
-    assert_eq!((store.len(), store.is_empty(), store.shape()), (7, false, SHAPE));
+    assert_eq!((store.len(), store.is_empty(), store.shape()), (7, false, &SHAPE));
     assert!(matches!(store.memory(7), Err(SampleError::Read { memory: 7, .. })));
-    let other = MemoryShape { tokens: 5, ..SHAPE };
-    assert!(matches!(store.push(&Memory::empty(other)), Err(SampleError::Shape { found, .. }) if found == other));
+    let other = MemoryShape::new(SHAPE.layers, SHAPE.heads, 5, SHAPE.head_dim);
+    assert!(matches!(store.push(&Memory::empty(other.clone())), Err(SampleError::Shape { found, .. }) if found == other));
     let nowhere = PathBuf::from("/nowhere/at/all");
     assert!(matches!(SampleStore::create_in(&nowhere, SHAPE), Err(SampleError::Create { folder, .. }) if folder == nowhere));
 }
@@ -258,7 +258,7 @@ fn a_sample_that_is_of_no_use_is_refused() {
     let mut broken = memories(SHAPE, 1, 10).remove(0);
     broken.values[70] = f32::NAN;
     assert!(matches!(run(&broken), Err(CodecTrainError::Value { kind: VectorKind::Value, found, .. }) if found.is_nan()));
-    let odd = MemoryShape { head_dim: 9, ..SHAPE };
+    let odd = MemoryShape::new(SHAPE.layers, SHAPE.heads, SHAPE.tokens, 9);
     assert!(matches!(run(&Memory::empty(odd)), Err(CodecTrainError::Spec(_))));
 }
 

@@ -153,7 +153,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         }
         self.verify(progress, cancel)?;
         let folder = WorkFolder::open(storage, target)?;
-        let mut writer = PackWriter::create_in(&folder, manifest.model.shape, manifest.embedder.dim)?;
+        let mut writer = PackWriter::create_in(&folder, manifest.model.shape.clone(), manifest.embedder.dim)?;
         if let Some(file) = &self.file {
             writer.permissions_of(file);
         }

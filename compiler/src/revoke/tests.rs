@@ -13,7 +13,7 @@ use mempack_runtime::{DEFAULT_EF, EXACT_UP_TO, MappedPack};
 
 use super::*;
 
-const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 3, head_dim: 4 };
+const SHAPE: MemoryShape = MemoryShape::new(2, 2, 3, 4);
 const DIM: usize = 32;
 /// References of a document.
 const REFERENCES: u32 = 10;

@@ -59,7 +59,7 @@ impl Candidates {
     ///
     /// # Errors
     /// [`BuildError::NoCodec`] if no record is so small.
-    pub fn fitting(shape: MemoryShape, max: u64) -> Result<Self, BuildError> {
+    pub fn fitting(shape: &MemoryShape, max: u64) -> Result<Self, BuildError> {
         let bytes = |codec: &CodecSpec| {
             let code = codec.code_bytes(shape.head_dim).ok()? as u64;
             Some(shape.slots() as u64 * (1 + 2 * code))
@@ -154,20 +154,20 @@ fn loss(context: &BuildContext<'_>, sample: &Sample, sensitivity: Option<&Sensit
 mod tests {
     use super::*;
 
-    const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 32 };
+    const SHAPE: MemoryShape = MemoryShape::new(2, 2, 4, 32);
 
     #[test]
     fn of_each_family_the_first_that_fits_is_tried() {
         let names = |bytes_of_a_code: u64| -> Vec<String> {
             let max = SHAPE.slots() as u64 * (1 + 2 * bytes_of_a_code);
-            Candidates::fitting(SHAPE, max).unwrap().iter().map(CodecSpec::to_string).collect()
+            Candidates::fitting(&SHAPE, max).unwrap().iter().map(CodecSpec::to_string).collect()
         };
         assert_eq!(names(128), ["F32"]);
         assert_eq!(names(64), ["BF16", "SQ8", "RQ32x8", "RQ2x8,TCQ30x8", "TCQ32x8", "PQ32x8"]);
         assert_eq!(names(63), ["SQ8", "RQ32x8", "RQ2x8,TCQ30x8", "TCQ32x8", "PQ32x8"]);
         assert_eq!(names(9), ["RQ8x8", "RQ2x8,TCQ6x8", "TCQ8x8", "PQ8x8"]);
         assert_eq!(names(1), ["RQ1x8", "TCQ1x8", "PQ1x8"]);
-        let error = Candidates::fitting(SHAPE, 47).unwrap_err();
+        let error = Candidates::fitting(&SHAPE, 47).unwrap_err();
         assert!(matches!(error, BuildError::NoCodec { max: 47, min: 48 }), "{error}");
     }
 

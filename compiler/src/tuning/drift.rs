@@ -83,7 +83,7 @@ mod tests {
         assert!(!drift.is_clear());
     }
 
-    const SHAPE: MemoryShape = MemoryShape { layers: 1, heads: 1, tokens: 2, head_dim: 1 };
+    const SHAPE: MemoryShape = MemoryShape::new(1, 1, 2, 1);
 
     /// The fit of memories with two keys and two values a distance of 2 apart, with these errors of both keys.
     fn fit(errors: impl IntoIterator<Item = f32>) -> Fit {

@@ -48,7 +48,7 @@ impl Pairs<'_> {
                 &record
             }
         };
-        let mut decoded = Memory::empty(memory.shape);
+        let mut decoded = Memory::empty(memory.shape.clone());
         codec.decode_memory(record, &mut decoded).map_err(|source| BuildError::Codec { spec: codec.spec().to_string(), source })?;
         Ok((memory, decoded))
     }
@@ -99,7 +99,7 @@ fn sampled_distortion<'h>(
     held_out: impl Iterator<Item = &'h HeldOut>,
     pairs: &Pairs<'_>,
 ) -> Result<SampledDistortion, BuildError> {
-    let mut sample = SampledDistortion::new(pairs.encoder.codec().shape());
+    let mut sample = SampledDistortion::new(pairs.encoder.codec().shape().clone());
     for held_out in held_out {
         check(context.cancel)?;
         let (memory, decoded) = pairs.of(held_out)?;

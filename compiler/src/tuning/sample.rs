@@ -75,7 +75,7 @@ pub(crate) fn write(
     if names.is_empty() {
         return Ok(None);
     }
-    let shape = context.model.identity().shape;
+    let shape = &context.model.identity().shape;
     let indices = names.iter().copied().zip(0..).collect();
     let total = names.len() as u64;
     stages.begin(Stage::Sampling, Some(total));
@@ -98,7 +98,7 @@ pub(crate) fn write(
     // A memory in the sample has four bytes a float, whatever codec encodes it later.
     in_order(workers, context.batch_rule(8 * shape.floats()), context.cancel, &mut flow)?;
     let SampleFlow { hasher, sensitivity_texts, held_out, time, .. } = flow;
-    let over = |memories| SampleStore::over(&slots, shape, memories);
+    let over = |memories| SampleStore::over(&slots, shape.clone(), memories);
     Ok(Some(Sample {
         store: over(total),
         training: over(training),

@@ -27,7 +27,7 @@ pub(crate) fn of_sample<'s>(
 
 fn compute(context: &BuildContext<'_>, sample: &Sample, stages: &mut Stages<'_>) -> Result<Option<Sensitivity>, BuildError> {
     stages.begin(Stage::Sensitivity, Some(sample.sensitivity_texts.len() as u64));
-    let mut sensitivity = Sensitivity::new(context.model.identity().shape);
+    let mut sensitivity = Sensitivity::new(context.model.identity().shape.clone());
     for pool in sample.sensitivity_texts.chunks(MAX_PROBES) {
         let texts: Vec<&SampledText> = pool.iter().collect();
         let found = predict(context, &texts, |model, predicted| {
@@ -39,5 +39,5 @@ fn compute(context: &BuildContext<'_>, sample: &Sample, stages: &mut Stages<'_>)
         found.iter().for_each(|gradients| sensitivity.add(gradients));
         context.progress.advance(pool.len() as u64, 0);
     }
-    Ok((sensitivity.vectors() > 0).then_some(sensitivity))
+    Ok((sensitivity.memories() > 0).then_some(sensitivity))
 }

@@ -159,7 +159,7 @@ pub enum CodecError {
     /// The positions of a head do not ascend, or a token follows an empty slot.
     #[error("memory record: slot {slot} has position {found}, which does not ascend from the slot before it")]
     Position {
-        /// Index in `[layers, heads, tokens]`.
+        /// Index of the slot in the memory.
         slot: usize,
         /// The position there.
         found: u8,
@@ -167,7 +167,7 @@ pub enum CodecError {
     /// An empty slot has a code that is not zero.
     #[error("memory record: slot {slot} is empty, but its code is not zero")]
     EmptySlot {
-        /// Index in `[layers, heads, tokens]`.
+        /// Index of the slot in the memory.
         slot: usize,
     },
     /// A code of a memory record is malformed.
@@ -175,7 +175,7 @@ pub enum CodecError {
     Slot {
         /// Key or value.
         kind: super::VectorKind,
-        /// Index in `[layers, heads, tokens]`.
+        /// Index of the slot in the memory.
         slot: usize,
         /// What is wrong with it.
         source: Box<CodecError>,

@@ -82,8 +82,8 @@ impl Codec {
     /// If the codec does not fit the shape, or the parameters are not exactly those of this codec and this shape.
     pub fn parse(spec: &CodecSpec, shape: MemoryShape, parameters: &[u8]) -> Result<Self, CodecError> {
         let layout = spec.layout(shape.head_dim)?;
-        check_shape(shape)?;
-        let parameters = parameters::parse(&layout, shape, parameters)?;
+        check_shape(&shape)?;
+        let parameters = parameters::parse(&layout, &shape, parameters)?;
         Ok(Self {
             spec: *spec,
             shape,
@@ -104,8 +104,8 @@ impl Codec {
     }
 
     /// The shape of the memories it decodes.
-    pub fn shape(&self) -> MemoryShape {
-        self.shape
+    pub fn shape(&self) -> &MemoryShape {
+        &self.shape
     }
 
     /// Bytes of a vector's code.
@@ -183,32 +183,36 @@ impl Codec {
             return Err(CodecError::RecordLength { expected: self.stride(), found: record.len() });
         }
         if out.shape != self.shape || out.positions.len() != slots || out.keys.len() != floats || out.values.len() != floats {
-            return Err(CodecError::MemoryShape { expected: self.shape, found: out.shape });
+            return Err(CodecError::MemoryShape { expected: self.shape.clone(), found: out.shape.clone() });
         }
         let (positions, codes) = record.split_at(slots);
         let (keys, values) = codes.split_at(slots * self.code_bytes);
-        check_positions(positions, self.shape.tokens as usize)?;
+        check_positions(positions, &self.shape)?;
         out.positions.copy_from_slice(positions);
         self.decode_kind(VectorKind::Key, positions, keys, &mut out.keys)?;
         self.decode_kind(VectorKind::Value, positions, values, &mut out.values)
     }
 
-    /// Decodes the codes `[layers, heads, tokens, code_bytes]` of all keys or all values.
+    /// Decodes the codes `[slots, code_bytes]` of all keys or all values.
     fn decode_kind(&self, kind: VectorKind, positions: &[u8], codes: &[u8], out: &mut [f32]) -> Result<(), CodecError> {
-        let (heads, tokens, dim) = (self.shape.heads as usize, self.shape.tokens as usize, self.shape.head_dim as usize);
-        let positions = positions.chunks_exact(tokens);
-        let codes = codes.chunks_exact(tokens * self.code_bytes);
-        for (head, ((positions, codes), out)) in positions.zip(codes).zip(out.chunks_exact_mut(tokens * dim)).enumerate() {
+        let (heads, dim) = (self.shape.heads as usize, self.shape.head_dim as usize);
+        let mut rest = (positions, codes, out);
+        for (head, slots) in self.shape.slots_of_heads().enumerate() {
+            // The caller has checked all lengths, so the rest always has this head's slots.
+            let Some((positions, more)) = rest.0.split_at_checked(slots.len()) else { break };
+            let Some((codes, more_codes)) = rest.1.split_at_checked(slots.len() * self.code_bytes) else { break };
+            let Some((out, more_out)) = rest.2.split_at_mut_checked(slots.len() * dim) else { break };
+            rest = (more, more_codes, more_out);
             // Positions are checked: no token follows an empty slot.
             let filled = positions.iter().take_while(|position| **position != EMPTY_SLOT).count();
             let (codes, empty) = codes.split_at_checked(filled * self.code_bytes).unwrap_or_default();
-            let (vectors, rest) = out.split_at_mut_checked(filled * dim).unwrap_or_default();
+            let (vectors, unused) = out.split_at_mut_checked(filled * dim).unwrap_or_default();
             if let Some(byte) = empty.iter().position(|&byte| byte != 0) {
-                return Err(CodecError::EmptySlot { slot: head * tokens + filled + byte / self.code_bytes });
+                return Err(CodecError::EmptySlot { slot: slots.start + filled + byte / self.code_bytes });
             }
-            rest.fill(0.0);
+            unused.fill(0.0);
             self.decode_vectors(self.group_of(kind, head / heads, head % heads), codes, vectors)
-                .map_err(|(token, source)| CodecError::Slot { kind, slot: head * tokens + token, source: source.into() })?;
+                .map_err(|(token, source)| CodecError::Slot { kind, slot: slots.start + token, source: source.into() })?;
         }
         Ok(())
     }
@@ -228,22 +232,23 @@ impl Codec {
 }
 
 /// Checks that positions ascend within a head, and that no token follows an empty slot.
-fn check_positions(positions: &[u8], tokens: usize) -> Result<(), CodecError> {
-    for (head, positions) in positions.chunks_exact(tokens).enumerate() {
+fn check_positions(positions: &[u8], shape: &MemoryShape) -> Result<(), CodecError> {
+    for slots in shape.slots_of_heads() {
+        let positions = positions.get(slots.clone()).unwrap_or_default();
         for (token, (&before, &after)) in positions.iter().zip(positions.iter().skip(1)).enumerate() {
             if after != EMPTY_SLOT && after <= before {
-                return Err(CodecError::Position { slot: head * tokens + token + 1, found: after });
+                return Err(CodecError::Position { slot: slots.start + token + 1, found: after });
             }
         }
     }
     Ok(())
 }
 
-fn check_shape(shape: MemoryShape) -> Result<(), CodecError> {
+fn check_shape(shape: &MemoryShape) -> Result<(), CodecError> {
     let sizes = [shape.layers, shape.heads, shape.tokens, shape.head_dim];
     let floats = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size.into()));
     match floats {
         Some(1..=MAX_MEMORY_FLOATS) => Ok(()),
-        _ => Err(CodecError::Shape { found: shape }),
+        _ => Err(CodecError::Shape { found: shape.clone() }),
     }
 }

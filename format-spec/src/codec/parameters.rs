@@ -26,7 +26,7 @@ pub(super) struct Parameters {
     pub(super) tables: Vec<f32>,
 }
 
-pub(super) fn parse(layout: &Layout, shape: MemoryShape, bytes: &[u8]) -> Result<Parameters, CodecError> {
+pub(super) fn parse(layout: &Layout, shape: &MemoryShape, bytes: &[u8]) -> Result<Parameters, CodecError> {
     let heads = 2 * u64::from(shape.layers) * u64::from(shape.heads);
     let found = bytes.len() as u64;
     let Some((count, rest)) = bytes.split_first_chunk::<4>() else {

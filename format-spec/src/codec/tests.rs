@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::stages::{Bf16, F32, Opq, Pq, Prq, Residual, Rq, Sq8, Tcq};
 use super::*;
 
-const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 3, head_dim: 12 };
+const SHAPE: MemoryShape = MemoryShape::new(2, 2, 3, 12);
 
 /// A memory record cut into what it holds.
 struct Record {
@@ -196,7 +196,7 @@ fn cases() -> impl Strategy<Value = (CodecSpec, MemoryShape, u64)> {
                 }
                 _ => spec,
             };
-            (spec, MemoryShape { layers, heads, tokens, head_dim }, seed)
+            (spec, MemoryShape::new(layers, heads, tokens, head_dim), seed)
         },
     )
 }
@@ -238,7 +238,7 @@ fn look_up_bits(stage: &CodecStage) -> usize {
 
 fn codec_of(spec: CodecSpec, shape: MemoryShape, seed: u64) -> Codec {
     let floats = spec.table_floats(shape.head_dim).unwrap();
-    let (map, groups) = if floats == 0 { (Vec::new(), 0) } else { (own_groups(shape), 2 * shape.layers * shape.heads) };
+    let (map, groups) = if floats == 0 { (Vec::new(), 0) } else { (own_groups(shape.clone()), 2 * shape.layers * shape.heads) };
     let mut tables = numbers(groups as usize * floats, seed);
     if spec == CodecSpec::SQ8 {
         tables.iter_mut().for_each(|x| *x = x.abs());
@@ -253,7 +253,7 @@ fn codec_of(spec: CodecSpec, shape: MemoryShape, seed: u64) -> Codec {
     }
     let mut bytes = parameters(&map, &tables);
     let at = bytes.len() - 4 * tables.len();
-    bytes.splice(at..at, (0..groups).flat_map(|group| allotment_of(spec, shape, seed, group as usize)));
+    bytes.splice(at..at, (0..groups).flat_map(|group| allotment_of(spec, shape.clone(), seed, group as usize)));
     Codec::parse(&spec, shape, &bytes).unwrap()
 }
 
@@ -270,12 +270,12 @@ proptest! {
 
     #[test]
     fn records_decode_as_the_definition_says((spec, shape, seed) in cases()) {
-        let codec = codec_of(spec, shape, seed);
+        let codec = codec_of(spec, shape.clone(), seed);
         prop_assert_eq!(codec.code_bytes(), spec.code_bytes(shape.head_dim).unwrap());
         let record = record(&codec, seed);
         let bytes = record.bytes();
         prop_assert_eq!(codec.stride(), bytes.len());
-        let mut memory = Memory::empty(shape);
+        let mut memory = Memory::empty(shape.clone());
         memory.keys.fill(7.0);
         memory.values.fill(7.0);
         codec.decode_memory(&bytes, &mut memory).unwrap();
@@ -288,7 +288,7 @@ proptest! {
             let expected = match record.positions[slot] {
                 EMPTY_SLOT => vec![0.0; dim],
                 _ if spec.is_mapped() => {
-                    slow_mapped(spec, dim, &allotment_of(spec, shape, seed, group), codec.tables(group).unwrap(), code)
+                    slow_mapped(spec, dim, &allotment_of(spec, shape.clone(), seed, group), codec.tables(group).unwrap(), code)
                 }
                 _ => slow_decode(spec, dim, codec.tables(group).unwrap(), code),
             };
@@ -306,9 +306,9 @@ proptest! {
     fn arbitrary_parameters_and_records_never_panic(
         (spec, shape, _) in cases(), parameters in prop::collection::vec(any::<u8>(), 0..400), cut in 0usize..4000, seed in any::<u64>(),
     ) {
-        let _ = Codec::parse(&spec, shape, &parameters);
+        let _ = Codec::parse(&spec, shape.clone(), &parameters);
         if spec.table_floats(shape.head_dim).unwrap() < 100_000 {
-            let codec = codec_of(spec, shape, seed);
+            let codec = codec_of(spec, shape.clone(), seed);
             let noise: Vec<u8> = numbers(codec.stride(), seed).iter().map(|x| (x.to_bits() >> 5) as u8).collect();
             let mut memory = Memory::empty(shape);
             let _ = codec.decode_memory(&noise, &mut memory);
@@ -321,16 +321,16 @@ proptest! {
 fn codes_and_vectors_of_unusual_length_decode_as_the_definition_says() {
     // Room for their numbers is made on the heap.
     for (name, head_dim) in [("TCQ40x5", 152u32), ("RQ2x3,TCQ50x6", 131), ("OPQ2_130,PQ5x4", 130)] {
-        let (spec, shape) = (name.parse().unwrap(), MemoryShape { layers: 1, heads: 1, tokens: 11, head_dim });
-        let codec = codec_of(spec, shape, 5);
-        let mut memory = Memory::empty(shape);
+        let (spec, shape) = (name.parse().unwrap(), MemoryShape::new(1, 1, 11, head_dim));
+        let codec = codec_of(spec, shape.clone(), 5);
+        let mut memory = Memory::empty(shape.clone());
         let record = record(&codec, 13);
         codec.decode_memory(&record.bytes(), &mut memory).unwrap();
         let vectors = memory.keys.chunks_exact(head_dim as usize).chain(memory.values.chunks_exact(head_dim as usize));
         for (at, (vector, code)) in vectors.zip(&record.codes).enumerate() {
             let group = at / shape.slots();
             if record.positions[at % shape.slots()] != EMPTY_SLOT {
-                let allotment = allotment_of(spec, shape, 5, group);
+                let allotment = allotment_of(spec, shape.clone(), 5, group);
                 assert_eq!(vector, slow_mapped(spec, head_dim as usize, &allotment, codec.tables(group).unwrap(), code), "{name} {at}");
             }
         }
@@ -346,7 +346,7 @@ fn sq8(edit: impl FnOnce(&mut Vec<u8>)) -> Result<Codec, CodecError> {
 #[test]
 fn groups_follow_the_map() {
     let codec = sq8(|_| ()).unwrap();
-    assert_eq!((codec.groups(), codec.spec(), codec.shape()), (3, CodecSpec::SQ8, SHAPE));
+    assert_eq!((codec.groups(), codec.spec(), codec.shape()), (3, CodecSpec::SQ8, &SHAPE));
     let groups: Vec<usize> = VectorKind::ALL
         .iter()
         .flat_map(|&kind| (0..4).map(move |head| (kind, head)))
@@ -382,7 +382,7 @@ fn a_group_count_that_does_not_fit_is_refused() {
 
 #[test]
 fn parameters_beyond_the_cap_are_refused_before_their_length_counts() {
-    let (spec, shape) = (CodecSpec::rq(128, 14), MemoryShape { head_dim: 1024, ..SHAPE });
+    let (spec, shape) = (CodecSpec::rq(128, 14), MemoryShape::new(SHAPE.layers, SHAPE.heads, SHAPE.tokens, 1024));
     assert!(matches!(Codec::parse(&spec, shape, &[1, 0, 0, 0]), Err(CodecError::ParametersCap { .. })));
 }
 
@@ -410,10 +410,12 @@ fn table_entries_are_finite_and_bounded_and_steps_not_negative() {
 
 #[test]
 fn shapes_that_are_empty_or_enormous_are_refused() {
-    for shape in [MemoryShape { tokens: 0, ..SHAPE }, MemoryShape { layers: u32::MAX, heads: u32::MAX, tokens: u32::MAX, ..SHAPE }] {
-        assert_eq!(Codec::parse(&CodecSpec::F32, shape, &[0; 4]).unwrap_err(), CodecError::Shape { found: shape });
+    for shape in
+        [MemoryShape::new(SHAPE.layers, SHAPE.heads, 0, SHAPE.head_dim), MemoryShape::new(u32::MAX, u32::MAX, u32::MAX, SHAPE.head_dim)]
+    {
+        assert_eq!(Codec::parse(&CodecSpec::F32, shape.clone(), &[0; 4]).unwrap_err(), CodecError::Shape { found: shape });
     }
-    let none = MemoryShape { head_dim: 0, ..SHAPE };
+    let none = MemoryShape::new(SHAPE.layers, SHAPE.heads, SHAPE.tokens, 0);
     assert!(matches!(Codec::parse(&CodecSpec::F32, none, &[0; 4]), Err(CodecError::Spec(SpecError::HeadDim { found: 0 }))));
     let spec = CodecSpec::pq(5, 8);
     assert!(matches!(Codec::parse(&spec, SHAPE, &[0; 4]), Err(CodecError::Spec(SpecError::Division { .. }))));
@@ -456,8 +458,8 @@ fn vectors_and_groups_that_do_not_fit_are_refused() {
     assert_eq!(codec.decode(3, &[0; 12], &mut [0.0; 12]), Err(CodecError::UnknownGroup { found: 3, groups: 3 }));
     assert_eq!(codec.decode(0, &[0; 11], &mut [0.0; 12]), Err(CodecError::CodeLength { expected: 12, found: 11 }));
     assert_eq!(codec.decode(0, &[0; 12], &mut [0.0; 13]), Err(CodecError::VectorLength { expected: 12, found: 13 }));
-    let other = MemoryShape { tokens: 4, ..SHAPE };
-    let refused = codec.decode_memory(&vec![0; codec.stride()], &mut Memory::empty(other));
+    let other = MemoryShape::new(SHAPE.layers, SHAPE.heads, 4, SHAPE.head_dim);
+    let refused = codec.decode_memory(&vec![0; codec.stride()], &mut Memory::empty(other.clone()));
     assert_eq!(refused, Err(CodecError::MemoryShape { expected: SHAPE, found: other }));
 }
 

@@ -18,7 +18,7 @@ use crate::constants::{DIGEST_BYTES, PAGE_BYTES};
 use crate::error::Interrupted;
 use crate::header::{self, Header};
 use crate::signature::trailer;
-use crate::{Counts, LeafKind, PackId, Section, Tag, VerifyProgress, manifest};
+use crate::{Counts, LeafKind, PackId, Section, Tag, VerifyProgress, budget, manifest};
 use hashing::{Hashing, Sink, fits};
 use patches::{Patches, Wanted};
 
@@ -232,10 +232,15 @@ impl<'a> Repair<'a> {
             _ => None,
         });
         let strides = manifest.and_then(|(manifest, codec)| {
-            let memory = manifest::record_bytes(&codec, manifest.model.shape).ok()?;
+            let shape = match self.contents(Tag::BUDGET) {
+                None => manifest.model.shape,
+                Some(Contents::Whole(bytes)) => budget::decode(bytes, &manifest.model.shape).ok()?,
+                Some(_) => return None,
+            };
+            let memory = manifest::record_bytes(&codec, &shape).ok()?;
             Some(Strides { memory, embedding: 4 * u64::from(manifest.embedder.dim), counts: manifest.counts })
         });
-        // Without the manifest the strides of the other sections are not known.
+        // Without the manifest and the head budget the strides of the other sections are not known.
         if let Some(strides) = strides {
             self.recompute(Tag::DOCUMENT_INDEX, &strides, hashing)?;
             self.recompute(Tag::TEXT_INDEX, &strides, hashing)?;

@@ -8,7 +8,7 @@ use crate::codec::VectorKind;
 use crate::constants::UNIT_TOLERANCE;
 use crate::error::{Damage, Defect, Interrupted};
 use crate::pack::Layout;
-use crate::{Codec, CodecError, Digest, EMPTY_SLOT, LeafKind, ReadError, Section};
+use crate::{Codec, CodecError, Digest, EMPTY_SLOT, LeafKind, MemoryShape, ReadError, Section};
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
     /// Checks that embeddings fit their leaves and their section's digest, are finite and of unit length (SPEC 11, 13).
@@ -89,19 +89,19 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         }
         let model = &self.pack.manifest().model;
         let positions = record.get(..model.shape.slots()).unwrap_or_default();
-        let checked = check_positions(positions, model.shape.tokens as usize, model.reference_length);
+        let checked = check_positions(positions, &model.shape, model.reference_length);
         checked.map_err(|defect| self.pack.damage(section, at, defect))
     }
 
     /// Checks the codes of one record. Decodes vector by vector, so that no whole memory is held.
     fn codes(&self, section: &Section, at: u64, codec: &Codec, record: &[u8], vector: &mut [f32]) -> Result<(), Damage> {
         let shape = codec.shape();
-        let (slots, tokens, heads) = (shape.slots(), shape.tokens as usize, shape.heads as usize);
+        let (slots, heads) = (shape.slots(), shape.heads as usize);
         let (positions, codes) = record.split_at_checked(slots).unwrap_or_default();
         let (keys, values) = codes.split_at_checked(codes.len() / 2).unwrap_or_default();
         for (kind, codes, start) in [(VectorKind::Key, keys, slots), (VectorKind::Value, values, slots + keys.len())] {
-            for (slot, (code, position)) in codes.chunks_exact(codec.code_bytes()).zip(positions).enumerate() {
-                let head = slot / tokens;
+            let head_of_slots = shape.slots_of_heads().enumerate().flat_map(|(head, slots)| slots.map(move |_| head));
+            for (slot, ((code, position), head)) in codes.chunks_exact(codec.code_bytes()).zip(positions).zip(head_of_slots).enumerate() {
                 let checked = match *position {
                     EMPTY_SLOT if code.iter().any(|byte| *byte != 0) => Err(CodecError::EmptySlot { slot }),
                     EMPTY_SLOT => Ok(()),
@@ -116,11 +116,12 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
 }
 
 /// Positions of a head ascend, empty slots come last, and none lies behind the longest reference.
-pub(crate) fn check_positions(positions: &[u8], tokens: usize, reference_length: u32) -> Result<(), (u64, Defect)> {
-    for (head, positions) in positions.chunks_exact(tokens.max(1)).enumerate() {
+pub(crate) fn check_positions(positions: &[u8], shape: &MemoryShape, reference_length: u32) -> Result<(), (u64, Defect)> {
+    for slots in shape.slots_of_heads() {
+        let positions = positions.get(slots.clone()).unwrap_or_default();
         let mut min = 0;
         for (token, &position) in positions.iter().enumerate() {
-            let at = (head * tokens + token) as u64;
+            let at = (slots.start + token) as u64;
             let found = u64::from(position);
             if position == EMPTY_SLOT {
                 // From here on only empty slots may follow: no position is as large.

@@ -75,6 +75,14 @@ pub enum WriteError {
         /// What was given.
         found: u64,
     },
+    /// The head budget is not the one that the pack was begun with.
+    #[error("tokens per head of the model: {found}, expected {expected}")]
+    Budget {
+        /// The budget of the memories pushed.
+        expected: String,
+        /// The budget of the model.
+        found: String,
+    },
     /// A number is not the one expected.
     #[error("{what} is {found}, expected {expected}")]
     Mismatch {

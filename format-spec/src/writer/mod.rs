@@ -14,12 +14,13 @@ use std::sync::Arc;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::F32;
 
-use crate::constants::{MAX_DOCUMENT_BYTES, MAX_POSITIONS, MAX_REFERENCE_TEXT, MAX_REFERENCES, PAGE_BYTES};
+use crate::constants::{FEATURE_BUDGET, MAX_DOCUMENT_BYTES, MAX_POSITIONS, MAX_REFERENCE_TEXT, MAX_REFERENCES, PAGE_BYTES};
+use crate::identity::tokens_per_head;
 use crate::records::{RawOrigin, RawReference};
 use crate::verify::{check_positions, check_unit};
 use crate::{
     Codec, CodecSpec, Counts, Digest, DiskStorage, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, Manifest, MemoryShape,
-    ModelIdentity, Origin, PackId, Quality, ReferenceInfo, Storage, Tag, manifest, prompts, quality,
+    ModelIdentity, Origin, PackId, Quality, ReferenceInfo, Storage, Tag, budget, manifest, prompts, quality,
 };
 use assembly::Assembly;
 use spool::{Spool, io_error};
@@ -106,7 +107,7 @@ impl PackWriter {
     /// If the target's folder is missing or cannot be written to, the target is a folder, another process writes it, or the shape is out
     /// of bounds.
     pub fn create(target: &Path, shape: MemoryShape, embedding_dim: u32) -> Result<Self, WriteError> {
-        manifest::check_shape(shape)?;
+        manifest::check_shape(&shape)?;
         let folder = WorkFolder::open(Arc::new(DiskStorage), target)?;
         let mut writer = Self::create_in(&folder, shape, embedding_dim)?;
         writer.own = Some(folder);
@@ -118,7 +119,7 @@ impl PackWriter {
     /// # Errors
     /// If the folder cannot be written to, or the shape is out of bounds.
     pub fn create_in(folder: &WorkFolder, shape: MemoryShape, embedding_dim: u32) -> Result<Self, WriteError> {
-        manifest::check_shape(shape)?;
+        manifest::check_shape(&shape)?;
         let files = Files { storage: Arc::clone(folder.storage()), folder: folder.scratch(), target: folder.target().to_path_buf() };
         let create = |name: &str| files.spool(name, 0);
         let index = |name: &str| -> Result<Spool, WriteError> {
@@ -166,7 +167,7 @@ impl PackWriter {
         if self.codec.is_some() {
             return Err(WriteError::Mismatch { what: "codecs set", expected: 0, found: 1 });
         }
-        let stride = Codec::parse(codec, self.shape, parameters)?.stride();
+        let stride = Codec::parse(codec, self.shape.clone(), parameters)?.stride();
         let mut spool = self.files.spool("codec", 0)?;
         spool.write(parameters)?;
         self.spools.codec = Some(spool);
@@ -247,7 +248,7 @@ impl PackWriter {
         at_most("number of a memory", u64::from(MAX_REFERENCES) - 1, reference.into())?;
         exactly("bytes of a memory record", stride as u64, record.len() as u64)?;
         let positions = record.get(..self.shape.slots()).unwrap_or_default();
-        check_positions(positions, self.shape.tokens as usize, MAX_POSITIONS).map_err(|(_, defect)| WriteError::Malformed {
+        check_positions(positions, &self.shape, MAX_POSITIONS).map_err(|(_, defect)| WriteError::Malformed {
             what: "memory",
             reference,
             defect,
@@ -296,7 +297,7 @@ impl PackWriter {
     /// # Errors
     /// If a number is out of bounds, or the layers are not those of the shape.
     pub fn set_quality(&mut self, quality: Quality) -> Result<(), WriteError> {
-        quality.check(self.shape)?;
+        quality.check(&self.shape)?;
         self.quality = Some(quality);
         Ok(())
     }
@@ -319,7 +320,9 @@ impl PackWriter {
         generator: &str,
     ) -> Result<PackSummary, WriteError> {
         let manifest = self.manifest(model, precision, embedder, generator)?;
-        let features = manifest::check(&manifest)?.required_features();
+        let budget = budget::encode(&manifest.model.shape);
+        let of_budget = if budget.is_some() { FEATURE_BUDGET } else { 0 };
+        let features = manifest::check(&manifest)?.required_features() | of_budget;
         let encoded = manifest::encode(&manifest)?;
         let [text_blocks, text_index, text_leaves] = self.text.finish()?;
         let Spools { pack, codec, documents, document_index, references, origins, embeddings, mut leaves, embedding_leaves } = self.spools;
@@ -344,7 +347,12 @@ impl PackWriter {
         }
         let quality = self.quality.as_ref().map(quality::encode).transpose()?;
         let prompts = manifest.embedder.prompts.as_ref().map(prompts::encode).transpose()?;
-        let small = [(Tag::QUALITY, "quality", quality), (Tag::PROMPTS, "prompts", prompts), (Tag::MANIFEST, "manifest", Some(encoded))];
+        let small = [
+            (Tag::QUALITY, "quality", quality),
+            (Tag::PROMPTS, "prompts", prompts),
+            (Tag::BUDGET, "budget", budget),
+            (Tag::MANIFEST, "manifest", Some(encoded)),
+        ];
         for (tag, name, bytes) in small {
             let Some(bytes) = bytes else { continue };
             let mut spool = self.files.spool(name, 0)?;
@@ -367,11 +375,15 @@ impl PackWriter {
             exactly("number of nodes of the graph", references.into(), (*nodes).into())?;
         }
         exactly("dimensions of the embedder", self.dim.into(), embedder.dim.into())?;
-        let (ours, theirs) = (self.shape, model.shape);
+        let (ours, theirs) = (&self.shape, &model.shape);
         exactly("memory layers of the model", ours.layers.into(), theirs.layers.into())?;
         exactly("key-value heads of the model", ours.heads.into(), theirs.heads.into())?;
         exactly("tokens per head of the model", ours.tokens.into(), theirs.tokens.into())?;
         exactly("head dimension of the model", ours.head_dim.into(), theirs.head_dim.into())?;
+        if ours != theirs {
+            let [expected, found] = tokens_per_head(ours, theirs, model.first_memory_layer);
+            return Err(WriteError::Budget { expected, found });
+        }
         at_most("tokens of a reference", model.reference_length.into(), self.max_tokens.into())?;
         if let Some(position) = self.max_position {
             at_most("position of a token", u64::from(model.reference_length).saturating_sub(1), position.into())?;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use mempack_format::*;
 
-pub const SHAPE: MemoryShape = MemoryShape { layers: 1, heads: 2, tokens: 4, head_dim: 8 };
+pub const SHAPE: MemoryShape = MemoryShape::new(1, 2, 4, 8);
 /// Bytes of a memory record and of an embedding.
 pub const RECORD: u64 = 8 * (1 + 2 * 4 * 8);
 pub const ROW: u64 = 4 * DIM as u64;

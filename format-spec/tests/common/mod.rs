@@ -32,7 +32,7 @@ pub fn touch_everything<D: AsRef<[u8]>>(pack: &Pack<D>) {
         let _ = (pack.check_record(reference), pack.check_embedding(reference), pack.check_text_block(reference.into()));
         let _ = pack.embedding(reference);
         if let (Ok(codec), Ok(record)) = (&codec, pack.record(reference)) {
-            let _ = codec.decode_memory(record, &mut mempack_format::Memory::empty(codec.shape()));
+            let _ = codec.decode_memory(record, &mut mempack_format::Memory::empty(codec.shape().clone()));
         }
         if let Ok(Some(graph)) = &graph {
             for level in (0..=graph.level_of(reference).min(40)).chain([u32::MAX]) {

@@ -9,7 +9,7 @@ use mempack_format::{
 
 pub const DOCUMENTS: u32 = 3;
 pub const REFERENCES: u32 = 24;
-pub const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 8 };
+pub const SHAPE: MemoryShape = MemoryShape::new(2, 2, 4, 8);
 pub const CODEC: CodecSpec = CodecSpec::pq(4, 3);
 pub const DIM: u32 = 8;
 pub const GRAPH: GraphParameters = GraphParameters { m: 3, ef_construction: 40 };

@@ -1,12 +1,16 @@
 //! Reading in training: many sequences with memories in one pass.
 
+use std::collections::BTreeMap;
+
 use tch::{TchError, Tensor};
 
 use super::Written;
+use super::written::WrittenSpan;
 use crate::ComputeError;
-use crate::attention::{Mask, attend};
+use crate::attention::{Mask, attend, attention, rows_of_heads};
 use crate::context::{ContextLayout, similarity_biases};
 use crate::decoder::Decoder;
+use crate::head_spans::HeadSpan;
 
 /// One sequence to train on.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,18 +50,55 @@ pub(super) fn read(decoder: &Decoder, batch: &Batch<'_>, written: Option<&Writte
         let (qk, v) = layer.qkv(&x)?;
         let rotated = rotation.apply(&qk.f_view([rows, width, s.query_heads + s.heads, s.head_dim])?)?;
         let q = rotated.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
-        let mut k = rotated.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
-        let mut v = v.f_view([rows, width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
-        let mut mask = None;
-        if let (Some((which, of_batch)), Some(written)) = (memories.as_ref().filter(|_| memory_layers.contains(&number)), written) {
-            let (keys, values) = &written.layers[number - memory_layers.start];
-            k = Tensor::f_cat(&[gather(keys, which, rows)?, k], 2)?;
-            v = Tensor::f_cat(&[gather(values, which, rows)?, v], 2)?;
-            mask = Some(of_batch);
-        }
-        x = layer.finish(&x, &attend(&q, &k, &v, Mask::or_causal(mask))?)?;
+        let k = rotated.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
+        let v = v.f_view([rows, width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
+        let own = match (&memories, written) {
+            (Some(memories), Some(written)) if memory_layers.contains(&number) => {
+                let layer = number - memory_layers.start;
+                memories.attend(&written.layers[layer], s.group(), [&q, &k, &v])?
+            }
+            _ => attend(&q, &k, &v, Mask::Causal)?,
+        };
+        x = layer.finish(&x, &own)?;
     }
     Ok(x)
+}
+
+/// Which memories the rows of a batch read.
+struct ReadMemories {
+    /// The references of each row, `[rows * most references of a row]`; a row that reads fewer is filled up with one that is masked.
+    which: Tensor,
+    /// The masks of heads, by the number of tokens that they keep of the longest reference: `[rows, 1, width, memory tokens + width]`.
+    masks: BTreeMap<i64, Tensor>,
+}
+
+impl ReadMemories {
+    /// Attention of queries, keys and values `own`, `[rows, heads, width, head_dim]`, to themselves and to what the heads of a layer keep:
+    /// `[rows * width, query_heads * head_dim]`.
+    fn attend(&self, spans: &[WrittenSpan], group: i64, own: [&Tensor; 3]) -> Result<Tensor, TchError> {
+        let [q, k, v] = own;
+        let (rows, heads) = (k.size()[0], k.size()[1]);
+        let mut outputs = Vec::new();
+        let mut next = 0;
+        let without = |first: i64, end: i64, outputs: &mut Vec<Tensor>| {
+            if first < end {
+                let span = HeadSpan { first, heads: end - first, ..HeadSpan::without_memories(heads) };
+                let (q, k, v) = (span.of_query_heads(q, group)?, span.of_heads(k)?, span.of_heads(v)?);
+                outputs.push(attention(&q, &k, &v, Mask::Causal)?);
+            }
+            Ok::<_, TchError>(())
+        };
+        for WrittenSpan { span, keys, values } in spans {
+            without(next, span.first, &mut outputs)?;
+            let k = Tensor::f_cat(&[gather(keys, &self.which, rows)?, span.of_heads(k)?], 2)?;
+            let v = Tensor::f_cat(&[gather(values, &self.which, rows)?, span.of_heads(v)?], 2)?;
+            let mask = self.masks.get(&keys.size()[2]);
+            outputs.push(attention(&span.of_query_heads(q, group)?, &k, &v, Mask::or_causal(mask))?);
+            next = span.first + span.heads;
+        }
+        without(next, heads, &mut outputs)?;
+        rows_of_heads(outputs)
+    }
 }
 
 /// The tokens of the references `which`, row by row: `[rows, heads, tokens, head_dim]`, from `all`, `[references, heads, kept, head_dim]`.
@@ -69,7 +110,7 @@ fn gather(all: &Tensor, which: &Tensor, rows: i64) -> Result<Tensor, TchError> {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(decoder: &Decoder, sequences: &'a [Sequence], written: Option<&Written>) -> Result<Self, ComputeError> {
-        let references = written.map_or(0, |written| written.held.len());
+        let references = written.map_or(0, |written| written.lengths.len());
         let mut each = Vec::with_capacity(sequences.len());
         for (index, sequence) in sequences.iter().enumerate() {
             decoder.check_ids(&sequence.tokens)?;
@@ -104,33 +145,51 @@ impl<'a> Batch<'a> {
         ids
     }
 
-    /// The references that each row reads, and the mask at memory layers, `[rows, 1, width, memory tokens + width]`.
-    fn memories(&self, decoder: &Decoder, written: &Written) -> Result<(Tensor, Tensor), TchError> {
+    /// The references that each row reads, and the masks at memory layers.
+    fn memories(&self, decoder: &Decoder, written: &Written) -> Result<ReadMemories, TchError> {
         let max = self.references.iter().map(Vec::len).max().unwrap_or_default();
-        let memory_tokens = max * written.kept;
         let mut which = Vec::with_capacity(self.sequences.len() * max);
+        for (row, references) in self.references.iter().enumerate() {
+            which.extend(references.iter().map(|r| *r as i64));
+            which.resize((row + 1) * max, 0);
+        }
+        let which = Tensor::f_from_slice(&which)?.f_to_device(decoder.device)?;
+        let mut masks = BTreeMap::new();
+        for kept in written.layers.iter().flatten().map(|span| span.keys.size()[2]) {
+            if !masks.contains_key(&kept) {
+                masks.insert(kept, self.mask(decoder, written, max, kept as usize)?);
+            }
+        }
+        Ok(ReadMemories { which, masks })
+    }
+
+    /// The mask of heads that keep `kept` tokens of each reference, of which a row reads `max` or fewer.
+    fn mask(&self, decoder: &Decoder, written: &Written, max: usize, kept: usize) -> Result<Tensor, TchError> {
+        let memory_tokens = max * kept;
         let mut mask = Vec::with_capacity(self.sequences.len() * self.width * (memory_tokens + self.width));
         let layout = ContextLayout::with_memories(&decoder.memory);
-        for (row, (sequence, references)) in self.sequences.iter().zip(&self.references).enumerate() {
-            which.extend(references.iter().map(|r| *r as i64));
-            // A row that reads fewer references is filled up with one that is masked.
-            which.resize((row + 1) * max, 0);
-            let biases = sequence.chunks.iter().map(|chunk| chunk_bias(decoder, chunk, references, written, memory_tokens));
+        for (sequence, references) in self.sequences.iter().zip(&self.references) {
+            let biases = sequence.chunks.iter().map(|chunk| chunk_bias(decoder, chunk, references, written, [memory_tokens, kept]));
             layout.extend_mask(&mut mask, self.width, memory_tokens, &biases.collect::<Vec<_>>());
         }
         let shape = [self.sequences.len() as i64, 1, self.width as i64, -1];
-        let mask = Tensor::f_from_slice(&mask)?.f_view(shape)?.f_to_kind(decoder.kind())?.f_to_device(decoder.device)?;
-        Ok((Tensor::f_from_slice(&which)?.f_to_device(decoder.device)?, mask))
+        Tensor::f_from_slice(&mask)?.f_view(shape)?.f_to_kind(decoder.kind())?.f_to_device(decoder.device)
     }
 }
 
 /// What a token of `chunk` adds to the scores of its row's memory tokens: the similarity bias, or -inf for memories of other chunks.
-fn chunk_bias(decoder: &Decoder, chunk: &[(usize, f32)], references: &[usize], written: &Written, memory_tokens: usize) -> Vec<f32> {
+fn chunk_bias(
+    decoder: &Decoder,
+    chunk: &[(usize, f32)],
+    references: &[usize],
+    written: &Written,
+    [memory_tokens, kept]: [usize; 2],
+) -> Vec<f32> {
     let mut bias = vec![f32::NEG_INFINITY; memory_tokens];
     let similarities: Vec<f32> = chunk.iter().map(|(_, similarity)| *similarity).collect();
     for ((reference, _), of_memory) in chunk.iter().zip(similarity_biases(decoder.memory.similarity_bias, &similarities)) {
-        let start = references.iter().position(|r| r == reference).unwrap_or_default() * written.kept;
-        bias[start..start + written.held[*reference]].fill(of_memory);
+        let start = references.iter().position(|r| r == reference).unwrap_or_default() * kept;
+        bias[start..start + written.lengths[*reference].min(kept)].fill(of_memory);
     }
     bias
 }

@@ -1,16 +1,19 @@
 //! Writes references during training.
 
+use mempack_format::MemoryShape;
 use tch::{TchError, Tensor};
 
 use super::Trainee;
 use crate::ComputeError;
-use crate::write::Selection;
+use crate::head_spans::HeadSpan;
+use crate::write::{SelectedTokens, Selection};
 
 /// Options for writing references during training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WriteOptions {
-    /// Tokens that a head keeps, in place of the `memory` block's number: training reduces it step by step.
-    pub keep: u32,
+    /// Tokens that every head keeps, in place of the `memory` block's numbers: training may reduce it step by step. `None` keeps what the
+    /// block says.
+    pub keep: Option<u32>,
     /// Whether gradients reach the weights that select tokens, which the paper does not do: each kept value is multiplied by its weight
     /// over the same number held constant, which is 1.
     pub selection_gradient: bool,
@@ -21,12 +24,19 @@ pub struct WriteOptions {
 
 /// Written memories as tensors with gradients.
 pub struct Written {
-    /// Rotated keys and values of each memory layer, `[references, heads, kept, head_dim]` in the model's precision.
-    pub(super) layers: Vec<(Tensor, Tensor)>,
-    /// Tokens that each reference keeps at a head, before the padding.
-    pub(super) held: Vec<usize>,
-    /// The largest number in `held`.
-    pub(super) kept: usize,
+    /// What the heads of each memory layer keep.
+    pub(super) layers: Vec<Vec<WrittenSpan>>,
+    /// Tokens of each reference.
+    pub(super) lengths: Vec<usize>,
+}
+
+/// What heads of a layer that keep the same number of tokens keep of all references.
+pub(super) struct WrittenSpan {
+    pub span: HeadSpan,
+    /// Rotated keys, `[references, heads of the span, kept, head_dim]` in the model's precision.
+    pub keys: Tensor,
+    /// Values, likewise.
+    pub values: Tensor,
 }
 
 impl Trainee {
@@ -40,19 +50,21 @@ impl Trainee {
         if references.is_empty() {
             return Err(ComputeError::EmptyReference { index: 0 });
         }
-        let selection = Selection { keep: options.keep.max(1), gradient: options.selection_gradient, padded: true };
-        let kept = decoder.write_layers(references, selection)?;
+        let own = decoder.shape();
+        let shape = options.keep.map_or_else(|| own.clone(), |keep| MemoryShape::new(own.layers, own.heads, keep.max(1), own.head_dim));
+        let selection = Selection { shape, gradient: options.selection_gradient, padded: true };
+        let kept = decoder.write_layers(references, &selection)?;
         let prefix = decoder.memory.reference_prefix_ids.len() as i64;
         let kind = decoder.kind();
         let _drawing = (options.noise != [0.0; 2]).then(|| self.drawing());
-        let layers = kept.iter().map(|layer| {
-            let positions = layer.index.f_add_scalar(prefix)?.f_reshape([-1])?;
-            let keys = decoder.memory_rotation().apply_at(&noisy(&layer.keys, options.noise[0])?, &positions)?;
-            Ok((keys.f_to_kind(kind)?, noisy(&layer.values, options.noise[1])?.f_to_kind(kind)?))
-        });
-        let layers = layers.collect::<Result<Vec<_>, TchError>>()?;
-        let kept = layers.first().map_or(0, |(keys, _)| keys.size()[2] as usize);
-        Ok(Written { layers, held: references.iter().map(|r| r.len().min(kept)).collect(), kept })
+        let of_span = |kept: &SelectedTokens| {
+            let positions = kept.index.f_add_scalar(prefix)?.f_reshape([-1])?;
+            let keys = decoder.memory_rotation().apply_at(&noisy(&kept.keys, options.noise[0])?, &positions)?;
+            let values = noisy(&kept.values, options.noise[1])?.f_to_kind(kind)?;
+            Ok(WrittenSpan { span: kept.span, keys: keys.f_to_kind(kind)?, values })
+        };
+        let layers = kept.iter().map(|layer| layer.iter().map(of_span).collect()).collect::<Result<Vec<_>, TchError>>()?;
+        Ok(Written { layers, lengths: references.iter().map(|r| r.len()).collect() })
     }
 }
 

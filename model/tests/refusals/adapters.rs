@@ -60,11 +60,11 @@ fn merged_as_peft_merges() {
 fn memory_json_stands_for_the_block() {
     let base = Folder::new();
     let (dir, ..) = adapter(json!({}));
-    assert_eq!(load(dir.path(), Some(base.dir.path())).unwrap().memory().tokens_per_head, 4);
+    assert_eq!(load(dir.path(), Some(base.dir.path())).unwrap().memory().tokens_per_head, 4.into());
     std::fs::write(dir.path().join("memory.json"), r#"{"num_memory_layers": 2, "similarity_bias": 3}"#).unwrap();
     let decoder = load(dir.path(), Some(base.dir.path())).unwrap();
     let memory = decoder.memory();
-    assert_eq!((memory.num_memory_layers, memory.tokens_per_head, memory.similarity_bias), (2, 8, 3.0));
+    assert_eq!((memory.num_memory_layers, memory.tokens_per_head.most(), memory.similarity_bias), (2, 8, 3.0));
     std::fs::write(dir.path().join("memory.json"), r#"{"num_memory_layers": 9}"#).unwrap();
     assert_names(&refusal(dir.path(), &base), &["memory.json", "num_memory_layers", "9"]);
 }

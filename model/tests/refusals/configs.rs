@@ -134,7 +134,7 @@ fn without_a_memory_block_the_paper_holds() {
     folder.edit("config.json", |c| drop(c.remove("memory")));
     let decoder = folder.load().unwrap();
     let memory = decoder.memory();
-    assert_eq!((memory.first_memory_layer, memory.num_memory_layers, memory.tokens_per_head), (0, 1, 8));
+    assert_eq!((memory.first_memory_layer, memory.num_memory_layers, memory.tokens_per_head.most()), (0, 1, 8));
     assert_eq!((memory.reference_length, memory.memories_per_chunk, memory.retrieval_interval), (128, 5, 64));
     assert_eq!((memory.reference_prefix_ids.as_slice(), memory.stop_ids.as_slice()), (&[1][..], &[2][..]));
     folder.edit("config.json", |c| drop(c.insert("memory".into(), json!(7))));

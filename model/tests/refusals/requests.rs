@@ -126,14 +126,14 @@ fn another_memory_block_is_that_of_another_folder() {
     assert_eq!(changed.write(&[&reference]).unwrap()[0], memory);
     let scores = |decoder: &Decoder| reader(decoder, true).prompt(&[5, 6, 7], &[vec![slot(&memory)]], true).unwrap();
     assert_eq!(scores(&changed), scores(&other));
-    assert!(matches!(decoder.write(&[&[5; 20]]), Ok(memories) if memories[0].shape == decoder.shape()), "the first one is as it was");
+    assert!(matches!(decoder.write(&[&[5; 20]]), Ok(memories) if memories[0].shape == *decoder.shape()), "the first one is as it was");
 
     let refused = |change: fn(&mut MemoryConfig)| {
         let mut memory = decoder.memory().clone();
         change(&mut memory);
         decoder.with_memory(memory).err().expect("a refusal").to_string()
     };
-    assert_names(&refused(|m| m.tokens_per_head = 0), &["tokens_per_head", "1 to 32", "0"]);
+    assert_names(&refused(|m| m.tokens_per_head = 0.into()), &["tokens_per_head", "1 to 32", "0"]);
     assert_names(&refused(|m| m.first_memory_layer = 99), &["first_memory_layer", "99"]);
     assert_names(&refused(|m| m.context_template = Some("{text}".into())), &["context_template", "{question}"]);
 }

@@ -127,7 +127,7 @@ impl GraphSource for World {
 }
 
 /// A small shape of memories.
-pub const SHAPE: MemoryShape = MemoryShape { layers: 2, heads: 2, tokens: 3, head_dim: 4 };
+pub const SHAPE: MemoryShape = MemoryShape::new(2, 2, 3, 4);
 
 /// The identity of a model that does not exist, with memories of `shape`.
 pub fn model_identity(shape: MemoryShape) -> ModelIdentity {
@@ -191,7 +191,7 @@ pub fn write_pack(target: &Path, world: &World, shape: MemoryShape, graph: Optio
 
 /// As [`write_pack`], with keys, texts and memories numbered from `first`.
 pub fn write_numbered(target: &Path, world: &World, shape: MemoryShape, graph: Option<u32>, first: u32) -> PackSummary {
-    write_pack_as(target, world, shape, graph, first, (model_identity(shape), embedder_identity(world.dim)))
+    write_pack_as(target, world, shape.clone(), graph, first, (model_identity(shape), embedder_identity(world.dim)))
 }
 
 /// As [`write_pack`], with the given identities.
@@ -203,7 +203,7 @@ pub fn write_pack_as(
     first: u32,
     identities: (ModelIdentity, EmbedderIdentity),
 ) -> PackSummary {
-    let mut writer = PackWriter::create(target, shape, world.dim as u32).unwrap();
+    let mut writer = PackWriter::create(target, shape.clone(), world.dim as u32).unwrap();
     writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).unwrap();
     writer.push_document(&Document { id: "squares".into(), title: "On squares".into(), ..Document::default() }).unwrap();
     writer.push_document(&Document { id: "again".into(), title: "Said again".into(), ..Document::default() }).unwrap();
@@ -214,7 +214,7 @@ pub fn write_pack_as(
         }
         let number = first + i;
         writer.push_reference(&Digest::of(&number.to_le_bytes()), 9, &text(number), &origins).unwrap();
-        writer.push_memory(&record(shape, number)).unwrap();
+        writer.push_memory(&record(shape.clone(), number)).unwrap();
         writer.push_embedding(world.row(i)).unwrap();
     }
     if let Some(m) = graph {

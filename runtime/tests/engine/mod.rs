@@ -110,7 +110,7 @@ pub fn write_texts(path: &Path, texts: Vec<String>, model: &Model, embedder: &Em
 }
 
 fn write_sheets(path: &Path, sheets: &[Sheet], model: &Model, embedder: &Embedder, identities: (ModelIdentity, EmbedderIdentity)) {
-    let mut writer = PackWriter::create(path, model.identity().shape, embedder.dim() as u32).expect("a writer");
+    let mut writer = PackWriter::create(path, model.identity().shape.clone(), embedder.dim() as u32).expect("a writer");
     writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).expect("the codec");
     for sheet in sheets {
         let text = sheet.text.as_str();

@@ -148,7 +148,7 @@ mod tests {
     use mempack_model::{LoadOptions, overlaps};
 
     use super::*;
-    use crate::{KeepSchedule, NoProgress};
+    use crate::{Keep, KeepSchedule, NoProgress};
 
     fn root(path: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
@@ -175,7 +175,7 @@ mod tests {
 
     fn continual(model: &Model, embedder: &Embedder, texts: &[PathBuf], references: &[PathBuf], length: usize, overlap: f64) -> Continual {
         let cache = tempfile::tempdir().unwrap();
-        let write = WriteConfig { keep: KeepSchedule(vec![(0, 8)]), selection_gradient: false, noise: [0.0; 2] };
+        let write = WriteConfig { keep: KeepSchedule(vec![(0, Keep::Tokens(8))]), selection_gradient: false, noise: [0.0; 2] };
         let config = ContinualConfig { corpora: texts.to_vec(), references: references.to_vec(), length, previous: 4, overlap, write };
         let embedder = Some(embedder);
         let context = StageContext { model, embedder, stage: 0, seed: 7, cache: cache.path(), progress: &NoProgress };

@@ -326,7 +326,7 @@ mod tests {
     use mempack_model::{Embedder, LoadOptions};
 
     use super::*;
-    use crate::{KeepSchedule, NoProgress};
+    use crate::{Keep, KeepSchedule, NoProgress};
 
     const REFERENCES: u32 = 6;
 
@@ -353,7 +353,7 @@ mod tests {
             length: 80,
             no_answer: "Nothing tells.".into(),
             withheld,
-            write: WriteConfig { keep: KeepSchedule(vec![(0, 8)]), selection_gradient: false, noise: [0.0; 2] },
+            write: WriteConfig { keep: KeepSchedule(vec![(0, Keep::Tokens(8))]), selection_gradient: false, noise: [0.0; 2] },
         };
         let embedder = Some(embedder);
         let context = StageContext { model, embedder, stage: 0, seed: 7, cache: folder.path(), progress: &NoProgress };

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::support::{Case, MODELS, fill_b, folder, keeping, load, lost, new_adapter, noise};
+use super::support::{Case, MODELS, fill_b, folder, keeping, kept_shape, load, lost, new_adapter, noise};
 use crate::training::{Learning, Trainee, WriteOptions};
 use crate::write::{Selection, copy_out};
 
@@ -27,10 +27,11 @@ fn moved(trainee: &mut Trainee, number: usize, direction: &Tensor, step: f64, of
 }
 
 /// Which tokens each memory layer keeps of the case's references.
-fn selected(trainee: &Trainee, case: &Case, keep: u32) -> Vec<Vec<i64>> {
+fn selected(trainee: &Trainee, case: &Case, keep: Option<u32>) -> Vec<Vec<i64>> {
     let _guard = tch::no_grad_guard();
-    let kept = trainee.model().decoder().write_layers(&case.references(), Selection { keep, gradient: false, padded: false }).unwrap();
-    kept.iter().map(|layer| copy_out(&layer.index).unwrap()).collect()
+    let selection = Selection { shape: kept_shape(trainee, keep), gradient: false, padded: false };
+    let kept = trainee.model().decoder().write_layers(&case.references(), &selection).unwrap();
+    kept.iter().flatten().map(|span| copy_out(&span.index).unwrap()).collect()
 }
 
 /// Compares the gradient of every parameter with differences, along the gradient and along a random direction, at two step sizes.
@@ -44,7 +45,9 @@ fn check(name: &str, trainee: &mut Trainee, case: &Case, write: &WriteOptions) {
     trainee.clear_gradients().unwrap();
     let whole = trainee.model().memory().reference_length;
     let before = selected(trainee, case, write.keep);
-    let same = |trainee: &Trainee| f64::from(u8::from(write.keep >= whole || selected(trainee, case, write.keep) == before));
+    let same = |trainee: &Trainee| {
+        f64::from(u8::from(write.keep.is_some_and(|keep| keep >= whole) || selected(trainee, case, write.keep) == before))
+    };
     let value = |trainee: &Trainee| {
         let _guard = tch::no_grad_guard();
         lost(trainee, case, write).sum().unwrap()
@@ -106,7 +109,7 @@ fn few_tokens_kept() {
     for name in MODELS {
         let dir = folder(name);
         let mut trainee = load(dir.path(), &Learning::Everything);
-        let keep = trainee.model().memory().tokens_per_head;
+        let keep = trainee.model().memory().tokens_per_head.most();
         check(&format!("{name}, all weights, {keep} tokens"), &mut trainee, &Case::short(name), &keeping(keep));
     }
 }

@@ -1,7 +1,7 @@
 //! Reading in training gives what inference gives.
 
-use super::support::{Case, MODELS, folder, keeping, load};
-use crate::training::{Learning, Sequence, Trainee};
+use super::support::{Case, MODELS, folder, folder_with_budget, keeping, load};
+use crate::training::{Learning, Sequence, Trainee, WriteOptions};
 use crate::{Decoder, Memory, ReaderOptions, Slot};
 
 /// How far a log-likelihood may lie from the reader's, in nats.
@@ -23,7 +23,7 @@ fn sum_of_exponentials(row: &[f32]) -> f64 {
 }
 
 /// Log-likelihood of one token of one sequence, read in a batch with all of them.
-fn in_training(trainee: &Trainee, references: &[&[u32]], keep: u32, sequences: &[Sequence], at: (usize, usize)) -> f64 {
+fn in_training(trainee: &Trainee, references: &[&[u32]], keep: Option<u32>, sequences: &[Sequence], at: (usize, usize)) -> f64 {
     let _guard = tch::no_grad_guard();
     let mut sequences = sequences.to_vec();
     for (number, sequence) in sequences.iter_mut().enumerate() {
@@ -31,12 +31,12 @@ fn in_training(trainee: &Trainee, references: &[&[u32]], keep: u32, sequences: &
             *learnt = (number, token) == at;
         }
     }
-    let written = trainee.write(references, &keeping(keep)).unwrap();
+    let written = trainee.write(references, &WriteOptions { keep, ..keeping(1) }).unwrap();
     -trainee.loss(&sequences, Some(&written)).unwrap().sum().unwrap()
 }
 
 /// Compares some tokens of each sequence one by one, and all of them in sum.
-fn compare(name: &str, trainee: &Trainee, decoder: &Decoder, case: &Case, keep: u32) {
+fn compare(name: &str, trainee: &Trainee, decoder: &Decoder, case: &Case, keep: Option<u32>) {
     let (references, sequences) = (case.references(), case.sequences());
     let memories = decoder.write(&references).unwrap();
     let expected: Vec<Vec<f64>> = sequences.iter().map(|sequence| by_reader(decoder, &memories, sequence)).collect();
@@ -52,7 +52,7 @@ fn compare(name: &str, trainee: &Trainee, decoder: &Decoder, case: &Case, keep: 
         }
     }
     assert!(worst < TOLERANCE, "{name}: {worst}");
-    let written = trainee.write(&references, &keeping(keep)).unwrap();
+    let written = trainee.write(&references, &WriteOptions { keep, ..keeping(1) }).unwrap();
     let all = trainee.loss(&sequences, Some(&written)).unwrap();
     let (sum, tokens) = (-expected.iter().flatten().sum::<f64>(), expected.iter().map(Vec::len).sum::<usize>());
     println!(
@@ -65,12 +65,11 @@ fn compare(name: &str, trainee: &Trainee, decoder: &Decoder, case: &Case, keep: 
 
 #[test]
 fn with_what_the_memory_block_keeps() {
-    for name in MODELS {
-        let dir = folder(name);
+    for (name, dir) in MODELS.iter().flat_map(|name| [(name, folder(name)), (name, folder_with_budget(name))]) {
         let trainee = load(dir.path(), &Learning::Everything);
         let decoder = trainee.model().decoder();
         assert!(decoder.memory().similarity_bias > 0.0, "the fixtures have a similarity bias");
-        compare(name, &trainee, decoder, &Case::read(name), decoder.memory().tokens_per_head);
+        compare(name, &trainee, decoder, &Case::read(name), None);
     }
 }
 
@@ -80,9 +79,9 @@ fn with_all_tokens_and_with_one() {
         let dir = folder(name);
         let trainee = load(dir.path(), &Learning::Everything);
         for keep in [trainee.model().memory().reference_length, 1] {
-            let memory = crate::MemoryConfig { tokens_per_head: keep, ..trainee.model().memory().clone() };
+            let memory = crate::MemoryConfig { tokens_per_head: keep.into(), ..trainee.model().memory().clone() };
             let decoder = trainee.model().decoder().with_memory(memory).unwrap();
-            compare(&format!("{name}, {keep} tokens kept"), &trainee, &decoder, &Case::read(name), keep);
+            compare(&format!("{name}, {keep} tokens kept"), &trainee, &decoder, &Case::read(name), Some(keep));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::support::{Case, folder, load, lost};
+use super::support::{Case, folder, kept_shape, load, lost};
 use crate::layer::Sizes;
 use crate::training::{Learning, Trainee, WriteOptions};
 use crate::write::Selection;
@@ -10,7 +10,7 @@ use crate::write::Selection;
 const KEEP: u32 = 8;
 
 fn writing(selection_gradient: bool) -> WriteOptions {
-    WriteOptions { keep: KEEP, selection_gradient, noise: [0.0; 2] }
+    WriteOptions { keep: Some(KEEP), selection_gradient, noise: [0.0; 2] }
 }
 
 /// The gradient of the joined query, key and value projections of a layer.
@@ -24,7 +24,7 @@ fn projections(trainee: &Trainee, layer: usize) -> Tensor {
 fn of_values(trainee: &Trainee, case: &Case, selection_gradient: bool) -> [f64; 3] {
     let decoder = trainee.model().decoder();
     let written = trainee.write(&case.references(), &writing(selection_gradient)).unwrap();
-    let (_, values) = written.layers.last().unwrap();
+    let values = &written.layers.last().unwrap()[0].values;
     trainee.clear_gradients().unwrap();
     (values * values.detach().sin()).sum(Kind::Float).backward();
     let gradient = projections(trainee, decoder.memory_layers().end - 1);
@@ -93,12 +93,13 @@ fn the_gradient_is_that_of_values_times_weights() {
         let trainee = load(dir.path(), &Learning::Everything);
         let reference = case.references[2].as_slice();
         let written = trainee.write(&[reference], &writing(true)).unwrap();
-        let values = &written.layers[0].1;
+        let values = &written.layers[0][0].values;
         let factors = values.detach().sin();
         (values * &factors).sum(Kind::Float).backward();
 
-        let kept = trainee.model().decoder().write_layers(&[reference], Selection { keep: KEEP, gradient: false, padded: false }).unwrap();
-        let index = kept[0].index.squeeze_dim(0);
+        let selection = Selection { shape: kept_shape(&trainee, Some(KEEP)), gradient: false, padded: false };
+        let kept = trainee.model().decoder().write_layers(&[reference], &selection).unwrap();
+        let index = kept[0][0].index.squeeze_dim(0);
         let factors = factors.squeeze_dim(0).to_kind(Kind::Double);
         let own = |what: &str| trainee.parameters.iter().find(|p| p.name.starts_with(&format!("model.layers.0.self_attn.q_proj.{what}")));
         let weight = own("weight").unwrap();
@@ -131,7 +132,9 @@ fn the_gradient_is_that_of_values_times_weights() {
 fn noise_is_drawn_from_the_seed() {
     let (dir, case) = (folder("llama_gqa"), Case::read("llama_gqa"));
     let trainee = load(dir.path(), &Learning::Everything);
-    let write = |noise| trainee.write(&case.references()[..2], &WriteOptions { noise, ..writing(false) }).unwrap().layers;
+    let write =
+        |noise| trainee.write(&case.references()[..2], &WriteOptions { noise, ..writing(false) }).unwrap().layers.into_iter().flatten();
+    let write = |noise| write(noise).map(|span| (span.keys, span.values)).collect::<Vec<_>>();
     let quiet = write([0.0; 2]);
     let shares = [0.02, 0.05];
     let noisy = [4, 4, 5].map(|seed| {

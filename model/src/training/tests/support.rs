@@ -102,9 +102,35 @@ impl Case {
     }
 }
 
+/// The shape of memories whose heads keep `keep` tokens, or what the `memory` block says.
+pub fn kept_shape(trainee: &Trainee, keep: Option<u32>) -> crate::MemoryShape {
+    let own = trainee.model().decoder().shape();
+    keep.map_or_else(|| own.clone(), |keep| crate::MemoryShape::new(own.layers, own.heads, keep, own.head_dim))
+}
+
+/// The model of a fixture as [`folder`] gives it, with a head budget: from head to head 3, 0, 9 and 20 tokens, all of a reference's at the
+/// last head, and none at the first memory layer if there are several.
+pub fn folder_with_budget(name: &str) -> tempfile::TempDir {
+    let dir = folder(name);
+    let path = dir.path().join("config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let number = |field: &str| config[field].as_u64().unwrap() as usize;
+    let heads = config["num_key_value_heads"].as_u64().map_or_else(|| number("num_attention_heads"), |heads| heads as usize);
+    let layers = config["memory"]["num_memory_layers"].as_u64().map_or_else(|| number("num_hidden_layers") / 2, |layers| layers as usize);
+    let mut table: Vec<Vec<u32>> =
+        (0..layers).map(|layer| (0..heads).map(|head| [3, 0, 9, 20][(layer * heads + head) % 4]).collect()).collect();
+    if layers > 1 {
+        table[0].fill(0);
+    }
+    table[layers - 1][heads - 1] = 128;
+    config["memory"]["tokens_per_head"] = json!(table);
+    std::fs::write(path, config.to_string()).unwrap();
+    dir
+}
+
 /// How references are written that keep `keep` tokens.
 pub fn keeping(keep: u32) -> WriteOptions {
-    WriteOptions { keep, selection_gradient: false, noise: [0.0; 2] }
+    WriteOptions { keep: Some(keep), selection_gradient: false, noise: [0.0; 2] }
 }
 
 /// Writes the case's references and reads them: the loss on its sequences, summed.

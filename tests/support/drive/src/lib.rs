@@ -93,7 +93,7 @@ fn read<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<(), ReadError> {
         note(pack.embedding(reference).map(drop));
         note(pack.check_record(reference));
         if let (Ok(codec), Ok(record), Ok(())) = (&codec, pack.record(reference), pack.check_record(reference)) {
-            let mut memory = Memory::empty(codec.shape());
+            let mut memory = Memory::empty(codec.shape().clone());
             if codec.decode_memory(record, &mut memory).is_ok() {
                 assert!(memory.keys.iter().chain(&memory.values).all(|value| value.is_finite()), "a memory that is no number");
             }

@@ -11,7 +11,7 @@ use mempack_format::{
 use crate::Random;
 
 /// The contents of a pack. It has every section, a graph of three levels, and two origins for every fourth reference.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// References; at least 10.
     pub references: u32,
@@ -32,19 +32,19 @@ pub struct Plan {
 impl Plan {
     /// A few references in three text blocks, with the caller's codec: 200 KB.
     pub fn small(codec: CodecSpec) -> Self {
-        let shape = MemoryShape { layers: 2, heads: 2, tokens: 4, head_dim: 6 };
+        let shape = MemoryShape::new(2, 2, 4, 6);
         Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000 }
     }
 
     /// Enough references that a search uses the graph, and little else: 1 MB.
     pub fn wide() -> Self {
-        let shape = MemoryShape { layers: 1, heads: 2, tokens: 1, head_dim: 1 };
+        let shape = MemoryShape::new(1, 2, 1, 1);
         Self { references: 4200, documents: 2, shape, codec: CodecSpec::BF16, dim: 4, m: 2, text_bytes: 8 }
     }
 
     /// Like a real pack: 5 MB.
     pub fn large() -> Self {
-        let shape = MemoryShape { layers: 2, heads: 2, tokens: 8, head_dim: 16 };
+        let shape = MemoryShape::new(2, 2, 8, 16);
         Self { references: 1750, documents: 200, shape, codec: CodecSpec::BF16, dim: 64, m: 8, text_bytes: 700 }
     }
 
@@ -53,7 +53,7 @@ impl Plan {
     /// # Errors
     /// If the writer fails.
     pub fn write(&self, target: &Path) -> Result<PackSummary, WriteError> {
-        let mut writer = PackWriter::create(target, self.shape, self.dim)?;
+        let mut writer = PackWriter::create(target, self.shape.clone(), self.dim)?;
         writer.set_codec(&self.codec, &self.parameters())?;
         for number in 0..self.documents {
             let title = if number == 1 { String::new() } else { format!("Título № {number}") };
@@ -75,7 +75,7 @@ impl Plan {
             writer.push_memory(&self.record(reference))?;
             writer.push_embedding(&self.embedding(reference))?;
         }
-        writer.set_graph(&Rings(*self), GraphParameters { m: self.m, ef_construction: 40 })?;
+        writer.set_graph(&Rings(self.clone()), GraphParameters { m: self.m, ef_construction: 40 })?;
         if self.codec != CodecSpec::F32 {
             writer.set_quality(self.quality())?;
         }
@@ -89,7 +89,7 @@ impl Plan {
             layers: self.shape.layers + 2,
             first_memory_layer: 1,
             query_heads: 2 * self.shape.heads,
-            shape: self.shape,
+            shape: self.shape.clone(),
             rope_base: 10_000.0,
             prefix_ids: vec![1, 250, 251, 65_535, 65_536],
             reference_length: 128,
