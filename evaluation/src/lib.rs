@@ -54,6 +54,7 @@ mod quality;
 mod question;
 mod report;
 mod rows;
+mod segments;
 mod table;
 mod tally;
 
