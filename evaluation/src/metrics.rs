@@ -173,6 +173,25 @@ pub fn novel_share(answer: &Words, texts: &[&Words]) -> Option<f64> {
     Some(words.iter().filter(|word| !known.contains(word)).count() as f64 / words.len().max(1) as f64)
 }
 
+/// Whether a text holds the words of an answer: all of them, in any order; of a Chinese answer, whose characters stand in most texts, the
+/// whole in one place. False for an answer without words.
+pub(crate) fn holds_words(text: &Words, answer: &Words) -> bool {
+    if answer.han {
+        return text.contains(answer);
+    }
+    let (known, words): (HashSet<&String>, _) = (text.by_rule(text.han).iter().collect(), answer.by_rule(text.han));
+    !words.is_empty() && words.iter().all(|word| known.contains(word))
+}
+
+/// The share of the different pairs of neighbouring words (of characters, if a text is Chinese) in `texts` that `question` does not have;
+/// `None` if there is no pair.
+pub(crate) fn novel_pairs(question: &Words, texts: &[&Words]) -> Option<f64> {
+    let han = question.han || texts.iter().any(|text| text.han);
+    let known: HashSet<&[String]> = question.by_rule(han).windows(2).collect();
+    let pairs: HashSet<&[String]> = texts.iter().flat_map(|text| text.by_rule(han).windows(2)).collect();
+    (!pairs.is_empty()).then(|| pairs.difference(&known).count() as f64 / pairs.len() as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,6 +338,31 @@ mod tests {
         for part in ["40 twice", "mg 40", "4", "", "the", "the dose is 40 mg twice a day or so"] {
             assert!(!text.contains(&Words::of(part)), "{part}");
         }
+    }
+
+    #[test]
+    fn words_of_an_answer_stand_in_one_text() {
+        let text = Words::of("The second arch, and then the third, form the hyoid bone.");
+        for held in ["The second and third", "hyoid bone.", "third arch"] {
+            assert!(holds_words(&text, &Words::of(held)), "{held}");
+        }
+        for missing in ["The second and third arches", "", "...", "first arch"] {
+            assert!(!holds_words(&text, &Words::of(missing)), "{missing}");
+        }
+        let text = Words::of("罚款三十贯，期限十日；每次40 mg。");
+        assert!(holds_words(&text, &Words::of("三十贯")) && holds_words(&text, &Words::of("40 mg")));
+        assert!(!holds_words(&text, &Words::of("十三贯")), "characters in another order are another answer");
+    }
+
+    #[test]
+    fn pairs_that_the_question_has_are_not_novel() {
+        let question = Words::of("What is the usual dose of Nutepril?");
+        let [one, two] = ["The usual dose is 40 mg.", "Usual dose: 40 mg"].map(Words::of);
+        // (usual dose) is known; (dose is), (is 40), (40 mg) and (dose 40) are not.
+        assert_eq!(novel_pairs(&question, &[&one]), Some(0.75));
+        assert_eq!(novel_pairs(&question, &[&one, &two]), Some(0.8));
+        assert_eq!((novel_pairs(&question, &[]), novel_pairs(&question, &[&Words::of("word")])), (None, None));
+        assert_eq!(novel_pairs(&Words::of("罚款几贯"), &[&Words::of("罚款三贯")]), Some(2.0 / 3.0));
     }
 
     #[test]
