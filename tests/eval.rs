@@ -169,6 +169,7 @@ fn suites_with_and_without_memories() {
     assert_eq!(rows.iter().filter_map(|row| row["id"].as_str()).collect::<Vec<_>>(), ["mmlu:1", "mmlu:2", "mmlu:3"]);
     for task in report["tasks"].as_array().expect("tasks") {
         let name = task["task"].as_str().expect("a name");
+        assert_eq!(task["metric"], "accuracy");
         let settings = task["settings"].as_array().expect("settings");
         let names: Vec<_> =
             settings.iter().map(|s| (s["mode"].as_str().expect("mode"), s["memories"].as_u64().expect("memories"))).collect();

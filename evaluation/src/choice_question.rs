@@ -162,6 +162,23 @@ pub(crate) type Metric = (&'static str, fn(&ChoiceScores) -> Option<f64>);
 pub(crate) const METRICS: [Metric; 4] =
     [("mc1", |s| s.mc1), ("mc2", |s| s.mc2), ("accuracy", |s| s.accuracy), ("accuracy_normalised", |s| s.accuracy_normalised)];
 
+/// The metric that says whether a question of a suite's task is right. Where the wrong choices are sentences and the right ones words, as
+/// in HaluEval-QA, the shorter text is nearly always the more likely, so likelihood per byte counts.
+pub(crate) fn main_metric(task: &str) -> &'static str {
+    match task {
+        "truthfulqa" => "mc1",
+        "halueval_qa" => "accuracy_normalised",
+        _ => "accuracy",
+    }
+}
+
+impl ChoiceScores {
+    /// The value of a metric by its name.
+    pub(crate) fn get(&self, metric: &str) -> Option<f64> {
+        METRICS.iter().find(|(name, _)| *name == metric).and_then(|(_, value)| value(self))
+    }
+}
+
 impl ChoiceQuestion {
     /// The right choices, of all tasks of the question.
     pub(crate) fn right(&self) -> impl Iterator<Item = &str> {

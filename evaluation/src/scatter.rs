@@ -9,6 +9,7 @@ use serde::de::Error as _;
 
 use crate::Mode;
 use crate::bootstrap::interval;
+use crate::choice_question::{ChoiceScores, main_metric};
 use crate::rows::{RowsError, read_rows};
 
 /// What a point is about: the task, the number of the model's parameters and its name, the mode and the number of references.
@@ -48,6 +49,8 @@ struct RowSetting {
     #[serde(deserialize_with = "share", default)]
     accuracy: Option<f64>,
     #[serde(deserialize_with = "share", default)]
+    accuracy_normalised: Option<f64>,
+    #[serde(deserialize_with = "share", default)]
     mc1: Option<f64>,
 }
 
@@ -71,8 +74,9 @@ pub fn read_points(path: &Path) -> Result<ScatterPoints, RowsError> {
     let expected = r#"{"task": "mmlu_law", "model": "...", "parameters": 134515008, "settings": [{"mode": "closed_book", "memories": 0, "accuracy": 1.0}]}, as the details of a suite have"#;
     let mut points = ScatterPoints::default();
     for Row { task, model, parameters, settings } in read_rows::<Row>(path, expected)? {
-        for RowSetting { mode, memories, accuracy, mc1 } in settings {
-            points.add(&task, &model, parameters.get(), mode, memories, accuracy.or(mc1));
+        for RowSetting { mode, memories, accuracy, accuracy_normalised, mc1 } in settings {
+            let scores = ChoiceScores { accuracy, accuracy_normalised, mc1, mc2: None };
+            points.add(&task, &model, parameters.get(), mode, memories, scores.get(main_metric(&task)));
         }
     }
     Ok(points)
@@ -214,6 +218,19 @@ mod tests {
             expected.add("truthfulqa", "small", 1_000_000, Mode::ClosedBook, 0, Some(score));
         }
         assert_eq!(read(&format!("{}\n{second}\n", line())), Ok(expected));
+    }
+
+    #[test]
+    fn each_task_has_its_metric() {
+        let scores = "\"mc1\": 0.0, \"accuracy\": 1.0, \"accuracy_normalised\": 0.5";
+        for (task, score) in [("truthfulqa", 0.0), ("mmlu_law", 1.0), ("halueval_qa", 0.5)] {
+            let row = format!(
+                r#"{{"task": "{task}", "model": "m", "parameters": 5, "settings": [{{"mode": "memory", "memories": 3, {scores}}}]}}"#
+            );
+            let mut expected = ScatterPoints::default();
+            expected.add(task, "m", 5, Mode::Memory, 3, Some(score));
+            assert_eq!(read(&row), Ok(expected));
+        }
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! |---|---|---|---|
 //! | `professional` | `mmlu_medical`, `mmlu_law` | `mmlu_med_law/qa.jsonl` (MMLU, arXiv 2009.03300; rows whose `split` is `test`) | its one right choice is the most likely |
 //! | `factual` | `truthfulqa` | `hallucination/truthfulqa.jsonl` (TruthfulQA, arXiv 2109.07958) | MC1: its one right choice is the most likely; MC2: the share of the right choices in the probability of all |
-//! | | `halueval_qa` | `hallucination/halueval_qa.jsonl` (HaluEval, arXiv 2305.11747) | the right answer is more likely than the invented one |
+//! | | `halueval_qa` | `hallucination/halueval_qa.jsonl` (HaluEval, arXiv 2305.11747) | the right answer is more likely per byte than the invented one, which is longer |
 //!
-//! Memory3 (arXiv 2407.01178, section 6) measures with memories and without, on professional tasks and on hallucination. What is said of
-//! the memories is defined here, because the paper's figures are about answers in its own words:
+//! Memory3 (arXiv 2407.01178, section 6) compares models with memories and without, on professional tasks and on hallucination. What is
+//! said of the memories is not from the paper; it is defined here:
 //!
 //! - **hit rate**: the share of the questions for which one reference that was read holds all words of a right choice, in any order.
 //! - **integration**: the share of the questions that are wrong without memories and right with them; **lost**: the other way round.
@@ -26,7 +26,7 @@ use mempack_runtime::Mounts;
 use serde::Serialize;
 
 use crate::bootstrap::{Interval, interval};
-use crate::choice_question::{ChoiceQuestion, ChoiceScores, METRICS, read_choices};
+use crate::choice_question::{ChoiceQuestion, ChoiceScores, METRICS, main_metric, read_choices};
 use crate::choices::{Choice, Choosing};
 use crate::contender::Setting;
 use crate::metrics::{Words, holds_words, novel_pairs};
@@ -195,6 +195,8 @@ pub struct TaskReport {
     pub task: &'static str,
     /// Number of questions.
     pub questions: usize,
+    /// The metric that says whether a question is right: `accuracy`, `mc1` or `accuracy_normalised`.
+    pub metric: &'static str,
     /// Results of each setting.
     pub settings: Vec<SettingReport>,
 }
@@ -307,22 +309,18 @@ pub fn measure_suite(
                 return Err(EvaluateError::Interrupted);
             }
         }
+        let metric = main_metric(task.name);
         for choice in all.iter().flatten() {
-            points.add(task.name, &model, parameters, choice.mode, choice.memories, main_score(&choice.scores));
+            points.add(task.name, &model, parameters, choice.mode, choice.memories, choice.scores.get(metric));
         }
-        reports.push(TaskReport { task: task.name, questions: task.questions.len(), settings: report(&all) });
+        reports.push(TaskReport { task: task.name, questions: task.questions.len(), metric, settings: report(&all, metric) });
     }
     let packs = mounts.map(|mounts| mounts.packs().packs().iter().map(|mounted| mounted.id().to_string()).collect());
     Ok((SuiteReport { suite, model, parameters, packs: packs.unwrap_or_default(), overlap: options.overlap, tasks: reports }, points))
 }
 
-/// The score that says whether a question is right: accuracy, or MC1.
-pub(crate) fn main_score(scores: &ChoiceScores) -> Option<f64> {
-    scores.accuracy.or(scores.mc1)
-}
-
 /// The report of each setting from its choices, question by question. The first setting is the closed book, if it was measured.
-fn report(all: &[Vec<SuiteChoice>]) -> Vec<SettingReport> {
+fn report(all: &[Vec<SuiteChoice>], metric: &str) -> Vec<SettingReport> {
     let closed = all.first().filter(|choices| choices.first().is_some_and(|choice| choice.mode == Mode::ClosedBook));
     let one = |choices: &Vec<SuiteChoice>| {
         let first = choices.first()?;
@@ -339,7 +337,7 @@ fn report(all: &[Vec<SuiteChoice>]) -> Vec<SettingReport> {
         }
         let changed = |before: f64, after: f64| {
             let pairs = closed?.iter().zip(choices);
-            let both = pairs.filter_map(|(alone, with)| Some((main_score(&alone.scores)?, main_score(&with.scores)?)));
+            let both = pairs.filter_map(|(alone, with)| Some((alone.scores.get(metric)?, with.scores.get(metric)?)));
             mean(&both.map(|pair| f64::from(u8::from(pair == (before, after)))).collect::<Vec<_>>())
         };
         // A question that reads nothing has no hit.
@@ -374,14 +372,14 @@ mod tests {
         let closed = [false, false, true, true, false].map(|right| choice(Mode::ClosedBook, 0, right, None, None));
         let with = [(true, Some(true)), (false, Some(true)), (false, None), (true, Some(false)), (true, Some(false))]
             .map(|(right, hit)| choice(Mode::Memory, 3, right, hit, hit.map(|_| 0.5)));
-        let [alone, memory] = report(&[closed.to_vec(), with.to_vec()]).try_into().unwrap();
+        let [alone, memory] = report(&[closed.to_vec(), with.to_vec()], "mc1").try_into().unwrap();
         assert_eq!((alone.hit_rate, alone.integration, alone.lost, alone.novel_information), (None, None, None, None));
         assert!(alone.gains.is_empty() && alone.scores["mc1"].mean == 0.4 && alone.scores["mc2"].n == 5);
         // Questions 1 and 5 were wrong and are right, question 3 was right and is wrong. A question that read nothing has no hit.
         assert_eq!((memory.integration, memory.lost, memory.hit_rate), (Some(0.4), Some(0.2), Some(0.4)));
         assert!((memory.gains["mc1"].mean - 0.2).abs() < 1e-12 && memory.gains["mc2"].mean == 0.0, "{memory:?}");
         assert_eq!((memory.novel_information, memory.scores["mc1"].mean, memory.memories), (Some(0.5), 0.6, 3));
-        let [alone] = report(&[with.to_vec()]).try_into().unwrap();
+        let [alone] = report(&[with.to_vec()], "mc1").try_into().unwrap();
         assert_eq!((alone.integration, alone.hit_rate), (None, Some(0.4)), "nothing to compare with");
     }
 

@@ -114,13 +114,16 @@ impl Display for SuiteReport {
         let packs = if self.packs.is_empty() { "no pack".into() } else { format!("packs {}", self.packs.join(", ")) };
         writeln!(f, "suite {}, model {} ({} parameters), {packs}", self.suite, self.model, self.parameters)?;
         for task in &self.tasks {
-            let main = if task.settings.iter().any(|setting| setting.scores.contains_key("mc1")) { "mc1" } else { "accuracy" };
-            let (name, second) = if main == "mc1" { ("MC1", ("MC2", "mc2")) } else { ("accuracy", ("by byte", "accuracy_normalised")) };
+            let (name, second) = match task.metric {
+                "mc1" => ("MC1", ("MC2", "mc2")),
+                "accuracy" => ("accuracy", ("by byte", "accuracy_normalised")),
+                _ => ("by byte", ("in all", "accuracy")),
+            };
             writeln!(f, "\n{}: {} questions; low and high bound the 95% bootstrap interval", task.task, task.questions)?;
             head(f, "mode, memories", &[name, "low", "high", "gain", second.0, "hit rate", "integr.", "lost", "novel"])?;
             for setting in &task.settings {
-                let score = setting.scores.get(main);
-                let gain = setting.gains.get(main).map_or_else(|| "-".into(), |gain| format!("{:+.3}", gain.mean));
+                let score = setting.scores.get(task.metric);
+                let gain = setting.gains.get(task.metric).map_or_else(|| "-".into(), |gain| format!("{:+.3}", gain.mean));
                 let mut cells = [score.map(|s| s.mean), score.map(|s| s.low), score.map(|s| s.high)].map(share).to_vec();
                 cells.push(gain);
                 let SettingReport { hit_rate, integration, lost, novel_information, .. } = setting;

@@ -129,7 +129,7 @@ fn classify(text: &str, at: usize, sentence: bool, quoted: bool) -> Option<Class
         let end_opens = opens(end) || end == '"' && quoted && is_cjk(next);
         return match end {
             _ if next_closes || end_opens => None,
-            _ if ends_wide_sentence(word) => Some(Class::Sentence),
+            _ if stop(word).is_some_and(|stop| stop != '…' || end == '…' || is_wide(next)) => Some(Class::Sentence),
             '，' | '、' | '：' => Some(Class::Clause),
             '．' if word.trim_end_matches('．').ends_with(is_numeral) => None,
             _ if sentence && !end.is_ascii() => Some(Class::Sentence),
@@ -153,7 +153,7 @@ fn classify(text: &str, at: usize, sentence: bool, quoted: bool) -> Option<Class
     if lines == 1 && (!runs_on || begins_item(after)) {
         return Some(Class::Sentence);
     }
-    if sentence && !abbreviates(word) || ends_wide_sentence(word) {
+    if sentence && !abbreviates(word) || stop(word).is_some_and(|stop| stop != '…') {
         return Some(Class::Sentence);
     }
     if lines == 1 || matches!(end, ',' | ';' | ':' | '，' | '、' | '：') {
@@ -162,10 +162,11 @@ fn classify(text: &str, at: usize, sentence: bool, quoted: bool) -> Option<Class
     Some(Class::Word)
 }
 
-/// Whether a text ends in a stop of a script without spaces, with the closing marks after it: `他说：“好。”`.
-fn ends_wide_sentence(text: &str) -> bool {
-    let stop = text.trim_end_matches(['"', '”', '’', '」', '』', '）', '】', '》', '〉', '〕', '〗']);
-    stop.ends_with(['。', '！', '？', '；', '｡', '…'])
+/// The stop of a script without spaces at the end of a text, before the marks that close: `。` of `他说：“好。”`. An ellipsis is one of
+/// other scripts too.
+fn stop(text: &str) -> Option<char> {
+    let stem = text.trim_end_matches(['"', '”', '’', '」', '』', '）', '】', '》', '〉', '〕', '〗']);
+    stem.chars().next_back().filter(|c| matches!(c, '。' | '！' | '？' | '；' | '｡' | '…'))
 }
 
 fn closes(c: char) -> bool {
@@ -285,6 +286,13 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(cuts(text, Class::Sentence), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_ellipsis_ends_no_english_sentence() {
+        for text in ["“Well… he said, “no…” and left…” He went.", "one…” Two", "one… two"] {
+            assert_eq!(cuts(text, Class::Sentence), [text], "{text}");
         }
     }
 
