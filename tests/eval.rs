@@ -112,6 +112,175 @@ fn choices_and_texts() {
     assert_eq!(windows.iter().filter_map(|w| w["tokens"].as_u64()).sum::<u64>(), with["tokens"].as_u64().expect("tokens"));
 }
 
+/// A folder with the files of both suites.
+fn suites(bench: &Bench) -> String {
+    let folder = bench.path("data");
+    let mmlu = |id: u32, question: &str, right: &str, wrong: &str, domain: &str, split: &str| serde_json::json!({"id": format!("mmlu:{id}"), "question": question, "choices": [wrong, right], "answer": "B", "domain": domain, "split": split});
+    let rows = [
+        mmlu(1, "What is Nutepril used to treat?", "Gout", "A broken rent", "medical", "test"),
+        mmlu(2, "Where is Sarolide kept?", "In the refrigerator", "On the first of the month", "medical", "test"),
+        mmlu(3, "How long is the notice of the tenant?", "Two months", "Nine decades", "law", "test"),
+        mmlu(4, "An example that is not measured", "a", "b", "law", "dev"),
+    ];
+    let truthful = [
+        serde_json::json!({"id": "t:1", "question": "What kind of medicine is Sarolide?", "answers": ["A diuretic"], "incorrect": ["A lease"],
+            "mc1": {"A diuretic.": 1, "A lease.": 0}, "mc2": {"A diuretic.": 1, "It is a diuretic.": 1, "A lease.": 0}}),
+        serde_json::json!({"id": "t:2", "question": "When is the rent due?", "mc1": {"On the first of the month.": 1, "Never.": 0},
+            "mc2": {"On the first of the month.": 1, "Never.": 0}}),
+    ];
+    let invented = [serde_json::json!({"id": "h:1", "question": "What is the half-life of Sarolide?", "answers": ["31 hours"],
+        "incorrect": ["Sarolide has a half-life of nine days."], "gold_ids": ["b"]})];
+    let lines = |rows: &[Value]| rows.iter().map(|row| format!("{row}\n")).collect::<String>();
+    for (file, rows) in [
+        ("mmlu_med_law/qa.jsonl", lines(&rows)),
+        ("hallucination/truthfulqa.jsonl", lines(&truthful)),
+        ("hallucination/halueval_qa.jsonl", lines(&invented)),
+    ] {
+        let path = std::path::Path::new(&folder).join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, rows).expect("a file");
+    }
+    folder
+}
+
+fn assert_near(found: &Value, expected: f64) {
+    assert!((found.as_f64().expect("a number") - expected).abs() < 1e-12, "{found}, not {expected}");
+}
+
+/// The number of a setting's field, over the lines of the details of one task: the mean of what `of` makes of it.
+fn mean_of(details: &[Value], task: &str, setting: usize, of: impl Fn(&Value) -> Option<f64>) -> f64 {
+    let own = details.iter().filter(|row| row["task"] == task);
+    let values: Vec<f64> = own.filter_map(|row| of(&row["settings"][setting])).collect();
+    assert!(!values.is_empty(), "{task} {setting}");
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[test]
+fn suites_with_and_without_memories() {
+    let bench = Bench::new();
+    let pack = bench.pack("small", SMALL, &["--codec", "SQ8"]);
+    let data = suites(&bench);
+    let (details, figure) = (bench.path("details.jsonl"), bench.path("figure.svg"));
+    let args = ["--suite", "professional", "--data", &data, "--pack", &pack, "--memories", "2,0,1", "--json", "--details", &details];
+    let report = object(&eval(&[&args[..], &["--figure", &figure]].concat()).ok());
+    let sizes: Vec<_> = report["tasks"].as_array().expect("tasks").iter().map(|t| (t["task"].as_str(), t["questions"].as_u64())).collect();
+    assert_eq!(sizes, [(Some("mmlu_medical"), Some(2)), (Some("mmlu_law"), Some(1))], "the dev split is not measured");
+    let rows = json_lines(&fs::read_to_string(&details).expect("details"));
+    assert_eq!(rows.iter().filter_map(|row| row["id"].as_str()).collect::<Vec<_>>(), ["mmlu:1", "mmlu:2", "mmlu:3"]);
+    for task in report["tasks"].as_array().expect("tasks") {
+        let name = task["task"].as_str().expect("a name");
+        assert_eq!(task["metric"], "accuracy");
+        let settings = task["settings"].as_array().expect("settings");
+        let names: Vec<_> =
+            settings.iter().map(|s| (s["mode"].as_str().expect("mode"), s["memories"].as_u64().expect("memories"))).collect();
+        assert_eq!(names, [("closed_book", 0), ("memory_quantized", 1), ("memory_quantized", 2)]);
+        for (number, setting) in settings.iter().enumerate() {
+            let score = &setting["scores"]["accuracy"];
+            assert_near(&score["mean"], mean_of(&rows, name, number, |s| s["accuracy"].as_f64()));
+            assert!(score["low"].as_f64() <= score["mean"].as_f64() && score["mean"].as_f64() <= score["high"].as_f64());
+            if number == 0 {
+                assert_eq!(
+                    (&setting["hit_rate"], &setting["integration"], &setting["gains"]),
+                    (&Value::Null, &Value::Null, &serde_json::json!({}))
+                );
+                continue;
+            }
+            assert_eq!(setting["hit_rate"], 1.0, "the nearest reference holds the answer: {setting}");
+            let gain = score["mean"].as_f64().expect("mean") - settings[0]["scores"]["accuracy"]["mean"].as_f64().expect("mean");
+            assert!((setting["gains"]["accuracy"]["mean"].as_f64().expect("gain") - gain).abs() < 1e-12);
+            let both = |field: &str| setting[field].as_f64().expect(field);
+            assert!((both("integration") - both("lost") - gain).abs() < 1e-12, "what is won less what is lost is the gain: {setting}");
+            assert_near(&setting["novel_information"], mean_of(&rows, name, number, |s| s["novel"].as_f64()));
+            assert!(both("novel_information") > 0.5);
+        }
+    }
+    assert!(rows.iter().all(|row| row["settings"][2]["retrieved"].as_array().map(Vec::len) == Some(2)), "two references of one chunk");
+    // The same rows as a plain file of choices: the likelihoods are those of `--multiple-choice`.
+    let plain = bench.path("plain.jsonl");
+    let qa = format!("{data}/mmlu_med_law/qa.jsonl");
+    eval(&["--multiple-choice", &qa, "--pack", &pack, "-k", "2", "--modes", "closed_book,memory_quantized", "--details", &plain]).ok();
+    let plain = json_lines(&fs::read_to_string(plain).expect("details"));
+    for (suite, plain) in rows.iter().zip(&plain) {
+        for (own, other) in [(0, 0), (2, 1)] {
+            assert_eq!(suite["settings"][own]["log_likelihoods"], plain["chosen"][other]["log_likelihoods"]);
+        }
+    }
+    let drawn = fs::read_to_string(&figure).expect("figure");
+    assert_eq!(drawn.matches("<circle ").count(), 6, "two tasks, three settings");
+
+    // Another model's run in the same figure, without measuring again.
+    let other = bench.file("other.jsonl", fs::read_to_string(&details).expect("details").replace("\"parameters\":", "\"parameters\":7"));
+    let both = bench.path("both.svg");
+    eval(&["--suite", "professional", "--runs", &details, "--runs", &other, "--figure", &both]).ok();
+    assert_eq!(fs::read_to_string(both).expect("figure").matches("<circle ").count(), 12);
+    let table = eval(&["--suite", "factual", "--data", &data, "--pack", &pack, "--memories", "0,1"]).ok();
+    for words in ["truthfulqa: 2 questions", "halueval_qa: 1 questions", "MC1", "MC2", "by byte", "memory_quantized 1", "hit rate"] {
+        assert!(table.contains(words), "{words}: {table}");
+    }
+    let alone = object(&eval(&["--suite", "factual", "--data", &data, "--json", "--limit", "1"]).ok());
+    assert_eq!((alone["packs"].as_array().map(Vec::len), alone["tasks"][0]["settings"].as_array().map(Vec::len)), (Some(0), Some(1)));
+    assert!(
+        is_share(&alone["tasks"][0]["settings"][0]["scores"]["mc2"]["mean"])
+            && is_share(&alone["tasks"][1]["settings"][0]["scores"]["accuracy"]["mean"])
+    );
+}
+
+#[test]
+fn packs_beside_each_other_are_ranked_together() {
+    let bench = Bench::new();
+    let lines: Vec<&str> = SMALL.lines().collect();
+    let first = bench.pack("first", &format!("{}\n", lines[0]), &["--codec", "F32"]);
+    let second = bench.pack("second", &format!("{}\n{}\n", lines[1], lines[2]), &["--codec", "F32"]);
+    let data = suites(&bench);
+    let details = bench.path("details.jsonl");
+    let args = [
+        "--suite",
+        "professional",
+        "--data",
+        &data,
+        "--pack",
+        &first,
+        "--with",
+        &second,
+        "--memories",
+        "1",
+        "--json",
+        "--details",
+        &details,
+    ];
+    let report = object(&eval(&args).ok());
+    assert_eq!(report["packs"].as_array().map(Vec::len), Some(2));
+    let rows = json_lines(&fs::read_to_string(&details).expect("details"));
+    let read = |row: &Value| row["settings"][1]["retrieved"][0]["document"].as_str().expect("a document").to_owned();
+    assert_eq!(rows.iter().map(read).collect::<Vec<_>>(), ["a", "b", "c"], "each question reads the pack that answers it");
+}
+
+#[test]
+fn what_suites_refuse() {
+    let bench = Bench::new();
+    let data = suites(&bench);
+    let pack = bench.pack("small", SMALL, &[]);
+    eval(&["--suite", "medical", "--data", &data]).fails(2, &["medical", "professional or factual"]);
+    eval(&["--suite", "factual"]).fails(2, &["--data DIR", "--runs"]);
+    eval(&["--suite", "factual", "--data", &bench.path("absent")]).fails(1, &["absent/hallucination/truthfulqa.jsonl"]);
+    eval(&["--suite", "factual", "--data", &data, "--memories", "0,3"]).fails(2, &["--memories", "--pack"]);
+    eval(&["--suite", "factual", "--data", &data, "--pack", &pack, "--memories", "5000"]).fails(2, &["memories is 5000", "4096"]);
+    eval(&["--suite", "factual", "--data", &data, "--pack", &pack, "-k", "3"]).fails(2, &["-k"]);
+    eval(&["--suite", "factual", "--data", &data, "--pack", &pack, "--modes", "memory_gold"]).fails(2, &["memory_gold", "gold"]);
+    eval(&["--suite", "factual", "--data", &data, "--modes", "in_context"]).fails(2, &["in_context", "--pack"]);
+    eval(&["--memories", "1", "--multiple-choice", &data]).fails(2, &["--suite"]);
+    let svg = bench.path("f.svg");
+    eval(&["--suite", "factual", "--runs", &pack]).fails(2, &["--figure"]);
+    let wrong = bench.file("wrong.jsonl", "{\"id\": \"1\"}\n");
+    eval(&["--suite", "factual", "--runs", &wrong, "--figure", &svg]).fails(1, &["wrong.jsonl, line 1", "task", "details of a suite"]);
+    fs::write(
+        format!("{data}/mmlu_med_law/qa.jsonl"),
+        "{\"id\": \"1\", \"question\": \"?\", \"choices\": [\"a\", \"b\"], \"answer\": \"D\"}\n",
+    )
+    .expect("a file");
+    eval(&["--suite", "professional", "--data", &data]).fails(1, &["qa.jsonl, line 1", "`answer` is none of the 2 choices", "a letter"]);
+}
+
 #[test]
 fn what_is_refused() {
     let bench = Bench::new();

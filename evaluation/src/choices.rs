@@ -5,135 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 
 use mempack_model::{DEFAULT_OVERLAP, Slot};
-use mempack_runtime::{ChunkMemories, MappedPack, PreparedPrompt};
-use serde::{Deserialize, Serialize};
+use mempack_runtime::{ChunkMemories, MappedPack, Mounts, PreparedPrompt};
+use serde::Serialize;
 
 use crate::bootstrap::interval;
-use crate::contender::Contender;
-use crate::library::Library;
+use crate::choice_question::{ChoiceQuestion, ChoiceScores, METRICS};
+use crate::contender::{Contender, Setting, WrittenMemories};
+use crate::library::{Library, Passage};
 use crate::likelihood::log_probabilities;
 use crate::report::PairedDifference;
-use crate::rows::{RowsError, read_rows};
 use crate::tally::mean;
 use crate::{EvaluateError, Mode, Models, Retrieved};
-
-/// A multiple-choice question.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Row")]
-pub struct ChoiceQuestion {
-    /// Its id.
-    pub id: String,
-    /// Its text.
-    pub question: String,
-    /// The choices, without duplicates.
-    pub choices: Vec<String>,
-    /// The right choices, for each metric that the row supports.
-    tasks: Tasks,
-}
-
-/// Indices of the choices, and whether each is right.
-type Task = Vec<(usize, bool)>;
-
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Tasks {
-    /// TruthfulQA's MC1: one choice is right.
-    mc1: Option<Task>,
-    /// TruthfulQA's MC2: several choices are right.
-    mc2: Option<Task>,
-    /// One choice is right, given by its letter or index.
-    one: Option<Task>,
-}
-
-/// A line of a file before validation.
-#[derive(Deserialize)]
-struct Row {
-    #[serde(default)]
-    id: String,
-    question: String,
-    mc1: Option<BTreeMap<String, u8>>,
-    mc2: Option<BTreeMap<String, u8>>,
-    #[serde(default)]
-    choices: Vec<String>,
-    answer: Option<RightAnswer>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RightAnswer {
-    Place(usize),
-    Letter(String),
-}
-
-impl RightAnswer {
-    /// Its index among the choices.
-    fn place(&self) -> Option<usize> {
-        match self {
-            Self::Place(place) => Some(*place),
-            Self::Letter(word) => match word.as_bytes() {
-                [letter @ b'A'..=b'Z'] => Some(usize::from(letter - b'A')),
-                _ => None,
-            },
-        }
-    }
-}
-
-/// Why a line is not a multiple-choice question.
-#[derive(Debug, thiserror::Error)]
-enum RowError {
-    #[error("expected `mc1`, `mc2`, or `choices` with an `answer`")]
-    Nothing,
-    #[error("`{field}` has no right answer together with a wrong one")]
-    OneSided { field: &'static str },
-    #[error("`answer` is none of the {choices} choices; expected a letter, starting with A, or an index, starting with 0")]
-    Answer { choices: usize },
-}
-
-impl TryFrom<Row> for ChoiceQuestion {
-    type Error = RowError;
-
-    fn try_from(row: Row) -> Result<Self, RowError> {
-        let mut choices = row.choices;
-        let mut tasks = Tasks::default();
-        if let Some(answer) = &row.answer.filter(|_| !choices.is_empty()) {
-            let right = answer.place().filter(|place| *place < choices.len()).ok_or(RowError::Answer { choices: choices.len() })?;
-            tasks.one = Some((0..choices.len()).map(|place| (place, place == right)).collect());
-        }
-        let mut marked = |labels: BTreeMap<String, u8>| -> Task {
-            let mut place = |text: String| {
-                choices.iter().position(|choice| *choice == text).unwrap_or_else(|| {
-                    choices.push(text);
-                    choices.len() - 1
-                })
-            };
-            labels.into_iter().map(|(text, label)| (place(text), label == 1)).collect()
-        };
-        tasks.mc1 = row.mc1.map(&mut marked);
-        tasks.mc2 = row.mc2.map(&mut marked);
-        for (field, task) in [("mc1", &tasks.mc1), ("mc2", &tasks.mc2), ("choices", &tasks.one)] {
-            let has = |right: bool| task.iter().flatten().any(|(_, label)| *label == right);
-            if task.is_some() && !(has(true) && has(false)) {
-                return Err(RowError::OneSided { field });
-            }
-        }
-        if tasks == Tasks::default() {
-            return Err(RowError::Nothing);
-        }
-        Ok(Self { id: row.id, question: row.question, choices, tasks })
-    }
-}
-
-/// Reads the questions of a JSONL file: `{"question", "mc1": {answer: 0 or 1, ...}, "mc2": {...}}` like TruthfulQA, or
-/// `{"question", "choices": [...], "answer": "B"}` with one right choice like MMLU.
-///
-/// # Errors
-/// If the file cannot be read, a line is not a question of this form, or there is none.
-pub fn read_choices(path: &Path) -> Result<Vec<ChoiceQuestion>, RowsError> {
-    read_rows(path, r#"{"question": "...", "choices": ["...", "..."], "answer": "A"}"#)
-}
 
 /// Options of [`choose_answers`].
 #[derive(Clone, Debug)]
@@ -150,19 +35,6 @@ impl Default for ChoiceOptions {
     fn default() -> Self {
         Self { modes: vec![Mode::ClosedBook], k: None, overlap: DEFAULT_OVERLAP }
     }
-}
-
-/// Scores of a mode's choices; `None` for a metric without labels in the file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct ChoiceScores {
-    /// Share of the questions whose right answer is more likely than every wrong one (TruthfulQA MC1).
-    pub mc1: Option<f64>,
-    /// Mean share of the right answers in the total probability of all answers (TruthfulQA MC2).
-    pub mc2: Option<f64>,
-    /// Share of the questions whose single right choice is the most likely.
-    pub accuracy: Option<f64>,
-    /// Accuracy by log-likelihood per byte, so that short choices have no advantage.
-    pub accuracy_normalised: Option<f64>,
 }
 
 /// The scores of one mode on one question.
@@ -196,12 +68,6 @@ pub struct ChoiceReport {
     pub differences: Vec<PairedDifference>,
 }
 
-/// A metric's name and its value.
-type Metric = (&'static str, fn(&ChoiceScores) -> Option<f64>);
-
-const METRICS: [Metric; 4] =
-    [("mc1", |s| s.mc1), ("mc2", |s| s.mc2), ("accuracy", |s| s.accuracy), ("accuracy_normalised", |s| s.accuracy_normalised)];
-
 /// Scores the choices of each question in all modes. `observe` is called after each question and can stop the evaluation.
 ///
 /// # Errors
@@ -214,42 +80,83 @@ pub fn choose_answers(
     options: &ChoiceOptions,
     observe: &mut dyn FnMut(&ChoiceQuestion, &[Chosen]) -> ControlFlow<()>,
 ) -> Result<ChoiceReport, EvaluateError> {
-    if let Some(&mode) = options.modes.iter().find(|mode| mode.uses_gold()) {
-        return Err(EvaluateError::Mode { mode, reason: "multiple-choice questions have no gold reference" });
-    }
-    if let Some(&mode) = options.modes.iter().find(|mode| mode.uses_retrieval() && pack.is_none()) {
-        return Err(EvaluateError::Mode { mode, reason: "it retrieves from a pack, and no pack is given" });
-    }
     let memory = models.model.memory();
     let k = options.k.unwrap_or(memory.memories_per_chunk as usize);
-    let library = pack.map(|pack| Library::new(models.model, models.embedder, pack, options.overlap)).transpose()?;
-    let library = library.filter(|_| options.modes.iter().any(|mode| mode.uses_retrieval()));
-    let contenders = Contender::of_modes(models, library.as_ref(), &options.modes, k)?;
-
-    let mut all: Vec<Vec<ChoiceScores>> = vec![Vec::new(); contenders.len()];
+    let settings: Vec<Setting> = options.modes.iter().map(|mode| Setting::of(*mode, k, memory)).collect();
+    let mounts = pack.map(|pack| Arc::new(Mounts::of(Arc::clone(pack))));
+    let choosing = Choosing::new(models, mounts.as_ref(), &settings, options.overlap)?;
+    let mut all: Vec<Vec<ChoiceScores>> = vec![Vec::new(); settings.len()];
     for question in questions {
-        let mut chosen = Vec::with_capacity(contenders.len());
-        for (contender, scores) in contenders.iter().zip(&mut all) {
-            let failed = |source| EvaluateError::Ask { id: question.id.clone(), source: Box::new(source) };
-            let prompt = contender.prepare(&question.question).map_err(failed)?;
-            let likelihoods = likelihoods(contender, &prompt, &question.choices)?;
-            let scored = question.score(&likelihoods);
-            scores.push(scored);
-            let reads = prompt.chunks.iter().flat_map(|chunk| &chunk.reads).chain(&prompt.texts);
-            let passages = library.as_ref().map_or_else(|| Ok(Vec::new()), |library| library.passages(reads))?;
-            chosen.push(Chosen {
-                id: question.id.clone(),
-                mode: contender.setting.mode,
-                scores: scored,
-                log_likelihoods: likelihoods,
-                retrieved: passages.iter().map(Retrieved::of).collect(),
-            });
-        }
+        let made = choosing.choose(question)?;
+        made.iter().zip(&mut all).for_each(|(choice, scores)| scores.push(choice.scores));
+        let chosen: Vec<Chosen> = made.into_iter().map(|choice| choice.chosen(question)).collect();
         if observe(question, &chosen).is_break() {
             return Err(EvaluateError::Interrupted);
         }
     }
     Ok(report(models, pack, questions.len(), &options.modes, &all))
+}
+
+/// Scores choices in several settings.
+pub(crate) struct Choosing {
+    library: Option<Library>,
+    contenders: Vec<Contender>,
+}
+
+/// What one setting makes of a question.
+pub(crate) struct Choice {
+    pub setting: Setting,
+    pub scores: ChoiceScores,
+    /// The natural logarithm of each choice's probability.
+    pub log_likelihoods: Vec<f64>,
+    /// The references read, in the order of their first use.
+    pub passages: Vec<Passage>,
+}
+
+impl Choosing {
+    /// An error if a mode needs packs, a base model or a gold reference that is missing, or the packs and the models do not match.
+    pub fn new(models: &Models<'_>, mounts: Option<&Arc<Mounts>>, settings: &[Setting], overlap: f64) -> Result<Self, EvaluateError> {
+        let modes = || settings.iter().map(|setting| setting.mode);
+        if let Some(mode) = modes().find(|mode| mode.uses_gold()) {
+            return Err(EvaluateError::Mode { mode, reason: "multiple-choice questions have no gold reference" });
+        }
+        if let Some(mode) = modes().find(|mode| mode.uses_retrieval() && mounts.is_none()) {
+            return Err(EvaluateError::Mode { mode, reason: "it retrieves from a pack, and no pack is given" });
+        }
+        let library = mounts.map(|mounts| Library::over(models.model, models.embedder, mounts, overlap)).transpose()?;
+        let library = library.filter(|_| modes().any(|mode| mode.uses_retrieval()));
+        let mut written = WrittenMemories::default();
+        // An answer has at most one token, because the likelihood of given texts counts.
+        let contender = |setting: &Setting| Contender::new(models, library.as_ref(), *setting, 1, &mut written);
+        let contenders = settings.iter().map(contender).collect::<Result<_, _>>()?;
+        Ok(Self { library, contenders })
+    }
+
+    /// The choice of each setting, in their order.
+    pub fn choose(&self, question: &ChoiceQuestion) -> Result<Vec<Choice>, EvaluateError> {
+        self.contenders.iter().map(|contender| self.choose_one(contender, question)).collect()
+    }
+
+    fn choose_one(&self, contender: &Contender, question: &ChoiceQuestion) -> Result<Choice, EvaluateError> {
+        let failed = |source| EvaluateError::Ask { id: question.id.clone(), source: Box::new(source) };
+        let prompt = contender.prepare(&question.question).map_err(failed)?;
+        let log_likelihoods = likelihoods(contender, &prompt, &question.choices)?;
+        let reads = prompt.chunks.iter().flat_map(|chunk| &chunk.reads).chain(&prompt.texts);
+        let passages = self.library.as_ref().map_or_else(|| Ok(Vec::new()), |library| library.passages(reads))?;
+        Ok(Choice { setting: contender.setting, scores: question.score(&log_likelihoods), log_likelihoods, passages })
+    }
+}
+
+impl Choice {
+    fn chosen(self, question: &ChoiceQuestion) -> Chosen {
+        Chosen {
+            id: question.id.clone(),
+            mode: self.setting.mode,
+            scores: self.scores,
+            log_likelihoods: self.log_likelihoods,
+            retrieved: self.passages.iter().map(Retrieved::of).collect(),
+        }
+    }
 }
 
 /// The logarithm of each choice's probability after a prompt.
@@ -265,33 +172,6 @@ fn likelihoods(contender: &Contender, prompt: &PreparedPrompt, choices: &[String
         Ok(each.iter().sum())
     };
     choices.iter().map(one).collect()
-}
-
-impl ChoiceQuestion {
-    /// Scores the likelihoods of the choices.
-    fn score(&self, likelihoods: &[f64]) -> ChoiceScores {
-        let by_byte: Vec<f64> = likelihoods.iter().zip(&self.choices).map(|(l, choice)| l / choice.len().max(1) as f64).collect();
-        ChoiceScores {
-            mc1: self.tasks.mc1.as_deref().map(|task| best_is_right(task, likelihoods)),
-            mc2: self.tasks.mc2.as_deref().map(|task| right_share(task, likelihoods)),
-            accuracy: self.tasks.one.as_deref().map(|task| best_is_right(task, likelihoods)),
-            accuracy_normalised: self.tasks.one.as_deref().map(|task| best_is_right(task, &by_byte)),
-        }
-    }
-}
-
-/// 1 if a right answer is above all wrong ones, else 0. A tie counts as wrong.
-fn best_is_right(task: &[(usize, bool)], likelihoods: &[f64]) -> f64 {
-    let best = |right: bool| task.iter().filter(|t| t.1 == right).map(|t| likelihoods[t.0]).fold(f64::NEG_INFINITY, f64::max);
-    f64::from(u8::from(best(true) > best(false)))
-}
-
-/// The share of the right answers in the total probability.
-fn right_share(task: &[(usize, bool)], likelihoods: &[f64]) -> f64 {
-    // Probabilities of sentences underflow, so they are taken relative to the best.
-    let best = task.iter().map(|t| likelihoods[t.0]).fold(f64::NEG_INFINITY, f64::max);
-    let sum = |wanted: &dyn Fn(bool) -> bool| task.iter().filter(|t| wanted(t.1)).map(|t| (likelihoods[t.0] - best).exp()).sum::<f64>();
-    sum(&|right| right) / sum(&|_| true)
 }
 
 fn report(
@@ -320,58 +200,5 @@ fn report(
         model: models.model.identity().name.clone(),
         modes: modes.iter().zip(all).map(|(mode, scores)| (*mode, means(scores))).collect(),
         differences,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(text: &str) -> Result<ChoiceQuestion, String> {
-        serde_json::from_str(text).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn truthfulqa_is_scored_by_its_definition() {
-        let question = row(r#"{"id": "1", "question": "?", "mc1": {"yes": 1, "no": 0, "both": 0},
-                               "mc2": {"yes": 1, "indeed": 1, "no": 0}}"#)
-        .unwrap();
-        // A choice that both tasks have is listed once.
-        assert_eq!(question.choices, ["both", "no", "yes", "indeed"]);
-        let likelihoods = |both: f64, no: f64, yes: f64, indeed: f64| [both, no, yes, indeed].map(f64::ln);
-        let scores = question.score(&likelihoods(0.1, 0.2, 0.3, 0.1));
-        assert_eq!((scores.mc1, scores.accuracy), (Some(1.0), None));
-        assert!((scores.mc2.unwrap() - 0.4 / 0.6).abs() < 1e-12, "{scores:?}");
-        assert_eq!(question.score(&likelihoods(0.1, 0.31, 0.3, 0.1)).mc1, Some(0.0));
-        assert_eq!(question.score(&likelihoods(0.3, 0.2, 0.3, 0.1)).mc1, Some(0.0), "a tie counts as wrong");
-        // Log-likelihoods whose exp() underflows to 0.
-        let far = question.score(&[-2000.0, -2001.0, -2000.0, -2001.0]);
-        assert!((far.mc2.unwrap() - (1.0 + (-1f64).exp()) / (1.0 + 2.0 * (-1f64).exp())).abs() < 1e-12);
-    }
-
-    #[test]
-    fn one_right_choice_with_and_without_regard_to_length() {
-        for answer in ["\"B\"", "1"] {
-            let question = row(&format!(r#"{{"question": "?", "choices": ["ab", "abcdefgh"], "answer": {answer}}}"#)).unwrap();
-            let scores = question.score(&[-4.0, -8.0]);
-            assert_eq!((scores.accuracy, scores.accuracy_normalised), (Some(0.0), Some(1.0)));
-            assert_eq!((scores.mc1, scores.mc2), (None, None));
-        }
-    }
-
-    #[test]
-    fn rows_without_a_choice_are_refused() {
-        for (text, word) in [
-            (r#"{"question": "?"}"#, "choices"),
-            (r#"{"question": "?", "choices": ["a", "b"]}"#, "answer"),
-            (r#"{"question": "?", "choices": ["a", "b"], "answer": "C"}"#, "none of the 2"),
-            (r#"{"question": "?", "choices": ["a", "b"], "answer": 2}"#, "none of the 2"),
-            (r#"{"question": "?", "choices": ["a"], "answer": "A"}"#, "`choices` has no right answer"),
-            (r#"{"question": "?", "mc1": {"a": 1}}"#, "`mc1` has no right answer"),
-            (r#"{"question": "?", "mc2": {"a": 0, "b": 0}}"#, "`mc2` has no right answer"),
-        ] {
-            let error = row(text).unwrap_err();
-            assert!(error.contains(word), "{text}: {error}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! - [`answer_questions`] answers questions in several [modes](Mode) and scores the answers.
 //! - [`choose_answers`] scores multiple-choice questions by the likelihood of the choices.
+//! - [`measure_suite`] does that for suites of public benchmarks, without memories and with several numbers of them.
 //! - [`measure_perplexity`] measures how well the model predicts a text.
 //! - [`measure_quality`] measures the loss of the pack's codec and compares it with the loss that the pack records.
 //!
@@ -38,6 +39,7 @@
 
 mod answering;
 mod bootstrap;
+mod choice_question;
 mod choices;
 mod contender;
 mod error;
@@ -49,17 +51,22 @@ mod mode;
 mod models;
 mod options;
 mod outcome;
+mod parameters;
 mod perplexity;
 mod quality;
 mod question;
 mod report;
 mod rows;
+mod scatter;
+mod segments;
+mod suite;
 mod table;
 mod tally;
 
 pub use answering::answer_questions;
 pub use bootstrap::{Interval, interval};
-pub use choices::{ChoiceOptions, ChoiceQuestion, ChoiceReport, ChoiceScores, Chosen, choose_answers, read_choices};
+pub use choice_question::{ChoiceQuestion, ChoiceScores, read_choices};
+pub use choices::{ChoiceOptions, ChoiceReport, Chosen, choose_answers};
 pub use contender::{Setting, Thousandths, TokensKept};
 pub use error::EvaluateError;
 pub use figure::figure;
@@ -74,3 +81,8 @@ pub use perplexity::{PerplexityOptions, PerplexityReport, Prediction, WindowScor
 pub use quality::{Compared, DEVIATIONS, LayerQuality, QualityOptions, QualityReport, measure_quality};
 pub use report::{Gain, ModeReport, PairedDifference, QuestionReport, SweepPoint, Sweeps, Unanswerable};
 pub use rows::{RowsError, evenly, read_rows};
+pub use scatter::{ScatterPoints, read_points, scatter_figure};
+pub use suite::{
+    SettingReport, Suite, SuiteAsked, SuiteChoice, SuiteOptions, SuiteReport, SuiteTask, TaskReport, UnknownSuite, measure_suite,
+    read_suite,
+};

@@ -54,15 +54,20 @@ pub(crate) struct Library {
 
 impl Library {
     pub fn new(model: &Model, embedder: &Embedder, pack: &Arc<MappedPack>, max_overlap: f64) -> Result<Self, EvaluateError> {
-        IdentityMismatch::check_model(&pack.manifest().model, model.identity())?;
+        Self::over(model, embedder, &Arc::new(Mounts::of(Arc::clone(pack))), max_overlap)
+    }
+
+    /// A library of several packs, which retrieval ranks together. What is about one pack is about the first.
+    pub fn over(model: &Model, embedder: &Embedder, mounts: &Arc<Mounts>, max_overlap: f64) -> Result<Self, EvaluateError> {
+        IdentityMismatch::check_model(mounts.model(), model.identity())?;
         if !(0.0..=1.0).contains(&max_overlap) {
             let expected = "a share, 0 to 1".to_owned();
             return Err(EvaluateError::Option { option: "overlap", found: max_overlap.to_string(), expected });
         }
-        let mounts = Arc::new(Mounts::of(Arc::clone(pack)));
-        let retriever = Retriever::over(embedder, Arc::clone(&mounts))?;
-        let mounted = Arc::new(Mounted::of(Arc::clone(pack)));
-        Ok(Self { mounts, mounted, model: model.share(), embedder: embedder.share(), retriever, max_overlap })
+        let retriever = Retriever::over(embedder, Arc::clone(mounts))?;
+        // A set of mounts is never empty.
+        let mounted = Arc::clone(&mounts.packs().packs()[0]);
+        Ok(Self { mounts: Arc::clone(mounts), mounted, model: model.share(), embedder: embedder.share(), retriever, max_overlap })
     }
 
     pub fn pack(&self) -> &Arc<MappedPack> {
@@ -146,7 +151,7 @@ impl Library {
     pub fn passages<'r>(&self, reads: impl Iterator<Item = &'r MemoryRead>) -> Result<Vec<Passage>, EvaluateError> {
         let mut passages: Vec<Passage> = Vec::new();
         for read in reads {
-            if passages.iter().all(|passage| passage.number() != read.hit.reference.number) {
+            if passages.iter().all(|passage| passage.hit.reference != read.hit.reference) {
                 passages.push(self.passage(read.hit.clone())?);
             }
         }
@@ -160,7 +165,7 @@ impl Library {
 
     /// The passage of a hit.
     pub fn passage(&self, hit: Hit<PackReference>) -> Result<Passage, EvaluateError> {
-        let reference = read_reference(&self.model, self.pack(), hit.reference.number)?;
+        let reference = read_reference(&self.model, hit.reference.pack.pack(), hit.reference.number)?;
         Ok(Passage { hit, words: Words::of(&reference.text), reference })
     }
 

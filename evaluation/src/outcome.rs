@@ -37,7 +37,7 @@ pub struct Outcome {
     pub answer: String,
     /// 1 if the answer equals an accepted answer, else 0.
     pub exact_match: f64,
-    /// Word F1 with the nearest accepted answer.
+    /// F1 of words, or of characters, with the nearest accepted answer.
     pub f1: f64,
     /// Share of the answer's words that occur in none of the references read (closed book: none of those retrieved); `None` for an
     /// answer without words.

@@ -54,7 +54,7 @@ pub struct Gain {
 pub struct ModeReport {
     /// Share of the questions whose answer is accepted.
     pub exact_match: Option<f64>,
-    /// Mean word F1.
+    /// Mean F1, of words or of characters.
     pub f1: Option<f64>,
     /// Number of answered questions: those with accepted answers, and those that the corpus does not answer.
     pub n: usize,

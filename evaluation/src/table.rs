@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use crate::choices::ChoiceReport;
 use crate::perplexity::PerplexityReport;
 use crate::report::{ModeReport, PairedDifference, QuestionReport};
+use crate::suite::{SettingReport, SuiteReport};
 
 /// Width of the column of names, in characters.
 const NAMES: usize = 24;
@@ -105,6 +106,33 @@ impl Display for ChoiceReport {
             row(f, mode, &[s.mc1, s.mc2, s.accuracy, s.accuracy_normalised].map(share))?;
         }
         differences(f, &self.differences)
+    }
+}
+
+impl Display for SuiteReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let packs = if self.packs.is_empty() { "no pack".into() } else { format!("packs {}", self.packs.join(", ")) };
+        writeln!(f, "suite {}, model {} ({} parameters), {packs}", self.suite, self.model, self.parameters)?;
+        for task in &self.tasks {
+            let (name, second) = match task.metric {
+                "mc1" => ("MC1", ("MC2", "mc2")),
+                "accuracy" => ("accuracy", ("by byte", "accuracy_normalised")),
+                _ => ("by byte", ("in all", "accuracy")),
+            };
+            writeln!(f, "\n{}: {} questions; low and high bound the 95% bootstrap interval", task.task, task.questions)?;
+            head(f, "mode, memories", &[name, "low", "high", "gain", second.0, "hit rate", "integr.", "lost", "novel"])?;
+            for setting in &task.settings {
+                let score = setting.scores.get(task.metric);
+                let gain = setting.gains.get(task.metric).map_or_else(|| "-".into(), |gain| format!("{:+.3}", gain.mean));
+                let mut cells = [score.map(|s| s.mean), score.map(|s| s.low), score.map(|s| s.high)].map(share).to_vec();
+                cells.push(gain);
+                let SettingReport { hit_rate, integration, lost, novel_information, .. } = setting;
+                let second = setting.scores.get(second.1).map(|score| score.mean);
+                cells.extend([second, *hit_rate, *integration, *lost, *novel_information].map(share));
+                row(f, format!("{} {}", setting.mode, setting.memories), &cells)?;
+            }
+        }
+        Ok(())
     }
 }
 

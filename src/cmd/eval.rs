@@ -1,4 +1,4 @@
-//! `mempack eval`: what a pack's memories are worth, on questions, multiple choice or a text.
+//! `mempack eval`: what a pack's memories are worth, on questions, multiple choice, suites of benchmarks or a text.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mempack_evaluation::{
-    self as evaluation, ChoiceOptions, DEFAULT_OVERLAP, EvaluateError, Mode, Models, PerplexityOptions, QuestionOptions, Sweep, UnknownMode,
+    self as evaluation, ChoiceOptions, DEFAULT_OVERLAP, EvaluateError, Mode, Models, PerplexityOptions, QuestionOptions, ScatterPoints,
+    Suite, SuiteOptions, Sweep, UnknownMode,
 };
 use mempack_model::{Embedder, Model, Precision};
-use mempack_runtime::{MappedPack, SessionError};
+use mempack_runtime::{MappedPack, Mounts, SessionError};
 use serde::Serialize;
 
+use super::packs;
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
 use crate::hints;
@@ -25,17 +27,33 @@ use crate::terminal::{self, errln, out};
 #[derive(clap::Args)]
 pub struct Args {
     /// Questions to answer, one {"id", "question", "answers": [...], "gold_ids": [...]} per line
-    #[arg(required_unless_present_any = ["multiple_choice", "perplexity"], requires = "pack")]
+    #[arg(required_unless_present_any = ["multiple_choice", "perplexity", "suite"], requires = "pack")]
     questions: Option<PathBuf>,
-    /// Multiple choice instead: lines of TruthfulQA ("mc1", "mc2") or MMLU ("choices", "answer")
+    /// Multiple choice instead: lines of TruthfulQA ("mc1", "mc2"), MMLU ("choices", "answer") or HaluEval-QA ("answers", "incorrect")
     #[arg(long, value_name = "FILE", conflicts_with_all = ["questions", "perplexity"])]
     multiple_choice: Option<PathBuf>,
     /// Perplexity of a text instead: any text file, or the field "text" of .jsonl lines
     #[arg(long, value_name = "FILE", conflicts_with = "questions")]
     perplexity: Option<PathBuf>,
+    /// A suite of benchmarks instead: professional (MMLU, medicine and law) or factual (TruthfulQA, HaluEval-QA)
+    #[arg(long, value_name = "SUITE", conflicts_with_all = ["questions", "multiple_choice", "perplexity", "sweep", "k"])]
+    suite: Option<Suite>,
+    /// The folder of the suite's files: mmlu_med_law/qa.jsonl, or hallucination/truthfulqa.jsonl and hallucination/halueval_qa.jsonl
+    #[arg(long, value_name = "DIR", requires = "suite")]
+    data: Option<PathBuf>,
+    /// Numbers of memories of a chunk to measure the suite with; 0 is closed book [default: 0,1,3,5]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "suite")]
+    memories: Vec<usize>,
+    /// The --details of an earlier run of a suite, drawn in the --figure too, for example with another model; may be repeated. Without
+    /// --data nothing is measured
+    #[arg(long, value_name = "FILE", requires_all = ["suite", "figure"])]
+    runs: Vec<PathBuf>,
     /// The pack
     #[arg(long, value_name = "PACK")]
     pack: Option<PathBuf>,
+    /// Another pack of the same model, for a suite: read together with the first; may be repeated
+    #[arg(long, value_name = "PACK", requires_all = ["suite", "pack"])]
+    with: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
     /// Precision of the computation: f32 or bf16
@@ -64,7 +82,7 @@ pub struct Args {
     /// Write a JSON line with all details of each question as it is answered
     #[arg(long, value_name = "FILE")]
     details: Option<PathBuf>,
-    /// Draw the figures as an SVG file
+    /// Draw the figures as an SVG file; of a suite, the scores over the model's parameters
     #[arg(long, value_name = "FILE", conflicts_with_all = ["multiple_choice", "perplexity"])]
     figure: Option<PathBuf>,
     /// Print one JSON object instead of a table
@@ -73,6 +91,22 @@ pub struct Args {
     /// Threads for one operation of the model
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = super::threads)]
     threads: usize,
+}
+
+impl Args {
+    /// Refuses options of suites without one. clap does not, if another measurement is named.
+    fn check(&self) -> Result<(), Failure> {
+        let given = [
+            ("--data", self.data.is_some()),
+            ("--memories", !self.memories.is_empty()),
+            ("--runs", !self.runs.is_empty()),
+            ("--with", !self.with.is_empty()),
+        ];
+        match given.into_iter().find(|(_, given)| *given && self.suite.is_none()) {
+            Some((option, _)) => Err(Failure::new(Kind::Usage, format!("{option} belongs to a suite: name one with --suite"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The argument of `--modes`.
@@ -96,14 +130,18 @@ impl FromStr for Modes {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let interrupted = interrupt::flag();
+    args.check()?;
     let outputs = Outputs::check(&args)?;
     let pack = args.pack.as_deref().map(super::open).transpose()?.map(Arc::new);
     let job = Job { args: &args, pack, interrupted, progress: Progress::new() };
+    if let Some(suite) = args.suite {
+        return job.suite(suite, outputs);
+    }
     match (&args.questions, &args.multiple_choice, &args.perplexity) {
         (_, Some(file), _) => job.choices(file, outputs),
         (_, _, Some(file)) => job.perplexity(file, outputs),
         (Some(file), None, None) => job.questions(file, outputs),
-        (None, None, None) => Ok(()), // clap requires one of the three
+        (None, None, None) => Ok(()), // clap requires one of the four
     }
 }
 
@@ -116,7 +154,8 @@ struct Outputs {
 impl Outputs {
     fn check(args: &Args) -> Result<Self, Failure> {
         let inputs = [&args.questions, &args.multiple_choice, &args.perplexity, &args.pack];
-        let inputs: Vec<&Path> = inputs.into_iter().filter_map(Option::as_deref).collect();
+        let several = args.with.iter().chain(&args.runs).map(PathBuf::as_path);
+        let inputs: Vec<&Path> = inputs.into_iter().filter_map(Option::as_deref).chain(several).collect();
         let details = args.details.as_deref().map(|path| OutputFile::check("--details", path, Contents::Details, &inputs)).transpose()?;
         let others: Vec<&Path> = inputs.into_iter().chain(args.details.as_deref()).collect();
         let figure = args.figure.as_deref().map(|path| OutputFile::check("--figure", path, Contents::Svg, &others)).transpose()?;
@@ -181,6 +220,47 @@ impl Job<'_> {
         });
         let report = self.finish(details, report)?;
         self.print(&report)
+    }
+
+    fn suite(&self, suite: Suite, outputs: Outputs) -> Result<(), Failure> {
+        // Earlier runs first: a wrong file is found before the long work.
+        let mut points = ScatterPoints::default();
+        self.args.runs.iter().try_for_each(|run| evaluation::read_points(run).map(|read| points.extend(read)))?;
+        match &self.args.data {
+            Some(data) => points.extend(self.measure(suite, data, outputs.details)?),
+            None if self.args.runs.is_empty() => {
+                return Err(Failure::new(Kind::Usage, "a suite needs --data DIR, or --runs FILE and --figure FILE to draw earlier runs"));
+            }
+            None if outputs.details.is_some() => {
+                return Err(Failure::new(Kind::Usage, "--details needs --data DIR: without it nothing is measured"));
+            }
+            None => {}
+        }
+        outputs.figure.map_or(Ok(()), |figure| figure.write(evaluation::scatter_figure(&points).as_bytes()))
+    }
+
+    /// Measures a suite and prints the report. Returns its points.
+    fn measure(&self, suite: Suite, data: &Path, details: Option<OutputFile>) -> Result<ScatterPoints, Failure> {
+        if self.pack.is_none() && self.args.memories.iter().any(|memories| *memories > 0) {
+            return Err(Failure::new(Kind::Usage, "--memories above 0 needs --pack PACK: memories are read from a pack"));
+        }
+        let mut tasks = evaluation::read_suite(suite, data)?;
+        tasks.iter_mut().for_each(|task| task.questions = self.limited(std::mem::take(&mut task.questions)));
+        let mounts = self.pack.as_ref().map(|pack| packs::mount_beside(Mounts::of(Arc::clone(pack)), &self.args.with)).transpose()?;
+        let (loaded, modes) = self.load(&[Mode::ClosedBook, Mode::MemoryQuantized], |mode| !mode.uses_gold())?;
+        let usual = SuiteOptions::default();
+        let memories = if self.args.memories.is_empty() { usual.memories } else { self.args.memories.clone() };
+        let options = SuiteOptions { modes, memories, overlap: self.args.overlap };
+        let mut details = Details::create(details)?;
+        let questions = tasks.iter().map(|task| task.questions.len() as u64).sum();
+        self.progress.begin("choosing", "questions", Some(questions));
+        let measured = evaluation::measure_suite(&loaded.models(), mounts.as_ref(), suite, &tasks, &options, &mut |asked| {
+            self.progress.advance(1, 0);
+            self.proceed(details.write(asked))
+        });
+        let (report, points) = self.finish(details, measured)?;
+        self.print(&report)?;
+        Ok(points)
     }
 
     fn perplexity(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {

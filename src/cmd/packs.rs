@@ -31,20 +31,24 @@ impl PackArgs {
     /// Mounts all packs. Each has the name of its file, or its path if that name is taken.
     pub fn mount(&self) -> Result<Arc<Mounts>, Failure> {
         let trusted = trust::read_keys(&self.trusted)?;
-        let mounts = Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?;
-        for path in &self.with {
-            let pack = super::open(path)?;
-            let stem = pack.stem();
-            let name = if mounts.packs().get(&stem).is_some() { path.display().to_string() } else { stem };
-            mounts.mount(name, pack).map_err(refused)?;
-        }
-        Ok(Arc::new(mounts))
+        mount_beside(Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?, &self.with)
     }
 
     /// What to do about damage: count it in `skipped`, or fail.
     pub fn on_damage<'a>(&self, skipped: &'a Skipped) -> OnDamage<'a> {
         if self.skip_damaged { OnDamage::Skip(skipped) } else { OnDamage::Fail }
     }
+}
+
+/// Mounts more packs. Each has the name of its file, or its path if that name is taken.
+pub fn mount_beside(mounts: Mounts, with: &[PathBuf]) -> Result<Arc<Mounts>, Failure> {
+    for path in with {
+        let pack = super::open(path)?;
+        let stem = pack.stem();
+        let name = if mounts.packs().get(&stem).is_some() { path.display().to_string() } else { stem };
+        mounts.mount(name, pack).map_err(refused)?;
+    }
+    Ok(Arc::new(mounts))
 }
 
 fn refused(error: MountError) -> Failure {

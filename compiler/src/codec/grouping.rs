@@ -137,7 +137,7 @@ mod tests {
         };
         // PQ8x8 has 256 centroids: 3,072 vectors a run.
         assert_eq!(of(1000, 1 << 20), [0..2, 2..6, 6..63]);
-        assert_eq!(of(4000, 1 << 20), [0..2, 2..6, 6..61, 61..63]);
+        assert_eq!(of(2000, 1 << 20), [0..2, 2..6, 6..61, 61..63]);
         // A pack of few codes has few tables, and few vectors share one set.
         assert_eq!(of(1000, 1000).len(), 1);
         assert_eq!(of(10, 1 << 20), [0..63]);

@@ -266,8 +266,7 @@ fn a_sample_that_is_of_no_use_is_refused() {
 fn a_trellis_loses_where_it_does_not_matter() {
     // Predictions depend on the direction (1, -1, 0, ..) of keys and on the last number of values.
     let (all, dim) = (memories(SHAPE, 400, 20), SHAPE.head_dim as usize);
-    let heads = (SHAPE.layers * SHAPE.heads) as usize;
-    let row = |of: &dyn Fn(usize) -> f32| (0..heads * dim).map(|i| of(i % dim)).collect::<Vec<f32>>();
+    let row = |of: &dyn Fn(usize) -> f32| (0..SHAPE.floats()).map(|i| of(i % dim)).collect::<Vec<f32>>();
     let mut sensitivity = Sensitivity::new(SHAPE);
     for direction in 0..dim {
         let small = |i: usize| if i == direction { 0.2 } else { 0.0 };

@@ -15,8 +15,12 @@ pub(super) enum Class {
     Clause,
     /// Between words.
     Word,
-    /// Within a word.
+    /// Between two characters of a script without spaces, perhaps within a word.
+    Ideograph,
+    /// Within a word, or between a number and what it counts.
     Character,
+    /// Within what is read as one character, such as a letter with its accents.
+    Cluster,
 }
 
 /// A place to cut: the bytes before `at` and those after it.
@@ -33,22 +37,35 @@ const ABBREVIATIONS: [&str; 28] = [
 ];
 
 /// All places to cut `text`, ascending; the last one is its end. Where `long(start, end)` holds, there are places within: in a word
-/// between characters, and in a word with the marks that cling to it, as in a row of stops, between those.
+/// between characters, in a word with the marks that cling to it, as in a row of stops, between those, and in a character of many
+/// code points between these.
+///
+/// Words, sentences and characters are those of Unicode (UAX 29). It treats each Chinese character as a word and finds no sentence at `；`;
+/// `classify` adds what Chinese needs.
 pub(super) fn find(text: &str, long: impl Fn(usize, usize) -> bool) -> Vec<Break> {
     // In Unicode (UAX 29) every line ends a sentence. `classify` judges lines one by one, so line ends become spaces here.
     let unbroken: String = text.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }).collect();
     let mut sentences = unbroken.split_sentence_bound_indices().map(|(at, _)| at).skip(1).peekable();
-    let mut places = Places { text, long, breaks: Vec::new(), clinging: Vec::new() };
+    let clusters = text.grapheme_indices(true).map(|(at, _)| at).chain([text.len()]).collect();
+    let mut places = Places { text, long, clusters, breaks: Vec::new(), clinging: Vec::new() };
+    let mut quoted = false;
     for (at, word) in text.split_word_bound_indices() {
         if at > 0 {
             while sentences.next_if(|sentence| *sentence < at).is_some() {}
-            match classify(text, at, sentences.peek() == Some(&at)) {
-                Some(class) => places.put(Break { at, class }),
-                None => places.clinging.push(at),
+            match classify(text, at, sentences.peek() == Some(&at), quoted) {
+                Some(class) if places.is_whole(at) => places.put(Break { at, class }),
+                _ => places.clinging.push(at),
             }
         }
+        match word {
+            "\"" => quoted = !quoted,
+            _ if word.contains('\n') => quoted = false,
+            _ => {}
+        }
         if (places.long)(at, at + word.len()) {
-            word.char_indices().skip(1).for_each(|(within, _)| places.put(Break { at: at + within, class: Class::Character }));
+            for cut in word.char_indices().skip(1).filter_map(|(inside, _)| places.within(at + inside)).collect::<Vec<_>>() {
+                places.put(cut);
+            }
         }
     }
     places.put(Break { at: text.len(), class: Class::Paragraph });
@@ -58,6 +75,8 @@ pub(super) fn find(text: &str, long: impl Fn(usize, usize) -> bool) -> Vec<Break
 struct Places<'t, L> {
     text: &'t str,
     long: L,
+    /// Where characters begin, as they are read, and the text's end.
+    clusters: Vec<usize>,
     breaks: Vec<Break>,
     /// Places after the last break where one word clings to the next.
     clinging: Vec<usize>,
@@ -68,16 +87,34 @@ impl<L: Fn(usize, usize) -> bool> Places<'_, L> {
         let start = self.breaks.last().map_or(0, |cut| cut.at);
         // White space at the end is not part of a passage.
         let end = start + self.text[start..next.at].trim_end().len();
-        let clinging = self.clinging.drain(..).filter(|at| *at < end);
+        let clinging = std::mem::take(&mut self.clinging);
         if (self.long)(start, end) {
-            self.breaks.extend(clinging.map(|at| Break { at, class: Class::Character }));
+            let within = clinging.into_iter().filter(|at| *at < end).filter_map(|at| self.within(at));
+            self.breaks.extend(within.collect::<Vec<_>>());
         }
         self.breaks.push(next);
     }
+
+    /// Whether a character begins at `at`.
+    fn is_whole(&self, at: usize) -> bool {
+        self.clusters.binary_search(&at).is_ok()
+    }
+
+    /// The place at `at`, within a word or a row of words that is long; none within a character that is not long.
+    fn within(&self, at: usize) -> Option<Break> {
+        match self.clusters.binary_search(&at) {
+            Ok(_) => Some(Break { at, class: Class::Character }),
+            Err(next) => {
+                let (start, end) = (self.clusters.get(next.checked_sub(1)?)?, self.clusters.get(next)?);
+                (self.long)(*start, *end).then_some(Break { at, class: Class::Cluster })
+            }
+        }
+    }
 }
 
-/// The class of the boundary between two words at `at`; `None` if it is not a place to cut.
-fn classify(text: &str, at: usize, sentence: bool) -> Option<Class> {
+/// The class of the boundary between two words at `at`; `None` if it is not a place to cut. `sentence` is whether a sentence ends there by
+/// Unicode, `quoted` whether an ASCII quotation mark before it is open.
+fn classify(text: &str, at: usize, sentence: bool, quoted: bool) -> Option<Class> {
     let (before, after) = text.split_at(at);
     let (last, next) = (before.chars().next_back()?, after.chars().next()?);
     if next.is_whitespace() {
@@ -87,11 +124,20 @@ fn classify(text: &str, at: usize, sentence: bool) -> Option<Class> {
     let word = before.trim_end();
     let Some(end) = word.chars().next_back() else { return Some(Class::Word) };
     if !last.is_whitespace() {
+        // ASCII quotation marks look alike at both ends.
+        let next_closes = closes(next) && !(next == '"' && !quoted && is_wide(end));
+        let end_opens = opens(end) || end == '"' && quoted && is_cjk(next);
         return match end {
-            '。' | '！' | '？' | '；' | '｡' | '…' if !closes(next) => Some(Class::Sentence),
-            '，' | '、' | '：' if !closes(next) => Some(Class::Clause),
-            _ if closes(next) || opens(end) => None,
+            _ if next_closes || end_opens => None,
+            _ if stop(word).is_some_and(|stop| stop != '…' || end == '…' || is_wide(next)) => Some(Class::Sentence),
+            '，' | '、' | '：' => Some(Class::Clause),
+            '．' if word.trim_end_matches('．').ends_with(is_numeral) => None,
             _ if sentence && !end.is_ascii() => Some(Class::Sentence),
+            ';' | '!' | '?' | ',' | ':' if is_cjk(next) && is_wide_before(word, end) => {
+                Some(if matches!(end, ',' | ':') { Class::Clause } else { Class::Sentence })
+            }
+            _ if belongs_to_number(end, next) => None,
+            _ if is_cjk(end) && is_cjk(next) => Some(Class::Ideograph),
             _ if is_cjk(end) || is_cjk(next) => Some(Class::Word),
             _ => Some(Class::Character),
         };
@@ -100,11 +146,14 @@ fn classify(text: &str, at: usize, sentence: bool) -> Option<Class> {
     if lines > 1 {
         return Some(Class::Paragraph);
     }
+    if lines == 0 && ends_with_article(word) {
+        return None;
+    }
     let runs_on = matches!(end, ',' | '，' | '、') || end.is_alphanumeric();
     if lines == 1 && (!runs_on || begins_item(after)) {
         return Some(Class::Sentence);
     }
-    if sentence && !abbreviates(word) || matches!(end, '。' | '！' | '？' | '；') {
+    if sentence && !abbreviates(word) || stop(word).is_some_and(|stop| stop != '…') {
         return Some(Class::Sentence);
     }
     if lines == 1 || matches!(end, ',' | ';' | ':' | '，' | '、' | '：') {
@@ -113,13 +162,47 @@ fn classify(text: &str, at: usize, sentence: bool) -> Option<Class> {
     Some(Class::Word)
 }
 
+/// The stop of a script without spaces at the end of a text, before the marks that close: `。` of `他说：“好。”`. An ellipsis is one of
+/// other scripts too.
+fn stop(text: &str) -> Option<char> {
+    let stem = text.trim_end_matches(['"', '”', '’', '」', '』', '）', '】', '》', '〉', '〕', '〗']);
+    stem.chars().next_back().filter(|c| matches!(c, '。' | '！' | '？' | '；' | '｡' | '…'))
+}
+
 fn closes(c: char) -> bool {
-    matches!(c, ')' | ']' | '}' | '"' | '\'' | '”' | '’' | '」' | '』' | '）' | '】' | '》' | '〉')
+    matches!(c, ')' | ']' | '}' | '"' | '\'' | '”' | '’' | '」' | '』' | '）' | '】' | '》' | '〉' | '〕' | '〗' | '］' | '｝' | '｣')
         || matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '%' | '。' | '，' | '、' | '；' | '：' | '！' | '？' | '…')
+        || matches!(c, '％' | '‰' | '．' | '｡' | '､')
 }
 
 fn opens(c: char) -> bool {
-    matches!(c, '(' | '[' | '{' | '“' | '‘' | '「' | '『' | '（' | '【' | '《' | '〈')
+    matches!(c, '(' | '[' | '{' | '“' | '‘' | '「' | '『' | '（' | '【' | '《' | '〈' | '〔' | '〖' | '［' | '｛' | '｢')
+}
+
+/// A character or a mark of a script without spaces.
+fn is_wide(c: char) -> bool {
+    is_cjk(c) || matches!(c, '\u{3000}'..='\u{303F}')
+}
+
+/// Whether the mark `end`, which ends `word`, stands after a character of a script without spaces.
+fn is_wide_before(word: &str, end: char) -> bool {
+    word.strip_suffix(end).and_then(|stem| stem.chars().next_back()).is_some_and(is_wide)
+}
+
+fn is_numeral(c: char) -> bool {
+    c.is_ascii_digit() || matches!(c, '０'..='９') || "〇零一二三四五六七八九十百千万亿兩两".contains(c)
+}
+
+/// Whether two characters that follow each other are parts of a number, or a number and what it counts: `第三条`, `三十日`, `５０元`.
+fn belongs_to_number(before: char, after: char) -> bool {
+    (is_numeral(before) || before == '第') && is_numeral(after) || is_numeral(before) && is_cjk(after)
+}
+
+/// Whether a text ends in a number like `第三条` or `第２章`, which names what follows.
+fn ends_with_article(text: &str) -> bool {
+    let Some(stem) = text.strip_suffix(['条', '條', '款', '项', '項', '目', '章', '节', '節', '编', '編']) else { return false };
+    let first = stem.trim_end_matches(is_numeral);
+    first.len() < stem.len() && first.ends_with('第')
 }
 
 /// Whether a line begins a heading or an item of a list.
@@ -127,6 +210,8 @@ fn begins_item(line: &str) -> bool {
     let mark = line.split_whitespace().next().unwrap_or_default();
     match mark.chars().next() {
         Some('#' | '-' | '*' | '•' | '|' | '>' | '(' | '（') => true,
+        Some('第') => ends_with_article(mark),
+        Some(first) if is_numeral(first) && mark.trim_start_matches(is_numeral).starts_with(['、', '．', '）']) => true,
         Some(first) if first.is_numeric() => mark.ends_with(['.', ')', ':', '、', '）']),
         _ => false,
     }
@@ -143,6 +228,8 @@ fn abbreviates(before: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn cuts(text: &str, worst: Class) -> Vec<&str> {
@@ -181,7 +268,78 @@ mod tests {
             ["第一条 为了保护公民，制定本法；", "国家负责。", "“你好！”", "他说。", "東京です？", "はい"]
         );
         assert!(cuts(text, Class::Clause).contains(&"第一条 为了保护公民，"));
-        assert!(cuts("保护公民", Class::Word).len() == 4);
+        assert!(cuts("保护公民", Class::Ideograph).len() == 4);
+    }
+
+    #[test]
+    fn marks_that_close_stay_with_their_sentence() {
+        let cases: [(&str, &[&str]); 8] = [
+            ("“走；”他答。『行……』「好！」众人散去", &["“走；”", "他答。", "『行……』", "「好！」", "众人散去"]),
+            ("（见前条。）本法", &["（见前条。）", "本法"]),
+            ("‘好。’”他说", &["‘好。’”", "他说"]),
+            // ASCII quotation marks open and close by turns, anew in each line.
+            ("他说：\"好。\"然后走。\"行？\"", &["他说：\"好。\"", "然后走。", "\"行？\""]),
+            ("五寸\"。\n他问：\"行？\"她答", &["五寸\"。", "他问：\"行？\"", "她答"]),
+            ("国家负责;个人服从!完", &["国家负责;", "个人服从!", "完"]),
+            ("水位为3.5尺；Rh血型!A组", &["水位为3.5尺；", "Rh血型!A组"]),
+            ("依照〔2003〕十二号文。。完", &["依照〔2003〕十二号文。。", "完"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(cuts(text, Class::Sentence), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_ellipsis_ends_no_english_sentence() {
+        for text in ["“Well… he said, “no…” and left…” He went.", "one…” Two", "one… two"] {
+            assert_eq!(cuts(text, Class::Sentence), [text], "{text}");
+        }
+    }
+
+    #[test]
+    fn articles_begin_lines_and_stay_with_them() {
+        let text = "第一章 总则\n第一条 本法适用于\n船舶\n第２条 船长\n一、帆船\n１．汽船\n第三者\n责任";
+        let lines = ["第一章 总则", "第一条 本法适用于\n船舶", "第２条 船长", "一、帆船", "１．汽船\n第三者\n责任"];
+        assert_eq!(cuts(text, Class::Sentence), lines);
+        assert!(cuts(text, Class::Word).contains(&"第一条 本法适用于"), "a line that runs on is a clause");
+    }
+
+    #[test]
+    fn numbers_keep_what_they_count() {
+        let text = "依照第三十二条处５００元罚款，期限30日，税率百分之十五％，两年内";
+        let pieces = cuts(text, Class::Ideograph);
+        for whole in ["第三十二条", "５００元", "30日，", "十五％，", "两年"] {
+            assert!(pieces.contains(&whole), "{whole}: {pieces:?}");
+        }
+        assert!(cuts("保护 mg 公民", Class::Word) == ["保护", "mg", "公民"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_cut_divides_what_is_read_as_one_character(
+            parts in prop::collection::vec(
+                "\\PC{0,9}|[一-乐]{1,9}[。，；！？」”\"]|(e\u{301}|語\u{3099}|か\u{3099}){1,9}|กำ|한국|[一-乐]\u{E0100}\
+                 |(\u{1F469}\u{200D}\u{1F680}|\u{1F1E9}\u{1F1EA}|\u{1F44D}\u{1F3FD}){1,4}|a\u{300}{1,20}|[ \r\n]{1,3}",
+                0..20,
+            ),
+            size in 1usize..30,
+        ) {
+            let text = parts.concat();
+            let found = find(&text, |start, end| end - start > size);
+            prop_assert_eq!(found.last().map(|cut| cut.at), Some(text.len()));
+            let clusters: Vec<usize> = text.grapheme_indices(true).map(|(at, _)| at).chain([text.len()]).collect();
+            for cut in &found {
+                prop_assert!(text.is_char_boundary(cut.at));
+                prop_assert!(cut.class == Class::Cluster || clusters.binary_search(&cut.at).is_ok(), "{:?} in {:?}", cut, text);
+            }
+            // The places ascend, so the pieces between them are the text; none that can be cut is longer than it must be.
+            prop_assert!(found.is_sorted_by(|a, b| a.at < b.at));
+            let mut from = 0;
+            for cut in &found {
+                let piece = text[std::mem::replace(&mut from, cut.at)..cut.at].trim_end();
+                prop_assert!(piece.len() <= size || piece.chars().count() == 1 || piece.trim_start().chars().count() <= 1, "{:?} of {:?}", piece, text);
+            }
+        }
     }
 
     #[test]

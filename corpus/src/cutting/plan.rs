@@ -18,7 +18,10 @@ fn cut_cost(class: Class) -> u64 {
         Class::Sentence => 600_000,
         Class::Clause => 3_000_000,
         Class::Word => 4_000_000,
+        // More than one more passage with a cut at a comma.
+        Class::Ideograph => 8_000_000,
         Class::Character => 40_000_000,
+        Class::Cluster => 400_000_000,
     }
 }
 

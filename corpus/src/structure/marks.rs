@@ -134,7 +134,7 @@ fn numbered(line: &str) -> Option<Mark<'_>> {
 /// `第一条`, `第一款`, `Article 5.`, `§ 12.`.
 fn article(line: &str) -> Option<Mark<'_>> {
     if let Some(rest) = line.strip_prefix('第') {
-        let body = &rest[..rest.find(|c: char| !(is_han_number(c) || c.is_ascii_digit()))?];
+        let body = &rest[..rest.find(|c: char| !counts_articles(c))?];
         let unit = rest[body.len()..].chars().next()?;
         let wrap = match unit {
             '条' | '條' => Wrap::Article,
@@ -186,6 +186,11 @@ fn is_han_number(c: char) -> bool {
     "〇零一二三四五六七八九十百千".contains(c)
 }
 
+/// Whether a character may stand between `第` and `条`.
+fn counts_articles(c: char) -> bool {
+    is_han_number(c) || c.is_ascii_digit() || matches!(c, '０'..='９')
+}
+
 /// The level and text of a heading line: `## Doses ##`, `第一章 总则`, `Chapter 2 Fees`.
 pub(super) fn heading(line: &str) -> Option<(u8, &str)> {
     let rest = line.trim_start_matches('#');
@@ -206,7 +211,7 @@ fn named_division(line: &str) -> Option<u8> {
         return None;
     }
     if let Some(rest) = line.strip_prefix('第') {
-        let number = rest.find(|c: char| !(is_han_number(c) || c.is_ascii_digit()))?;
+        let number = rest.find(|c: char| !counts_articles(c))?;
         let unit = rest[number..].chars().next()?;
         let ends = rest[number + unit.len_utf8()..].chars().next().is_none_or(char::is_whitespace);
         let level = ['编', '章', '节'].iter().position(|known| *known == unit)?;
@@ -252,6 +257,7 @@ mod tests {
             ("1987. The act", None),
             ("一、范围", Some((Wrap::Comma, "一", 6))),
             ("第十条 有下列情形", Some((Wrap::Article, "十", 9))),
+            ("第１０条 有下列情形", Some((Wrap::Article, "１０", 12))),
             ("第十条规定的情形", None),
             ("第二款 期限", Some((Wrap::Paragraph, "二", 9))),
             ("Article 5. The tenant", Some((Wrap::Article, "5", 10))),
@@ -290,6 +296,7 @@ mod tests {
             ("####### seven", None),
             ("# ", None),
             ("第二章 期限", Some((2, "第二章 期限"))),
+            ("第２章 期限", Some((2, "第２章 期限"))),
             ("第二章规定了期限", None),
             ("Chapter IV Fees", Some((3, "Chapter IV Fees"))),
             ("Part 5 of this chapter", None),

@@ -116,13 +116,14 @@ pub fn folder_with_budget(name: &str) -> tempfile::TempDir {
     let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let number = |field: &str| config[field].as_u64().unwrap() as usize;
     let heads = config["num_key_value_heads"].as_u64().map_or_else(|| number("num_attention_heads"), |heads| heads as usize);
-    let layers = config["memory"]["num_memory_layers"].as_u64().map_or_else(|| number("num_hidden_layers") / 2, |layers| layers as usize);
+    let number_of_memory = |field: &str, default: usize| config["memory"][field].as_u64().map_or(default, |n| n as usize);
+    let layers = number_of_memory("num_memory_layers", number("num_hidden_layers") / 2);
     let mut table: Vec<Vec<u32>> =
         (0..layers).map(|layer| (0..heads).map(|head| [3, 0, 9, 20][(layer * heads + head) % 4]).collect()).collect();
     if layers > 1 {
         table[0].fill(0);
     }
-    table[layers - 1][heads - 1] = 128;
+    table[layers - 1][heads - 1] = number_of_memory("reference_length", 128) as u32;
     config["memory"]["tokens_per_head"] = json!(table);
     std::fs::write(path, config.to_string()).unwrap();
     dir
