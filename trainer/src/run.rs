@@ -13,7 +13,7 @@ use crate::config::StageConfig;
 use crate::divergence::RunningMeans;
 use crate::log::Log;
 use crate::scratch;
-use crate::stages::{Objective, Part, StageContext, TrainingBatch};
+use crate::stages::{Objective, Part, StageContext, StageSize, TrainingBatch};
 use crate::{LogLine, TrainConfig, TrainError, TrainProgress};
 
 /// The result of a run.
@@ -111,6 +111,11 @@ impl TrainingRun<'_> {
             embedder: self.embedder.as_ref(),
             stage: stage.number,
             seed: self.config.seed ^ (stage.number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            size: StageSize {
+                parts: stage.config.steps * stage.config.accumulate as u64,
+                sequences: stage.config.batch / stage.config.accumulate,
+                threads: self.config.threads,
+            },
             cache: &self.config.output,
             progress: self.progress,
         })?;

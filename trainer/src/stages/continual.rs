@@ -148,6 +148,7 @@ mod tests {
     use mempack_model::{LoadOptions, overlaps};
 
     use super::*;
+    use crate::stages::StageSize;
     use crate::{KeepSchedule, NoProgress};
 
     fn root(path: &str) -> PathBuf {
@@ -178,7 +179,8 @@ mod tests {
         let write = WriteConfig { keep: KeepSchedule(vec![(0, 8)]), selection_gradient: false, noise: [0.0; 2] };
         let config = ContinualConfig { corpora: texts.to_vec(), references: references.to_vec(), length, previous: 4, overlap, write };
         let embedder = Some(embedder);
-        let context = StageContext { model, embedder, stage: 0, seed: 7, cache: cache.path(), progress: &NoProgress };
+        let context =
+            StageContext { model, embedder, stage: 0, size: StageSize::SMALL, seed: 7, cache: cache.path(), progress: &NoProgress };
         Continual::read(&context, &config).unwrap()
     }
 

@@ -6,9 +6,13 @@
 
 mod continual;
 mod copy;
+mod distil;
+#[cfg(test)]
+mod gradients;
 #[cfg(test)]
 mod margin;
 mod questions;
+mod repeat;
 mod text;
 
 use std::fmt::Display;
@@ -25,7 +29,9 @@ use crate::{ConfigError, TrainError, TrainProgress};
 
 pub use continual::ContinualConfig;
 pub use copy::CopyConfig;
+pub use distil::DistilConfig;
 pub use questions::{QuestionSource, QuestionsConfig};
+pub use repeat::RepeatConfig;
 pub use text::TextConfig;
 
 /// The configuration of an objective: the table `[stage.learn]` without its `kind`.
@@ -96,18 +102,33 @@ objectives! {
     Questions(QuestionsConfig),
     Continual(ContinualConfig),
     Copy(CopyConfig),
+    Repeat(RepeatConfig),
+    Distil(DistilConfig),
     #[cfg(test)]
     Margin(margin::MarginConfig),
 }
 
-/// The number of a stage, from 0, as it appears in the names of its fields.
+/// The number of a stage, from 0, and the table in it, as they appear in the names of its fields.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StageName(pub usize);
+pub(crate) struct StageName {
+    number: usize,
+    /// The name of the table and a dot; empty for the stage itself.
+    table: &'static str,
+}
 
 impl StageName {
+    pub fn new(number: usize) -> Self {
+        Self { number, table: "" }
+    }
+
+    /// The table `ask` in the stage's own.
+    pub fn ask(self) -> Self {
+        Self { table: "ask.", ..self }
+    }
+
     /// The name of a field of the stage, for messages.
     pub fn field(self, field: &str) -> String {
-        format!("stage {}: {field}", self.0)
+        format!("stage {}: {}{field}", self.number, self.table)
     }
 
     /// Refuses a field's value unless it is `valid`.
@@ -125,9 +146,27 @@ pub(crate) struct StageContext<'a> {
     pub stage: usize,
     /// The seed of the stage.
     pub seed: u64,
+    pub size: StageSize,
     /// The folder that keeps embeddings from one start of the run to the next.
     pub cache: &'a Path,
     pub progress: &'a dyn TrainProgress,
+}
+
+/// How much a stage asks for, and with how many threads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StageSize {
+    /// Parts of all its steps.
+    pub parts: u64,
+    /// Sequences of a part.
+    pub sequences: usize,
+    /// Threads of the run.
+    pub threads: usize,
+}
+
+#[cfg(test)]
+impl StageSize {
+    /// The size of a stage in tests.
+    pub const SMALL: Self = Self { parts: 10, sequences: 4, threads: 2 };
 }
 
 impl<'a> StageContext<'a> {
@@ -167,13 +206,20 @@ pub(crate) struct TrainingBatch {
     /// Token ids of the references, shared by the sequences.
     pub references: Vec<Vec<u32>>,
     pub sequences: Vec<Sequence>,
+    /// For each sequence, the same with the text that it reads the memory of in its prompt, if there is one; empty if no objective asks for
+    /// them.
+    pub prompts: Vec<Option<Sequence>>,
+    /// The sequences whose prompts are learnt too, in ascending order.
+    pub learnt_prompts: Vec<usize>,
 }
 
 impl TrainingBatch {
     /// Tokens that the model computes on, without prefixes and padding.
     pub fn tokens(&self) -> u64 {
         let references: usize = self.references.iter().map(Vec::len).sum();
-        let sequences: usize = self.sequences.iter().map(|s| s.tokens.len()).sum();
+        let learnt_prompts = self.learnt_prompts.iter().filter_map(|sequence| self.prompts.get(*sequence));
+        let prompts = self.prompts.iter().chain(learnt_prompts).flatten();
+        let sequences: usize = self.sequences.iter().chain(prompts).map(|s| s.tokens.len()).sum();
         (references + sequences) as u64
     }
 

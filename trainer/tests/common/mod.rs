@@ -35,6 +35,14 @@ impl Bench {
         self.dir.path().join(name)
     }
 
+    /// Writes `memory.json`, the model's `memory` block with a template for prompts that hold a text.
+    pub fn memory_with_context_template(&self) {
+        let config = std::fs::read(root().join("tests/fixtures/tiny/config.json")).unwrap();
+        let mut block = serde_json::from_slice::<serde_json::Value>(&config).unwrap()["memory"].clone();
+        block["context_template"] = " Reference: {text} Question: {question} Answer:".into();
+        std::fs::write(self.dir.path().join("memory.json"), block.to_string()).unwrap();
+    }
+
     /// A configuration whose output is the folder `name`. In the TOML text `rest`, `MODEL`, `ADAPTER` and `QUESTIONS` are replaced by lines
     /// that most runs share.
     pub fn config(&self, name: &str, rest: &str) -> TrainConfig {

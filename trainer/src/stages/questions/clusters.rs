@@ -1,0 +1,156 @@
+//! Questions in clusters: those about the same references are asked together, so that what a part writes is read many times.
+
+use mempack_model::Model;
+use mempack_numeric::Rng;
+use mempack_retrieval::Hit;
+
+use super::source::SourceData;
+use crate::TrainError;
+use crate::stages::TrainingBatch;
+
+/// References beyond those that a sequence reads, in case some of the nearest ones answer a question whose reference is withheld.
+const SPARE: usize = 4;
+
+/// A source's questions, planned round by round: each question is asked once a round.
+pub(super) struct Clusters {
+    /// The nearest references of each question, most similar first.
+    hits: Vec<Vec<Hit<usize>>>,
+    /// The numbers of the first sequences after each planned round.
+    ends: Vec<u64>,
+    /// The number of a round, and its sequences: the questions that each asks.
+    round: (usize, Vec<Vec<usize>>),
+}
+
+impl Clusters {
+    /// Retrieves for all questions of a source with `threads` threads.
+    pub fn new(source: &SourceData, threads: usize) -> Self {
+        let count = max_reads(source) + SPARE;
+        let share = source.items.len().div_ceil(threads.max(1)).max(1);
+        let numbers: Vec<usize> = (0..source.items.len()).collect();
+        let hits = std::thread::scope(|scope| {
+            let retrieve = |numbers: &'_ [usize]| {
+                let numbers = numbers.to_vec();
+                scope.spawn(move || numbers.into_iter().map(|n| source.references.nearest(source.query(n), count)).collect::<Vec<_>>())
+            };
+            let threads: Vec<_> = numbers.chunks(share).map(retrieve).collect();
+            // A panic of a thread goes on here.
+            threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        let mut clusters = Self { hits, ends: Vec::new(), round: (0, Vec::new()) };
+        clusters.plan(source, 0);
+        clusters
+    }
+
+    /// Sequences of the first `rounds` rounds.
+    pub fn sequences(&mut self, source: &SourceData, rounds: u64) -> u64 {
+        let last = rounds.saturating_sub(1) as usize;
+        while self.ends.len() <= last {
+            self.plan(source, self.ends.len());
+        }
+        self.ends[last]
+    }
+
+    /// The batch of the sequences from `first` on, counted over all rounds.
+    pub fn batch(&mut self, source: &SourceData, model: &Model, first: u64, sequences: usize) -> Result<TrainingBatch, TrainError> {
+        let mut batch = TrainingBatch::default();
+        let mut pool: Vec<usize> = Vec::new();
+        for number in first..first + sequences as u64 {
+            let mut rng = Rng::for_stream(source.seed ^ 0x5EED_C105, number);
+            let turns = self.turns(source, number);
+            let Some(&chosen) = turns.first() else { continue };
+            let gold = source.items[chosen].gold;
+            let withheld = gold.is_some() && source.config.withheld > 0.0 && rng.chance(source.config.withheld);
+            let count = rng.pick(&source.config.reads).copied().unwrap_or(1);
+            let mut chunk = Vec::with_capacity(count);
+            for (reference, similarity) in self.reads(source, model, chosen, count, withheld) {
+                let place = match pool.iter().position(|known| *known == reference) {
+                    Some(place) => place,
+                    None if pool.len() < source.config.pool || (gold == Some(reference) && !withheld) => {
+                        pool.push(reference);
+                        pool.len() - 1
+                    }
+                    None => continue,
+                };
+                chunk.push((place, similarity));
+            }
+            let turns = if withheld { &turns[..1] } else { &turns };
+            source.push(model, &mut batch, turns, withheld, chunk)?;
+        }
+        batch.references = pool.iter().map(|r| source.references.items[*r].ids.clone()).collect();
+        Ok(batch)
+    }
+
+    /// The references that a question reads of all of its source, most similar first, with their similarities: the nearest ones, as many as
+    /// their similarities justify. The one that answers it is among them, unless it is withheld with all that contain the answer.
+    fn reads(&self, source: &SourceData, model: &Model, question: usize, count: usize, withheld: bool) -> Vec<(usize, f32)> {
+        let gold = source.items[question].gold;
+        let hits = self.hits[question].iter().map(|hit| (hit.reference, hit.similarity));
+        if withheld {
+            let open: Vec<_> = hits.filter(|(r, _)| Some(*r) != gold && !source.answers(question, *r)).take(count).collect();
+            let count = model.memory().justified(open.iter().map(|(_, similarity)| *similarity));
+            return open.into_iter().take(count).collect();
+        }
+        let mut near: Vec<_> = hits.take(count).collect();
+        near.truncate(model.memory().justified(near.iter().map(|(_, similarity)| *similarity)));
+        if let Some(gold) = gold.filter(|gold| near.iter().all(|(reference, _)| reference != gold)) {
+            near.truncate(near.len().min(count.saturating_sub(1)));
+            near.push((gold, source.references.similarity(source.query(question), gold)));
+        }
+        near
+    }
+
+    /// The questions that the sequence of this number asks.
+    fn turns(&mut self, source: &SourceData, number: u64) -> Vec<usize> {
+        while self.ends.last().is_none_or(|end| *end <= number) {
+            self.plan(source, self.ends.len());
+        }
+        let round = self.ends.partition_point(|end| *end <= number);
+        if self.round.0 != round {
+            self.plan(source, round);
+        }
+        let start = round.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.round.1[(number - start) as usize].clone()
+    }
+
+    /// Plans a round: each question is followed by questions about the references that it reads, and a sequence may go on with questions
+    /// about its own reference. Every question comes once.
+    fn plan(&mut self, source: &SourceData, round: usize) {
+        let mut rng = Rng::for_stream(source.seed, round as u64);
+        let mut order: Vec<usize> = (0..source.items.len()).collect();
+        rng.shuffle(&mut order);
+        let mut asked = vec![false; order.len()];
+        let mut sequences = Vec::new();
+        for first in order {
+            if asked[first] {
+                continue;
+            }
+            let gold = source.items[first].gold;
+            let near = self.hits[first].iter().map(|hit| hit.reference).take(max_reads(source)).filter(|r| Some(*r) != gold);
+            let mut cluster: Vec<usize> = gold.into_iter().chain(near).flat_map(|reference| &source.about[reference]).copied().collect();
+            cluster.retain(|question| *question != first && !asked[*question]);
+            rng.shuffle(&mut cluster);
+            cluster.truncate(source.config.clusters);
+            cluster.insert(0, first);
+            for question in cluster {
+                if std::mem::replace(&mut asked[question], true) {
+                    continue;
+                }
+                let about = source.items[question].gold.map(|gold| source.about[gold].as_slice()).unwrap_or_default();
+                let mut others: Vec<usize> = about.iter().filter(|other| !asked[**other]).copied().collect();
+                rng.shuffle(&mut others);
+                others.truncate(source.config.questions - 1);
+                others.iter().for_each(|other| asked[*other] = true);
+                sequences.push([vec![question], others].concat());
+            }
+        }
+        if self.ends.len() == round {
+            self.ends.push(self.ends.last().copied().unwrap_or_default() + sequences.len() as u64);
+        }
+        self.round = (round, sequences);
+    }
+}
+
+/// The most references that a sequence reads.
+fn max_reads(source: &SourceData) -> usize {
+    source.config.reads.iter().copied().max().unwrap_or(1)
+}
