@@ -51,4 +51,7 @@ pub use progress::{NoProgress, TrainProgress};
 pub use run::{TrainReport, train};
 pub use schedule::{KeepSchedule, Schedule, ScheduleKind};
 pub use scratch::ScratchConfig;
-pub use stages::{ContinualConfig, CopyConfig, DistilConfig, LearnConfig, QuestionSource, QuestionsConfig, RepeatConfig, TextConfig};
+pub use stages::{
+    ChatConfig, ContinualConfig, CopyConfig, DistilConfig, LearnConfig, PreferenceLoss, PreferencesConfig, QuestionSource, QuestionsConfig,
+    RepeatConfig, TextConfig,
+};

@@ -13,7 +13,7 @@ use crate::config::StageConfig;
 use crate::divergence::RunningMeans;
 use crate::log::Log;
 use crate::scratch;
-use crate::stages::{Objective, Part, StageContext, StageSize, TrainingBatch};
+use crate::stages::{Objective, Part, StageContext, StageSize, StageStart, TrainingBatch};
 use crate::{LogLine, TrainConfig, TrainError, TrainProgress};
 
 /// The result of a run.
@@ -119,6 +119,16 @@ impl TrainingRun<'_> {
             cache: &self.config.output,
             progress: self.progress,
         })?;
+        objective.begin(
+            &self.trainee,
+            &StageStart {
+                number: stage.number,
+                steps: self.state.step - stage.first,
+                run: &self.state.run,
+                folder: &self.config.output,
+                progress: self.progress,
+            },
+        )?;
         let mut last = None;
         while stage.steps().contains(&self.state.step) {
             let line = self.step(stage, objective.as_mut())?;

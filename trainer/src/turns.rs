@@ -30,3 +30,11 @@ pub(crate) fn written_tokens(model: &Model, text: &str) -> Result<Vec<u32>, Trai
 pub(crate) fn answer_tokens(model: &Model, answer: &str) -> Result<Vec<u32>, TrainError> {
     written_tokens(model, &answer_form(answer))
 }
+
+/// The most tokens of a sequence that reads memories, as the model's context allows; `None` if its files do not say.
+pub(crate) fn room(model: &Model) -> Option<usize> {
+    let memory = model.memory();
+    // Prefix, the positions that memories share, and the BOS come before.
+    let before = memory.reference_prefix_ids.len() + memory.reference_length as usize + 1;
+    model.config().max_positions.map(|positions| (positions as usize).saturating_sub(before))
+}

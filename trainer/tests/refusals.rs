@@ -1,6 +1,6 @@
 //! Invalid configurations: the error names the field.
 
-use mempack_trainer::{CopyConfig, LearnConfig, TrainConfig};
+use mempack_trainer::{CopyConfig, LearnConfig, PreferenceLoss, TrainConfig};
 
 const STAGE: &str = "[[stage]]\nsteps = 1\nbatch = 1\n[stage.learn]\n";
 const TEXT: &str = "kind = \"text\"\ncorpora = [\"c\"]\nlength = 8\n";
@@ -96,6 +96,36 @@ fn invalid_stages() {
     refused(repeat("reads = [1]\nshortest = 0"), "stage 0: shortest");
     refused(repeat("reads = [1]\ngap = [0.3, 0.2]"), "stage 0: gap");
     refused(repeat("reads = [1]\ngap = [0.3, nan]"), "stage 0: gap");
+    let preferences = |fields: &str| {
+        of_model(&format!("kind = \"preferences\"\ncorpora = [\"c\"]\npreferences = [\"p\"]\nwrite = {{ keep = [[0, 8]] }}\n{fields}"))
+    };
+    match &preferences("").unwrap().stages[0].learn {
+        LearnConfig::Preferences(config) => {
+            assert_eq!((config.beta, config.loss, config.reads.as_slice()), (0.01, PreferenceLoss::Dpo, [5].as_slice()));
+            assert!(config.corpora[0].is_absolute() && config.preferences[0].is_absolute());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(preferences("loss = \"length-normalised\"\nbeta = 5.0").is_ok());
+    refused(preferences("loss = \"ipo\""), "unknown variant `ipo`");
+    refused(preferences("beta = 0.0"), "stage 0: beta");
+    refused(preferences("beta = nan"), "stage 0: beta");
+    refused(preferences("reads = [0]"), "stage 0: reads");
+    let changing = "kind = \"preferences\"\ncorpora = [\"c\"]\npreferences = [\"p\"]\nwrite = { keep = [[0, 16], [4, 8]] }\n";
+    refused(of_model(changing), "stage 0: write.keep");
+    let chat = |fields: &str| of_model(&format!("kind = \"chat\"\nconversations = [\"c\"]\nlength = 64\n{fields}"));
+    match &chat("references = [\"r\"]\nwrite = { keep = [[0, 8]] }").unwrap().stages[0].learn {
+        LearnConfig::Chat(config) => {
+            assert_eq!((config.reads, config.overlap), (None, 0.9));
+            assert!(config.conversations[0].is_absolute() && config.references[0].is_absolute());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(chat("").is_ok());
+    refused(chat("references = [\"r\"]"), "stage 0: write");
+    refused(chat("write = { keep = [[0, 8]] }"), "stage 0: write");
+    refused(chat("reads = 0"), "stage 0: reads");
+    refused(chat("overlap = 2.0"), "stage 0: overlap");
     match &of_model(CONTINUAL).unwrap().stages[0].learn {
         LearnConfig::Continual(config) => {
             assert_eq!((config.previous, config.overlap), (4, 0.9));
@@ -117,6 +147,8 @@ fn an_invalid_table_of_a_stage_is_refused_with_what_is_expected() {
         ("unknown field of questions", "kind = \"questions\"\npools = 3\n"),
         ("unknown field of repeat", "kind = \"repeat\"\ncorpora = [\"c\"]\nqueue = [2, 3]\n"),
         ("unknown field of distil", "kind = \"distil\"\npool = 3\n"),
+        ("unknown field of preferences", "kind = \"preferences\"\nbetta = 0.1\n"),
+        ("unknown field of chat", "kind = \"chat\"\nmessages = []\n"),
         ("unknown field of a source", "kind = \"questions\"\nsources = [{ corpora = [], questions = [], weigth = 1.0 }]\n"),
         ("unknown field of write", "kind = \"continual\"\nwrite = { keep = [[0, 8]], noises = [0.0, 0.0] }\n"),
         ("missing field", "kind = \"text\"\nlength = 8\n"),

@@ -3,7 +3,7 @@
 use tch::{Kind, Reduction, TchError, Tensor};
 
 use super::read::{Batch, Sequence, read};
-use super::{Trainee, Written};
+use super::{Trainee, WriteOptions, Written};
 use crate::context::ContextLayout;
 use crate::{ComputeError, Model};
 
@@ -199,5 +199,17 @@ impl Trainee {
     /// As [`Model::predict`].
     pub fn loss(&self, sequences: &[Sequence], written: Option<&Written>) -> Result<TrainingLoss, ComputeError> {
         self.model().predict(sequences, written)?.cross_entropy()
+    }
+
+    /// The log-likelihood of the learnt tokens of each sequence under the weights as they are, in nats. The chunks read `references`, which are
+    /// written for this. Nothing of it has gradients.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write) and [`Model::predict`].
+    pub fn log_likelihoods(&self, sequences: &[Sequence], references: &[&[u32]], options: &WriteOptions) -> Result<Vec<f32>, ComputeError> {
+        let _guard = tch::no_grad_guard();
+        let written = if references.is_empty() { None } else { Some(self.write(references, options)?) };
+        let sums = self.model().predict(sequences, written.as_ref())?.sequence_log_likelihoods()?;
+        Ok(crate::write::copy_out(&sums)?)
     }
 }

@@ -6,6 +6,7 @@ use mempack_model::{Embedder, Model};
 use mempack_retrieval::{Query, Retrieval};
 use serde::{Deserialize, Serialize};
 
+use super::chunks::chunk_texts;
 use super::text::Texts;
 use super::{Objective, ObjectiveConfig, Part, StageContext, StageName, TrainingBatch};
 use crate::config::WriteConfig;
@@ -119,14 +120,6 @@ impl Objective for Continual {
         batch.references = pool.iter().map(|r| self.references.items[*r].ids.clone()).collect();
         Ok(batch)
     }
-}
-
-/// The texts that query for the chunks of a sequence, as when a prompt is read: a chunk's own tokens, and for an unfinished last chunk the
-/// last tokens of the sequence.
-fn chunk_texts(model: &Model, tokens: &[u32]) -> Result<Vec<String>, TrainError> {
-    let chunks = model.memory().chunks();
-    let windows = (0..chunks.count(tokens.len())).map(|chunk| chunks.own_window(chunk, tokens.len()));
-    windows.map(|window| Ok(model.tokenizer().decode(&tokens[window])?.trim().to_owned())).collect()
 }
 
 /// The references that the last chunk reads, given what each chunk up to it has found: its own and those of the `previous` chunks before it,

@@ -4,6 +4,8 @@
 //! ([`Objective`]). The rest of the crate knows these two traits and no objective by name. To add one, write its file and register it in
 //! `objectives!` below.
 
+mod chat;
+mod chunks;
 mod continual;
 mod copy;
 mod distil;
@@ -11,6 +13,7 @@ mod distil;
 mod gradients;
 #[cfg(test)]
 mod margin;
+mod preferences;
 mod questions;
 mod repeat;
 mod text;
@@ -27,9 +30,11 @@ use crate::config::WriteConfig;
 use crate::error::require;
 use crate::{ConfigError, TrainError, TrainProgress};
 
+pub use chat::ChatConfig;
 pub use continual::ContinualConfig;
 pub use copy::CopyConfig;
 pub use distil::DistilConfig;
+pub use preferences::{PreferenceLoss, PreferencesConfig};
 pub use questions::{QuestionSource, QuestionsConfig};
 pub use repeat::RepeatConfig;
 pub use text::TextConfig;
@@ -53,6 +58,13 @@ pub(crate) trait ObjectiveConfig {
 
 /// An objective with its data loaded: it makes the batches of a stage and computes the loss on them.
 pub(crate) trait Objective {
+    /// Computes what depends on the weights that the stage begins with. Called once the weights of the run are loaded, before the first batch,
+    /// and again whenever the run resumes in this stage: then what was computed must be read again.
+    fn begin(&mut self, trainee: &Trainee, start: &StageStart<'_>) -> Result<(), TrainError> {
+        let _ = (trainee, start);
+        Ok(())
+    }
+
     /// The batch for a part of a step. It depends on the seed and on `part` alone, so that a resumed run learns from the same batches.
     fn batch(&mut self, model: &Model, part: Part) -> Result<TrainingBatch, TrainError>;
 
@@ -104,6 +116,8 @@ objectives! {
     Copy(CopyConfig),
     Repeat(RepeatConfig),
     Distil(DistilConfig),
+    Preferences(PreferencesConfig),
+    Chat(ChatConfig),
     #[cfg(test)]
     Margin(margin::MarginConfig),
 }
@@ -149,6 +163,19 @@ pub(crate) struct StageContext<'a> {
     pub size: StageSize,
     /// The folder that keeps embeddings from one start of the run to the next.
     pub cache: &'a Path,
+    pub progress: &'a dyn TrainProgress,
+}
+
+/// Where a run enters a stage.
+pub(crate) struct StageStart<'a> {
+    /// The number of the stage, from 0.
+    pub number: usize,
+    /// Steps of the stage that are done. With 0, the weights are those that the stage begins with.
+    pub steps: u64,
+    /// The identity of the run.
+    pub run: &'a str,
+    /// The folder of the run.
+    pub folder: &'a Path,
     pub progress: &'a dyn TrainProgress,
 }
 
@@ -211,6 +238,8 @@ pub(crate) struct TrainingBatch {
     pub prompts: Vec<Option<Sequence>>,
     /// The sequences whose prompts are learnt too, in ascending order.
     pub learnt_prompts: Vec<usize>,
+    /// Log-likelihoods of the sequences under a model that they are compared with; empty if no objective asks for them.
+    pub baseline: Vec<f32>,
 }
 
 impl TrainingBatch {

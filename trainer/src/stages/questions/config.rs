@@ -58,7 +58,7 @@ pub struct QuestionSource {
 }
 
 fn default_no_answer() -> String {
-    "The references do not tell.".to_owned()
+    mempack_questions::NO_ANSWER.to_owned()
 }
 
 fn is_zero(count: &usize) -> bool {
