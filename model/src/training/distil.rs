@@ -30,8 +30,8 @@ impl Trainee {
     /// The loss of `sequences`, whose chunks read references of `written`, summed over their learnt tokens, in nats.
     ///
     /// `teachers` has a prompt for each sequence, or `None` for one without a teacher. A prompt has the same learnt tokens, holds the text
-    /// that the sequence reads the memory of, and is read by the same weights as [`predict_plain`](crate::Model::predict_plain) reads it. No
-    /// gradient flows through it. Memory does not grow with the product of learnt tokens and vocabulary.
+    /// that the sequence reads the memory of, and is read by the same weights as in [`plain_loss`](Self::plain_loss). No gradient flows
+    /// through it. Memory does not grow with the product of learnt tokens and vocabulary.
     ///
     /// # Errors
     /// As [`Model::predict`](crate::Model::predict), and a teacher with other learnt tokens than its sequence.
@@ -42,8 +42,7 @@ impl Trainee {
         teachers: &[Option<Sequence>],
         weights: &DistilWeights,
     ) -> Result<TrainingLoss, ComputeError> {
-        let rows = (LOGITS / self.model().config().vocabulary as usize).max(1);
-        self.distil_in_rows(sequences, written, teachers, weights, rows)
+        self.distil_in_rows(sequences, written, teachers, weights, self.rows())
     }
 
     /// As [`distil`](Self::distil), computing the logits of `rows` tokens at a time.
@@ -69,13 +68,21 @@ impl Trainee {
         sum_by_rows(model.decoder(), student, teacher.as_ref(), weights, rows)
     }
 
-    /// The cross-entropy of the learnt tokens of prompts that hold their texts, summed, in nats: see
-    /// [`predict_plain`](crate::Model::predict_plain).
+    /// The cross-entropy of the learnt tokens of prompts that hold their texts, summed, in nats. They are read as inference reads them
+    /// without memories: BOS and text from position 0, without the reference prefix.
     ///
     /// # Errors
-    /// As [`Model::predict`](crate::Model::predict).
+    /// As [`Model::predict`](crate::Model::predict), and a prompt that reads references.
     pub fn plain_loss(&self, prompts: &[Sequence]) -> Result<TrainingLoss, ComputeError> {
-        self.model().predict_plain(prompts)?.cross_entropy()
+        let model = self.model();
+        let states = model.states(prompts, None, ContextLayout::plain(model.memory()))?;
+        let weights = DistilWeights { cross_entropy: 1.0, divergence: 0.0 };
+        sum_by_rows(model.decoder(), states, None, &weights, self.rows())
+    }
+
+    /// Tokens whose logits are computed at a time.
+    fn rows(&self) -> usize {
+        (LOGITS / self.model().config().vocabulary as usize).max(1)
     }
 }
 

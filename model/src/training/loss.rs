@@ -56,17 +56,6 @@ impl Model {
         Ok(Predictions { logits, targets: states.targets, learnt: states.learnt })
     }
 
-    /// Predicts the learnt tokens of `sequences` as a model without memories: BOS and text from position 0, without the reference prefix.
-    /// Prompts that hold their texts are read so.
-    ///
-    /// # Errors
-    /// As [`predict`](Self::predict), and a sequence that reads references.
-    pub fn predict_plain(&self, sequences: &[Sequence]) -> Result<Predictions, ComputeError> {
-        let states = self.states(sequences, None, ContextLayout::plain(self.memory()))?;
-        let logits = self.decoder().logits(&states.x)?.f_to_kind(Kind::Float)?;
-        Ok(Predictions { logits, targets: states.targets, learnt: states.learnt })
-    }
-
     /// The last layer's output from which the learnt tokens are predicted.
     pub(super) fn states(
         &self,

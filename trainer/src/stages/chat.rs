@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use mempack_model::training::Sequence;
-use mempack_model::{Embedder, Model, prompt_tokens};
+use mempack_model::{Model, prompt_tokens};
 use mempack_questions::{Conversation, read_conversations};
-use mempack_retrieval::{Query, Retrieval};
 use serde::{Deserialize, Serialize};
 
-use super::chunks::chunk_texts;
+use super::chunks::ChunkReferences;
 use super::{Objective, ObjectiveConfig, Part, StageContext, StageName, TrainingBatch};
 use crate::config::WriteConfig;
 use crate::order::ShuffledOrder;
-use crate::references::{References, RepeatFilter};
+use crate::references::{Pool, References};
 use crate::turns::{room, written_tokens};
 use crate::{ConfigError, TrainError};
 
@@ -81,10 +80,9 @@ struct Chat {
 
 /// What chunks read.
 struct Memories {
-    references: References,
-    embedder: Embedder,
+    of_chunks: ChunkReferences,
+    /// How many references a chunk reads.
     reads: usize,
-    max_overlap: f64,
 }
 
 impl Chat {
@@ -115,7 +113,8 @@ impl Chat {
                 return Err(context.no_data("no reference", "name corpora with text as `references`"));
             }
             let reads = config.reads.unwrap_or(model.memory().memories_per_chunk as usize);
-            Some(Memories { references, embedder: embedder.share(), reads, max_overlap: config.overlap })
+            let of_chunks = ChunkReferences { references, embedder: embedder.share(), max_overlap: config.overlap };
+            Some(Memories { of_chunks, reads })
         };
         let order = ShuffledOrder::new(context.seed, conversations.len());
         Ok(Self { conversations, order, memories })
@@ -137,28 +136,15 @@ impl Objective for Chat {
 impl Memories {
     /// Gives the chunks of a batch's sequences what they read. A reference that several chunks read is written once.
     fn give(&self, model: &Model, batch: &mut TrainingBatch) -> Result<(), TrainError> {
-        let texts = batch.sequences.iter().map(|sequence| chunk_texts(model, &sequence.tokens)).collect::<Result<Vec<_>, _>>()?;
-        let all: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
-        let vectors = self.embedder.embed(&all)?;
-        let mut vectors = vectors.chunks_exact(self.embedder.dim());
-        let filter = RepeatFilter { model, references: &self.references, max_overlap: self.max_overlap };
-        let retrieval = Retrieval::new(&self.embedder, &self.references).filtered(filter);
-        let mut pool: Vec<usize> = Vec::new();
-        for (sequence, texts) in batch.sequences.iter_mut().zip(&texts) {
-            for (text, vector) in texts.iter().zip(&mut vectors) {
-                let hits = retrieval.recall_vector(&Query { text, context: &sequence.tokens }, vector, self.reads)?.hits;
-                let count = model.memory().justified(hits.iter().map(|hit| hit.similarity));
-                let places = hits.into_iter().take(count).map(|hit| {
-                    let place = pool.iter().position(|known| *known == hit.reference).unwrap_or_else(|| {
-                        pool.push(hit.reference);
-                        pool.len() - 1
-                    });
-                    (place, hit.similarity)
-                });
-                sequence.chunks.push(places.collect());
+        let found = self.of_chunks.find(model, &batch.sequences, self.reads)?;
+        let mut pool = Pool::default();
+        for (sequence, chunks) in batch.sequences.iter_mut().zip(found) {
+            for chunk in chunks {
+                let count = model.memory().justified(chunk.hits.iter().map(|hit| hit.similarity));
+                sequence.chunks.push(chunk.hits.iter().take(count).map(|hit| (pool.place(hit.reference), hit.similarity)).collect());
             }
         }
-        batch.references = pool.iter().map(|r| self.references.items[*r].ids.clone()).collect();
+        batch.references = pool.ids(&self.of_chunks.references.items);
         Ok(())
     }
 }
@@ -193,7 +179,7 @@ fn sequence(model: &Model, path: &Path, conversation: &Conversation, length: usi
 
 #[cfg(test)]
 mod tests {
-    use mempack_model::LoadOptions;
+    use mempack_model::{Embedder, LoadOptions};
 
     use super::*;
     use crate::stages::StageSize;

@@ -17,6 +17,9 @@ fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
+/// Tensors with their names.
+type Named = Vec<(String, Tensor)>;
+
 /// A model with an adapter, and an objective that it learns.
 pub(super) struct Bench {
     pub trainee: Trainee,
@@ -90,7 +93,7 @@ impl Bench {
     }
 
     /// The weights and their first moments, by name.
-    fn state(&self) -> (Vec<(String, Tensor)>, Vec<(String, Tensor)>) {
+    fn state(&self) -> (Named, Named) {
         self.trainee.write_state(&self.optimizer, &self.path).unwrap();
         let mut all = Tensor::read_safetensors(&self.path).unwrap();
         all.sort_by(|a, b| a.0.cmp(&b.0));

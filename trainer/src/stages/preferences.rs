@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Objective, ObjectiveConfig, Part, StageContext, StageName, StageStart, TrainingBatch};
 use crate::config::WriteConfig;
 use crate::order::ShuffledOrder;
-use crate::references::{References, embeddings};
+use crate::references::{Pool, References, embeddings};
 use crate::turns::answer_tokens;
 use crate::{ConfigError, TrainError};
 
@@ -25,7 +25,7 @@ pub struct PreferencesConfig {
     pub corpora: Vec<PathBuf>,
     /// Files of preferences: `mempack make-questions preferences` makes them.
     pub preferences: Vec<PathBuf>,
-    /// How many references a pair reads: one of these numbers, drawn uniformly. Without corpora it reads none.
+    /// How many references a pair reads: one of these numbers, drawn uniformly once for each pair.
     #[serde(default = "default_reads")]
     pub reads: Vec<usize>,
     /// The factor of the difference of log-likelihoods: how far the model may move away from the reference model for a pair. Smaller values
@@ -124,7 +124,9 @@ impl Preferences {
                 let golds = preference.gold_ids.iter().filter_map(|id| by_document.get(id.as_str())).flatten().copied();
                 let gold = gold(&references, query, &preference.chosen, golds.collect());
                 let count = Rng::for_stream(context.seed ^ 0x9A18, number as u64).pick(&config.reads).copied().unwrap_or(1);
-                pairs.push(Pair { reads: reads(model, &references, query, gold, count), ..pair(model, path, preference)? });
+                let near = references.nearest(query, count).into_iter().map(|hit| (hit.reference, hit.similarity));
+                let reads = references.with_gold(model, query, near, gold, count);
+                pairs.push(Pair { reads, ..pair(model, path, preference)? });
             }
         }
         let mut order = ShuffledOrder::new(context.seed, pairs.len());
@@ -138,23 +140,16 @@ impl Preferences {
     /// The batch of some pairs: two sequences each.
     fn of_pairs(&self, pairs: &[usize]) -> TrainingBatch {
         let mut batch = TrainingBatch::default();
-        let mut pool: Vec<usize> = Vec::new();
+        let mut pool = Pool::default();
         for pair in pairs.iter().filter_map(|pair| self.pairs.get(*pair)) {
-            let mut chunk = Vec::with_capacity(pair.reads.len());
-            for (reference, similarity) in &pair.reads {
-                let place = pool.iter().position(|known| known == reference).unwrap_or_else(|| {
-                    pool.push(*reference);
-                    pool.len() - 1
-                });
-                chunk.push((place, *similarity));
-            }
+            let chunk: Vec<_> = pair.reads.iter().map(|(reference, similarity)| (pool.place(*reference), *similarity)).collect();
             for answer in &pair.answers {
                 let tokens = [pair.prompt.as_slice(), answer].concat();
                 let learnt = (0..tokens.len()).map(|token| token >= pair.prompt.len()).collect();
                 batch.sequences.push(Sequence { tokens, learnt, chunks: vec![chunk.clone()] });
             }
         }
-        batch.references = pool.iter().map(|r| self.references.items[*r].ids.clone()).collect();
+        batch.references = pool.ids(&self.references.items);
         batch.baseline = pairs.iter().filter_map(|pair| self.baseline.get(*pair)).flatten().copied().collect();
         batch
     }
@@ -266,17 +261,6 @@ fn gold(references: &References, query: &[f32], chosen: &str, golds: Vec<usize>)
     let candidates = if containing.is_empty() { golds } else { containing };
     let similarity = |gold: &usize| references.similarity(query, *gold);
     candidates.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)).then(b.cmp(a)))
-}
-
-/// The references that a pair reads: the nearest ones, as many as their similarities justify, with the gold one among them.
-fn reads(model: &Model, references: &References, query: &[f32], gold: Option<usize>, count: usize) -> Vec<(usize, f32)> {
-    let mut near: Vec<(usize, f32)> = references.nearest(query, count).into_iter().map(|hit| (hit.reference, hit.similarity)).collect();
-    near.truncate(model.memory().justified(near.iter().map(|(_, similarity)| *similarity)));
-    if let Some(gold) = gold.filter(|gold| near.iter().all(|(reference, _)| reference != gold)) {
-        near.truncate(count.saturating_sub(1));
-        near.push((gold, references.similarity(query, gold)));
-    }
-    near
 }
 
 fn write(path: &Path, digest: &blake3::Hash, numbers: &[f32]) -> std::io::Result<()> {

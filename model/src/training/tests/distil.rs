@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::gradients::check_gradients;
 use super::support::{Case, MODELS, fill_b, folder, keeping, load, new_adapter};
+use crate::context::ContextLayout;
 use crate::training::{DistilWeights, Learning, Sequence, Trainee, TrainingLoss};
 use crate::{ComputeError, ReaderOptions};
 
@@ -30,6 +31,13 @@ fn distilled(trainee: &Trainee, case: &Case, rows: usize) -> TrainingLoss {
     trainee.distil_in_rows(&sequences, Some(&written), &teachers, &WEIGHTS, rows).unwrap()
 }
 
+/// The logits of the learnt tokens of prompts.
+fn plain_logits(trainee: &Trainee, prompts: &[Sequence]) -> Tensor {
+    let model = trainee.model();
+    let states = model.states(prompts, None, ContextLayout::plain(model.memory())).unwrap();
+    model.decoder().logits(&states.x).unwrap()
+}
+
 /// The same loss from the whole logits of two models, with libtorch's functions on probabilities.
 fn from_two_models(student: &Trainee, teacher: &Trainee, case: &Case) -> f64 {
     let _guard = tch::no_grad_guard();
@@ -37,12 +45,12 @@ fn from_two_models(student: &Trainee, teacher: &Trainee, case: &Case) -> f64 {
     let written = student.write(&case.references(), &keeping(128)).unwrap();
     let of_student = student.model().predict(&sequences, Some(&written)).unwrap();
     let prompts: Vec<Sequence> = teachers.iter().flatten().cloned().collect();
-    let of_teacher = teacher.model().predict_plain(&prompts).unwrap();
+    let of_teacher = plain_logits(teacher, &prompts);
     let counts: Vec<i64> = sequences.iter().map(|s| s.learnt.iter().filter(|learnt| **learnt).count() as i64).collect();
     let mut rows = of_student.logits().split_with_sizes(&counts, 0);
     let _ = rows.remove(2);
     let q = Tensor::cat(&rows, 0).to_kind(Kind::Double).softmax(-1, Kind::Double);
-    let p = of_teacher.logits().to_kind(Kind::Double).softmax(-1, Kind::Double);
+    let p = of_teacher.to_kind(Kind::Double).softmax(-1, Kind::Double);
     let divergence = (&p * (&p / &q).log()).sum(Kind::Double).double_value(&[]);
     let entropy = -of_student.log_probabilities().unwrap().sum(Kind::Double).double_value(&[]);
     WEIGHTS.cross_entropy * entropy + WEIGHTS.divergence * divergence
@@ -125,8 +133,7 @@ fn prompts_are_read_as_in_inference() {
         let prompts: Vec<Sequence> = teachers.into_iter().flatten().collect();
         let found: Vec<f32> = {
             let _guard = tch::no_grad_guard();
-            let logits = trainee.model().predict_plain(&prompts).unwrap();
-            Vec::try_from(logits.logits().view([-1])).unwrap()
+            Vec::try_from(plain_logits(&trainee, &prompts).view([-1])).unwrap()
         };
         let vocabulary = trainee.model().config().vocabulary as usize;
         let mut rows = found.chunks(vocabulary);
@@ -141,5 +148,11 @@ fn prompts_are_read_as_in_inference() {
             }
         }
         assert!(rows.next().is_none());
+        let targets =
+            prompts.iter().flat_map(|p| p.tokens.iter().zip(&p.learnt)).filter(|(_, learnt)| **learnt).map(|(id, _)| *id as usize);
+        let of_token = |(row, target): (&[f32], usize)| row.iter().map(|x| f64::from(x - row[target]).exp()).sum::<f64>().ln();
+        let expected: f64 = found.chunks(vocabulary).zip(targets).map(of_token).sum();
+        let loss = trainee.plain_loss(&prompts).unwrap().sum().unwrap();
+        assert!((loss - expected).abs() < 1e-4 * expected, "{name}: {loss} {expected}");
     }
 }

@@ -6,6 +6,7 @@ use mempack_retrieval::Hit;
 
 use super::source::SourceData;
 use crate::TrainError;
+use crate::references::Pool;
 use crate::stages::TrainingBatch;
 
 /// References beyond those that a sequence reads, in case some of the nearest ones answer a question whose reference is withheld.
@@ -53,7 +54,7 @@ impl Clusters {
     /// The batch of the sequences from `first` on, counted over all rounds.
     pub fn batch(&mut self, source: &SourceData, model: &Model, first: u64, sequences: usize) -> Result<TrainingBatch, TrainError> {
         let mut batch = TrainingBatch::default();
-        let mut pool: Vec<usize> = Vec::new();
+        let mut pool = Pool::default();
         for number in first..first + sequences as u64 {
             let mut rng = Rng::for_stream(source.seed ^ 0x5EED_C105, number);
             let turns = self.turns(source, number);
@@ -63,20 +64,14 @@ impl Clusters {
             let count = rng.pick(&source.config.reads).copied().unwrap_or(1);
             let mut chunk = Vec::with_capacity(count);
             for (reference, similarity) in self.reads(source, model, chosen, count, withheld) {
-                let place = match pool.iter().position(|known| *known == reference) {
-                    Some(place) => place,
-                    None if pool.len() < source.config.pool || (gold == Some(reference) && !withheld) => {
-                        pool.push(reference);
-                        pool.len() - 1
-                    }
-                    None => continue,
-                };
-                chunk.push((place, similarity));
+                if pool.contains(reference) || pool.len() < source.config.pool || gold == Some(reference) {
+                    chunk.push((pool.place(reference), similarity));
+                }
             }
             let turns = if withheld { &turns[..1] } else { &turns };
             source.push(model, &mut batch, turns, withheld, chunk)?;
         }
-        batch.references = pool.iter().map(|r| source.references.items[*r].ids.clone()).collect();
+        batch.references = pool.ids(&source.references.items);
         Ok(batch)
     }
 
@@ -90,13 +85,7 @@ impl Clusters {
             let count = model.memory().justified(open.iter().map(|(_, similarity)| *similarity));
             return open.into_iter().take(count).collect();
         }
-        let mut near: Vec<_> = hits.take(count).collect();
-        near.truncate(model.memory().justified(near.iter().map(|(_, similarity)| *similarity)));
-        if let Some(gold) = gold.filter(|gold| near.iter().all(|(reference, _)| reference != gold)) {
-            near.truncate(near.len().min(count.saturating_sub(1)));
-            near.push((gold, source.references.similarity(source.query(question), gold)));
-        }
-        near
+        source.references.with_gold(model, source.query(question), hits, gold, count)
     }
 
     /// The questions that the sequence of this number asks.
