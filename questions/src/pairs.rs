@@ -69,19 +69,23 @@ enum Common {
     Words(String),
     /// The form of the answer.
     Form(Form),
+    /// Whether the answer has digits, and whether it has capitals.
+    Letters(bool, bool),
 }
 
-/// The form of an answer: whether it has digits, and its length in words, or in characters where there are no spaces.
+/// The form of an answer: whether it has digits, whether it has capitals, as names have, and its length in words, or in characters where there
+/// are no spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Form {
     digits: bool,
+    capitals: bool,
     length: usize,
 }
 
 fn form(answer: &str) -> Form {
     let words = answer.split_whitespace().count();
     let length = if words == 1 && !answer.is_ascii() { answer.chars().count() } else { words };
-    Form { digits: answer.contains(|c: char| c.is_numeric()), length }
+    Form { digits: answer.contains(|c: char| c.is_numeric()), capitals: answer.contains(char::is_uppercase), length }
 }
 
 /// The words of a question without names and numbers: those that have a capital or a digit, the first word apart.
@@ -97,7 +101,11 @@ fn words(question: &str) -> String {
 fn commons(question: &Question) -> Vec<Common> {
     let words = words(&question.question);
     match question.answers.first() {
-        Some(answer) => vec![Common::WordsAndForm(words.clone(), form(answer)), Common::Words(words), Common::Form(form(answer))],
+        Some(answer) => {
+            let form = form(answer);
+            let letters = Common::Letters(form.digits, form.capitals);
+            vec![Common::WordsAndForm(words.clone(), form), Common::Words(words), Common::Form(form), letters]
+        }
         None => vec![Common::Words(words)],
     }
 }

@@ -157,7 +157,7 @@ impl Preferences {
     /// The log-likelihoods of the answers of all used pairs, under the model as it is.
     fn likelihoods(&self, trainee: &Trainee, start: &StageStart<'_>) -> Result<Vec<f32>, TrainError> {
         let options = WriteConfig { noise: [0.0; 2], ..self.config.write.clone() }.options(0);
-        start.progress.begin("log-likelihoods before the stage", Some(self.used.len() as u64));
+        start.progress.begin("scoring pairs", Some(self.used.len() as u64));
         let mut all = Vec::with_capacity(2 * self.used.len());
         for pairs in self.used.chunks(PASS) {
             let batch = self.of_pairs(pairs);

@@ -1,4 +1,7 @@
-//! Questions in clusters: those about the same references are asked together, so that what a part writes is read many times.
+//! Questions in clusters: those that read the same references are asked together, so that what a part writes is read many times.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use mempack_model::Model;
 use mempack_numeric::Rng;
@@ -12,10 +15,15 @@ use crate::stages::TrainingBatch;
 /// References beyond those that a sequence reads, in case some of the nearest ones answer a question whose reference is withheld.
 const SPARE: usize = 4;
 
+/// Questions that are compared for a place in a cluster.
+const CANDIDATES: usize = 256;
+
 /// A source's questions, planned round by round: each question is asked once a round.
 pub(super) struct Clusters {
     /// The nearest references of each question, most similar first.
     hits: Vec<Vec<Hit<usize>>>,
+    /// The questions that may read each reference.
+    readers: Vec<Vec<usize>>,
     /// The numbers of the first sequences after each planned round.
     ends: Vec<u64>,
     /// The number of a round, and its sequences: the questions that each asks.
@@ -37,7 +45,13 @@ impl Clusters {
             // A panic of a thread goes on here.
             threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
-        let mut clusters = Self { hits, ends: Vec::new(), round: (0, Vec::new()) };
+        let mut clusters =
+            Self { hits, readers: vec![Vec::new(); source.references.items.len()], ends: Vec::new(), round: (0, Vec::new()) };
+        for question in numbers {
+            for reference in clusters.may_read(source, question) {
+                clusters.readers[reference].push(question);
+            }
+        }
         clusters.plan(source, 0);
         clusters
     }
@@ -101,8 +115,15 @@ impl Clusters {
         self.round.1[(number - start) as usize].clone()
     }
 
-    /// Plans a round: each question is followed by questions about the references that it reads, and a sequence may go on with questions
-    /// about its own reference. Every question comes once.
+    /// The references that a question reads at most: the nearest ones, among them the one that answers it.
+    fn may_read(&self, source: &SourceData, question: usize) -> Vec<usize> {
+        let gold = source.items[question].gold;
+        let near = self.hits[question].iter().map(|hit| hit.reference).filter(|reference| Some(*reference) != gold);
+        gold.into_iter().chain(near).take(max_reads(source)).collect()
+    }
+
+    /// Plans a round: each question is followed by questions that read the same references, and a sequence may go on with questions about its
+    /// own reference. Every question comes once.
     fn plan(&mut self, source: &SourceData, round: usize) {
         let mut rng = Rng::for_stream(source.seed, round as u64);
         let mut order: Vec<usize> = (0..source.items.len()).collect();
@@ -113,14 +134,7 @@ impl Clusters {
             if asked[first] {
                 continue;
             }
-            let gold = source.items[first].gold;
-            let near = self.hits[first].iter().map(|hit| hit.reference).take(max_reads(source)).filter(|r| Some(*r) != gold);
-            let mut cluster: Vec<usize> = gold.into_iter().chain(near).flat_map(|reference| &source.about[reference]).copied().collect();
-            cluster.retain(|question| *question != first && !asked[*question]);
-            rng.shuffle(&mut cluster);
-            cluster.truncate(source.config.clusters);
-            cluster.insert(0, first);
-            for question in cluster {
+            for question in self.cluster(source, first, &asked, &mut rng) {
                 if std::mem::replace(&mut asked[question], true) {
                     continue;
                 }
@@ -136,6 +150,32 @@ impl Clusters {
             self.ends.push(self.ends.last().copied().unwrap_or_default() + sequences.len() as u64);
         }
         self.round = (round, sequences);
+    }
+}
+
+impl Clusters {
+    /// A question, and those that share the most references with it and with those already chosen, none of which has been asked.
+    fn cluster(&self, source: &SourceData, first: usize, asked: &[bool], rng: &mut Rng) -> Vec<usize> {
+        let mut pool: BTreeSet<usize> = self.may_read(source, first).into_iter().collect();
+        let mut open: Vec<usize> = pool.iter().flat_map(|reference| &self.readers[*reference]).copied().collect();
+        open.sort_unstable();
+        open.dedup();
+        open.retain(|question| *question != first && !asked[*question]);
+        rng.shuffle(&mut open);
+        open.truncate(CANDIDATES);
+        let mut open: Vec<(usize, Vec<usize>)> = open.into_iter().map(|question| (question, self.may_read(source, question))).collect();
+        let mut cluster = vec![first];
+        while cluster.len() <= source.config.clusters {
+            let shared = |(place, (_, reads)): (usize, &(usize, Vec<usize>))| {
+                (reads.iter().filter(|reference| pool.contains(reference)).count(), Reverse(place))
+            };
+            // Of equals, the first in the shuffled order.
+            let Some((_, Reverse(best))) = open.iter().enumerate().map(shared).max() else { break };
+            let (question, reads) = open.remove(best);
+            pool.extend(reads);
+            cluster.push(question);
+        }
+        cluster
     }
 }
 

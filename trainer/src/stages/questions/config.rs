@@ -30,7 +30,7 @@ pub struct QuestionsConfig {
     /// `no_answer`.
     #[serde(default)]
     pub withheld: f64,
-    /// How many questions about the same references follow a question in a part, at most. Each sequence then reads the references that
+    /// How many questions that read the same references follow a question in a part, at most. Each sequence then reads the references that
     /// retrieval finds among all of its source, and every question of a source is asked once before any is asked again. With 0, the
     /// first questions of a part fill its pool, and sequences read the nearest references of the pool.
     // Checkpoints name their run by the text of its configuration, which must not change for runs without these fields.
