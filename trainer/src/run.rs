@@ -112,7 +112,7 @@ impl TrainingRun<'_> {
             stage: stage.number,
             seed: self.config.seed ^ (stage.number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
             size: StageSize {
-                parts: stage.config.steps * stage.config.accumulate as u64,
+                parts: stage.config.steps.saturating_mul(stage.config.accumulate as u64),
                 sequences: stage.config.batch / stage.config.accumulate,
                 threads: self.config.threads,
             },

@@ -160,6 +160,7 @@ pub(crate) struct StageContext<'a> {
     pub stage: usize,
     /// The seed of the stage.
     pub seed: u64,
+    /// How much it will be asked for.
     pub size: StageSize,
     /// The folder that keeps embeddings from one start of the run to the next.
     pub cache: &'a Path,

@@ -130,7 +130,7 @@ impl Preferences {
             }
         }
         let mut order = ShuffledOrder::new(context.seed, pairs.len());
-        let wanted = (context.size.parts * context.size.sequences as u64).min(pairs.len() as u64);
+        let wanted = context.size.parts.saturating_mul(context.size.sequences as u64).min(pairs.len() as u64);
         let mut used: Vec<usize> = (0..wanted).map(|place| order.at(place)).collect();
         used.sort_unstable();
         let baseline = vec![[0.0; 2]; pairs.len()];

@@ -56,13 +56,12 @@ impl Clusters {
         clusters
     }
 
-    /// Sequences of the first `rounds` rounds.
-    pub fn sequences(&mut self, source: &SourceData, rounds: u64) -> u64 {
-        let last = rounds.saturating_sub(1) as usize;
-        while self.ends.len() <= last {
+    /// Sequences of the first `rounds` rounds, or of so many of them that there are `enough`.
+    pub fn sequences(&mut self, source: &SourceData, rounds: u64, enough: u64) -> u64 {
+        while (self.ends.len() as u64) < rounds && self.ends.last().is_none_or(|end| *end < enough) {
             self.plan(source, self.ends.len());
         }
-        self.ends[last]
+        self.ends.last().copied().unwrap_or_default()
     }
 
     /// The batch of the sequences from `first` on, counted over all rounds.
@@ -151,9 +150,7 @@ impl Clusters {
         }
         self.round = (round, sequences);
     }
-}
 
-impl Clusters {
     /// A question, and those that share the most references with it and with those already chosen, none of which has been asked.
     fn cluster(&self, source: &SourceData, first: usize, asked: &[bool], rng: &mut Rng) -> Vec<usize> {
         let mut pool: BTreeSet<usize> = self.may_read(source, first).into_iter().collect();

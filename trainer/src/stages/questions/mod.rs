@@ -77,8 +77,9 @@ impl Sources {
     /// Gives each part of the stage a source, none of them more parts than its questions allow.
     fn divide(&mut self, context: &StageContext<'_>, repeats: Option<u64>) -> Result<(), TrainError> {
         let per_part = context.size.sequences as u64;
+        let enough = context.size.parts.saturating_mul(per_part);
         let room = |(source, asking, _): &mut (SourceData, Asking, f64)| match (asking, repeats) {
-            (Asking::Clusters(clusters), Some(rounds)) => clusters.sequences(source, rounds) / per_part.max(1),
+            (Asking::Clusters(clusters), Some(rounds)) => clusters.sequences(source, rounds, enough) / per_part.max(1),
             _ => u64::MAX,
         };
         let room: Vec<u64> = self.sources.iter_mut().map(room).collect();

@@ -157,6 +157,9 @@ fn a_source_is_drawn_no_more_when_its_questions_are_used_up() {
         *times.entry(question).or_insert(0) += 1;
     }
     assert_eq!((times.len(), times.values().max()), (24, Some(&2)));
+    // A bound that the stage does not reach costs nothing.
+    let unreached = QuestionsConfig { repeats: Some(u64::MAX), ..config(0.0, 5) };
+    assert!(read(&unreached, &model, &embedder, &[1.0], StageSize { parts: 40, sequences: 2, threads: 1 }).is_ok());
     let error = load(13).err().unwrap().to_string();
     assert!(error.contains("stage 0: questions for 12 of 13 parts of steps, with `repeats` = 2, in its sources; lower `steps`"), "{error}");
 }
