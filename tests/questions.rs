@@ -100,3 +100,54 @@ fn cloze_asks_about_any_corpus() {
     assert_eq!(files(&bench.path("piped"))[1], files(&folder)[1]);
     assert_eq!(bench.names(), ["bare.txt", "laws.jsonl", "out", "piped"]);
 }
+
+#[test]
+fn preferences_are_right_answers_against_unsupported_ones() {
+    let bench = Bench::new();
+    let folder = fiction(&bench, "fiction", "7");
+    let [corpus, questions] = ["corpus.jsonl", "questions.jsonl"].map(|name| format!("{folder}/{name}"));
+    let make = |name: &str, seed: &str| {
+        let output = bench.path(name);
+        let args = ["make-questions", "preferences", &questions, "--corpus", &corpus, "-o", &output, "--seed", seed, "--json"];
+        let summary: Value = serde_json::from_str(&run(args).ok()).expect("JSON");
+        (output, summary)
+    };
+    let (one, summary) = make("one", "1");
+    let read = |folder: &str| fs::read(format!("{folder}/preferences.jsonl")).expect("written");
+    assert_eq!(read(&one), read(&make("two", "1").0));
+    assert_ne!(read(&one), read(&make("three", "2").0));
+    let pairs = rows(&one, "preferences.jsonl");
+    assert_eq!((summary["preferences"].as_u64(), &summary["without_document"]), (Some(pairs.len() as u64), &json!(0)));
+    assert!(pairs.len() > 40, "{}", pairs.len());
+    let texts: HashMap<String, String> = rows(&folder, "corpus.jsonl")
+        .iter()
+        .map(|row| (row["id"].as_str().expect("an id").to_owned(), row["text"].as_str().expect("a text").to_lowercase()))
+        .collect();
+    for pair in &pairs {
+        let rejected = pair["rejected"].as_str().expect("a text").to_lowercase();
+        let golds = pair["gold_ids"].as_array().expect("a list");
+        assert!(golds.iter().all(|id| !texts[id.as_str().expect("an id")].contains(&rejected)), "{pair}");
+        assert_eq!(golds.is_empty(), pair["chosen"] == "The references do not tell.", "{pair}");
+    }
+    let made: Value = serde_json::from_slice(&fs::read(format!("{one}/made.json")).expect("written")).expect("JSON");
+    assert_eq!((&made["options"]["seed"], &made["counts"]["preferences"]), (&json!(1), &summary["preferences"]));
+}
+
+#[test]
+fn preferences_that_cannot_be_made_say_why() {
+    let bench = Bench::new();
+    let folder = fiction(&bench, "fiction", "7");
+    let questions = format!("{folder}/questions.jsonl");
+    let other = bench.file("other.jsonl", "{\"id\": \"x\", \"text\": \"Nothing of it.\"}\n");
+    let one = bench.file("one.jsonl", "{\"id\": \"1\", \"question\": \"Which?\", \"answers\": [\"a\"], \"gold_ids\": [\"x\"]}\n");
+    let bad = bench.file("bad.jsonl", "{\"id\": \"1\", \"question\": \"Which?\"}\n");
+    let output = bench.path("out");
+    let make =
+        |questions: &str, corpus: &str, output: &str| run(["make-questions", "preferences", questions, "--corpus", corpus, "-o", output]);
+    make(&one, &other, &output).fails(1, &["no preference could be made", "of 1 questions", "for 1 no other answer differs"]);
+    make(&bad, &other, &output).fails(1, &["bad.jsonl, line 1", "`answers`"]);
+    make(&questions, &bench.path("absent"), &output).fails(1, &["absent", "no such file"]);
+    make(&questions, &other, &folder).fails(1, &[&folder, "not empty"]);
+    run(["make-questions", "preferences", &questions, "-o", &output]).fails(2, &["--corpus"]);
+    assert!(!bench.names().contains(&"out".to_owned()));
+}

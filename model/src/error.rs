@@ -208,6 +208,16 @@ pub enum ComputeError {
     /// A training batch in which no token counts in the loss.
     #[error("no token of the batch is to be learnt; give sequences with answers")]
     NothingToLearn,
+    /// A prompt that cannot teach a sequence, because it does not learn the same tokens.
+    #[error("the prompt that teaches sequence {index} has {found} learnt tokens, expected the {expected} learnt tokens of the sequence")]
+    Taught {
+        /// The index of the sequence in the batch.
+        index: usize,
+        /// Learnt tokens of the sequence.
+        expected: usize,
+        /// Learnt tokens of the prompt; as many, but others, if the numbers are equal.
+        found: usize,
+    },
     /// A chunk that reads a reference that was not written.
     #[error("a chunk reads reference {reference} of {written} written")]
     NotWritten {

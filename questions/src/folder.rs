@@ -8,12 +8,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{CorpusDocument, Question};
+use crate::{CorpusDocument, Preference, Question};
 
 /// The file name of the corpus.
 const CORPUS: &str = "corpus.jsonl";
 /// The file name of the questions.
 const QUESTIONS: &str = "questions.jsonl";
+/// The file name of preferences.
+const PREFERENCES: &str = "preferences.jsonl";
 /// The file name of the record of how they were made.
 const MADE: &str = "made.json";
 
@@ -56,14 +58,13 @@ pub struct Summary {
     pub bytes: u64,
 }
 
-/// Writes a folder. It is written under a temporary name beside its final place; [`finish`](Self::finish) renames it. If the value is dropped
-/// before that, the folder is removed.
+/// Writes a folder with a corpus and its questions. It is written under a temporary name beside its final place; [`finish`](Self::finish)
+/// renames it. If the value is dropped before that, the folder is removed.
 #[derive(Debug)]
 pub struct Folder {
-    path: PathBuf,
-    scratch: TempDir,
-    corpus: BufWriter<File>,
-    questions: BufWriter<File>,
+    corpus: LineFile,
+    questions: LineFile,
+    place: NewPlace,
     summary: Summary,
 }
 
@@ -73,17 +74,8 @@ impl Folder {
     /// # Errors
     /// If it exists and is not empty, or its parent is not writable.
     pub fn create(path: &Path) -> Result<Self, FolderError> {
-        let failed = |source| FolderError::Write { path: path.into(), source };
-        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
-            Ok(false) => return Err(FolderError::NotEmpty { path: path.into() }),
-            Err(_) if path.exists() => return Err(FolderError::NotAFolder { path: path.into() }),
-            _ => {}
-        }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?.to_string_lossy();
-        let scratch = tempfile::Builder::new().prefix(&format!(".{name}.")).tempdir_in(parent).map_err(failed)?;
-        let file = |name: &str| File::create_new(scratch.path().join(name)).map(BufWriter::new).map_err(failed);
-        Ok(Self { path: path.into(), corpus: file(CORPUS)?, questions: file(QUESTIONS)?, scratch, summary: Summary::default() })
+        let place = NewPlace::create(path)?;
+        Ok(Self { corpus: place.file(CORPUS)?, questions: place.file(QUESTIONS)?, place, summary: Summary::default() })
     }
 
     /// Adds a document and the questions about it.
@@ -91,10 +83,10 @@ impl Folder {
     /// # Errors
     /// If writing fails.
     pub fn write(&mut self, document: &CorpusDocument, questions: &[Question]) -> Result<(), FolderError> {
-        self.summary.bytes += line(&mut self.corpus, document).map_err(|source| failed(&self.path, CORPUS, source))?;
+        self.summary.bytes += self.corpus.line(document)?;
         self.summary.documents += 1;
         for question in questions {
-            self.summary.bytes += line(&mut self.questions, question).map_err(|source| failed(&self.path, QUESTIONS, source))?;
+            self.summary.bytes += self.questions.line(question)?;
             self.summary.questions += 1;
             self.summary.unanswerable += u64::from(!question.answerable);
         }
@@ -112,19 +104,87 @@ impl Folder {
     /// # Errors
     /// If writing fails, or the final place has been taken meanwhile.
     pub fn finish(self, mut how: Value) -> Result<Summary, FolderError> {
-        let Self { path, scratch, corpus, questions, mut summary } = self;
-        for (file, name) in [(corpus, CORPUS), (questions, QUESTIONS)] {
-            let file = file.into_inner().map_err(io::IntoInnerError::into_error);
-            file.and_then(|file| file.sync_all()).map_err(|source| failed(&path, name, source))?;
-        }
+        let Self { corpus, questions, place, mut summary } = self;
+        corpus.close()?;
+        questions.close()?;
         how["counts"] = json!({"documents": summary.documents, "questions": summary.questions, "unanswerable": summary.unanswerable});
+        summary.bytes += place.finish(&how)?;
+        Ok(summary)
+    }
+}
+
+/// Writes a folder with preferences, as [`Folder`] writes one with a corpus.
+#[derive(Debug)]
+pub struct PreferenceFolder {
+    file: LineFile,
+    place: NewPlace,
+}
+
+impl PreferenceFolder {
+    /// Begins the folder `path`, which must not exist or be empty.
+    ///
+    /// # Errors
+    /// As [`Folder::create`].
+    pub fn create(path: &Path) -> Result<Self, FolderError> {
+        let place = NewPlace::create(path)?;
+        Ok(Self { file: place.file(PREFERENCES)?, place })
+    }
+
+    /// Writes the preferences and the record of how they were made, and moves the folder to its final place. Returns its size in bytes.
+    ///
+    /// # Errors
+    /// As [`Folder::finish`].
+    pub fn finish(self, preferences: &[Preference], mut how: Value) -> Result<u64, FolderError> {
+        let Self { mut file, place } = self;
+        let mut size = 0;
+        for preference in preferences {
+            size += file.line(preference)?;
+        }
+        file.close()?;
+        how["counts"] = json!({"preferences": preferences.len()});
+        Ok(size + place.finish(&how)?)
+    }
+}
+
+/// A folder under a temporary name beside its final place; it is removed if it is dropped.
+#[derive(Debug)]
+struct NewPlace {
+    path: PathBuf,
+    scratch: TempDir,
+}
+
+impl NewPlace {
+    fn create(path: &Path) -> Result<Self, FolderError> {
+        let failed = |source| FolderError::Write { path: path.into(), source };
+        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+            Ok(false) => return Err(FolderError::NotEmpty { path: path.into() }),
+            Err(_) if path.exists() => return Err(FolderError::NotAFolder { path: path.into() }),
+            _ => {}
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?.to_string_lossy();
+        let scratch = tempfile::Builder::new().prefix(&format!(".{name}.")).tempdir_in(parent).map_err(failed)?;
+        Ok(Self { path: path.into(), scratch })
+    }
+
+    /// Begins the file `name` in it.
+    fn file(&self, name: &str) -> Result<LineFile, FolderError> {
+        let path = self.path.join(name);
+        let file = File::create_new(self.scratch.path().join(name)).map(BufWriter::new);
+        // The error names the folder, which is what cannot be written to.
+        let file = file.map_err(|source| FolderError::Write { path: self.path.clone(), source })?;
+        Ok(LineFile { path, file })
+    }
+
+    /// Writes the record and moves the folder to its final place. Returns the size of the record.
+    fn finish(self, how: &Value) -> Result<u64, FolderError> {
+        let Self { path, scratch } = self;
         let made = format!("{how:#}\n");
         let written = File::create_new(scratch.path().join(MADE)).and_then(|mut file| {
             file.write_all(made.as_bytes())?;
             file.sync_all()
         });
-        written.map_err(|source| failed(&path, MADE, source))?;
-        summary.bytes += made.len() as u64;
+        written.map_err(|source| FolderError::Write { path: path.join(MADE), source })?;
         // A temporary folder is readable by its owner only; the finished one gets the usual permissions.
         let whole = |source| FolderError::Write { path: path.clone(), source };
         open_to_others(scratch.path()).map_err(whole)?;
@@ -133,19 +193,34 @@ impl Folder {
         let _ = scratch.keep();
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(parent).and_then(|folder| folder.sync_all()).map_err(whole)?;
-        Ok(summary)
+        Ok(made.len() as u64)
     }
 }
 
-fn failed(folder: &Path, name: &str, source: io::Error) -> FolderError {
-    FolderError::Write { path: folder.join(name), source }
+/// A file of lines in a new folder.
+#[derive(Debug)]
+struct LineFile {
+    /// Where it will be.
+    path: PathBuf,
+    file: BufWriter<File>,
 }
 
-fn line(file: &mut BufWriter<File>, row: &impl Serialize) -> io::Result<u64> {
-    let mut text = serde_json::to_string(row)?;
-    text.push('\n');
-    file.write_all(text.as_bytes())?;
-    Ok(text.len() as u64)
+impl LineFile {
+    /// Adds a line. Returns its size.
+    fn line(&mut self, row: &impl Serialize) -> Result<u64, FolderError> {
+        let written = serde_json::to_string(row).map_err(io::Error::from).and_then(|mut text| {
+            text.push('\n');
+            self.file.write_all(text.as_bytes())?;
+            Ok(text.len() as u64)
+        });
+        written.map_err(|source| FolderError::Write { path: self.path.clone(), source })
+    }
+
+    /// Writes what is left, and syncs.
+    fn close(self) -> Result<(), FolderError> {
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error);
+        file.and_then(|file| file.sync_all()).map_err(|source| FolderError::Write { path: self.path, source })
+    }
 }
 
 #[cfg(unix)]

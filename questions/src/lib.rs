@@ -21,13 +21,22 @@
 #![forbid(unsafe_code)]
 
 mod cloze;
+mod conversation;
 mod document;
+mod error;
 mod fiction;
 mod folder;
+mod lines;
+mod pairs;
+mod preference;
 mod question;
 
 pub use cloze::{Cloze, ClozeOptions};
+pub use conversation::{Conversation, ConversationTurn, read_conversations};
 pub use document::CorpusDocument;
+pub use error::{MAX_QUESTION_BYTES, QuestionError};
 pub use fiction::{Domain, Fiction, FictionError, FictionOptions, KindError, MadeDocument};
-pub use folder::{Folder, FolderError, Summary};
-pub use question::{MAX_QUESTION_BYTES, Question, QuestionError, QuestionReader, read_questions};
+pub use folder::{Folder, FolderError, PreferenceFolder, Summary};
+pub use pairs::{MadePreferences, NO_ANSWER, make_preferences};
+pub use preference::{Preference, read_preferences};
+pub use question::{Question, QuestionReader, read_questions};

@@ -152,7 +152,7 @@ fn sixty_thousand_references_are_compared() {
     let made = |name: &str, shift: u32| {
         let path = folder.path().join(name);
         let shape = mempack_format::MemoryShape::new(1, 1, 1, 1);
-        let mut writer = PackWriter::create(&path, shape, 1).unwrap();
+        let mut writer = PackWriter::create(&path, shape.clone(), 1).unwrap();
         writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).unwrap();
         for document in 0..COUNT / 20 {
             writer.push_document(&Document { id: format!("document {document}"), ..Document::default() }).unwrap();
@@ -161,7 +161,7 @@ fn sixty_thousand_references_are_compared() {
             let origin =
                 Origin { document: reference / 20, start: u64::from(reference % 20) * 100, end: u64::from(reference % 20) * 100 + 90 };
             writer.push_reference(&key(reference + shift), 9, "text", &[origin]).unwrap();
-            writer.push_memory(&record(shape, 0)).unwrap();
+            writer.push_memory(&record(shape.clone(), 0)).unwrap();
             writer.push_embedding(&[1.0]).unwrap();
         }
         writer.finish(model_identity(shape), "f32", embedder_identity(1), "tests").unwrap();

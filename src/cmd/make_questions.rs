@@ -1,12 +1,16 @@
 //! `mempack make-questions`: a corpus with questions, made up or from a corpus without labels.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Subcommand, ValueEnum};
 use mempack_corpus::{CorpusItem, Documents};
-use mempack_questions::{Cloze, ClozeOptions, CorpusDocument, Domain, Fiction, FictionOptions, Folder, Summary};
+use mempack_questions::{
+    Cloze, ClozeOptions, CorpusDocument, Domain, Fiction, FictionOptions, Folder, PreferenceFolder, Summary, make_preferences,
+    read_questions,
+};
 use serde_json::{Value, json};
 
 use super::corpus;
@@ -28,11 +32,13 @@ enum What {
     Fiction(FictionArgs),
     /// Questions from any corpus: a sentence with something left out
     Cloze(ClozeArgs),
+    /// Pairs of answers from questions, for preference training: the right one, and one that no reference supports
+    Preferences(PreferencesArgs),
 }
 
 #[derive(clap::Args)]
 struct OutputArgs {
-    /// The folder to write, with corpus.jsonl and questions.jsonl; it must be new or empty
+    /// The folder to write; it must be new or empty
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// Seed of the random numbers; the same seed and options give the same bytes
@@ -76,6 +82,21 @@ struct ClozeArgs {
     per_document: usize,
 }
 
+#[derive(clap::Args)]
+struct PreferencesArgs {
+    /// Files of questions
+    #[arg(required = true, value_name = "QUESTIONS")]
+    questions: Vec<PathBuf>,
+    /// The corpus of the questions' gold documents: .txt, .md and .jsonl files, folders of them, or - for standard input
+    #[arg(long, required = true, num_args = 1.., value_name = "CORPUS")]
+    corpus: Vec<PathBuf>,
+    /// What to do if two documents have the same id
+    #[arg(long, value_enum, default_value_t, value_name = "RULE")]
+    duplicate_ids: corpus::OnDuplicate,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum About {
     Medical,
@@ -87,6 +108,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     match args.what {
         What::Fiction(args) => fiction(&args),
         What::Cloze(args) => cloze(&args),
+        What::Preferences(args) => preferences(&args),
     }
 }
 
@@ -155,6 +177,66 @@ fn cloze(args: &ClozeArgs) -> Result<(), Failure> {
     let summary = folder.finish(how("cloze", options))?;
     progress.end();
     print(&args.output, summary);
+    Ok(())
+}
+
+fn preferences(args: &PreferencesArgs) -> Result<(), Failure> {
+    let cancel = interrupt::flag();
+    let mut questions = Vec::new();
+    for path in &args.questions {
+        questions.extend(read_questions(path).map_err(|error| Failure::new(Kind::Work, error))?);
+    }
+    let folder = PreferenceFolder::create(&args.output.output)?;
+    let golds: HashSet<&str> = questions.iter().flat_map(|question| &question.gold_ids).map(String::as_str).collect();
+    let mut documents = HashMap::new();
+    let progress = Progress::new();
+    progress.begin("reading", "documents", None);
+    for item in Documents::new(&corpus::inputs(&args.corpus), io::stdin())
+        .stopped_by(interrupt::shared())
+        .with_duplicate_ids(args.duplicate_ids.into())
+    {
+        unless_interrupted(cancel)?;
+        match item.map_err(corpus::failure)? {
+            CorpusItem::Note(note) => progress.note(&note.to_string()),
+            CorpusItem::Document(document) => {
+                let Some((metadata, text)) = document.read_text().map_err(corpus::failure)? else { continue };
+                if golds.contains(metadata.id.as_str()) {
+                    documents.insert(metadata.id, text);
+                }
+                progress.advance(1, 0);
+            }
+        }
+    }
+    let made = make_preferences(&questions, &documents, args.output.seed);
+    progress.end();
+    if made.preferences.is_empty() {
+        let why = format!(
+            "no preference could be made: of {} questions, {} have no gold document in the corpus, and for {} no other answer differs",
+            questions.len(),
+            made.without_document,
+            made.without_other
+        );
+        return Err(Failure::new(Kind::Work, format!("{why}; give the corpus that gold_ids name, and more questions")));
+    }
+    let names = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let options = json!({"questions": names(&args.questions), "corpus": names(&args.corpus), "seed": args.output.seed});
+    let size = folder.finish(&made.preferences, how("preferences", options))?;
+    let (count, without_document, without_other) = (made.preferences.len() as u64, made.without_document, made.without_other);
+    if args.output.json {
+        terminal::print_json(&json!({
+            "folder": args.output.output, "preferences": count, "without_document": without_document, "without_other": without_other,
+            "bytes": size, "seed": args.output.seed,
+        }));
+    } else {
+        outln!(
+            "{}: {} preferences, {}; left out: {} questions without a gold document in the corpus, {} without another answer",
+            args.output.output.display(),
+            thousands(count),
+            bytes(size),
+            thousands(without_document),
+            thousands(without_other)
+        );
+    }
     Ok(())
 }
 

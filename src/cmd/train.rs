@@ -107,7 +107,9 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 impl trainer::TrainProgress for Lines {
     fn begin(&self, what: &str, total: Option<u64>) {
-        self.bars.begin(what, "references", total);
+        // The work is named after what it is done to, as in "embedding questions".
+        let unit = ["references", "questions", "pairs"].into_iter().find(|unit| what.ends_with(unit)).unwrap_or("items");
+        self.bars.begin(what, unit, total);
     }
 
     fn advance(&self, count: u64) {

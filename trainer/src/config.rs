@@ -210,7 +210,7 @@ impl TrainConfig {
             require("adapter.rank", adapter.rank > 0, "at least 1", adapter.rank)?;
         }
         require("stage", !self.stages.is_empty(), "at least one [[stage]]", "none")?;
-        self.stages.iter().enumerate().try_for_each(|(number, stage)| stage.check(StageName(number)))
+        self.stages.iter().enumerate().try_for_each(|(number, stage)| stage.check(StageName::new(number)))
     }
 
     fn resolve(&mut self, folder: &Path) {

@@ -81,6 +81,20 @@ pub enum TrainError {
         /// A remedy.
         remedy: &'static str,
     },
+    /// A line of a file cannot be learnt from.
+    #[error("{path}, line {line}: field `{field}`: expected {expected}, found {found}; correct the line, or remove it", path = path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// The field.
+        field: &'static str,
+        /// What is expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
     /// A checkpoint belongs to another run, or is damaged.
     #[error("{path}: {part}: expected {expected}, found {found}; remove the checkpoint, or train into another folder", path = path.display())]
     Checkpoint {

@@ -40,6 +40,7 @@ mod run;
 mod schedule;
 mod scratch;
 mod stages;
+mod turns;
 
 pub use config::{AdapterConfig, CheckpointConfig, DivergenceConfig, StageConfig, TrainConfig, WriteConfig};
 pub use error::{ConfigError, TrainError};
@@ -50,4 +51,7 @@ pub use progress::{NoProgress, TrainProgress};
 pub use run::{TrainReport, train};
 pub use schedule::{BudgetWord, Keep, KeepSchedule, Schedule, ScheduleKind};
 pub use scratch::ScratchConfig;
-pub use stages::{ContinualConfig, CopyConfig, LearnConfig, QuestionSource, QuestionsConfig, TextConfig};
+pub use stages::{
+    ChatConfig, ContinualConfig, CopyConfig, DistilConfig, LearnConfig, PreferenceLoss, PreferencesConfig, QuestionSource, QuestionsConfig,
+    RepeatConfig, TextConfig,
+};

@@ -50,6 +50,25 @@ impl References {
         mempack_numeric::lane_sums(own, query).iter().sum()
     }
 
+    /// What a question reads of `near`, the nearest references with their similarities, the most similar first: at most `count`, as many as
+    /// their similarities justify. `gold`, the one that answers it, is always among them.
+    pub fn with_gold(
+        &self,
+        model: &Model,
+        query: &[f32],
+        near: impl Iterator<Item = (usize, f32)>,
+        gold: Option<usize>,
+        count: usize,
+    ) -> Vec<(usize, f32)> {
+        let mut near: Vec<(usize, f32)> = near.take(count).collect();
+        near.truncate(model.memory().justified(near.iter().map(|(_, similarity)| *similarity)));
+        if let Some(gold) = gold.filter(|gold| near.iter().all(|(reference, _)| reference != gold)) {
+            near.truncate(count.saturating_sub(1));
+            near.push((gold, self.similarity(query, gold)));
+        }
+        near
+    }
+
     /// The `max` references nearest to a query, most similar first; of equally similar ones, the first in the corpus. An exact scan.
     pub fn nearest(&self, query: &[f32], max: usize) -> Vec<Hit<usize>> {
         let hits = (0..self.items.len()).map(|reference| Hit { reference, similarity: self.similarity(query, reference) });
@@ -61,6 +80,33 @@ impl References {
         }
         hits.sort_by(order);
         hits
+    }
+}
+
+/// The references that the sequences of a batch read, each of which is written once.
+#[derive(Default)]
+pub(crate) struct Pool(Vec<usize>);
+
+impl Pool {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn contains(&self, reference: usize) -> bool {
+        self.0.contains(&reference)
+    }
+
+    /// The place of a reference in the batch. It is added if it is not in the pool yet.
+    pub fn place(&mut self, reference: usize) -> usize {
+        self.0.iter().position(|known| *known == reference).unwrap_or_else(|| {
+            self.0.push(reference);
+            self.0.len() - 1
+        })
+    }
+
+    /// The token ids of the references, in the order of their places.
+    pub fn ids(&self, items: &[CorpusReference]) -> Vec<Vec<u32>> {
+        self.0.iter().filter_map(|reference| Some(items.get(*reference)?.ids.clone())).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::StageConfig;
 use crate::divergence::RunningMeans;
 use crate::log::Log;
 use crate::scratch;
-use crate::stages::{Objective, Part, StageContext, TrainingBatch};
+use crate::stages::{Objective, Part, StageContext, StageSize, StageStart, TrainingBatch};
 use crate::{LogLine, TrainConfig, TrainError, TrainProgress};
 
 /// The result of a run.
@@ -111,9 +111,24 @@ impl TrainingRun<'_> {
             embedder: self.embedder.as_ref(),
             stage: stage.number,
             seed: self.config.seed ^ (stage.number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            size: StageSize {
+                parts: stage.config.steps.saturating_mul(stage.config.accumulate as u64),
+                sequences: stage.config.batch / stage.config.accumulate,
+                threads: self.config.threads,
+            },
             cache: &self.config.output,
             progress: self.progress,
         })?;
+        objective.begin(
+            &self.trainee,
+            &StageStart {
+                number: stage.number,
+                steps: self.state.step - stage.first,
+                run: &self.state.run,
+                folder: &self.config.output,
+                progress: self.progress,
+            },
+        )?;
         let mut last = None;
         while stage.steps().contains(&self.state.step) {
             let line = self.step(stage, objective.as_mut())?;

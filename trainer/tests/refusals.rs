@@ -1,10 +1,13 @@
 //! Invalid configurations: the error names the field.
 
-use mempack_trainer::{CopyConfig, LearnConfig, TrainConfig};
+use mempack_trainer::{CopyConfig, LearnConfig, PreferenceLoss, TrainConfig};
 
 const STAGE: &str = "[[stage]]\nsteps = 1\nbatch = 1\n[stage.learn]\n";
 const TEXT: &str = "kind = \"text\"\ncorpora = [\"c\"]\nlength = 8\n";
 const CONTINUAL: &str = "kind = \"continual\"\ncorpora = [\"c\"]\nreferences = [\"r\"]\nlength = 8\nwrite = { keep = [[0, 8]] }\n";
+
+const QUESTIONS: &str = "pool = 4\nreads = [1]\nquestions = 1\nlength = 64\nwrite = { keep = [[0, 8]] }\n\
+     sources = [{ corpora = [\"c\"], questions = [\"q\"] }]\n";
 
 fn read(text: &str) -> Result<TrainConfig, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -58,6 +61,71 @@ fn invalid_stages() {
     refused(copy("length = 64\nperiod = [0, 3]"), "stage 0: period");
     refused(copy("length = 64\nperiod = [4, 3]"), "stage 0: period");
     assert_eq!(copy("length = 41").unwrap().stages[0].learn, LearnConfig::Copy(CopyConfig { length: 41, period: [5, 40] }));
+    let questions = |fields: &str| of_model(&format!("kind = \"questions\"\n{QUESTIONS}{fields}"));
+    assert!(questions("clusters = 4\nrepeats = 2").is_ok());
+    refused(questions("clusters = 4\nrepeats = 0"), "stage 0: repeats");
+    refused(questions("repeats = 2"), "stage 0: repeats`: expected none without `clusters`");
+    let distil = |fields: &str, ask: &str| of_model(&format!("kind = \"distil\"\n{fields}\n[stage.learn.ask]\n{QUESTIONS}{ask}"));
+    match &distil("divergence = 1.0", "withheld = 0.1").unwrap().stages[0].learn {
+        LearnConfig::Distil(config) => {
+            assert_eq!((config.cross_entropy, config.divergence, config.prompt, config.prompt_share), (0.65, 1.0, 0.25, 0.25));
+            assert!(config.ask.sources[0].corpora[0].is_absolute() && config.ask.sources[0].questions[0].is_absolute());
+        }
+        other => panic!("{other:?}"),
+    }
+    refused(distil("divergence = -1.0", ""), "stage 0: divergence");
+    refused(distil("divergence = 0.0\ncross_entropy = 0.0", ""), "stage 0: divergence");
+    refused(distil("prompt = inf", ""), "stage 0: prompt");
+    refused(distil("prompt_share = 0.0", ""), "stage 0: prompt_share");
+    refused(distil("", "withheld = 1.0"), "stage 0: ask.withheld");
+    refused(distil("", "repeats = 1"), "stage 0: ask.repeats");
+    let repeat =
+        |fields: &str| of_model(&format!("kind = \"repeat\"\ncorpora = [\"c\"]\npool = 4\nwrite = {{ keep = [[0, 8]] }}\n{fields}"));
+    match &repeat("reads = [1, 4]").unwrap().stages[0].learn {
+        LearnConfig::Repeat(config) => {
+            assert_eq!((config.cue, config.gap, config.shortest, config.instruction.as_str()), ([4, 9], [0.05, 0.4], 16, "Repeat: {cue}"));
+            assert!(config.corpora[0].is_absolute());
+        }
+        other => panic!("{other:?}"),
+    }
+    refused(repeat("reads = []"), "stage 0: reads");
+    refused(repeat("reads = [5]"), "stage 0: pool");
+    refused(repeat("reads = [1]\ncue = [0, 3]"), "stage 0: cue");
+    refused(repeat("reads = [1]\ncue = [4, 3]"), "stage 0: cue");
+    refused(repeat("reads = [1]\ninstruction = \"again\""), "stage 0: instruction");
+    refused(repeat("reads = [1]\nshortest = 0"), "stage 0: shortest");
+    refused(repeat("reads = [1]\ngap = [0.3, 0.2]"), "stage 0: gap");
+    refused(repeat("reads = [1]\ngap = [0.3, nan]"), "stage 0: gap");
+    let preferences = |fields: &str| {
+        of_model(&format!("kind = \"preferences\"\ncorpora = [\"c\"]\npreferences = [\"p\"]\nwrite = {{ keep = [[0, 8]] }}\n{fields}"))
+    };
+    match &preferences("").unwrap().stages[0].learn {
+        LearnConfig::Preferences(config) => {
+            assert_eq!((config.beta, config.loss, config.reads.as_slice()), (0.01, PreferenceLoss::Dpo, [5].as_slice()));
+            assert!(config.corpora[0].is_absolute() && config.preferences[0].is_absolute());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(preferences("loss = \"length-normalised\"\nbeta = 5.0").is_ok());
+    refused(preferences("loss = \"ipo\""), "unknown variant `ipo`");
+    refused(preferences("beta = 0.0"), "stage 0: beta");
+    refused(preferences("beta = nan"), "stage 0: beta");
+    refused(preferences("reads = [0]"), "stage 0: reads");
+    let changing = "kind = \"preferences\"\ncorpora = [\"c\"]\npreferences = [\"p\"]\nwrite = { keep = [[0, 16], [4, 8]] }\n";
+    refused(of_model(changing), "stage 0: write.keep");
+    let chat = |fields: &str| of_model(&format!("kind = \"chat\"\nconversations = [\"c\"]\nlength = 64\n{fields}"));
+    match &chat("references = [\"r\"]\nwrite = { keep = [[0, 8]] }").unwrap().stages[0].learn {
+        LearnConfig::Chat(config) => {
+            assert_eq!((config.reads, config.overlap), (None, 0.9));
+            assert!(config.conversations[0].is_absolute() && config.references[0].is_absolute());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(chat("").is_ok());
+    refused(chat("references = [\"r\"]"), "stage 0: write");
+    refused(chat("write = { keep = [[0, 8]] }"), "stage 0: write");
+    refused(chat("reads = 0"), "stage 0: reads");
+    refused(chat("overlap = 2.0"), "stage 0: overlap");
     match &of_model(CONTINUAL).unwrap().stages[0].learn {
         LearnConfig::Continual(config) => {
             assert_eq!((config.previous, config.overlap), (4, 0.9));
@@ -72,11 +140,15 @@ fn invalid_stages() {
 fn an_invalid_table_of_a_stage_is_refused_with_what_is_expected() {
     let cases = [
         ("no kind", "length = 8\ncorpora = [\"c\"]\n"),
-        ("another kind", "kind = \"chat\"\n"),
+        ("another kind", "kind = \"speech\"\n"),
         ("unknown field of text", "kind = \"text\"\ncorpora = [\"c\"]\nlength = 8\nlenght = 9\n"),
         ("unknown field of copy", "kind = \"copy\"\nlength = 64\ncorpora = [\"c\"]\n"),
         ("unknown field of continual", "kind = \"continual\"\ncorpora = [\"c\"]\nfollowing = 1\n"),
         ("unknown field of questions", "kind = \"questions\"\npools = 3\n"),
+        ("unknown field of repeat", "kind = \"repeat\"\ncorpora = [\"c\"]\nqueue = [2, 3]\n"),
+        ("unknown field of distil", "kind = \"distil\"\npool = 3\n"),
+        ("unknown field of preferences", "kind = \"preferences\"\nbetta = 0.1\n"),
+        ("unknown field of chat", "kind = \"chat\"\nmessages = []\n"),
         ("unknown field of a source", "kind = \"questions\"\nsources = [{ corpora = [], questions = [], weigth = 1.0 }]\n"),
         ("unknown field of write", "kind = \"continual\"\nwrite = { keep = [[0, 8]], noises = [0.0, 0.0] }\n"),
         ("missing field", "kind = \"text\"\nlength = 8\n"),

@@ -1,9 +1,10 @@
 //! Predictions of the learnt tokens of sequences, and losses computed from them.
 
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, TchError, Tensor};
 
 use super::read::{Batch, Sequence, read};
-use super::{Trainee, Written};
+use super::{Trainee, WriteOptions, Written};
+use crate::context::ContextLayout;
 use crate::{ComputeError, Model};
 
 /// A model's predictions of the learnt tokens of some sequences, in the order of the sequences and of their tokens.
@@ -22,11 +23,11 @@ pub struct Predictions {
 /// A loss on a batch of sequences, and how many of their tokens the model predicts.
 pub struct TrainingLoss {
     /// The loss, a scalar.
-    sum: Tensor,
+    pub(super) sum: Tensor,
     /// For each learnt token, whether it is the model's most likely token.
-    hits: Tensor,
+    pub(super) hits: Tensor,
     /// Learnt tokens of each sequence.
-    learnt: Vec<usize>,
+    pub(super) learnt: Vec<usize>,
 }
 
 /// How many of the learnt tokens the model predicts.
@@ -50,26 +51,41 @@ impl Model {
     /// No sequence or no learnt token, marks that are not as many as tokens, a reference that is not written, an id outside the
     /// vocabulary, or a failure of libtorch.
     pub fn predict(&self, sequences: &[Sequence], written: Option<&Written>) -> Result<Predictions, ComputeError> {
+        let states = self.states(sequences, written, ContextLayout::with_memories(self.memory()))?;
+        let logits = self.decoder().logits(&states.x)?.f_to_kind(Kind::Float)?;
+        Ok(Predictions { logits, targets: states.targets, learnt: states.learnt })
+    }
+
+    /// The last layer's output from which the learnt tokens are predicted.
+    pub(super) fn states(
+        &self,
+        sequences: &[Sequence],
+        written: Option<&Written>,
+        layout: ContextLayout,
+    ) -> Result<LearntStates, ComputeError> {
         let decoder = self.decoder();
-        let batch = Batch::new(decoder, sequences, written)?;
-        // The row before a token predicts it.
-        let learnt = |row: usize| {
-            let first = (row * batch.width + batch.prefix) as i64;
-            sequences[row].learnt.iter().enumerate().filter(|(_, learnt)| **learnt).map(move |(token, _)| first + token as i64)
-        };
-        let rows: Vec<i64> = (0..sequences.len()).flat_map(learnt).collect();
+        let batch = Batch::new(decoder, sequences, written, layout)?;
+        let rows = batch.predicting();
         let targets = sequences.iter().flat_map(|s| s.tokens.iter().zip(&s.learnt)).filter(|(_, learnt)| **learnt);
         let targets: Vec<i64> = targets.map(|(token, _)| i64::from(*token)).collect();
         if rows.is_empty() {
             return Err(ComputeError::NothingToLearn);
         }
         let on_device = |x: &[i64]| Tensor::f_from_slice(x)?.f_to_device(decoder.device);
-        let x = read(decoder, &batch, written)?;
-        let logits = decoder.logits(&x.f_index_select(0, &on_device(&rows)?)?)?.f_to_kind(Kind::Float)?;
-        let targets = on_device(&targets)?;
+        let x = read(decoder, &batch, written)?.f_index_select(0, &on_device(&rows)?)?;
         let learnt = sequences.iter().map(|sequence| sequence.learnt.iter().filter(|learnt| **learnt).count()).collect();
-        Ok(Predictions { logits, targets, learnt })
+        Ok(LearntStates { x, targets: on_device(&targets)?, learnt })
     }
+}
+
+/// What the learnt tokens of some sequences are predicted from, in the order of the sequences and of their tokens.
+pub(super) struct LearntStates {
+    /// The last layer's output: `[learnt tokens, hidden]`.
+    pub x: Tensor,
+    /// The ids of the learnt tokens: `[learnt tokens]`.
+    pub targets: Tensor,
+    /// Learnt tokens of each sequence.
+    pub learnt: Vec<usize>,
 }
 
 impl Predictions {
@@ -113,9 +129,13 @@ impl Predictions {
     /// # Errors
     /// A failure of libtorch.
     pub fn loss(self, sum: Tensor) -> Result<TrainingLoss, ComputeError> {
-        let hits = self.logits.f_detach()?.f_argmax(-1, false)?.f_eq_tensor(&self.targets)?.f_to_kind(Kind::Uint8)?;
-        Ok(TrainingLoss { sum, hits, learnt: self.learnt })
+        Ok(TrainingLoss { sum, hits: hits(&self.logits, &self.targets)?, learnt: self.learnt })
     }
+}
+
+/// For each row of `logits`, whether the most likely token is the target, as a byte.
+pub(super) fn hits(logits: &Tensor, targets: &Tensor) -> Result<Tensor, TchError> {
+    logits.f_detach()?.f_argmax(-1, false)?.f_eq_tensor(targets)?.f_to_kind(Kind::Uint8)
 }
 
 // A GPU computes on until a number is read from it: call `backward` first, so that it does not wait.
@@ -126,6 +146,14 @@ impl TrainingLoss {
     /// A failure of libtorch.
     pub fn sum(&self) -> Result<f64, ComputeError> {
         Ok(self.sum.f_detach()?.f_double_value(&[])?)
+    }
+
+    /// This loss and `share` times another one. The tokens of `other` do not count among those predicted.
+    ///
+    /// # Errors
+    /// A failure of libtorch.
+    pub fn plus(self, other: &Self, share: f64) -> Result<Self, ComputeError> {
+        Ok(Self { sum: self.sum.f_add(&other.sum.f_mul_scalar(share)?)?, ..self })
     }
 
     /// Adds the gradients of `share` times the loss to the gradients of the weights.
@@ -160,5 +188,17 @@ impl Trainee {
     /// As [`Model::predict`].
     pub fn loss(&self, sequences: &[Sequence], written: Option<&Written>) -> Result<TrainingLoss, ComputeError> {
         self.model().predict(sequences, written)?.cross_entropy()
+    }
+
+    /// The log-likelihood of the learnt tokens of each sequence under the weights as they are, in nats. The chunks read `references`, which are
+    /// written for this. Nothing of it has gradients.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write) and [`Model::predict`].
+    pub fn log_likelihoods(&self, sequences: &[Sequence], references: &[&[u32]], options: &WriteOptions) -> Result<Vec<f32>, ComputeError> {
+        let _guard = tch::no_grad_guard();
+        let written = if references.is_empty() { None } else { Some(self.write(references, options)?) };
+        let sums = self.model().predict(sequences, written.as_ref())?.sequence_log_likelihoods()?;
+        Ok(crate::write::copy_out(&sums)?)
     }
 }

@@ -6,6 +6,7 @@
 
 mod adamw;
 mod create;
+mod distil;
 mod learning;
 mod loss;
 mod new_tokenizer;
@@ -22,6 +23,7 @@ pub(crate) use learning::drawing;
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use create::{CreateError, NewTokenizer, ScratchOptions, create_model};
+pub use distil::DistilWeights;
 pub use learning::{AdapterOptions, Learning, Trainee};
 pub use loss::{Hits, Predictions, TrainingLoss};
 pub use read::Sequence;

@@ -27,7 +27,7 @@ pub struct Sequence {
 /// Sequences as one batch, padded to the longest.
 pub(super) struct Batch<'a> {
     sequences: &'a [Sequence],
-    pub(super) prefix: usize,
+    layout: ContextLayout,
     /// Tokens of a row: prefix, BOS, text, padding.
     pub(super) width: usize,
     /// The references that the chunks of each sequence read, in the order of their first occurrence.
@@ -38,7 +38,7 @@ pub(super) struct Batch<'a> {
 pub(super) fn read(decoder: &Decoder, batch: &Batch<'_>, written: Option<&Written>) -> Result<Tensor, TchError> {
     let s = decoder.sizes();
     let (rows, width) = (batch.sequences.len() as i64, batch.width as i64);
-    let positions = ContextLayout::with_memories(&decoder.memory).positions(batch.width as u32);
+    let positions = batch.layout.positions(batch.width as u32);
     let rotation = decoder.rope.rotation(positions, decoder.kind(), decoder.device)?;
     let memories = match written {
         Some(written) if batch.references.iter().any(|r| !r.is_empty()) => Some(batch.memories(decoder, written)?),
@@ -109,7 +109,13 @@ fn gather(all: &Tensor, which: &Tensor, rows: i64) -> Result<Tensor, TchError> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(decoder: &Decoder, sequences: &'a [Sequence], written: Option<&Written>) -> Result<Self, ComputeError> {
+    /// Sequences of which each begins as `layout` says, and reads references of `written`.
+    pub(super) fn new(
+        decoder: &Decoder,
+        sequences: &'a [Sequence],
+        written: Option<&Written>,
+        layout: ContextLayout,
+    ) -> Result<Self, ComputeError> {
         let references = written.map_or(0, |written| written.lengths.len());
         let mut each = Vec::with_capacity(sequences.len());
         for (index, sequence) in sequences.iter().enumerate() {
@@ -129,16 +135,26 @@ impl<'a> Batch<'a> {
             }
             each.push(own);
         }
-        let prefix = decoder.memory.reference_prefix_ids.len();
         let longest = sequences.iter().map(|s| s.tokens.len()).max().unwrap_or_default();
-        Ok(Self { sequences, prefix, width: prefix + 1 + longest, references: each })
+        Ok(Self { sequences, layout, width: layout.prefix() + 1 + longest, references: each })
+    }
+
+    /// The row of each learnt token's prediction, which is that of the token before it, in the order of the sequences.
+    pub(super) fn predicting(&self) -> Vec<i64> {
+        let of_sequence = |(row, sequence): (usize, &Sequence)| {
+            let first = (row * self.width + self.layout.prefix()) as i64;
+            let learnt = sequence.learnt.iter().enumerate().filter(|(_, learnt)| **learnt);
+            learnt.map(|(token, _)| first + token as i64).collect::<Vec<_>>()
+        };
+        self.sequences.iter().enumerate().flat_map(of_sequence).collect()
     }
 
     /// Token ids of all rows. Any id will do as padding, because no other token attends to it.
     fn ids(&self, decoder: &Decoder) -> Vec<i64> {
         let mut ids = Vec::with_capacity(self.sequences.len() * self.width);
         for (row, sequence) in self.sequences.iter().enumerate() {
-            let start = decoder.memory.reference_prefix_ids.iter().chain([&decoder.config.bos]);
+            let prefix = decoder.memory.reference_prefix_ids.iter().take(self.layout.prefix());
+            let start = prefix.chain([&decoder.config.bos]);
             ids.extend(start.chain(&sequence.tokens).map(|id| i64::from(*id)));
             ids.resize((row + 1) * self.width, 0);
         }
@@ -167,10 +183,9 @@ impl<'a> Batch<'a> {
     fn mask(&self, decoder: &Decoder, written: &Written, max: usize, kept: usize) -> Result<Tensor, TchError> {
         let memory_tokens = max * kept;
         let mut mask = Vec::with_capacity(self.sequences.len() * self.width * (memory_tokens + self.width));
-        let layout = ContextLayout::with_memories(&decoder.memory);
         for (sequence, references) in self.sequences.iter().zip(&self.references) {
             let biases = sequence.chunks.iter().map(|chunk| chunk_bias(decoder, chunk, references, written, [memory_tokens, kept]));
-            layout.extend_mask(&mut mask, self.width, memory_tokens, &biases.collect::<Vec<_>>());
+            self.layout.extend_mask(&mut mask, self.width, memory_tokens, &biases.collect::<Vec<_>>());
         }
         let shape = [self.sequences.len() as i64, 1, self.width as i64, -1];
         Tensor::f_from_slice(&mask)?.f_view(shape)?.f_to_kind(decoder.kind())?.f_to_device(decoder.device)

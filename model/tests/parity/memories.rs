@@ -18,7 +18,7 @@ pub fn compare(decoder: &Decoder, memories: &[Memory], expected: &Expected) -> D
     let mut d = Distance { other_tokens: 0, slots: 0, keys: Default::default(), values: Default::default() };
     let prefix = decoder.memory().reference_prefix_ids.len();
     for (r, memory) in memories.iter().enumerate() {
-        let shape = memory.shape;
+        let shape = &memory.shape;
         let (heads, slots, dim) = (shape.heads as usize, shape.tokens as usize, shape.head_dim as usize);
         for layer in 0..shape.layers as usize {
             let index = &expected.integers[&format!("write.{r}.{layer}.index")];

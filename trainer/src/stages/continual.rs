@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use mempack_model::{EmbedAs, Embedder, Model};
-use mempack_retrieval::{Query, Retrieval};
+use mempack_model::Model;
 use serde::{Deserialize, Serialize};
 
+use super::chunks::ChunkReferences;
 use super::text::Texts;
 use super::{Objective, ObjectiveConfig, Part, StageContext, StageName, TrainingBatch};
 use crate::config::WriteConfig;
-use crate::references::{References, RepeatFilter};
+use crate::references::{Pool, References};
 use crate::{ConfigError, TrainError};
 
 /// `kind = "continual"`: language modelling on texts. The embedder finds a reference for each chunk (the model's `retrieval_interval`) from the
@@ -67,12 +67,9 @@ impl ObjectiveConfig for ContinualConfig {
 /// Texts, and the references that their chunks read.
 struct Continual {
     texts: Texts,
-    references: References,
-    embedder: Embedder,
+    memories: ChunkReferences,
     /// See [`ContinualConfig::previous`].
     previous: usize,
-    /// See [`ContinualConfig::overlap`].
-    max_overlap: f64,
 }
 
 impl Continual {
@@ -83,7 +80,8 @@ impl Continual {
         if references.items.is_empty() {
             return Err(context.no_data("no reference", "name corpora with text as `references`"));
         }
-        Ok(Self { texts, references, embedder: embedder.share(), previous: config.previous, max_overlap: config.overlap })
+        let memories = ChunkReferences { references, embedder: embedder.share(), max_overlap: config.overlap };
+        Ok(Self { texts, memories, previous: config.previous })
     }
 }
 
@@ -93,40 +91,21 @@ impl Objective for Continual {
     fn batch(&mut self, model: &Model, part: Part) -> Result<TrainingBatch, TrainError> {
         let sequences = self.texts.sequences(part.sequence_numbers());
         let mut batch = TrainingBatch { sequences, ..TrainingBatch::default() };
-        let texts = batch.sequences.iter().map(|sequence| chunk_texts(model, &sequence.tokens)).collect::<Result<Vec<_>, _>>()?;
-        let all: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
-        let vectors = self.embedder.embed(EmbedAs::Query, &all)?;
-        let mut vectors = vectors.chunks_exact(self.embedder.dim());
-        let filter = RepeatFilter { model, references: &self.references, max_overlap: self.max_overlap };
-        let retrieval = Retrieval::new(&self.embedder, &self.references).filtered(filter);
-        let mut pool: Vec<usize> = Vec::new();
-        for (sequence, texts) in batch.sequences.iter_mut().zip(&texts) {
-            let mut found = Vec::with_capacity(texts.len());
-            for (text, vector) in texts.iter().zip(&mut vectors) {
-                let recalled = retrieval.recall_vector(&Query { text, context: &sequence.tokens }, vector, 1)?;
-                found.push(recalled.hits.first().map(|hit| hit.reference));
-                let places = read_by_last(&found, self.previous).into_iter().map(|reference| {
-                    let place = pool.iter().position(|known| *known == reference).unwrap_or_else(|| {
-                        pool.push(reference);
-                        pool.len() - 1
-                    });
-                    // A reference is weighed by its similarity to the chunk that reads it, not to the chunk that found it.
-                    (place, self.references.similarity(vector, reference))
-                });
-                sequence.chunks.push(places.collect());
+        let found_by_all = self.memories.find(model, &batch.sequences, 1)?;
+        let references = &self.memories.references;
+        let mut pool = Pool::default();
+        for (sequence, chunks) in batch.sequences.iter_mut().zip(found_by_all) {
+            let mut found = Vec::with_capacity(chunks.len());
+            for chunk in chunks {
+                found.push(chunk.hits.first().map(|hit| hit.reference));
+                // A reference is weighed by its similarity to the chunk that reads it, not to the chunk that found it.
+                let read = read_by_last(&found, self.previous).into_iter();
+                sequence.chunks.push(read.map(|r| (pool.place(r), references.similarity(&chunk.vector, r))).collect());
             }
         }
-        batch.references = pool.iter().map(|r| self.references.items[*r].ids.clone()).collect();
+        batch.references = pool.ids(&references.items);
         Ok(batch)
     }
-}
-
-/// The texts that query for the chunks of a sequence, as when a prompt is read: a chunk's own tokens, and for an unfinished last chunk the
-/// last tokens of the sequence.
-fn chunk_texts(model: &Model, tokens: &[u32]) -> Result<Vec<String>, TrainError> {
-    let chunks = model.memory().chunks();
-    let windows = (0..chunks.count(tokens.len())).map(|chunk| chunks.own_window(chunk, tokens.len()));
-    windows.map(|window| Ok(model.tokenizer().decode(&tokens[window])?.trim().to_owned())).collect()
 }
 
 /// The references that the last chunk reads, given what each chunk up to it has found: its own and those of the `previous` chunks before it,
@@ -145,9 +124,10 @@ fn read_by_last(found: &[Option<usize>], previous: usize) -> Vec<usize> {
 mod tests {
     use std::path::Path;
 
-    use mempack_model::{LoadOptions, overlaps};
+    use mempack_model::{Embedder, LoadOptions, overlaps};
 
     use super::*;
+    use crate::stages::StageSize;
     use crate::{Keep, KeepSchedule, NoProgress};
 
     fn root(path: &str) -> PathBuf {
@@ -178,7 +158,8 @@ mod tests {
         let write = WriteConfig { keep: KeepSchedule(vec![(0, Keep::Tokens(8))]), selection_gradient: false, noise: [0.0; 2] };
         let config = ContinualConfig { corpora: texts.to_vec(), references: references.to_vec(), length, previous: 4, overlap, write };
         let embedder = Some(embedder);
-        let context = StageContext { model, embedder, stage: 0, seed: 7, cache: cache.path(), progress: &NoProgress };
+        let context =
+            StageContext { model, embedder, stage: 0, size: StageSize::SMALL, seed: 7, cache: cache.path(), progress: &NoProgress };
         Continual::read(&context, &config).unwrap()
     }
 

@@ -91,13 +91,15 @@ mod tests {
 
     use super::*;
     use crate::NoProgress;
+    use crate::stages::StageSize;
 
     #[test]
     fn tokens_repeat_after_their_period_and_are_learnt_then() {
         let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny");
         let model = Model::load(&tiny, &LoadOptions::default()).unwrap();
         let sequences = |seed, numbers: std::ops::Range<u64>| -> Vec<Sequence> {
-            let context = StageContext { model: &model, embedder: None, stage: 0, seed, cache: &tiny, progress: &NoProgress };
+            let context =
+                StageContext { model: &model, embedder: None, stage: 0, size: StageSize::SMALL, seed, cache: &tiny, progress: &NoProgress };
             let copies = Copies::new(&context, &CopyConfig { length: 64, period: [5, 9] }).unwrap();
             numbers.map(|number| copies.sequence(number)).collect()
         };

@@ -4,11 +4,18 @@
 //! ([`Objective`]). The rest of the crate knows these two traits and no objective by name. To add one, write its file and register it in
 //! `objectives!` below.
 
+mod chat;
+mod chunks;
 mod continual;
 mod copy;
+mod distil;
+#[cfg(test)]
+mod gradients;
 #[cfg(test)]
 mod margin;
+mod preferences;
 mod questions;
+mod repeat;
 mod text;
 
 use std::fmt::Display;
@@ -23,9 +30,13 @@ use crate::config::WriteConfig;
 use crate::error::require;
 use crate::{ConfigError, TrainError, TrainProgress};
 
+pub use chat::ChatConfig;
 pub use continual::ContinualConfig;
 pub use copy::CopyConfig;
+pub use distil::DistilConfig;
+pub use preferences::{PreferenceLoss, PreferencesConfig};
 pub use questions::{QuestionSource, QuestionsConfig};
+pub use repeat::RepeatConfig;
 pub use text::TextConfig;
 
 /// The configuration of an objective: the table `[stage.learn]` without its `kind`.
@@ -47,6 +58,13 @@ pub(crate) trait ObjectiveConfig {
 
 /// An objective with its data loaded: it makes the batches of a stage and computes the loss on them.
 pub(crate) trait Objective {
+    /// Computes what depends on the weights that the stage begins with. Called once the weights of the run are loaded, before the first batch,
+    /// and again whenever the run resumes in this stage: then what was computed must be read again.
+    fn begin(&mut self, trainee: &Trainee, start: &StageStart<'_>) -> Result<(), TrainError> {
+        let _ = (trainee, start);
+        Ok(())
+    }
+
     /// The batch for a part of a step. It depends on the seed and on `part` alone, so that a resumed run learns from the same batches.
     fn batch(&mut self, model: &Model, part: Part) -> Result<TrainingBatch, TrainError>;
 
@@ -96,18 +114,35 @@ objectives! {
     Questions(QuestionsConfig),
     Continual(ContinualConfig),
     Copy(CopyConfig),
+    Repeat(RepeatConfig),
+    Distil(DistilConfig),
+    Preferences(PreferencesConfig),
+    Chat(ChatConfig),
     #[cfg(test)]
     Margin(margin::MarginConfig),
 }
 
-/// The number of a stage, from 0, as it appears in the names of its fields.
+/// The number of a stage, from 0, and the table in it, as they appear in the names of its fields.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StageName(pub usize);
+pub(crate) struct StageName {
+    number: usize,
+    /// The name of the table and a dot; empty for the stage itself.
+    table: &'static str,
+}
 
 impl StageName {
+    pub fn new(number: usize) -> Self {
+        Self { number, table: "" }
+    }
+
+    /// The table `ask` in the stage's own.
+    pub fn ask(self) -> Self {
+        Self { table: "ask.", ..self }
+    }
+
     /// The name of a field of the stage, for messages.
     pub fn field(self, field: &str) -> String {
-        format!("stage {}: {field}", self.0)
+        format!("stage {}: {}{field}", self.number, self.table)
     }
 
     /// Refuses a field's value unless it is `valid`.
@@ -125,9 +160,41 @@ pub(crate) struct StageContext<'a> {
     pub stage: usize,
     /// The seed of the stage.
     pub seed: u64,
+    /// How much it will be asked for.
+    pub size: StageSize,
     /// The folder that keeps embeddings from one start of the run to the next.
     pub cache: &'a Path,
     pub progress: &'a dyn TrainProgress,
+}
+
+/// Where a run enters a stage.
+pub(crate) struct StageStart<'a> {
+    /// The number of the stage, from 0.
+    pub number: usize,
+    /// Steps of the stage that are done. With 0, the weights are those that the stage begins with.
+    pub steps: u64,
+    /// The identity of the run.
+    pub run: &'a str,
+    /// The folder of the run.
+    pub folder: &'a Path,
+    pub progress: &'a dyn TrainProgress,
+}
+
+/// How much a stage asks for, and with how many threads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StageSize {
+    /// Parts of all its steps.
+    pub parts: u64,
+    /// Sequences of a part.
+    pub sequences: usize,
+    /// Threads of the run.
+    pub threads: usize,
+}
+
+#[cfg(test)]
+impl StageSize {
+    /// The size of a stage in tests.
+    pub const SMALL: Self = Self { parts: 10, sequences: 4, threads: 2 };
 }
 
 impl<'a> StageContext<'a> {
@@ -167,13 +234,22 @@ pub(crate) struct TrainingBatch {
     /// Token ids of the references, shared by the sequences.
     pub references: Vec<Vec<u32>>,
     pub sequences: Vec<Sequence>,
+    /// For each sequence, the same with the text that it reads the memory of in its prompt, if there is one; empty if no objective asks for
+    /// them.
+    pub prompts: Vec<Option<Sequence>>,
+    /// The sequences whose prompts are learnt too, in ascending order.
+    pub learnt_prompts: Vec<usize>,
+    /// Log-likelihoods of the sequences under a model that they are compared with; empty if no objective asks for them.
+    pub baseline: Vec<f32>,
 }
 
 impl TrainingBatch {
     /// Tokens that the model computes on, without prefixes and padding.
     pub fn tokens(&self) -> u64 {
         let references: usize = self.references.iter().map(Vec::len).sum();
-        let sequences: usize = self.sequences.iter().map(|s| s.tokens.len()).sum();
+        let learnt_prompts = self.learnt_prompts.iter().filter_map(|sequence| self.prompts.get(*sequence));
+        let prompts = self.prompts.iter().chain(learnt_prompts).flatten();
+        let sequences: usize = self.sequences.iter().chain(prompts).map(|s| s.tokens.len()).sum();
         (references + sequences) as u64
     }
 

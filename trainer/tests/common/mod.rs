@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mempack_model::DeviceChoice;
-use mempack_questions::{Fiction, FictionOptions, Folder};
+use mempack_questions::{Fiction, FictionOptions, Folder, Question, make_preferences, read_questions};
 use mempack_trainer::{LOG, LogLine, TrainConfig, TrainError, TrainProgress, TrainReport, read_log, train};
 use tempfile::TempDir;
 
@@ -33,6 +33,33 @@ impl Bench {
 
     pub fn output(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Writes `memory.json`, the model's `memory` block with a template for prompts that hold a text.
+    pub fn memory_with_context_template(&self) {
+        let config = std::fs::read(root().join("tests/fixtures/tiny/config.json")).unwrap();
+        let mut block = serde_json::from_slice::<serde_json::Value>(&config).unwrap()["memory"].clone();
+        block["context_template"] = " Reference: {text} Question: {question} Answer:".into();
+        std::fs::write(self.dir.path().join("memory.json"), block.to_string()).unwrap();
+    }
+
+    /// Writes preferences and conversations about the corpus, `preferences.jsonl` and `chat.jsonl`.
+    pub fn preferences_and_chat(&self) {
+        let questions = read_questions(&self.dir.path().join("fiction/questions.jsonl")).unwrap();
+        let corpus = std::fs::read_to_string(self.dir.path().join("fiction/corpus.jsonl")).unwrap();
+        let text = |row: serde_json::Value| (row["id"].as_str().unwrap().to_owned(), row["text"].as_str().unwrap().to_owned());
+        let documents = corpus.lines().map(|line| text(serde_json::from_str(line).unwrap())).collect();
+        let pairs = make_preferences(&questions, &documents, 1).preferences;
+        let lines: String = pairs.iter().map(|pair| serde_json::to_string(pair).unwrap() + "\n").collect();
+        std::fs::write(self.dir.path().join("preferences.jsonl"), lines).unwrap();
+        let turns = |pair: &[Question]| {
+            let messages = pair.iter().flat_map(|question| {
+                let of = |role: &str, content: &str| serde_json::json!({"role": role, "content": content});
+                [of("user", &question.question), of("assistant", &question.answers[0])]
+            });
+            serde_json::json!({"messages": messages.collect::<Vec<_>>()}).to_string() + "\n"
+        };
+        std::fs::write(self.dir.path().join("chat.jsonl"), questions.chunks(2).map(turns).collect::<String>()).unwrap();
     }
 
     /// A configuration whose output is the folder `name`. In the TOML text `rest`, `MODEL`, `ADAPTER` and `QUESTIONS` are replaced by lines

@@ -39,8 +39,13 @@ fn selected(trainee: &Trainee, case: &Case, keep: Option<u32>) -> Vec<Vec<i64>> 
 /// Steps are so long that the loss, which is known to some 1e-5 of its size, changes by enough, and no longer than a hundredth of the
 /// parameter. Where a step would let another token be kept, the loss jumps and has no derivative: then a smaller one is taken.
 fn check(name: &str, trainee: &mut Trainee, case: &Case, write: &WriteOptions) {
-    let loss = lost(trainee, case, write);
-    loss.backward(1.0).unwrap();
+    let value = |trainee: &Trainee| lost(trainee, case, write).sum().unwrap();
+    lost(trainee, case, write).backward(1.0).unwrap();
+    check_gradients(name, trainee, case, write, &value);
+}
+
+/// As [`check`], for the gradients that the parameters of `trainee` have, which are those of `value`.
+pub(super) fn check_gradients(name: &str, trainee: &mut Trainee, case: &Case, write: &WriteOptions, value: &dyn Fn(&Trainee) -> f64) {
     let gradients: Vec<Tensor> = trainee.parameters.iter().map(|p| p.working.grad().copy()).collect();
     trainee.clear_gradients().unwrap();
     let whole = trainee.model().memory().reference_length;
@@ -50,7 +55,7 @@ fn check(name: &str, trainee: &mut Trainee, case: &Case, write: &WriteOptions) {
     };
     let value = |trainee: &Trainee| {
         let _guard = tch::no_grad_guard();
-        lost(trainee, case, write).sum().unwrap()
+        value(trainee)
     };
     let size = |x: &Tensor| x.norm().double_value(&[]);
     tch::manual_seed(3);

@@ -1,6 +1,7 @@
 //! Training against finite differences, against inference, and against itself after it has been saved.
 
 mod adapters;
+mod distil;
 mod gradients;
 mod optimizer;
 mod reading;
