@@ -9,7 +9,8 @@ pub(crate) enum Mask<'a> {
     None,
     /// As many columns as tokens; a token attends to the columns up to its own.
     Causal,
-    /// Added to the scaled scores, `[rows or 1, 1, tokens, columns]`.
+    /// Added to the scaled scores, `[rows or 1, 1, tokens, columns]`. [`by_products`] takes one for each key-value head too,
+    /// `[rows or 1, heads, tokens, columns]`.
     Bias(&'a Tensor),
 }
 
@@ -64,8 +65,9 @@ pub(crate) fn joined_heads(mut outputs: Vec<Tensor>) -> Result<Tensor, TchError>
     }
 }
 
-/// Attention as two products and a softmax. Scores are f32 whatever the precision, as in the fused operation.
-fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
+/// [`attention`] as two products and a softmax, with gradients for a bias. Scores are f32 whatever the precision, as in the fused
+/// operation.
+pub(crate) fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
     let (rows, query_heads, tokens, dim) = q.size4()?;
     let (_, heads, columns, _) = k.size4()?;
     let group = query_heads / heads;

@@ -40,6 +40,9 @@ pub(crate) struct SelectedTokens {
     pub index: Tensor,
     pub keys: Tensor,
     pub values: Tensor,
+    /// The ranks of the kept tokens among all of their reference's, `[rows, heads, kept]`: 0 for the one with the most attention. Padding
+    /// comes after all tokens. `None` unless they are asked for.
+    pub ranks: Option<Tensor>,
 }
 
 /// Options of the selection of tokens.
@@ -53,6 +56,8 @@ pub(crate) struct Selection {
     /// Whether references of different lengths are weighed together, with padding: fewer and larger operations, whose sums are rounded
     /// differently from the definition's.
     pub padded: bool,
+    /// Whether the kept tokens are given with their ranks.
+    pub ranks: bool,
 }
 
 impl Decoder {
@@ -69,7 +74,8 @@ impl Decoder {
             return Ok(Vec::new());
         }
         let _guard = tch::no_grad_guard();
-        let kept = self.write_layers(references, &Selection { shape: self.shape().clone(), gradient: false, padded: false })?;
+        let kept =
+            self.write_layers(references, &Selection { shape: self.shape().clone(), gradient: false, padded: false, ranks: false })?;
         Ok(self.collect(references, &kept)?)
     }
 
@@ -104,7 +110,7 @@ impl Decoder {
             let (qk, v) = layer.qkv(&x)?;
             if number >= memory_layers.start {
                 let spans = head_spans::of_memory_layer(&selection.shape, number - memory_layers.start);
-                kept.push(self.select(&batch, &qk, &v, &spans, selection.gradient)?);
+                kept.push(self.select(&batch, &qk, &v, &spans, selection)?);
             }
             // No memory depends on the output of the last memory layer.
             if number + 1 < memory_layers.end {
@@ -158,7 +164,7 @@ impl Decoder {
         qk: &Tensor,
         v: &Tensor,
         spans: &[HeadSpan],
-        gradient: bool,
+        selection: &Selection,
     ) -> Result<Vec<SelectedTokens>, TchError> {
         let spans = spans.iter().filter(|span| span.tokens > 0);
         if spans.clone().next().is_none() {
@@ -184,12 +190,13 @@ impl Decoder {
             let take = index.f_unsqueeze(-1)?.f_expand([n, span.heads, keep, d], false)?;
             let taken = |x: &Tensor| span.of_heads(x)?.f_gather(2, &take, false)?.f_to_kind(Kind::Float);
             let (keys, mut values) = (taken(&k)?, taken(&v)?);
-            if gradient {
+            if selection.gradient {
                 // Padding has a weight of -inf and is not used; any finite number will do.
                 let kept = span.of_heads(&weight)?.f_gather(2, &index, false)?.f_clamp_min(1e-6)?;
                 values = values.f_mul(&kept.f_div(&kept.f_detach()?)?.f_unsqueeze(-1)?)?;
             }
-            Ok(SelectedTokens { span: *span, keys, values, index })
+            let ranks = selection.ranks.then(|| span.of_heads(&order)?.f_argsort(-1, false)?.f_gather(2, &index, false)).transpose()?;
+            Ok(SelectedTokens { span: *span, keys, values, index, ranks })
         };
         spans.map(of_span).collect()
     }
@@ -217,7 +224,7 @@ impl Decoder {
         let shape = self.shape();
         let mut memories: Vec<Memory> = references.iter().map(|_| Memory::empty(shape.clone())).collect();
         let dim = shape.head_dim as usize;
-        for SelectedTokens { span, index, keys, values } in kept.iter().flatten() {
+        for SelectedTokens { span, index, keys, values, .. } in kept.iter().flatten() {
             let (heads, held) = (span.heads as usize, index.size()[2] as usize);
             let index: Vec<i64> = copy_out(index)?;
             let keys: Vec<f32> = copy_out(keys)?;

@@ -7,6 +7,7 @@
 mod adamw;
 mod create;
 mod distil;
+mod gates;
 mod learning;
 mod loss;
 mod new_tokenizer;
@@ -24,6 +25,7 @@ pub(crate) use learning::drawing;
 pub use adamw::{AdamW, AdamWConfig};
 pub use create::{CreateError, NewTokenizer, ScratchOptions, create_model};
 pub use distil::DistilWeights;
+pub use gates::{AllTokens, GatedLoss};
 pub use learning::{AdapterOptions, Learning, Trainee};
 pub use loss::{Hits, Predictions, TrainingLoss};
 pub use read::Sequence;

@@ -7,7 +7,7 @@ use tch::{TchError, Tensor};
 use super::Written;
 use super::written::WrittenSpan;
 use crate::ComputeError;
-use crate::attention::{Mask, attend, attention, rows_of_heads};
+use crate::attention::{Mask, attend, attention, by_products, rows_of_heads};
 use crate::context::{ContextLayout, similarity_biases};
 use crate::decoder::Decoder;
 use crate::head_spans::HeadSpan;
@@ -88,16 +88,27 @@ impl ReadMemories {
             }
             Ok::<_, TchError>(())
         };
-        for WrittenSpan { span, keys, values } in spans {
+        for WrittenSpan { span, keys, values, gates } in spans {
             without(next, span.first, &mut outputs)?;
             let k = Tensor::f_cat(&[gather(keys, &self.which, rows)?, span.of_heads(k)?], 2)?;
             let v = Tensor::f_cat(&[gather(values, &self.which, rows)?, span.of_heads(v)?], 2)?;
             let mask = self.masks.get(&keys.size()[2]);
-            outputs.push(attention(&span.of_query_heads(q, group)?, &k, &v, Mask::or_causal(mask))?);
+            let q = span.of_query_heads(q, group)?;
+            outputs.push(match (mask, gates) {
+                (Some(mask), Some(gates)) => by_products(&q, &k, &v, Mask::Bias(&self.gated(mask, gates, rows)?))?,
+                _ => attention(&q, &k, &v, Mask::or_causal(mask))?,
+            });
             next = span.first + span.heads;
         }
         without(next, heads, &mut outputs)?;
         rows_of_heads(outputs)
+    }
+
+    /// `mask` with `gates`, `[references, heads, kept]`, added to the columns of memory tokens: `[rows, heads, width, columns]`.
+    fn gated(&self, mask: &Tensor, gates: &Tensor, rows: i64) -> Result<Tensor, TchError> {
+        let of_rows = gather(&gates.f_unsqueeze(-1)?, &self.which, rows)?.f_transpose(-1, -2)?;
+        let own = mask.size()[3] - of_rows.size()[3];
+        mask.f_add(&of_rows.f_constant_pad_nd([0, own])?)
     }
 }
 

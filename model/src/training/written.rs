@@ -5,6 +5,7 @@ use tch::{TchError, Tensor};
 
 use super::Trainee;
 use crate::ComputeError;
+use crate::decoder::Decoder;
 use crate::head_spans::HeadSpan;
 use crate::write::{SelectedTokens, Selection};
 
@@ -37,6 +38,18 @@ pub(super) struct WrittenSpan {
     pub keys: Tensor,
     /// Values, likewise.
     pub values: Tensor,
+    /// Added to the scores of the tokens, `[references, heads of the span, kept]`: logarithms of gates on them.
+    pub gates: Option<Tensor>,
+}
+
+impl WrittenSpan {
+    /// The tokens of `kept` with these keys before RoPE and values, in f32, in place of their own.
+    pub fn new(decoder: &Decoder, kept: &SelectedTokens, keys: &Tensor, values: &Tensor) -> Result<Self, TchError> {
+        let kind = decoder.kind();
+        let positions = kept.index.f_add_scalar(decoder.memory.reference_prefix_ids.len() as i64)?.f_reshape([-1])?;
+        let keys = decoder.memory_rotation().apply_at(keys, &positions)?.f_to_kind(kind)?;
+        Ok(Self { span: kept.span, keys, values: values.f_to_kind(kind)?, gates: None })
+    }
 }
 
 impl Trainee {
@@ -52,16 +65,12 @@ impl Trainee {
         }
         let own = decoder.shape();
         let shape = options.keep.map_or_else(|| own.clone(), |keep| MemoryShape::new(own.layers, own.heads, keep.max(1), own.head_dim));
-        let selection = Selection { shape, gradient: options.selection_gradient, padded: true };
+        let selection = Selection { shape, gradient: options.selection_gradient, padded: true, ranks: false };
         let kept = decoder.write_layers(references, &selection)?;
-        let prefix = decoder.memory.reference_prefix_ids.len() as i64;
-        let kind = decoder.kind();
         let _drawing = (options.noise != [0.0; 2]).then(|| self.drawing());
         let of_span = |kept: &SelectedTokens| {
-            let positions = kept.index.f_add_scalar(prefix)?.f_reshape([-1])?;
-            let keys = decoder.memory_rotation().apply_at(&noisy(&kept.keys, options.noise[0])?, &positions)?;
-            let values = noisy(&kept.values, options.noise[1])?.f_to_kind(kind)?;
-            Ok(WrittenSpan { span: kept.span, keys: keys.f_to_kind(kind)?, values })
+            let (keys, values) = (noisy(&kept.keys, options.noise[0])?, noisy(&kept.values, options.noise[1])?);
+            WrittenSpan::new(decoder, kept, &keys, &values)
         };
         let layers = kept.iter().map(|layer| layer.iter().map(of_span).collect()).collect::<Result<Vec<_>, TchError>>()?;
         Ok(Written { layers, lengths: references.iter().map(|r| r.len()).collect() })

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod distil;
+mod gates;
 mod gradients;
 mod optimizer;
 mod reading;

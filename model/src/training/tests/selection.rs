@@ -97,7 +97,7 @@ fn the_gradient_is_that_of_values_times_weights() {
         let factors = values.detach().sin();
         (values * &factors).sum(Kind::Float).backward();
 
-        let selection = Selection { shape: kept_shape(&trainee, Some(KEEP)), gradient: false, padded: false };
+        let selection = Selection { shape: kept_shape(&trainee, Some(KEEP)), gradient: false, padded: false, ranks: false };
         let kept = trainee.model().decoder().write_layers(&[reference], &selection).unwrap();
         let index = kept[0][0].index.squeeze_dim(0);
         let factors = factors.squeeze_dim(0).to_kind(Kind::Double);
