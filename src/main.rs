@@ -80,6 +80,9 @@ enum Command {
     /// Teach a model to read memories
     #[cfg(feature = "engine")]
     Train(cmd::train::Args),
+    /// Measure how many tokens of a reference each head of a model should keep
+    #[cfg(feature = "engine")]
+    Budget(cmd::budget::Args),
     /// Make a corpus with questions, to train and test readers
     MakeQuestions(cmd::make_questions::Args),
     /// Write a completion script for a shell
@@ -123,6 +126,8 @@ fn main() -> ExitCode {
         },
         #[cfg(feature = "engine")]
         Command::Train(args) => cmd::train::run(args),
+        #[cfg(feature = "engine")]
+        Command::Budget(args) => cmd::budget::run(args),
         Command::MakeQuestions(args) => cmd::make_questions::run(args),
         Command::Completions(args) => cmd::completions::run::<Cli>(args),
     };

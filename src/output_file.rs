@@ -21,6 +21,8 @@ pub enum Contents {
     Svg,
     /// A PNG figure.
     Png,
+    /// A memory block.
+    Memory,
 }
 
 impl Contents {
@@ -29,6 +31,7 @@ impl Contents {
             Self::Details => "details of an evaluation",
             Self::Svg => "an SVG figure",
             Self::Png => "a PNG figure",
+            Self::Memory => "a memory block",
         }
     }
 
@@ -48,8 +51,19 @@ impl Contents {
                 },
                 Self::Svg => line.starts_with(b"<svg "),
                 Self::Png => line.starts_with(b"\x89PNG\r\n"),
+                Self::Memory => has_memory_block(path)?,
             })
     }
+}
+
+/// Whether a file is a JSON object with the fields of a memory block.
+fn has_memory_block(path: &Path) -> io::Result<bool> {
+    /// Blocks are smaller by far, also with a budget of many heads.
+    const BLOCK: u64 = 4 << 20;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(BLOCK).read_to_end(&mut bytes)?;
+    let block = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
+    Ok(["num_memory_layers", "tokens_per_head"].iter().all(|field| block.get(field).is_some()))
 }
 
 /// A file that a command will write, checked before its work begins.

@@ -3,6 +3,8 @@
 #[cfg(feature = "engine")]
 pub mod ask;
 #[cfg(feature = "engine")]
+pub mod budget;
+#[cfg(feature = "engine")]
 pub mod build;
 pub mod completions;
 mod corpus;

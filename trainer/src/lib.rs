@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
+mod budget;
 mod checkpoint;
 mod config;
 mod corpora;
@@ -42,6 +43,7 @@ mod scratch;
 mod stages;
 mod turns;
 
+pub use budget::{BudgetError, BudgetOptions, BudgetPoint, BudgetReport, BudgetScore, budget_figure, measure_budget};
 pub use config::{AdapterConfig, CheckpointConfig, DivergenceConfig, StageConfig, TrainConfig, WriteConfig};
 pub use error::{ConfigError, TrainError};
 pub use log::{LOG, LogLine, read_log};
