@@ -67,8 +67,8 @@ impl HeadGains {
         let mut best_rate = 0.0;
         for (head, (gains, from)) in self.gains.chunks(self.bins().max(1)).zip(taken).enumerate() {
             let mut gain = 0.0;
-            for bin in *from..gains.len() {
-                gain += gains[bin];
+            for (bin, more) in gains.iter().enumerate().skip(*from) {
+                gain += more;
                 let width = self.width(*from..bin + 1);
                 let rate = gain / f64::from(width);
                 if width <= left && rate > best_rate {

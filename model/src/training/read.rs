@@ -1,6 +1,7 @@
 //! Reading in training: many sequences with memories in one pass.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use tch::{TchError, Tensor};
 
@@ -183,8 +184,8 @@ impl<'a> Batch<'a> {
         let which = Tensor::f_from_slice(&which)?.f_to_device(decoder.device)?;
         let mut masks = BTreeMap::new();
         for kept in written.layers.iter().flatten().map(|span| span.keys.size()[2]) {
-            if !masks.contains_key(&kept) {
-                masks.insert(kept, self.mask(decoder, written, max, kept as usize)?);
+            if let Entry::Vacant(entry) = masks.entry(kept) {
+                entry.insert(self.mask(decoder, written, max, kept as usize)?);
             }
         }
         Ok(ReadMemories { which, masks })
