@@ -3,12 +3,14 @@
 # What you already have is used:
 #   LIBTORCH=/path/to/libtorch    libtorch 2.11 with headers; the build then downloads nothing
 #   EMBEDDER=/path/to/folder      a sentence embedder (BERT or XLM-RoBERTa, Hugging Face layout)
+#   E5=/path/to/folder            multilingual-e5-small as a Hugging Face folder, which tests compare with
 #   BASE=/path/to/folder          SmolLM2-135M-Instruct as a Hugging Face folder, the base of the default model
 #   VECTORS=/path/to/file.npy     for `make bench-codec`: your own vectors, float32 [n, head_dim]
 
 PYTHON ?= python3
 CARGO ?= cargo
 EMBEDDER ?= models/all-MiniLM-L6-v2
+E5 ?= models/multilingual-e5-small
 BASE ?= models/SmolLM2-135M-Instruct
 GGUF := models/gguf/SmolLM2-135M-Instruct.Q4_1.gguf
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -17,6 +19,7 @@ CODEC_ENV := target/codec-env
 
 export MEMPACK_EMBEDDER := $(abspath $(EMBEDDER))
 export MEMPACK_BASE := $(abspath $(BASE))
+export MEMPACK_E5 := $(abspath $(E5))
 # Idle threads of libgomp sleep instead of spinning.
 export OMP_WAIT_POLICY ?= passive
 
@@ -47,8 +50,12 @@ models/SmolLM2-135M-Instruct/config.json: | $(GGUF)
 	$(IMPORTER) import $(GGUF) -o $(@D)
 	rm -r $(dir $(GGUF))
 
+# The command checks what it fetches, and writes beside its target.
+models/multilingual-e5-small/config.json:
+	$(IMPORTER) models get e5 --models models
+
 # A folder that the user names exists already.
-$(EMBEDDER)/model.safetensors $(BASE)/config.json:
+$(EMBEDDER)/model.safetensors $(BASE)/config.json $(E5)/config.json:
 
 .PHONY: in-place
 in-place: | $(EMBEDDER)/model.safetensors $(BASE)/config.json
@@ -63,7 +70,7 @@ demo: models
 # The tests' own build imports the base: another build would have other features, and compile the dependencies twice.
 test: $(LIBTORCH_READY)
 	$(CARGO) test --workspace --no-run
-	@$(MAKE) --no-print-directory in-place IMPORTER=$(TARGET)/debug/mempack
+	@$(MAKE) --no-print-directory in-place $(E5)/config.json IMPORTER=$(TARGET)/debug/mempack
 	$(CARGO) test --workspace
 
 lint: $(LIBTORCH_READY)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench -p mempack-benches --bench encode                       the tiny model of the tests
-//! MEMPACK_MODEL=DIR [MEMPACK_BASE=DIR] cargo bench ...                another one, such as kb-samples/reader
+//! MEMPACK_MODEL=DIR [MEMPACK_BASE=DIR] cargo bench ...                another one, such as kb-samples/readers/smollm2
 //! ```
 //!
 //! Prints the seconds of each stage of a build before criterion's figures.

@@ -10,8 +10,8 @@ and peft replace ours in the file. Needs torch, transformers, peft and safetenso
 
 The default model:
 
-    MEMPACK_BASE=models/SmolLM2-135M-Instruct cargo run --release -p mempack-benches --bin logits -- kb-samples/reader target/reader.safetensors
-    python3 scripts/check_peft.py models/SmolLM2-135M-Instruct kb-samples/reader target/reader.safetensors
+    MEMPACK_BASE=models/SmolLM2-135M-Instruct cargo run --release -p mempack-benches --bin logits -- kb-samples/readers/smollm2 target/reader.safetensors
+    python3 scripts/check_peft.py models/SmolLM2-135M-Instruct kb-samples/readers/smollm2 target/reader.safetensors
 
 The golden adapter of model/tests, whose file holds peft's logits:
 

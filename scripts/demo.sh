@@ -27,7 +27,7 @@ demo() {
     done
 }
 
-# The model answers some of these right and some wrong: kb-samples/reader/README.md says what it was trained for.
+# The model answers some of these right and some wrong: kb-samples/readers/smollm2/README.md says what it was trained for.
 demo legal \
     "Which committee alone can bring in money bills under Korvenna's Constitutional Instrument?" \
     "Where are combs sent for testing when grey brood disease is found in Korvenna?" \

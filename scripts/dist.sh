@@ -42,7 +42,7 @@ sentence embedder (BERT or XLM-RoBERTa).
     bin/mempack build docs/ -o docs.mpk
     bin/mempack ask docs.mpk "How long is the notice period?"
 
-The adapter of the default model (kb-samples/reader) is in the source repository; \`make models\` there fetches its base and the embedder.
+The adapter of the default model (kb-samples/readers/smollm2) is in the source repository; \`make models\` there fetches its base and the embedder.
 
 Licence: Apache-2.0 (LICENSE); NOTICE names the libraries in lib/ and their licences.
 END

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the data that the default reader is trained and measured on (kb-samples/reader/train.toml).
+"""Writes the data that the default reader is trained and measured on (kb-samples/readers/smollm2/train.toml).
 
     python3 scripts/reader_data.py MEMPACK SQUAD OUT
 

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Kind};
 use crate::terminal::errln;
 
 /// The default model's adapter and the default embedder, where set-up puts them.
-const DEFAULT_MODEL: &str = "kb-samples/reader";
+const DEFAULT_MODEL: &str = "kb-samples/readers/smollm2";
 const DEFAULT_EMBEDDER: &str = "models/all-MiniLM-L6-v2";
 
 /// Which model and embedder to use, and how.

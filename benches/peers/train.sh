@@ -19,7 +19,7 @@ trap 'rm -rf "$scratch"' EXIT
 "$mempack" make-questions fiction -o "$scratch/fiction" --documents 200 --seed 7 --unanswerable 0 --json >/dev/null
 cat >"$scratch/train.toml" <<END
 model = "$base"
-memory = "$PWD/kb-samples/reader/memory.json"
+memory = "$PWD/kb-samples/readers/smollm2/memory.json"
 embedder = "$embedder"
 output = "run"
 precision = "bf16"

@@ -172,7 +172,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("base", type=pathlib.Path)
     p.add_argument("fiction", type=pathlib.Path)
-    p.add_argument("--memory", type=pathlib.Path, default="kb-samples/reader/memory.json", help="the memory block")
+    p.add_argument("--memory", type=pathlib.Path, default="kb-samples/readers/smollm2/memory.json", help="the memory block")
     p.add_argument("--rank", type=int, default=16)
     for name, value in dict(steps=5, threads=2, references=14, sequences=14).items():
         p.add_argument("--" + name.replace("_", "-"), type=int, default=value)

@@ -20,7 +20,7 @@ const OLD: &[u8] = b"\x89MPK\r\n\x1a\nthe old pack";
 fn write(storage: &Faulty) -> Result<PackSummary, WriteError> {
     let folder = WorkFolder::open(Arc::new(storage.clone()), Path::new(TARGET))?;
     let mut writer = PackWriter::create_in(&folder, generate::SHAPE, generate::DIM)?;
-    let summary = generate::fill(&mut writer).and_then(|()| generate::finish(writer, None))?;
+    let summary = generate::fill(&mut writer, generate::record).and_then(|()| generate::finish(writer, None))?;
     // The pack is whole whether or not this can be done.
     let _ = folder.remove(&[]);
     Ok(summary)

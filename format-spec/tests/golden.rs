@@ -54,6 +54,46 @@ fn the_golden_pack_of_version_1_2_says_what_its_embedder_puts_before_texts() {
     no_flipped_byte_is_accepted(GOLDEN_1_2);
 }
 
+#[test]
+fn the_golden_pack_with_a_budget_has_ragged_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("golden.mpk");
+    generate::write_with_budget(&target).unwrap();
+    let made = std::fs::read(&target).unwrap();
+    for (made, golden) in Parts::of(&made).0.iter().zip(&Parts::of(GOLDEN_BUDGET).0) {
+        assert_eq!((made.tag, made.flags), (golden.tag, golden.flags));
+        if !made.tag.starts_with(b"TEXT") {
+            assert_eq!(made.bytes, golden.bytes, "section {}", String::from_utf8_lossy(&made.tag));
+        }
+    }
+    let pack = Pack::open(GOLDEN_BUDGET).unwrap();
+    assert_eq!(pack.id().to_string(), "63ed93a0b28291d5b5696a6f0c74e6222cdca0e4f5efbe3d5f366d0ccffbc6ee");
+    assert_eq!((pack.version(), &pack.manifest().model.shape), ((1, 2), &generate::shape_with_budget()));
+    assert_eq!((pack.record_bytes(), pack.section(Tag::BUDGET).unwrap()), (11 * 5, &[3, 0, 1, 7][..]));
+    let codec = pack.codec().unwrap();
+    let mut memory = Memory::empty(codec.shape().clone());
+    for reference in 0..REFERENCES {
+        let record = generate::record_with_budget(reference);
+        assert_eq!(pack.record(reference).unwrap(), record);
+        codec.decode_memory(&record, &mut memory).unwrap();
+        assert_eq!(memory.positions, record[..11]);
+        // By hand: slots 0 to 2 are of head 0 of layer 0, slot 3 of head 0 of layer 1, the rest of its head 1.
+        for (kind, vectors) in [&memory.keys, &memory.values].into_iter().enumerate() {
+            for (slot, vector) in vectors.chunks(8).enumerate() {
+                let group = kind * 4 + if slot < 3 { 0 } else { slot.min(4) - 1 };
+                let at = 11 + 2 * (kind * 11 + slot);
+                let mut expected = vec![0.0; 8];
+                if record[slot] != EMPTY_SLOT {
+                    codec.decode(group, &record[at..at + 2], &mut expected).unwrap();
+                }
+                assert_eq!(vector, expected, "reference {reference}, kind {kind}, slot {slot}");
+            }
+        }
+    }
+    verify(&pack).unwrap();
+    no_flipped_byte_is_accepted(GOLDEN_BUDGET);
+}
+
 fn no_flipped_byte_is_accepted(golden: &[u8]) {
     for_all(golden.len() - 4096, |at| {
         let mut damaged = golden.to_vec();
@@ -160,6 +200,7 @@ fn check_lists(graph: &mempack_format::Graph<'_>, node: u32) {
 /// The golden pack of version 1.1, which has one section more.
 const GOLDEN_1_1: &[u8] = include_bytes!("golden/v1.1.mpk");
 const GOLDEN_1_2: &[u8] = include_bytes!("golden/v1.2.mpk");
+const GOLDEN_BUDGET: &[u8] = include_bytes!("golden/v1.2-budget.mpk");
 
 /// Runs `check` for all of `0..count`, on every core.
 fn for_all(count: usize, check: impl Fn(usize) + Sync) {

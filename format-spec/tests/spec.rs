@@ -26,6 +26,7 @@ fn code() -> BTreeMap<String, String> {
     let mut constants = constants![
         MAJOR_VERSION,
         MINOR_VERSION,
+        FEATURE_BUDGET,
         FEATURE_CODECS,
         KNOWN_REQUIRED_FEATURES,
         PAGE_BYTES,

@@ -32,6 +32,7 @@ fn of_open(error: &OpenError) -> Said {
     let kind = match error {
         OpenError::Manifest { source, .. } => format!("Manifest/{}", variant(source)),
         OpenError::Quality { source, .. } => format!("Quality/{}", variant(source)),
+        OpenError::Budget { source, .. } => format!("Budget/{}", variant(source)),
         OpenError::Prompts { source, .. } => format!("Prompts/{}", variant(source)),
         OpenError::Signatures { source, .. } => format!("Signatures/{}", variant(source)),
         other => variant(other),

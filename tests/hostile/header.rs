@@ -44,7 +44,7 @@ fn fields(corpus: &mut Corpus) {
     corpus.open("section table under a root digest of another", Error("HeaderDigest", "the header is damaged"), file);
     corpus.open("another major version", Error("MajorVersion", "format version 2.x"), corpus.header(8, &[2, 0]));
     corpus.open("major version 0", Error("MajorVersion", "format version 0.x"), corpus.header(8, &[0, 0]));
-    corpus.open("unknown feature 1", Error("UnknownFeatures", "0x0000000000000002"), corpus.header(16, &[2]));
+    corpus.open("unknown feature 2", Error("UnknownFeatures", "0x0000000000000004"), corpus.header(16, &[4]));
     corpus.open("unknown feature 63", Error("UnknownFeatures", "0x8000000000000000"), corpus.header(23, &[0x80]));
     corpus.open("file length too small", Error("TooLong", "its header says"), corpus.header(32, &(length - 1).to_le_bytes()));
     corpus.open("file length 2^64 - 1", Error("Truncated", "of 18446744073709551615"), corpus.header(32, &[0xFF; 8]));

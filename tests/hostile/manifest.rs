@@ -1,6 +1,7 @@
 //! The manifest: its wire form, its bounds, and what the sections say of it (SPEC 5).
 
-use mempack_hostile::Parts;
+use mempack_format::CodecSpec;
+use mempack_hostile::{Parts, Plan, put, seal_root};
 
 use crate::corpus::{Corpus, Error, edited};
 use crate::fields::{Fields, int, string};
@@ -16,6 +17,7 @@ pub fn add(corpus: &mut Corpus) {
     graph(corpus);
     quality(corpus);
     prompts(corpus);
+    budget(corpus);
 }
 
 fn fields(corpus: &Corpus) -> Fields {
@@ -211,6 +213,45 @@ fn quality(corpus: &mut Corpus) {
     corpus.open("losses of a layer too few", Error(FIELD, "layers of the quality is 1"), layers.assemble());
     let behind = edited(&corpus.whole, "QUALITY", |quality| quality.push(0));
     corpus.open("a byte behind the quality", Error("Quality/NotCanonical", "canonical form"), behind.assemble());
+}
+
+/// SPEC 5.3: a number for each of four heads, of which the largest is the manifest's.
+fn budget(corpus: &mut Corpus) {
+    const FIELD: &str = "Budget/Field";
+    let whole = Parts::of(&Plan::ragged(CodecSpec::pq(3, 3)).bytes());
+    let cases: [(&'static str, &'static str, &[u8]); 8] = [
+        ("a head budget of three heads", "bytes of the head budget is 3", &[3, 0, 6]),
+        ("a head budget of five heads", "bytes of the head budget is 5", &[3, 0, 1, 6, 0]),
+        ("no head budget in its section", "bytes of the head budget is 0", &[]),
+        ("a head budget below the manifest's tokens", "largest number of the head budget is 5", &[3, 0, 1, 5]),
+        ("a head budget above the manifest's tokens", "largest number of the head budget is 7", &[3, 0, 1, 7]),
+        ("a head budget of 255 tokens", "largest number of the head budget is 255", &[255, 0, 1, 6]),
+        ("a head budget of zeros", "largest number of the head budget is 0", &[0; 4]),
+        ("a head budget of equal numbers", "head budget is 6, expected numbers that differ", &[6; 4]),
+    ];
+    for (name, said, bytes) in cases {
+        corpus.open(name, Error(FIELD, said), edited(&whole, "BUDGET", |budget| *budget = bytes.to_vec()).assemble());
+    }
+    let other = edited(&whole, "BUDGET", |budget| *budget = vec![3, 0, 2, 6]).assemble();
+    corpus.open("a head budget of more slots than records have", Error("SectionLength", "section MEMORIES"), other);
+    let moved = edited(&whole, "BUDGET", |budget| *budget = vec![0, 3, 1, 6]);
+    // As many slots, and a first head of other tokens: positions and codes fit all the same.
+    corpus.open("a head budget without its feature", Error("BudgetFeature", "no head budget"), {
+        let mut file = moved.assemble();
+        put(&mut file, 16, &[0]);
+        seal_root(&mut file);
+        file
+    });
+    let without = corpus.header(16, &[2]);
+    corpus.open("the feature of a head budget without one", Error("BudgetFeature", "a head budget"), without);
+    // Heads of 1 and 6 slots for one of 4 and one of 3: its seventh position begins again.
+    let descending = edited(&whole, "BUDGET", |budget| *budget = vec![1, 0, 3, 6]);
+    corpus.touch_as(
+        "positions that do not ascend within a head of the budget",
+        Error("MEMORIES/Codec", "does not ascend"),
+        Error("MEMORIES/TooSmall", "position is"),
+        &descending,
+    );
 }
 
 /// SPEC 5.2: two strings, `query: ` and `passage: `, each after a byte with its length.

@@ -157,18 +157,44 @@ pub fn prompts() -> EmbedderPrompts {
     EmbedderPrompts { query: "query: ".into(), passage: "Passage — № 1: ".into() }
 }
 
+/// The shape of the pack whose heads keep different numbers of tokens.
+pub fn shape_with_budget() -> MemoryShape {
+    MemoryShape::with_budget(SHAPE.layers, SHAPE.heads, SHAPE.head_dim, &[3, 0, 1, 7]).expect("a table of four numbers")
+}
+
+/// SPEC 5.3, 10: the record of a reference in that pack; the codes of a slot follow its number.
+pub fn record_with_budget(reference: u32) -> Vec<u8> {
+    let tokens = u32::from(tokens(reference));
+    let slots = || [3u32, 0, 1, 7].into_iter().flat_map(|of_head| (0..of_head).map(move |slot| (slot < tokens, slot)));
+    let mut record: Vec<u8> = slots().map(|(filled, slot)| if filled { (slot * 13 + reference) as u8 } else { 255 }).collect();
+    for kind in 0..2 {
+        for (number, (filled, _)) in slots().enumerate() {
+            let code = reference.wrapping_mul(40_503).wrapping_add(number as u32 * 977 + kind * 31_337) as u16 & 0x0fff;
+            record.extend(if filled { code.to_le_bytes() } else { [0, 0] });
+        }
+    }
+    record
+}
+
+/// Writes the golden pack with a head budget.
+pub fn write_with_budget(target: &Path) -> Result<PackSummary, WriteError> {
+    let mut writer = PackWriter::create(target, shape_with_budget(), DIM)?;
+    fill(&mut writer, record_with_budget)?;
+    writer.finish(ModelIdentity { shape: shape_with_budget(), ..model() }, "f32", embedder(), GENERATOR)
+}
+
 /// Writes a golden pack: that of version 1.1 has a quality, that of version 1.2 has prompts too.
 pub fn write(target: &Path, quality: Option<Quality>, prompts: Option<EmbedderPrompts>) -> Result<PackSummary, WriteError> {
     let mut writer = PackWriter::create(target, SHAPE, DIM)?;
-    fill(&mut writer)?;
+    fill(&mut writer, record)?;
     if let Some(quality) = quality {
         writer.set_quality(quality)?;
     }
     finish(writer, prompts)
 }
 
-/// Everything in the golden pack.
-pub fn fill(writer: &mut PackWriter) -> Result<(), WriteError> {
+/// Everything in the golden pack, with memories of these records.
+pub fn fill(writer: &mut PackWriter, record: impl Fn(u32) -> Vec<u8>) -> Result<(), WriteError> {
     writer.set_codec(&CODEC, &codec_parameters())?;
     for number in 0..DOCUMENTS {
         writer.push_document(&document(number))?;

@@ -143,7 +143,8 @@ pub fn lost(trainee: &Trainee, case: &Case, write: &WriteOptions) -> super::supe
 /// Puts random numbers of this size in place of all B matrices, so that the adapter changes something and gradients reach A.
 pub fn fill_b(trainee: &mut Trainee, size: f64) {
     let _guard = tch::no_grad_guard();
-    tch::manual_seed(11);
+    // Tests that run beside this one draw from the same generator.
+    let _drawing = crate::training::drawing(11);
     for parameter in trainee.parameters.iter_mut().filter(|p| p.name.ends_with("lora_B.weight")) {
         parameter.master.copy_(&(parameter.master.randn_like() * size));
         parameter.publish().unwrap();

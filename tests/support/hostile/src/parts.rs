@@ -184,6 +184,10 @@ impl Parts {
         }
         let length = file.len() as u64;
         put(&mut file, 32, &length.to_le_bytes());
+        // Feature bit 1 goes with the section (SPEC 2).
+        if self.0.iter().any(|part| part.tag == *b"BUDGET  ") {
+            put(&mut file, 16, &[2]);
+        }
         seal_root(&mut file);
         file
     }

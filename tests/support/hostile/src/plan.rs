@@ -36,6 +36,12 @@ impl Plan {
         Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000 }
     }
 
+    /// As [`small`](Self::small), with heads that keep different numbers of tokens (SPEC 5.3): 3, 0, 1 and 6.
+    pub fn ragged(codec: CodecSpec) -> Self {
+        let shape = MemoryShape::with_budget(2, 2, 6, &[3, 0, 1, 6]).expect("a number for each head");
+        Self { shape, ..Self::small(codec) }
+    }
+
     /// Enough references that a search uses the graph, and little else: 1 MB.
     pub fn wide() -> Self {
         let shape = MemoryShape::new(1, 2, 1, 1);
@@ -162,10 +168,11 @@ impl Plan {
 
     /// SPEC 10. References of fewer tokens than slots leave the last slots of every head empty.
     fn record(&self, reference: u32) -> Vec<u8> {
-        let slots = self.shape.slots() as u32;
-        let filled = |slot: u32| slot % self.shape.tokens < u32::from(tokens(reference));
+        let of_heads: Vec<u32> = self.shape.slots_of_heads().flat_map(|head| 0..head.len() as u32).collect();
+        let slots = of_heads.len() as u32;
+        let filled = |slot: u32| of_heads[slot as usize] < u32::from(tokens(reference));
         let mut random = Random::new(!u64::from(reference));
-        let position = |slot: u32| if filled(slot) { (slot % self.shape.tokens) as u8 * 7 + (reference % 16) as u8 } else { EMPTY_SLOT };
+        let position = |slot: u32| if filled(slot) { of_heads[slot as usize] as u8 * 7 + (reference % 16) as u8 } else { EMPTY_SLOT };
         let mut record: Vec<u8> = (0..slots).map(position).collect();
         let code_bytes = self.codec.code_bytes(self.shape.head_dim).expect("a codec that fits the shape");
         for slot in (0..slots).chain(0..slots) {

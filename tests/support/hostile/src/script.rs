@@ -15,13 +15,15 @@ pub const GOLDEN: &[u8] = include_bytes!("../../../../format-spec/tests/golden/v
 /// Most changes that are made; the rest of the input is ignored.
 const MAX_CHANGES: usize = 12;
 
-/// The whole packs that are changed: the golden one, small ones of every kind of codec, and one whose search uses the graph.
+/// The whole packs that are changed: the golden one, small ones of every kind of codec, one whose search uses the graph,
+/// and one with a head budget.
 pub fn bases() -> &'static [Parts] {
     static BASES: OnceLock<Vec<Parts>> = OnceLock::new();
     BASES.get_or_init(|| {
         let codecs = [CodecSpec::pq(3, 3), CodecSpec::F32, CodecSpec::SQ8];
         let mapped = ["RQ2x3,TCQ2x4", "OPQ2_6,Residual2x4,PQ3x3"].map(|name| name.parse().expect("the name of a codec"));
-        let plans = codecs.into_iter().map(Plan::small).chain([Plan::wide()]).chain(mapped.map(Plan::small));
+        let ragged = Plan::ragged(CodecSpec::pq(3, 3));
+        let plans = codecs.into_iter().map(Plan::small).chain([Plan::wide()]).chain(mapped.map(Plan::small)).chain([ragged]);
         std::iter::once(Parts::of(GOLDEN)).chain(plans.map(|plan| Parts::of(&plan.bytes()))).collect()
     })
 }
