@@ -11,7 +11,7 @@ use crate::contender::{Contender, Setting, WrittenMemories};
 use crate::library::{Library, Passage};
 use crate::metrics::{Score, Words, novel_share, score};
 use crate::options::QuestionOptions;
-use crate::outcome::{Asked, HIT_AT, Outcome, Retrieved};
+use crate::outcome::{Asked, HIT_AT, Outcome, Retrieved, Withheld};
 use crate::question::accepted;
 use crate::tally::Tally;
 use crate::{EvaluateError, Mode, Models, Question, QuestionReport};
@@ -52,6 +52,7 @@ struct Answering {
     own: Vec<Setting>,
     /// References to retrieve with the whole question.
     max: usize,
+    threshold: Option<f64>,
     tally: Tally,
 }
 
@@ -68,7 +69,7 @@ impl Answering {
         let mut written = WrittenMemories::default();
         let contender = |setting: &Setting| Contender::new(models, Some(&library), *setting, options.max_tokens, &mut written);
         let contenders = settings.iter().map(contender).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { library, contenders, gold, own, max, tally: Tally::default() })
+        Ok(Self { library, contenders, gold, own, max, threshold: options.threshold, tally: Tally::default() })
     }
 
     fn ask(&self, question: &Question) -> Result<Asked, EvaluateError> {
@@ -99,10 +100,25 @@ impl Answering {
             let reads = answer.iter().flat_map(|answer| &answer.chunks).flat_map(|chunk| &chunk.reads);
             let given = self.library.passages(reads)?;
             score_outcome(&mut outcome, &accepted, if given.is_empty() { &found.passages } else { &given });
+            self.withhold(&mut outcome, accepted.is_empty());
             asked.outcomes.push(outcome);
         }
         mark_integrated(&mut asked.outcomes);
         Ok(asked)
+    }
+
+    /// Withholds the answer if it comes from references and its confidence is below the threshold. Scores it as abstaining.
+    fn withhold(&self, outcome: &mut Outcome, unanswerable: bool) {
+        let mode = outcome.setting.mode;
+        let unsure = self.threshold.zip(outcome.confidence).is_some_and(|(threshold, confidence)| confidence < threshold);
+        if !unsure || !(mode.uses_gold() || mode.uses_retrieval()) {
+            return;
+        }
+        let answer = std::mem::take(&mut outcome.answer);
+        outcome.withheld = Some(Withheld { answer, exact_match: outcome.exact_match });
+        let right = f64::from(u8::from(unanswerable));
+        (outcome.exact_match, outcome.f1) = (right, right);
+        (outcome.novel, outcome.in_references) = (None, false);
     }
 }
 
@@ -133,6 +149,8 @@ fn answer(
     let outcome = Outcome {
         setting: contender.setting,
         answer: answer.as_ref().map_or_else(String::new, |answer| answer.text.trim().to_owned()),
+        confidence: answer.as_ref().map(|answer| answer.confidence),
+        withheld: None,
         exact_match: 0.0,
         f1: 0.0,
         novel: None,

@@ -59,6 +59,7 @@ mod report;
 mod rows;
 mod scatter;
 mod segments;
+mod selective;
 mod suite;
 mod table;
 mod tally;
@@ -76,12 +77,13 @@ pub use metrics::{Score, Words, abstains, novel_share, score};
 pub use mode::{Mode, UnknownMode};
 pub use models::Models;
 pub use options::{QuestionOptions, Sweep, UnknownSweep};
-pub use outcome::{Asked, Outcome, Retrieved};
+pub use outcome::{Asked, Outcome, Retrieved, Withheld};
 pub use perplexity::{PerplexityOptions, PerplexityReport, Prediction, WindowScores, measure_perplexity, read_texts};
 pub use quality::{Compared, DEVIATIONS, LayerQuality, QualityOptions, QualityReport, measure_quality};
 pub use report::{Gain, ModeReport, PairedDifference, QuestionReport, SweepPoint, Sweeps, Unanswerable};
 pub use rows::{RowsError, evenly, read_rows};
 pub use scatter::{ScatterPoints, read_points, scatter_figure};
+pub use selective::{Declined, Judged, Point, Selective, choose, declined, precision_over_coverage};
 pub use suite::{
     SettingReport, Suite, SuiteAsked, SuiteChoice, SuiteOptions, SuiteReport, SuiteTask, TaskReport, UnknownSuite, measure_suite,
     read_suite,

@@ -67,11 +67,14 @@ pub struct QuestionOptions {
     pub max_tokens: usize,
     /// References whose [overlap](crate::overlap) with the question exceeds this share are not read; 1 filters nothing.
     pub overlap: f64,
+    /// Answers from references whose confidence is below this number are withheld and count as abstaining. The mean log-probability in
+    /// nats per token, at most 0; `None` withholds none, whatever the model's `answer_threshold`.
+    pub threshold: Option<f64>,
 }
 
 impl Default for QuestionOptions {
     fn default() -> Self {
-        Self { modes: Mode::DEFAULT.to_vec(), sweeps: Vec::new(), k: None, max_tokens: 64, overlap: DEFAULT_OVERLAP }
+        Self { modes: Mode::DEFAULT.to_vec(), sweeps: Vec::new(), k: None, max_tokens: 64, overlap: DEFAULT_OVERLAP, threshold: None }
     }
 }
 
@@ -82,6 +85,10 @@ impl QuestionOptions {
         let k = self.k.unwrap_or(memory.memories_per_chunk as usize);
         if !(1..=MAX_K).contains(&k) {
             return Err(EvaluateError::Option { option: "k", found: k.to_string(), expected: format!("1 to {MAX_K}") });
+        }
+        if let Some(threshold) = self.threshold.filter(|threshold| !(threshold.is_finite() && *threshold <= 0.0)) {
+            let expected = "a mean log-probability in nats per token, at most 0".into();
+            return Err(EvaluateError::Option { option: "threshold", found: threshold.to_string(), expected });
         }
         let own: Vec<Setting> = self.modes.iter().map(|&mode| Setting::of(mode, k, memory)).collect();
         let written = Setting::of(Mode::Memory, k, memory);

@@ -27,14 +27,28 @@ impl Retrieved {
     }
 }
 
+/// An answer that was withheld because the model was not sure of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Withheld {
+    /// The answer, without surrounding white space.
+    pub answer: String,
+    /// 1 if it equals an accepted answer, else 0.
+    pub exact_match: f64,
+}
+
 /// The answer of one setting to a question, and its scores.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
     /// The setting.
     #[serde(flatten)]
     pub setting: Setting,
-    /// The answer, without surrounding white space.
+    /// The answer, without surrounding white space; empty if it is withheld.
     pub answer: String,
+    /// The mean log-probability of the answer's tokens and its end, in nats per token; `None` if the prompt was too long.
+    pub confidence: Option<f64>,
+    /// The answer that is withheld because its confidence is below the threshold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<Withheld>,
     /// 1 if the answer equals an accepted answer, else 0.
     pub exact_match: f64,
     /// F1 of words, or of characters, with the nearest accepted answer.

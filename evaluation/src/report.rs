@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::bootstrap::Interval;
 use crate::contender::Setting;
 use crate::mode::Mode;
+use crate::selective::Selective;
 
 /// Results over all questions.
 #[derive(Clone, Debug, Serialize)]
@@ -64,6 +65,8 @@ pub struct ModeReport {
     pub f1_interval: Option<[f64; 2]>,
     /// Results on the questions that the corpus does not answer, if there are any.
     pub unanswerable: Option<Unanswerable>,
+    /// Precision over coverage as a threshold on the confidence rises; of the answers before any was withheld.
+    pub selective: Option<Selective>,
     /// Mean share of an answer's words that occur in none of the references.
     pub novel_information: Option<f64>,
     /// Share of the answers that occur completely in one of the references read (closed book: retrieved).

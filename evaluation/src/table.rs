@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use crate::choices::ChoiceReport;
 use crate::perplexity::PerplexityReport;
 use crate::report::{ModeReport, PairedDifference, QuestionReport};
+use crate::selective::Declined;
 use crate::suite::{SettingReport, SuiteReport};
 
 /// Width of the column of names, in characters.
@@ -46,6 +47,22 @@ fn cells(figures: &ModeReport) -> Vec<String> {
 
 const COLUMNS: [&str; 9] = ["exact", "F1", "n", "in refs", "integr.", "novel", "prompt", "q/s", "first ms"];
 
+/// The number that is printed for a threshold. It is rounded down: a larger one would lose more answers.
+fn rounded_down(threshold: f64) -> f64 {
+    (threshold * 1e4).floor() / 1e4
+}
+
+impl Display for Declined {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { threshold, lost, right, unanswerable_declined, unanswerable } = self;
+        write!(f, "threshold {:.4} loses {lost} of {right} right answers", rounded_down(*threshold))?;
+        if let Some(declined) = self.declined_share() {
+            write!(f, " and declines {unanswerable_declined} of {unanswerable} questions without an answer ({declined:.3})")?;
+        }
+        Ok(())
+    }
+}
+
 fn differences(f: &mut Formatter<'_>, all: &[PairedDifference]) -> fmt::Result {
     if all.is_empty() {
         return Ok(());
@@ -74,6 +91,13 @@ impl Display for QuestionReport {
         for (mode, figures) in &self.modes {
             if let Some(without) = figures.unanswerable {
                 writeln!(f, "{mode}: abstains on {:.3} of {} questions without an answer", without.exact_match, without.n)?;
+            }
+            if let Some(selective) = &figures.selective {
+                write!(f, "{mode}: area under precision over coverage {}", share(selective.area))?;
+                match (selective.given, selective.chosen) {
+                    (Some(declined), _) | (None, Some(declined)) => writeln!(f, "; {declined}")?,
+                    (None, None) => writeln!(f)?,
+                }
             }
             if figures.too_long > 0 {
                 writeln!(f, "{mode}: {} prompts were too long for the model", figures.too_long)?;

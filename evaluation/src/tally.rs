@@ -6,9 +6,11 @@ use mempack_runtime::MappedPack;
 
 use crate::bootstrap::interval;
 use crate::contender::Setting;
+use crate::metrics::{Words, abstains};
 use crate::options::{QuestionOptions, Sweep};
 use crate::outcome::{Asked, HIT_AT, Outcome};
 use crate::report::{Gain, ModeReport, PairedDifference, QuestionReport, SweepPoint, Sweeps, Unanswerable};
+use crate::selective::{Judged, Selective};
 use crate::{Mode, Question};
 
 /// The pairs of modes whose differences are reported.
@@ -30,6 +32,8 @@ struct ScoredOutcome {
     /// Number of the question, by which outcomes of two settings are paired.
     question: usize,
     answerable: bool,
+    /// The answer before it was withheld; `None` if the prompt was too long.
+    judged: Option<Judged>,
     exact_match: f64,
     f1: f64,
     novel: Option<f64>,
@@ -75,9 +79,10 @@ impl Tally {
         let points = |sweep: Sweep, modes: &[Mode], vary: &dyn Fn(Setting, Setting) -> Setting| -> Vec<SweepPoint> {
             let wanted = |s: &Setting| modes.contains(&s.mode) && own.first().is_some_and(|&own| vary(own, *s) == *s);
             let all = self.settings.iter().filter(|(setting, _)| options.sweeps.contains(&sweep) && wanted(setting));
-            all.map(|(setting, outcomes)| SweepPoint { setting: *setting, figures: figures(outcomes) }).collect()
+            all.map(|(setting, outcomes)| SweepPoint { setting: *setting, figures: figures(outcomes, options.threshold) }).collect()
         };
-        let modes: BTreeMap<Mode, ModeReport> = own.iter().map(|setting| (setting.mode, figures(outcomes(setting)))).collect();
+        let modes: BTreeMap<Mode, ModeReport> =
+            own.iter().map(|setting| (setting.mode, figures(outcomes(setting), options.threshold))).collect();
         let first = own.first();
         let k = first.map_or(0, |setting| setting.k);
         let written = [Mode::Memory];
@@ -118,6 +123,7 @@ impl ScoredOutcome {
         Self {
             question,
             answerable,
+            judged: judged(outcome, answerable),
             exact_match: outcome.exact_match,
             f1: outcome.f1,
             novel: outcome.novel,
@@ -130,6 +136,14 @@ impl ScoredOutcome {
             too_long: outcome.too_long,
         }
     }
+}
+
+/// The answer as the model gave it, withheld or not.
+fn judged(outcome: &Outcome, answerable: bool) -> Option<Judged> {
+    let (answer, exact_match) =
+        outcome.withheld.as_ref().map_or((&outcome.answer, outcome.exact_match), |withheld| (&withheld.answer, withheld.exact_match));
+    let (right, abstains) = (exact_match > 0.0, abstains(&Words::of(answer)));
+    Some(Judged { confidence: outcome.confidence?, answerable, right, abstains })
 }
 
 /// The gain of the pack's memories over texts in the prompt.
@@ -147,7 +161,7 @@ fn paired(left: &[ScoredOutcome], right: &[ScoredOutcome], value: fn(&ScoredOutc
     left.iter().filter_map(|outcome| Some(value(outcome) - right.get(&outcome.question)?)).collect()
 }
 
-fn figures(outcomes: &[ScoredOutcome]) -> ModeReport {
+fn figures(outcomes: &[ScoredOutcome], threshold: Option<f64>) -> ModeReport {
     let values = |value: fn(&ScoredOutcome) -> f64| outcomes.iter().map(value).collect::<Vec<f64>>();
     let [exact, f1] = METRICS.map(|(_, value)| interval(&values(value)));
     let share = |flags: Vec<bool>| mean(&flags.into_iter().map(|flag| f64::from(u8::from(flag))).collect::<Vec<_>>());
@@ -160,6 +174,7 @@ fn figures(outcomes: &[ScoredOutcome]) -> ModeReport {
         exact_match_interval: exact.map(|interval| [interval.low, interval.high]),
         f1_interval: f1.map(|interval| [interval.low, interval.high]),
         unanswerable: mean(&without).map(|exact_match| Unanswerable { exact_match, n: without.len() }),
+        selective: Selective::of(&outcomes.iter().filter_map(|outcome| outcome.judged).collect::<Vec<_>>(), threshold),
         novel_information: mean(&outcomes.iter().filter_map(|outcome| outcome.novel).collect::<Vec<_>>()),
         in_references: share(outcomes.iter().map(|outcome| outcome.in_references).collect()),
         integration: share(outcomes.iter().filter_map(|outcome| outcome.integrated).collect()),
@@ -191,6 +206,7 @@ mod tests {
         ScoredOutcome {
             question,
             answerable: true,
+            judged: Some(Judged { confidence: -1.0, answerable: true, right: exact_match > 0.0, abstains: false }),
             exact_match,
             f1: exact_match,
             novel: None,
@@ -215,9 +231,9 @@ mod tests {
     fn gain_is_a_ratio_of_both() {
         let fast: Vec<ScoredOutcome> = [0, 1].map(|i| ScoredOutcome { seconds: 0.25, ..scored(i, 0.0) }).into();
         let slow = [ScoredOutcome { first_token_seconds: Some(0.4), ..scored(0, 0.0) }];
-        let mut modes = BTreeMap::from([(Mode::MemoryQuantized, figures(&fast))]);
+        let mut modes = BTreeMap::from([(Mode::MemoryQuantized, figures(&fast, None))]);
         assert_eq!(gain(&modes), None);
-        modes.insert(Mode::InContext, figures(&slow));
+        modes.insert(Mode::InContext, figures(&slow, None));
         let Gain { questions_per_second, first_token } = gain(&modes).unwrap();
         assert!((questions_per_second - 2.0).abs() < 1e-9 && (first_token - 0.15 / 0.4).abs() < 1e-9);
     }
@@ -230,13 +246,14 @@ mod tests {
         all[3].integrated = Some(false);
         all[3].answerable = false;
         all[3].too_long = true;
-        let found = figures(&all);
+        let found = figures(&all, None);
         assert_eq!((found.n, found.exact_match, found.f1, found.too_long), (4, Some(0.25), Some(0.25), 1));
         assert_eq!((found.novel_information, found.integration, found.in_references), (Some(0.5), Some(0.5), Some(0.0)));
+        assert_eq!(found.selective.and_then(|selective| selective.area), Some(0.25));
         assert_eq!(found.unanswerable, Some(Unanswerable { exact_match: 0.0, n: 1 }));
         assert_eq!((found.questions_per_second, found.prompt_tokens), (Some(2.0), Some(10.0)));
         assert!((found.first_token_ms.unwrap() - 250.0).abs() < 1e-9);
-        let nothing = figures(&[]);
+        let nothing = figures(&[], None);
         assert_eq!((nothing.n, nothing.exact_match, nothing.first_token_ms), (0, None, None));
     }
 }

@@ -9,6 +9,7 @@ use mempack_runtime::{Answer, Citation, MemoryCache, Mounts, PackSet, ReadFrom, 
 use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
+use super::threshold::{self, Threshold};
 use crate::failure::{Failure, Kind};
 use crate::folders::{self, ModelArgs};
 use crate::hints;
@@ -47,6 +48,10 @@ pub struct Args {
     /// Threads for one operation of the model
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = super::threads)]
     threads: usize,
+    /// Say that the references do not tell, in place of an answer whose mean log-probability (nats per token, at most 0) is below this
+    /// number; none gives every answer. The answer is then held back until it is complete [default: the model's answer_threshold, or none]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, conflicts_with = "no_memories")]
+    threshold: Option<Threshold>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -97,24 +102,39 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mounted = mounts.packs();
     let interrupted = interrupt::flag();
     let session = args.session(mounts)?;
+    let memory = session.model().memory();
+    let threshold = if args.no_memories { None } else { args.threshold.map_or(memory.answer_threshold, Threshold::get) };
     let answer = session.ask(&args.question, &mut |text| {
-        if !args.json {
+        if !args.json && threshold.is_none() {
             out!("{text}");
         }
         if terminal::is_closed() || interrupted.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let answer = answer.map_err(|error| super::failed(error.is_damage(), error))?;
+    // An interrupted answer is neither given nor declined.
+    let complete = answer.stop != Stop::Interrupted;
+    let declined = complete && threshold.is_some_and(|threshold| answer.confidence < threshold);
+    let said = if declined { threshold::no_answer(memory) } else { answer.text.trim() };
     if args.json {
-        terminal::print_json(&as_json(&args, &mounted, &answer)?);
+        let mut json = as_json(&args, &mounted, &answer)?;
+        json["answer"] = json!(said);
+        json["confidence"] = json!(answer.confidence);
+        json["threshold"] = json!(threshold);
+        json["declined"] = json!(declined);
+        json["withheld"] = json!(declined.then(|| answer.text.trim()));
+        terminal::print_json(&json);
     } else {
+        if threshold.is_some() && complete {
+            out!("{}", if declined { said } else { &answer.text });
+        }
         outln!();
         print_sources(&args, mounted.packs().len() > 1, &answer)?;
     }
     packs::report_skipped(&answer.skipped);
-    if answer.text.trim().is_empty() && answer.stop != Stop::Interrupted {
+    if said.is_empty() && complete {
         errln!("mempack: the answer is empty: the model ended it at once");
     }
-    if answer.stop == Stop::Interrupted && !terminal::is_closed() { Err(Failure::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
+    if !complete && !terminal::is_closed() { Err(Failure::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
 }
 
 /// The references that a chunk read, with whether each was in the cache.
@@ -149,7 +169,7 @@ fn as_json(args: &Args, mounted: &PackSet, answer: &Answer) -> Result<Value, Fai
         Stop::Interrupted => "interrupted",
     };
     Ok(json!({
-        "question": args.question, "answer": answer.text.trim(), "tokens": answer.tokens.len(), "prompt_tokens": answer.prompt_tokens,
+        "question": args.question, "tokens": answer.tokens.len(), "prompt_tokens": answer.prompt_tokens,
         "stop": stop, "packs": names, "chunks": chunks, "skipped": packs::skipped_json(&answer.skipped),
     }))
 }

@@ -8,21 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mempack_evaluation::{
-    self as evaluation, ChoiceOptions, DEFAULT_OVERLAP, EvaluateError, Mode, Models, PerplexityOptions, QuestionOptions, ScatterPoints,
-    Suite, SuiteOptions, Sweep, UnknownMode,
+    self as evaluation, ChoiceOptions, DEFAULT_OVERLAP, EvaluateError, Mode, Models, PerplexityOptions, QuestionOptions, QuestionReport,
+    ScatterPoints, Suite, SuiteOptions, Sweep, UnknownMode,
 };
 use mempack_model::{Embedder, Model, Precision};
 use mempack_runtime::{MappedPack, Mounts, SessionError};
 use serde::Serialize;
 
 use super::packs;
+use super::threshold::Threshold;
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
 use crate::hints;
 use crate::interrupt;
 use crate::output_file::{Contents, NewFile, OutputFile};
 use crate::progress::Progress;
-use crate::terminal::{self, errln, out};
+use crate::terminal::{self, errln, out, outln};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -73,6 +74,14 @@ pub struct Args {
     /// Leave out references of which more than this share repeats the question or text; 1 leaves none out
     #[arg(long, default_value_t = DEFAULT_OVERLAP, value_name = "SHARE")]
     overlap: f64,
+    /// Withhold answers from references whose mean log-probability (nats per token, at most 0) is below this number, as ask --threshold
+    /// does; they count as abstaining. none withholds none, as without this option
+    #[arg(long, value_name = "X", allow_negative_numbers = true, conflicts_with_all = ["multiple_choice", "perplexity", "suite"])]
+    threshold: Option<Threshold>,
+    /// Print, in place of the table, the largest threshold of each mode that loses at most 5% of the right answers to these questions, and
+    /// how many unanswerable questions it declines
+    #[arg(long, conflicts_with_all = ["multiple_choice", "perplexity", "suite", "threshold", "json"])]
+    choose_threshold: bool,
     /// Maximum number of tokens of an answer
     #[arg(long, default_value_t = QuestionOptions::default().max_tokens, value_name = "N")]
     max_tokens: usize,
@@ -194,6 +203,7 @@ impl Job<'_> {
             k: self.args.k,
             max_tokens: self.args.max_tokens,
             overlap: self.args.overlap,
+            threshold: self.args.threshold.and_then(Threshold::get),
         };
         let mut details = Details::create(outputs.details)?;
         self.progress.begin("answering", "questions", Some(questions.len() as u64));
@@ -205,7 +215,7 @@ impl Job<'_> {
         if let Some(figure) = outputs.figure {
             figure.write(evaluation::figure(&report).as_bytes())?;
         }
-        self.print(&report)
+        if self.args.choose_threshold { print_thresholds(&report) } else { self.print(&report) }
     }
 
     fn choices(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
@@ -342,6 +352,19 @@ impl Job<'_> {
         }
         Ok(())
     }
+}
+
+/// Prints the threshold of each mode that reads references.
+fn print_thresholds(report: &QuestionReport) -> Result<(), Failure> {
+    let modes = report.modes.iter().filter(|(mode, _)| mode.uses_gold() || mode.uses_retrieval());
+    let chosen = modes.filter_map(|(mode, figures)| Some((mode, figures.selective.as_ref()?.chosen?)));
+    let chosen: Vec<_> = chosen.collect();
+    if chosen.is_empty() {
+        let message = "no threshold can be chosen: no mode that reads references gave a right answer to these questions";
+        return Err(Failure::new(Kind::Work, message));
+    }
+    chosen.iter().for_each(|(mode, declined)| outln!("{mode}: {declined}"));
+    Ok(())
 }
 
 /// The file of `--details`, written line by line beside its place, so that an evaluation that ends early leaves its results.

@@ -29,6 +29,8 @@ pub mod revoke;
 pub mod search;
 pub mod sign;
 #[cfg(feature = "engine")]
+mod threshold;
+#[cfg(feature = "engine")]
 pub mod train;
 mod trust;
 pub mod verify;

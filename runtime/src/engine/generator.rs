@@ -7,6 +7,7 @@ use mempack_model::{Model, PromptTokens, ReaderOptions, TextStream};
 use mempack_retrieval::Transcript;
 
 use super::chunk::ChunkMemories;
+use super::confidence::Confidence;
 use super::error::{AskError, SessionError};
 use super::memory_read::MemoryRead;
 use super::sampling::{Sampler, Sampling};
@@ -50,6 +51,9 @@ pub struct Answer {
     pub text: String,
     /// The tokens, without the end token.
     pub tokens: Vec<u32>,
+    /// Mean log-probability of the chosen tokens in nats per token, at most 0: of the answer's tokens and of the end token, if one ended
+    /// it. The probabilities are the model's own, whatever the sampling.
+    pub confidence: f64,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// The references read by each chunk; empty if the answer comes from the weights alone. Texts in the prompt are listed as chunk 0.
@@ -130,9 +134,10 @@ impl Generator {
             chunks.push(ChunkReads { chunk: 0, query: String::new(), reads: texts });
         }
         let mut output = Output::new(&self.model, on_text);
-        let mut sampler = Sampler::new(self.sampling);
+        let (mut sampler, mut confidence) = (Sampler::new(self.sampling), Confidence::default());
         let stop = loop {
             let token = sampler.choose(&scores).ok_or(AskError::Scores { token: transcript.answer().len() })?;
+            confidence.add(&scores, token);
             if self.ends(token) {
                 break Stop::Token(token);
             }
@@ -152,7 +157,7 @@ impl Generator {
         };
         let (text, stop) = output.finish(stop)?;
         let (tokens, prompt_tokens) = (transcript.answer().to_vec(), transcript.prompt().len());
-        Ok(Answer { text, tokens, prompt_tokens, chunks, stop, skipped: feed.skipped() })
+        Ok(Answer { text, tokens, confidence: confidence.mean(), prompt_tokens, chunks, stop, skipped: feed.skipped() })
     }
 
     /// Maximum number of tokens of an answer after a prompt of `prompt` tokens. An error if there is no room for any.

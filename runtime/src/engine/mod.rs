@@ -1,6 +1,7 @@
 //! Decoding with memories: the parts of the runtime that need the model.
 
 mod chunk;
+mod confidence;
 mod error;
 mod generator;
 mod memory_read;
