@@ -45,6 +45,9 @@ models/all-MiniLM-L6-v2/model.safetensors:
 $(GGUF):
 	$(PYTHON) scripts/setup.py base-gguf
 
+# The GGUF file is fetched only while there is no folder of it.
+.INTERMEDIATE: $(GGUF)
+
 # The import writes beside its target and renames at the end. IMPORTER is the program that was just built.
 models/SmolLM2-135M-Instruct/config.json: | $(GGUF)
 	$(IMPORTER) import $(GGUF) -o $(@D)
