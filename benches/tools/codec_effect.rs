@@ -86,10 +86,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             sensitivity.add(&gradients(&model, &probed.ids[at], &read(&probed.memories, &reads))?);
         }
     }
-    eprintln!("{} memories read for sensitivity in {:.0?}", sensitivity.memories(), start.elapsed());
+    eprintln!("{} vectors read for sensitivity in {:.0?}", sensitivity.vectors(), start.elapsed());
 
     for (spec, (run, sample)) in specs.iter().flat_map(|spec| runs.iter().zip(&samples).map(move |run| (spec, run))) {
-        let sensitivity = (sensitivity.memories() > 0).then(|| sensitivity.of_layers(run.clone()));
+        let sensitivity = (sensitivity.vectors() > 0).then(|| sensitivity.of_layers(run.clone()));
         let options = TrainOptions { seed: 1, threads: 1, references, sensitivity: sensitivity.as_ref() };
         let parameters = train_codec(spec, sample, &options, &|_, _| ControlFlow::Continue(()))?;
         let encoder = Encoder::new(spec, sample.shape().clone(), &parameters)?;

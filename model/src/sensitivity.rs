@@ -50,15 +50,15 @@ pub struct Sensitivity {
     shape: MemoryShape,
     /// Lower triangles, `[keys and values, layers * heads, head_dim, head_dim]`.
     sums: Vec<f64>,
-    /// Memories that texts have read.
-    memories: u64,
+    /// Vectors of all heads that texts have read.
+    vectors: u64,
 }
 
 impl Sensitivity {
     /// No moments yet, for memories of this shape.
     pub fn new(shape: MemoryShape) -> Self {
         let (heads, dim) = (shape.all_heads(), shape.head_dim as usize);
-        Self { shape, sums: vec![0.0; VectorKind::ALL.len() * heads * dim * dim], memories: 0 }
+        Self { shape, sums: vec![0.0; VectorKind::ALL.len() * heads * dim * dim], vectors: 0 }
     }
 
     /// The moments of some layers.
@@ -70,7 +70,8 @@ impl Sensitivity {
         let layer = (self.shape.heads * self.shape.head_dim * self.shape.head_dim) as usize;
         let of_part = |part: &[f64]| part[layers.start as usize * layer..layers.end as usize * layer].to_vec();
         let sums = self.sums.chunks_exact(self.shape.layers as usize * layer).flat_map(of_part).collect();
-        Self { shape, sums, memories: self.memories }
+        let vectors = self.vectors * shape.slots() as u64 / (self.shape.slots() as u64).max(1);
+        Self { shape, sums, vectors }
     }
 
     /// Adds the gradients of a text.
@@ -80,11 +81,13 @@ impl Sensitivity {
     pub fn add(&mut self, gradients: &Gradients) {
         assert_eq!(self.shape, gradients.shape, "gradients of memories of another shape");
         let dim = self.shape.head_dim as usize;
-        let memories = gradients.keys.len() / self.shape.floats().max(1);
+        let count = gradients.keys.len() / dim;
+        let slots = self.shape.slots();
         // Of keys, then of values, the vectors of each head follow one another.
         let of_heads = [&gradients.keys, &gradients.values].into_iter().flat_map(|vectors| {
-            let of_head = move |slots: Range<usize>| &vectors[memories * slots.start * dim..memories * slots.end * dim];
-            self.shape.slots_of_heads().map(of_head)
+            // As many for each slot of a memory.
+            let at = move |slot: usize| count * slot / slots * dim;
+            self.shape.slots_of_heads().map(move |head| &vectors[at(head.start)..at(head.end)])
         });
         for (sums, rows) in self.sums.chunks_exact_mut(dim * dim).zip(of_heads) {
             for row in rows.chunks_exact(dim) {
@@ -94,7 +97,7 @@ impl Sensitivity {
                 }
             }
         }
-        self.memories += memories as u64;
+        self.vectors += count as u64;
     }
 
     /// How far the predictions of a text move, in nats to second order, if it reads `other` instead of `memory`.
@@ -122,19 +125,20 @@ impl Sensitivity {
                     of_head += x * (below + 0.5 * row[i] * x);
                 }
             }
-            nats += of_head / self.vectors(head % heads);
+            nats += of_head / self.vectors_of(head % heads);
         }
         nats
     }
 
-    /// Memories that texts have read.
-    pub fn memories(&self) -> u64 {
-        self.memories
+    /// Vectors of all heads that texts have read, of keys and again of values.
+    pub fn vectors(&self) -> u64 {
+        self.vectors
     }
 
     /// Vectors of head `head`, `[layers * heads]`, that texts have read; at least 1, so that a mean can be taken.
-    fn vectors(&self, head: usize) -> f64 {
-        (self.memories * self.shape.slots_of(head).len() as u64).max(1) as f64
+    fn vectors_of(&self, head: usize) -> f64 {
+        let (of_head, all) = (self.shape.slots_of(head).len() as u64, self.shape.slots() as u64);
+        (self.vectors * of_head / all.max(1)).max(1) as f64
     }
 
     /// The mean moments of a head `[layers * heads]`: the numbers of a symmetric matrix `[head_dim, head_dim]`, row after row.
@@ -142,7 +146,7 @@ impl Sensitivity {
         let (heads, dim) = (self.shape.all_heads(), self.shape.head_dim as usize);
         let kind = usize::from(part != VectorKind::Key);
         let lower = &self.sums[(kind * heads + head) * dim * dim..][..dim * dim];
-        let count = self.vectors(head);
+        let count = self.vectors_of(head);
         let at = |i: usize, j: usize| lower[i.max(j) * dim + i.min(j)] / count;
         (0..dim * dim).map(|n| at(n / dim, n % dim)).collect()
     }

@@ -39,5 +39,5 @@ fn compute(context: &BuildContext<'_>, sample: &Sample, stages: &mut Stages<'_>)
         found.iter().for_each(|gradients| sensitivity.add(gradients));
         context.progress.advance(pool.len() as u64, 0);
     }
-    Ok((sensitivity.memories() > 0).then_some(sensitivity))
+    Ok((sensitivity.vectors() > 0).then_some(sensitivity))
 }

@@ -93,7 +93,7 @@ fn moments_foretell_the_divergence() {
         for read in &reads {
             sensitivity.add(&gradients(model, &read.text, &read.slots(&read.memories)).unwrap());
         }
-        assert_eq!(sensitivity.memories(), reads.iter().map(|read| read.memories.len() as u64).sum::<u64>());
+        assert_eq!(sensitivity.vectors(), reads.iter().map(|read| (read.memories.len() * shape.slots()) as u64).sum::<u64>());
         tch::manual_seed(17);
         let (mut predicted, mut found) = (0.0, 0.0);
         for read in reads.iter().cycle().take(3 * reads.len()) {
