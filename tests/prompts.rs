@@ -98,17 +98,17 @@ fn references_are_passages_and_questions_are_queries() {
     run(["revoke", &pack, "--document", "b", "-o", &revoked]).ok();
     assert_eq!(prompts(&revoked), prompts(&pack));
 
-    // Embedders with other prompts are refused, and told which the pack needs.
-    let tells = r#"query prompt "query: " and passage prompt "passage: ""#;
-    run(["search", &pack, QUERY]).fails(4, &[&format!("prompts ({tells}, not no prompts)")]);
+    // An embedder with other prompts is refused, and the error quotes the prompts that the pack needs.
+    let needed = r#"query prompt "query: " and passage prompt "passage: ""#;
+    run(["search", &pack, QUERY]).fails(4, &[&format!("prompts ({needed}, not no prompts)")]);
     run(["search", &pack, QUERY, "--embedder", &other])
-        .fails(4, &[&format!(r#"prompts ({tells}, not query prompt "ask: " and passage prompt "")"#)]);
-    run(["search", &plain, QUERY, "--embedder", &prompted]).fails(4, &[&format!("prompts (no prompts, not {tells})")]);
-    run(["search", &pack, QUERY, "--with", &plain, "--embedder", &prompted]).fails(4, &[tells]);
+        .fails(4, &[&format!(r#"prompts ({needed}, not query prompt "ask: " and passage prompt "")"#)]);
+    run(["search", &plain, QUERY, "--embedder", &prompted]).fails(4, &[&format!("prompts (no prompts, not {needed})")]);
+    run(["search", &pack, QUERY, "--with", &plain, "--embedder", &prompted]).fails(4, &[needed]);
     let again = bench.path("again.mpk");
     let corpus = bench.path("prompted.jsonl");
     let args = ["build", &corpus, "-o", &again, "--model", &model, "--codec", "bf16", "--from", &pack].map(String::from);
-    run(&args).fails(4, &[tells]);
+    run(&args).fails(4, &[needed]);
     run(args.into_iter().chain(["--embedder".into(), prompted])).ok();
     assert_eq!(embedding(&again, 0), embedding(&pack, 0));
 }

@@ -1,6 +1,5 @@
 //! What the section `BUDGET` holds: how many tokens of a reference each key-value head keeps (SPEC 5.3).
 
-use crate::constants::MAX_POSITIONS;
 use crate::{ManifestError, MemoryShape, manifest};
 
 /// The section's bytes; `None` for a shape whose heads all keep the same number of tokens, which has no such section.
@@ -14,7 +13,7 @@ pub(crate) fn decode(bytes: &[u8], shape: &MemoryShape) -> Result<MemoryShape, M
     let heads = u64::from(shape.layers) * u64::from(shape.heads);
     manifest::between("bytes of the head budget", bytes.len() as u64, heads, heads)?;
     let most = bytes.iter().copied().max().unwrap_or_default();
-    manifest::between("largest number of the head budget", most.into(), shape.tokens.into(), MAX_POSITIONS.min(shape.tokens).into())?;
+    manifest::between("largest number of the head budget", most.into(), shape.tokens.into(), shape.tokens.into())?;
     let found = MemoryShape::with_budget(shape.layers, shape.heads, shape.head_dim, bytes);
     let found = found.map_err(|error| manifest::field("head budget", "a table that fits the shape", error))?;
     if found.budget().is_none() {

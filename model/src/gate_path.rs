@@ -44,7 +44,7 @@ impl GatePath {
 /// and its derivatives with respect to the logarithm of each gate, which may be empty if they are not wanted.
 ///
 /// Parts of the path over which the gains do not add up to the change of the loss are halved, so nodes are where the loss moves. A path of
-/// length 8 takes about a dozen calls with derivatives, and half as many without.
+/// length 8 takes a dozen calls with derivatives, and three more for each part that is halved.
 ///
 /// # Errors
 /// Those of `measure`.

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Subcommand, ValueEnum};
-use mempack_corpus::{CorpusItem, Documents};
+use mempack_corpus::{CorpusItem, Document, Documents};
 use mempack_questions::{
     Cloze, ClozeOptions, CorpusDocument, Domain, Fiction, FictionOptions, Folder, PreferenceFolder, Summary, make_preferences,
     read_questions,
 };
 use serde_json::{Value, json};
 
-use super::corpus;
+use super::corpus::{self, OnDuplicate};
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::output::{bytes, thousands};
@@ -74,7 +74,7 @@ struct ClozeArgs {
     corpus: Vec<PathBuf>,
     /// What to do if two documents have the same id
     #[arg(long, value_enum, default_value_t, value_name = "RULE")]
-    duplicate_ids: corpus::OnDuplicate,
+    duplicate_ids: OnDuplicate,
     #[command(flatten)]
     output: OutputArgs,
     /// Maximum number of questions about each document
@@ -92,7 +92,7 @@ struct PreferencesArgs {
     corpus: Vec<PathBuf>,
     /// What to do if two documents have the same id
     #[arg(long, value_enum, default_value_t, value_name = "RULE")]
-    duplicate_ids: corpus::OnDuplicate,
+    duplicate_ids: OnDuplicate,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -147,28 +147,16 @@ fn fiction(args: &FictionArgs) -> Result<(), Failure> {
 }
 
 fn cloze(args: &ClozeArgs) -> Result<(), Failure> {
-    let cancel = interrupt::flag();
     let names: Vec<_> = args.corpus.iter().map(|path| path.display().to_string()).collect();
     let mut cloze = Cloze::new(&ClozeOptions { per_document: args.per_document, seed: args.output.seed });
     let mut folder = Folder::create(&args.output.output)?;
     let progress = Progress::new();
     progress.begin("asking", "documents", None);
-    for item in Documents::new(&corpus::inputs(&args.corpus), io::stdin())
-        .stopped_by(interrupt::shared())
-        .with_duplicate_ids(args.duplicate_ids.into())
-    {
-        unless_interrupted(cancel)?;
-        match item.map_err(corpus::failure)? {
-            CorpusItem::Note(note) => progress.note(&note.to_string()),
-            CorpusItem::Document(document) => {
-                let Some((metadata, text)) = document.read_text().map_err(corpus::failure)? else { continue };
-                let mempack_corpus::Document { id, title, source, license, .. } = metadata;
-                let document = CorpusDocument { id, title, text, source, license };
-                folder.write(&document, &cloze.questions(&document))?;
-                progress.advance(1, 0);
-            }
-        }
-    }
+    each_document(&args.corpus, args.duplicate_ids, &progress, |metadata, text| {
+        let Document { id, title, source, license, .. } = metadata;
+        let document = CorpusDocument { id, title, text, source, license };
+        Ok(folder.write(&document, &cloze.questions(&document))?)
+    })?;
     let options = json!({"corpus": names, "per_document": args.per_document, "seed": args.output.seed});
     if folder.summary().questions == 0 {
         let none = "no question could be made: no sentence has a number, name or term that occurs only once in its document";
@@ -180,8 +168,30 @@ fn cloze(args: &ClozeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn preferences(args: &PreferencesArgs) -> Result<(), Failure> {
+/// Calls `each` with the metadata and the text of every document of a corpus that has one, until it fails or the user interrupts.
+fn each_document(
+    corpus: &[PathBuf],
+    duplicate_ids: OnDuplicate,
+    progress: &Progress,
+    mut each: impl FnMut(Document, String) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let cancel = interrupt::flag();
+    let documents = Documents::new(&corpus::inputs(corpus), io::stdin());
+    for item in documents.stopped_by(interrupt::shared()).with_duplicate_ids(duplicate_ids.into()) {
+        unless_interrupted(cancel)?;
+        match item.map_err(corpus::failure)? {
+            CorpusItem::Note(note) => progress.note(&note.to_string()),
+            CorpusItem::Document(document) => {
+                let Some((metadata, text)) = document.read_text().map_err(corpus::failure)? else { continue };
+                each(metadata, text)?;
+                progress.advance(1, 0);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn preferences(args: &PreferencesArgs) -> Result<(), Failure> {
     let mut questions = Vec::new();
     for path in &args.questions {
         questions.extend(read_questions(path).map_err(|error| Failure::new(Kind::Work, error))?);
@@ -191,22 +201,12 @@ fn preferences(args: &PreferencesArgs) -> Result<(), Failure> {
     let mut documents = HashMap::new();
     let progress = Progress::new();
     progress.begin("reading", "documents", None);
-    for item in Documents::new(&corpus::inputs(&args.corpus), io::stdin())
-        .stopped_by(interrupt::shared())
-        .with_duplicate_ids(args.duplicate_ids.into())
-    {
-        unless_interrupted(cancel)?;
-        match item.map_err(corpus::failure)? {
-            CorpusItem::Note(note) => progress.note(&note.to_string()),
-            CorpusItem::Document(document) => {
-                let Some((metadata, text)) = document.read_text().map_err(corpus::failure)? else { continue };
-                if golds.contains(metadata.id.as_str()) {
-                    documents.insert(metadata.id, text);
-                }
-                progress.advance(1, 0);
-            }
+    each_document(&args.corpus, args.duplicate_ids, &progress, |metadata, text| {
+        if golds.contains(metadata.id.as_str()) {
+            documents.insert(metadata.id, text);
         }
-    }
+        Ok(())
+    })?;
     let made = make_preferences(&questions, &documents, args.output.seed);
     progress.end();
     if made.preferences.is_empty() {

@@ -277,7 +277,7 @@ mod tests {
             ("“走；”他答。『行……』「好！」众人散去", &["“走；”", "他答。", "『行……』", "「好！」", "众人散去"]),
             ("（见前条。）本法", &["（见前条。）", "本法"]),
             ("‘好。’”他说", &["‘好。’”", "他说"]),
-            // ASCII quotation marks open and close by turns, anew in each line.
+            // An ASCII quotation mark alternately opens and closes a quotation. Each line begins outside of one.
             ("他说：\"好。\"然后走。\"行？\"", &["他说：\"好。\"", "然后走。", "\"行？\""]),
             ("五寸\"。\n他问：\"行？\"她答", &["五寸\"。", "他问：\"行？\"", "她答"]),
             ("国家负责;个人服从!完", &["国家负责;", "个人服从!", "完"]),

@@ -14,8 +14,8 @@ use crate::fields::{Fields, read_object_if_any};
 /// Prompts are read from `config_sentence_transformers.json`, under the names that the sentence-transformers library looks for in
 /// `encode_query` and `encode_document`: `query` for queries; `document`, `passage` or `corpus` for passages. As there, the prompt that
 /// `default_prompt_name` names is for both, where they have none of their own. A prompt of another name is refused unless it is empty: it
-/// is for another task than search, or for one of several searches, and which one a pack is for cannot be told. So are two prompts for
-/// passages that differ, of which that library takes the first.
+/// serves a task other than search, or one of several searches, and the file does not say which one a pack is for. Two different prompts
+/// for passages are refused too; that library takes the first of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmbedAs {
     /// A text that something is looked for with: a question, or the text of a chunk.
