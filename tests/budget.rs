@@ -63,7 +63,7 @@ fn a_budget_is_measured_written_and_obeyed() {
 
     // With other questions or none of the corpus, nothing is written.
     let lost =
-        bench.file("lost.jsonl", &fs::read_to_string(&questions).expect("readable").replace("\"gold_ids\":[\"", "\"gold_ids\":[\"no-"));
+        bench.file("lost.jsonl", fs::read_to_string(&questions).expect("readable").replace("\"gold_ids\":[\"", "\"gold_ids\":[\"no-"));
     let other = bench.path("other.json");
     let refused = |questions: &str, tokens: &str, code: i32, words: &[&str]| {
         let args = ["budget", &model, "--corpus", &corpus, "--questions", questions, "--tokens", tokens, "-o", &other];
