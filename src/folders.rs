@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use mempack_compiler::CODEBOOKS_FILE;
 use mempack_model::{DeviceChoice, Embedder, LoadOptions, MemorySource, Model, Precision};
 
 use crate::failure::{Failure, Kind};
@@ -45,6 +46,11 @@ impl ModelArgs {
     /// Loads the base without the adapter, if the model is an adapter.
     pub fn load_base(&self, precision: Precision) -> Result<Option<Model>, Failure> {
         Ok(Model::load_base(&self.folder()?, &self.options(precision))?)
+    }
+
+    /// The codebooks that come with the model, if there are any.
+    pub fn codebooks(&self) -> Result<Option<PathBuf>, Failure> {
+        Ok(Some(self.folder()?.join(CODEBOOKS_FILE)).filter(|file| file.is_file()))
     }
 
     fn folder(&self) -> Result<PathBuf, Failure> {

@@ -35,7 +35,9 @@ pub fn session_details(error: &SessionError) -> Option<String> {
 #[cfg(feature = "engine")]
 pub fn build_details(error: &BuildError) -> Option<String> {
     match error.reason() {
-        BuildError::PreviousIdentity { differences, .. } => Some(Difference::details(differences)),
+        BuildError::PreviousIdentity { differences, .. } | BuildError::Codebooks { differences, .. } => {
+            Some(Difference::details(differences))
+        }
         _ => None,
     }
 }
@@ -81,6 +83,7 @@ pub fn build(error: &BuildError) -> Option<&'static str> {
         BuildError::PreviousIdentity { .. } => {
             Some("use --model DIR, --precision and --embedder DIR to name those of the pack, or leave --from out")
         }
+        BuildError::Codebooks { .. } => Some("use --retrain-codec to train the codec on this corpus"),
         BuildError::PreviousCodec { .. } => Some("leave --codec out to keep the pack's codec, or use --retrain-codec to train a new one"),
         BuildError::PreviousTables { .. } => {
             Some("leave --codec auto out to keep the pack's codec, or use --retrain-codec to choose a new one")

@@ -50,6 +50,9 @@ enum Command {
     /// Compile a corpus into a memory pack
     #[cfg(feature = "engine")]
     Build(cmd::build::Args),
+    /// Take the codebooks of a pack, so that small builds with its model need not train their own
+    #[cfg(feature = "engine")]
+    Codebooks(cmd::codebooks::Args),
     /// Show what is in a pack
     Inspect(cmd::inspect::Args),
     /// Check every byte of a pack, or a sample, and list all damage
@@ -105,6 +108,8 @@ fn main() -> ExitCode {
         Command::Import(args) => cmd::import::run(args),
         #[cfg(feature = "engine")]
         Command::Build(args) => cmd::build::run(args),
+        #[cfg(feature = "engine")]
+        Command::Codebooks(args) => cmd::codebooks::run(args),
         Command::Inspect(args) => cmd::inspect::run(args),
         Command::Verify(args) => cmd::verify::run(args),
         Command::Repair(args) => cmd::repair::run(args),

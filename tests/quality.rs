@@ -5,21 +5,9 @@ mod common;
 
 use std::fs;
 
-use common::{Bench, Ran, build_args, run, tiny};
+use common::{Bench, Ran, build_args, distinct_documents as corpus, run, tiny};
 use mempack_hostile::Parts;
 use serde_json::{Value, json};
-
-/// Documents of one reference each, none of which repeats another.
-fn corpus(documents: usize) -> String {
-    let words = ["lease", "fever", "river", "ledger", "orchard", "granite", "violin", "harvest", "lantern", "compass", "anchor", "meadow"];
-    let row = |at: usize| {
-        let word = |step: usize| words[(at * 7 + step * (at % 5 + 1)) % words.len()];
-        let text: Vec<String> =
-            (0..6).map(|step| format!("The {} of {} is kept by the {}.", word(step), at * step + 3, word(step + 4))).collect();
-        format!("{}\n", json!({"id": format!("d{at}"), "text": text.join(" ")}))
-    };
-    (0..documents).map(row).collect()
-}
 
 /// `mempack quality` with the quick model.
 fn quality(pack: &str, more: &[&str]) -> Ran {

@@ -20,11 +20,11 @@ use crate::scratch::{CandidateWriter, Scratch};
 use crate::tuning::choose::{self, Candidates};
 use crate::tuning::measure::{self, is_lossy};
 use crate::tuning::sample;
-use crate::tuning::selection::Purpose;
+use crate::tuning::selection::{CODEBOOKS_BELOW, Purpose};
 use crate::tuning::train::has_tables;
 use crate::work_files::{WORK_FILES, WorkFiles};
 use crate::write::WritePass;
-use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, GraphOptions, MAX_THREADS, Stage};
+use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, GraphOptions, MAX_THREADS, Stage, UsedCodebooks};
 
 /// Builds a pack from a corpus.
 ///
@@ -61,6 +61,9 @@ pub fn build(
         Some(max) => Candidates::fitting(&model.identity().shape, max)?,
         None => Candidates::only(options.codec),
     };
+    if let Some(codebooks) = codebooks(options) {
+        codebooks.check_codebooks(model.identity())?;
+    }
     if let Some(previous) = &options.from {
         check_previous(previous, model, embedder, &precision, options)?;
     }
@@ -112,8 +115,9 @@ fn run(
     let selection = std::mem::take(&mut references.selection);
     let sample = sample::write(context, selection, taken, &mut candidates, &mut stages)?;
     let sample = sample.as_ref();
-    let (codec, parameters) = match taken {
-        Some(index) => (options.codec, index.previous.parameters()?),
+    let codebooks = codebooks(options).filter(|_| count < CODEBOOKS_BELOW);
+    let (codec, parameters) = match taken.map(|index| index.previous).or(codebooks) {
+        Some(kept) => (options.codec, kept.parameters()?),
         None => choose::codec(context, codecs, sample, count, &mut stages)?,
     };
     writer.set_codec(&codec, &parameters)?;
@@ -154,6 +158,7 @@ fn run(
         encoding: sample.map_or(Duration::ZERO, |sample| sample.time) + written.time,
         codec,
         drift: measured.drift,
+        codebooks: codebooks.map(|pack| UsedCodebooks { id: pack.id(), quality: pack.quality().cloned() }),
         quality: measured.quality,
         stages: stages.finish(),
     })
@@ -182,11 +187,18 @@ fn read_corpus(
     } else if taken.is_some() {
         Purpose::KeptCodec { known: &known }
     } else {
-        Purpose::NewCodec { max_train: if codecs.iter().any(has_tables) { context.options.sample } else { 0 } }
+        let max_train = if codecs.iter().any(has_tables) { context.options.sample } else { 0 };
+        Purpose::NewCodec { max_train, codebooks: codebooks(context.options).is_some() }
     };
     let references = deduplicator.finish(purpose, context.cancel)?;
     context.progress.advance(read.candidates, 0);
     Ok((read, candidates, references))
+}
+
+/// The codebooks for small corpora, if the options allow for them.
+fn codebooks(options: &BuildOptions) -> Option<&PreviousPack> {
+    let trained = options.retrain_codec || options.max_record_bytes.is_some();
+    options.codebooks.as_deref().filter(|pack| !trained && options.from.is_none() && pack.codec() == options.codec)
 }
 
 /// Refuses options that are out of range.

@@ -146,7 +146,7 @@ mod tests {
             }
             // What a previous pack knows is any set of keys.
             let known = |key: &Digest| key.0[0] < 100;
-            let purpose = if kept { Purpose::KeptCodec { known: &known } } else { Purpose::NewCodec { max_train: train } };
+            let purpose = if kept { Purpose::KeptCodec { known: &known } } else { Purpose::NewCodec { max_train: train, codebooks: false } };
             let mut references = deduplicator.finish(purpose, &AtomicBool::new(false)).unwrap();
             prop_assert_eq!(references.count, oracle.len() as u64);
             let mut by_key: Vec<(Digest, u64)> = firsts.iter().map(|(kind, first)| (Digest::of(&[*kind]), *first)).collect();

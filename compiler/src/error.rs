@@ -103,6 +103,14 @@ pub enum BuildError {
         /// The codec of the pack.
         found: CodecSpec,
     },
+    /// The codebooks are those of another model.
+    #[error("{}: these codebooks are those of another model: they differ in {}; remove the file, or train the codec", path.display(), Difference::summary(differences))]
+    Codebooks {
+        /// Their file.
+        path: PathBuf,
+        /// The fields that differ.
+        differences: Vec<Difference>,
+    },
     /// The previous pack is damaged.
     #[error("{}: {source}; restore it from a copy, or build without it", path.display())]
     PreviousPack {

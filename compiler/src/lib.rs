@@ -23,6 +23,7 @@
 
 mod builder;
 mod cancel;
+mod codebooks;
 mod codec;
 mod context;
 mod dedup;
@@ -44,6 +45,7 @@ mod work_files;
 mod write;
 
 pub use builder::build;
+pub use codebooks::{CODEBOOKS_FILE, CodebooksError, UsedCodebooks, write_codebooks};
 pub use codec::{CodecTrainError, EncodeError, Encoder, SampleError, SampleStore, TrainOptions, train as train_codec};
 pub use error::BuildError;
 pub use mempack_corpus::{CorpusError, DuplicateIds, Input};
@@ -55,6 +57,7 @@ pub use revoke::{Revocation, RevokeError, RevokeReport, RevokeStage};
 pub use tuning::choose::CANDIDATES;
 pub use tuning::drift::{Drift, Fit};
 pub use tuning::sample::MAX_SENSITIVITY_TEXTS;
+pub use tuning::selection::CODEBOOKS_BELOW;
 
 /// The generator that packs name in their manifest.
 const GENERATOR: &str = concat!("mempack ", env!("CARGO_PKG_VERSION"));

@@ -45,8 +45,12 @@ pub struct BuildOptions {
     /// A pack of the same model, precision and embedder, from which unchanged references are taken instead of being encoded again. It may
     /// be the pack at `output`.
     pub from: Option<Arc<PreviousPack>>,
-    /// Whether the codec is trained although there is a previous pack. Memories are then computed again, and only embeddings are taken.
+    /// Whether the codec is trained although there are codebooks. With a previous pack, memories are then computed again, and only embeddings
+    /// are taken.
     pub retrain_codec: bool,
+    /// A pack of the same model with codebooks for small corpora. Its codec encodes fewer than
+    /// [`CODEBOOKS_BELOW`](crate::CODEBOOKS_BELOW) references, unless a previous pack, retraining or another codec is asked for.
+    pub codebooks: Option<Arc<PreviousPack>>,
     /// Number of computing threads, 1 to [`MAX_THREADS`]. The bytes of the pack do not depend on it.
     pub threads: usize,
     /// The search graph.
@@ -76,6 +80,7 @@ impl Default for BuildOptions {
             max_divergence: None,
             from: None,
             retrain_codec: false,
+            codebooks: None,
             any_language: false,
             storage: Arc::new(DiskStorage),
         }

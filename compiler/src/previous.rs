@@ -111,6 +111,12 @@ impl PreviousPack {
         if differences.is_empty() { Ok(()) } else { Err(BuildError::PreviousIdentity { path: self.path.clone(), differences }) }
     }
 
+    /// Refuses a model that would not write memories like those that the codebooks were trained on.
+    pub(crate) fn check_codebooks(&self, model: &ModelIdentity) -> Result<(), BuildError> {
+        let differences = self.pack.manifest().model.differences(model);
+        if differences.is_empty() { Ok(()) } else { Err(BuildError::Codebooks { path: self.path.clone(), differences }) }
+    }
+
     /// Reads its keys, to look references up.
     ///
     /// Memory: 48 bytes a reference, much less than the search graph takes.

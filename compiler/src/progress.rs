@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mempack_format::{CodecSpec, PackId, Quality};
 
+use crate::UsedCodebooks;
 use crate::tuning::drift::Drift;
 
 /// The stages of a build, in order. A lossless codec has no `Sampling` and no `Measuring`, a codec without tables no `Training`, and only
@@ -99,6 +100,8 @@ pub struct BuildReport {
     pub codec: CodecSpec,
     /// How well kept codebooks fit; `None` if no codebooks were kept.
     pub drift: Option<Drift>,
+    /// The codebooks that came with the model, if they were used.
+    pub codebooks: Option<UsedCodebooks>,
     /// The codec's loss, as recorded in the pack; `None` for a lossless codec.
     pub quality: Option<Quality>,
     /// How long each stage took, in order.

@@ -44,8 +44,9 @@ pub struct Args {
     /// A pack of the same model to take unchanged references from; it may be the pack to write
     #[arg(long, value_name = "OLD")]
     from: Option<PathBuf>,
-    /// Train the codec instead of keeping the codebooks of --from; memories are then computed again, and only embeddings are taken
-    #[arg(long, requires = "from")]
+    /// Train the codec instead of keeping the codebooks of --from or of the model's codec.bin; memories of --from are then computed again, and
+    /// only embeddings are taken
+    #[arg(long)]
     retrain_codec: bool,
     /// Build even if the embedder or the model does not know more than 30% of the characters of the corpus
     #[arg(long)]
@@ -111,6 +112,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let embedder = args.model.embedder.load(args.precision)?;
     let inputs = corpus::inputs(&args.corpus);
     let from = args.from.as_deref().map(previous).transpose()?;
+    let codebooks = if args.retrain_codec { None } else { args.model.codebooks()? };
+    let codebooks = codebooks.as_deref().map(previous).transpose()?;
     let options = BuildOptions {
         inputs,
         duplicate_ids: args.duplicate_ids.into(),
@@ -119,6 +122,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         max_record_bytes,
         from,
         retrain_codec: args.retrain_codec,
+        codebooks,
         any_language: args.any_language,
         threads: args.threads,
         graph: GraphOptions { m: args.graph_m, ef_construction: args.graph_ef },
@@ -141,7 +145,7 @@ fn not_negative(word: &str) -> Result<f64, String> {
     if number.is_nan() || number < 0.0 { Err(format!("{word} is not 0 or more")) } else { Ok(number) }
 }
 
-/// The pack to take references from. It stays mapped until the end, even if its file is replaced.
+/// The pack to take references or codebooks from. It stays mapped until the end, even if its file is replaced.
 fn previous(path: &Path) -> Result<Arc<PreviousPack>, Failure> {
     Ok(Arc::new(PreviousPack::new(path, super::open(path)?)))
 }
@@ -149,7 +153,10 @@ fn previous(path: &Path) -> Result<Arc<PreviousPack>, Failure> {
 fn kind(error: &BuildError) -> Kind {
     match error.reason() {
         BuildError::Interrupted => Kind::Interrupted,
-        BuildError::PreviousIdentity { .. } | BuildError::PreviousCodec { .. } | BuildError::PreviousTables { .. } => Kind::Mismatch,
+        BuildError::PreviousIdentity { .. }
+        | BuildError::Codebooks { .. }
+        | BuildError::PreviousCodec { .. }
+        | BuildError::PreviousTables { .. } => Kind::Mismatch,
         BuildError::PreviousPack { source, .. } if matches!(**source, ReadError::Damaged(_)) => Kind::Damaged,
         _ => Kind::Work,
     }
@@ -166,6 +173,7 @@ fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as
             "skipped": report.skipped,
             "references": report.references, "origins": report.origins, "duplicates": report.duplicates, "tokens": report.tokens,
             "encoded": report.encoded, "resumed": report.resumed, "taken": report.taken, "drift": report.drift.map(|drift| drift_json(&drift)),
+            "codebooks": report.codebooks.as_ref().map(|used| json!({"id": used.id.to_string(), "quality": used.quality.as_ref().map(quality_json)})),
             "quality": report.quality.as_ref().map(quality_json), "codec": report.codec.to_string(), "threads": options.threads, "encoding_seconds": report.encoding.as_secs_f64(),
             "seconds": seconds, "stages": stages,
         }));
@@ -176,6 +184,13 @@ fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as
         let lines = report.quality.iter().flat_map(|quality| quality_lines(quality, first_layer));
         for (at, line) in lines.take(if terminal::is_verbose() { usize::MAX } else { 1 }).enumerate() {
             outln!("{}{line}", if at == 0 { format!("codec {} loses ", report.codec) } else { "  ".to_owned() });
+        }
+        if let Some(used) = &report.codebooks {
+            let loss = used.quality.as_ref().and_then(|quality| quality_lines(quality, first_layer).into_iter().next());
+            outln!(
+                "the codebooks are those that came with the model{}; --retrain-codec trains new ones",
+                loss.map(|loss| format!(", and lose {loss} of the texts that they were trained with")).unwrap_or_default()
+            );
         }
         if let Some(advice) = cheaper_codec(report, head_dim) {
             outln!("{advice}");

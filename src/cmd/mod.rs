@@ -6,6 +6,8 @@ pub mod ask;
 pub mod budget;
 #[cfg(feature = "engine")]
 pub mod build;
+#[cfg(feature = "engine")]
+pub mod codebooks;
 pub mod completions;
 mod corpus;
 pub mod diff;

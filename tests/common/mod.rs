@@ -128,3 +128,15 @@ pub const SMALL: &str = concat!(
     r#"{"id": "d", "title": "Nutepril", "text": "Nutepril is used to treat gout. The usual adult dose is 40 mg twice daily."}"#,
     "\n",
 );
+
+/// Documents of one reference each, none of which repeats another.
+pub fn distinct_documents(count: usize) -> String {
+    let words = ["lease", "fever", "river", "ledger", "orchard", "granite", "violin", "harvest", "lantern", "compass", "anchor", "meadow"];
+    let row = |at: usize| {
+        let word = |step: usize| words[(at * 7 + step * (at % 5 + 1)) % words.len()];
+        let text: Vec<String> =
+            (0..6).map(|step| format!("The {} of {} is kept by the {}.", word(step), at * step + 3, word(step + 4))).collect();
+        format!("{}\n", serde_json::json!({"id": format!("d{at}"), "text": text.join(" ")}))
+    };
+    (0..count).map(row).collect()
+}

@@ -12,13 +12,18 @@ pub(crate) const MAX_HELD_OUT: usize = mempack_model::MAX_PROBES;
 /// One reference in so many is held out, up to the maximum.
 const HELD_OUT_SHARE: u64 = 8;
 
+/// Fewer references are encoded with the codebooks that come with the model, if there are any. Training would take longer than writing the
+/// memories, and learn from few of them.
+pub const CODEBOOKS_BELOW: u64 = 2000;
+
 /// What the selected references are for.
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose<'a> {
     /// Nothing is selected: the codec is lossless.
     Lossless,
-    /// A codec of this build is measured, and trained on at most `max_train` references.
-    NewCodec { max_train: usize },
+    /// A codec of this build is measured, and trained on at most `max_train` references: on none of fewer than [`CODEBOOKS_BELOW`] if there
+    /// are `codebooks` for these.
+    NewCodec { max_train: usize, codebooks: bool },
     /// A codec of the previous pack is measured, on references that the pack knows and on new ones.
     KeptCodec { known: &'a dyn Fn(&Digest) -> bool },
 }
@@ -56,7 +61,7 @@ impl<'a> Selector<'a> {
     pub fn add(&mut self, key: &Digest, name: u64) {
         let kind = match self.purpose {
             Purpose::Lossless => return,
-            Purpose::NewCodec { max_train } => {
+            Purpose::NewCodec { max_train, .. } => {
                 if self.smallest.len() < max_train {
                     self.smallest.push(name);
                 }
@@ -75,8 +80,9 @@ impl<'a> Selector<'a> {
     pub fn finish(self, count: u64) -> Selection {
         let Self { purpose, smallest: mut train, largest } = self;
         let mut held_out: Vec<u64> = largest.into_iter().flatten().collect();
-        if let Purpose::NewCodec { max_train } = purpose {
-            let (trained, measured) = split(count, max_train);
+        if let Purpose::NewCodec { max_train, codebooks } = purpose {
+            let nothing = codebooks && count < CODEBOOKS_BELOW;
+            let (trained, measured) = split(count, if nothing { 0 } else { max_train });
             train.truncate(trained);
             held_out.drain(..held_out.len().saturating_sub(measured));
         }
@@ -104,5 +110,20 @@ mod tests {
             let (train, held) = split(count, 1024);
             assert!(train >= 1 && held >= 1 && (train + held) as u64 <= count, "{count}");
         }
+    }
+
+    #[test]
+    fn small_builds_train_nothing_if_there_are_codebooks() {
+        let select = |count: u64, codebooks| {
+            let mut selector = Selector::new(Purpose::NewCodec { max_train: 100, codebooks });
+            (0..count).for_each(|name| selector.add(&Digest([0; 32]), name));
+            let Selection { train, held_out } = selector.finish(count);
+            (train.len(), held_out.len())
+        };
+        for (count, held_out) in [(1, 1), (80, 10), (CODEBOOKS_BELOW - 1, MAX_HELD_OUT)] {
+            assert_eq!(select(count, true), (0, held_out), "{count}");
+            assert!(select(count, false).0 > 0, "{count}");
+        }
+        assert_eq!(select(CODEBOOKS_BELOW, true), (100, MAX_HELD_OUT));
     }
 }
