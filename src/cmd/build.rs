@@ -219,12 +219,12 @@ fn cheaper_codec(report: &BuildReport, head_dim: u32) -> Option<String> {
     let time = |wanted: &dyn Fn(Stage) -> bool| -> f64 {
         report.stages.iter().filter(|(stage, _)| wanted(*stage)).map(|(_, time)| time.as_secs_f64()).sum()
     };
-    let of_codec = time(&|stage| matches!(stage, Stage::Sampling | Stage::Sensitivity | Stage::Training | Stage::Measuring));
+    let of_codec = time(&|stage| matches!(stage, Stage::Sensitivity | Stage::Training | Stage::Measuring));
     let all = time(&|_| true);
-    if report.references >= FEW || of_codec < SECONDS || of_codec < all / 2.0 {
+    let plain = CodecSpec::SQ8;
+    if report.codec == plain || report.references >= FEW || of_codec < SECONDS || of_codec < all / 2.0 {
         return None;
     }
-    let plain = CodecSpec::SQ8;
     let ratio = plain.code_bytes(head_dim).ok()? as f64 / report.codec.code_bytes(head_dim).ok()? as f64;
     Some(format!(
         "training and measuring the codec took {of_codec:.0} of {all:.0} s: that depends on the codec's tables, hardly on the number of \
