@@ -5,7 +5,7 @@ pub const MAGIC: [u8; 8] = *b"\x89MPK\r\n\x1a\n";
 /// Major version this crate writes and reads (SPEC 2).
 pub const MAJOR_VERSION: u16 = 1;
 /// Newest minor version this crate writes. A pack states the oldest that has all it holds, at least 1; any is read (SPEC 2).
-pub const MINOR_VERSION: u16 = 2;
+pub const MINOR_VERSION: u16 = 3;
 /// Required feature: the codec is one that version 1.1 adds (SPEC 2).
 pub const FEATURE_CODECS: u64 = 1;
 /// Required feature: the heads keep different numbers of tokens, which the section `BUDGET` lists (SPEC 2, 5.3).
@@ -51,6 +51,10 @@ pub const MAX_REFERENCE_TEXT: u64 = 1 << 20;
 pub const UNIT_TOLERANCE: f64 = 1e-3;
 /// Size of the header of the graph (SPEC 12).
 pub const GRAPH_HEADER_BYTES: u64 = 32;
+/// Size of the header of the terms (SPEC 12.1).
+pub const TERMS_HEADER_BYTES: u64 = 24;
+/// Most bytes of a term (SPEC 12.1).
+pub const MAX_TERM_BYTES: u64 = 256;
 /// Most neighbours of a node on an upper level (SPEC 12).
 pub const MAX_GRAPH_M: u32 = 256;
 /// Highest level of a graph (SPEC 12).

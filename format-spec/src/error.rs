@@ -309,6 +309,12 @@ pub enum Defect {
         /// Its length.
         length: f64,
     },
+    /// The spread of similarities is negative or not finite.
+    #[error("the spread of similarities is {found}, expected a finite number of 0 or more")]
+    Spread {
+        /// The number.
+        found: f64,
+    },
     /// A node of the graph is its own neighbour.
     #[error("node {node} is its own neighbour")]
     Itself {

@@ -91,6 +91,7 @@ mod repair;
 mod signature;
 mod storage;
 mod tag;
+mod terms;
 mod text;
 mod verify;
 mod writer;
@@ -117,5 +118,6 @@ pub use signature::{
 };
 pub use storage::{DiskFile, DiskStorage, Storage, StorageCursor, StorageFile};
 pub use tag::{Section, Tag};
+pub use terms::{Posting, Postings, Terms};
 pub use verify::{Sample, Scope, VERIFY_KEY_BYTES, VERIFY_MEMORY_BYTES, VerifyEvent, VerifyProgress, VerifyReport};
-pub use writer::{GraphSource, PackSummary, PackWriter, WRITER_MEMORY_BYTES, WorkFolder, WriteError, check_target};
+pub use writer::{GraphSource, PackSummary, PackWriter, TermSource, WRITER_MEMORY_BYTES, WorkFolder, WriteError, check_target};

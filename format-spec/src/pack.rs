@@ -12,7 +12,7 @@ use crate::records::{RawOrigin, RawReference};
 use crate::text::Inflater;
 use crate::{
     Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, MemoryShape, OpenError, Origin, Quality, ReadError, ReferenceInfo,
-    Section, Signature, Tag, budget, header, manifest, prompts, quality,
+    Section, Signature, Tag, Terms, budget, header, manifest, prompts, quality,
 };
 
 /// A pack's id: the root digest over its header and, through the section table, over every section (SPEC 4).
@@ -25,7 +25,7 @@ impl fmt::Display for PackId {
     }
 }
 
-/// Where the sections of version 1.2 are.
+/// Where the sections of version 1.3 are.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout {
     pub(crate) manifest: Section,
@@ -43,6 +43,7 @@ pub(crate) struct Layout {
     pub(crate) quality: Option<Section>,
     pub(crate) prompts: Option<Section>,
     pub(crate) budget: Option<Section>,
+    pub(crate) terms: Option<Section>,
 }
 
 impl Layout {
@@ -65,6 +66,7 @@ impl Layout {
             quality: optional(Tag::QUALITY),
             prompts: optional(Tag::PROMPTS),
             budget: optional(Tag::BUDGET),
+            terms: optional(Tag::TERMS),
         })
     }
 }
@@ -295,6 +297,15 @@ impl<D: AsRef<[u8]>> Pack<D> {
     pub fn graph(&self) -> Result<Option<Graph<'_>>, ReadError> {
         let (Some(section), Some(parameters)) = (self.layout.graph, self.manifest.graph) else { return Ok(None) };
         Ok(Some(Graph::read(section, self.contents(&section)?, self.manifest.counts.references, parameters)?))
+    }
+
+    /// The inverted index, if the pack has one. Its header is checked, its terms and lists are when they are read.
+    ///
+    /// # Errors
+    /// If the header of the terms is damaged.
+    pub fn terms(&self) -> Result<Option<Terms<'_>>, ReadError> {
+        let Some(section) = self.layout.terms else { return Ok(None) };
+        Ok(Some(Terms::read(section, self.contents(&section)?, self.manifest.counts.references)?))
     }
 
     pub(crate) fn layout(&self) -> &Layout {

@@ -43,9 +43,11 @@ impl Tag {
     pub const PROMPTS: Self = Self(*b"PROMPTS ");
     /// How many tokens each head keeps (SPEC 5.3); since version 1.2, in packs whose heads keep different numbers.
     pub const BUDGET: Self = Self(*b"BUDGET  ");
+    /// Which references have which terms (SPEC 12.1); since version 1.3.
+    pub const TERMS: Self = Self(*b"TERMS   ");
 
     /// Every section of this version, and whether it is required.
-    pub(crate) const ALL: [(Self, bool); 15] = [
+    pub(crate) const ALL: [(Self, bool); 16] = [
         (Self::MANIFEST, true),
         (Self::DOCUMENT_INDEX, true),
         (Self::DOCUMENTS, true),
@@ -61,6 +63,7 @@ impl Tag {
         (Self::QUALITY, false),
         (Self::PROMPTS, false),
         (Self::BUDGET, true),
+        (Self::TERMS, false),
     ];
 
     /// A tag from a file; `None` if it does not have the form of SPEC 3.
@@ -72,7 +75,11 @@ impl Tag {
 
     /// The minor version that a pack with the section states (SPEC 2).
     pub(crate) fn minor_version(self) -> u16 {
-        if [Self::PROMPTS, Self::BUDGET].contains(&self) { 2 } else { 1 }
+        match self {
+            Self::TERMS => 3,
+            Self::PROMPTS | Self::BUDGET => 2,
+            _ => 1,
+        }
     }
 
     /// Whether this version requires the section; `None` if it does not know it.

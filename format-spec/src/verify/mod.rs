@@ -8,6 +8,7 @@ mod keys;
 mod memories;
 mod sample;
 mod tables;
+mod terms;
 mod text;
 
 pub use keys::VERIFY_KEY_BYTES;
@@ -177,6 +178,9 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         }
         if let Some(section) = layout.graph {
             self.graph(&section)?;
+        }
+        if let Some(section) = layout.terms {
+            self.terms(&section)?;
         }
         self.embeddings(&layout.embeddings)?;
         self.memories(&layout)?;

@@ -5,6 +5,7 @@ mod error;
 mod folder;
 mod graph;
 mod spool;
+mod terms;
 mod text;
 
 use std::io;
@@ -29,6 +30,7 @@ use text::TextSpool;
 pub use error::WriteError;
 pub use folder::{WorkFolder, check_target};
 pub use graph::GraphSource;
+pub use terms::TermSource;
 
 /// Most memory that a [`PackWriter`] takes, whatever the pack's size, beside the codec parameters while
 /// [`PackWriter::set_codec`] checks and writes them.
@@ -63,6 +65,8 @@ pub struct PackWriter {
     max_tokens: u16,
     max_position: Option<u8>,
     graph: Option<(GraphParameters, u32, Spool)>,
+    /// The inverted index, and of how many references.
+    terms: Option<(u64, Spool)>,
     quality: Option<Quality>,
     /// The file whose permissions the pack has, if it replaces none.
     permissions_of: Option<PathBuf>,
@@ -149,6 +153,7 @@ impl PackWriter {
             max_tokens: 0,
             max_position: None,
             graph: None,
+            terms: None,
             quality: None,
             permissions_of: None,
             spools,
@@ -292,6 +297,18 @@ impl PackWriter {
         Ok(())
     }
 
+    /// Sets the inverted index, once.
+    ///
+    /// # Errors
+    /// If a term is empty, too long or out of order, an index was set before, the spread is not finite or negative; or if writing fails.
+    pub fn set_terms(&mut self, source: &impl TermSource) -> Result<(), WriteError> {
+        if self.terms.is_some() {
+            return Err(WriteError::Mismatch { what: "inverted indexes set", expected: 0, found: 1 });
+        }
+        self.terms = Some((source.lengths().len() as u64, terms::write(&self.files, source)?));
+        Ok(())
+    }
+
     /// Sets what the codec loses; a later call replaces it.
     ///
     /// # Errors
@@ -330,6 +347,7 @@ impl PackWriter {
         leaves.join(text_leaves, &*self.files.storage)?;
         let codec = codec.ok_or(WriteError::Missing { what: "codec", remedy: "call set_codec" })?;
         let graph = self.graph.map(|(_, _, spool)| (Tag::GRAPH, spool));
+        let terms = self.terms.map(|(_, spool)| (Tag::TERMS, spool));
         let spools = [
             (Tag::LEAVES, leaves),
             (Tag::EMBEDDINGS, embeddings),
@@ -342,7 +360,7 @@ impl PackWriter {
             (Tag::CODEC, codec),
         ];
         let mut assembly = Assembly::new(pack);
-        for (tag, spool) in graph.into_iter().chain(spools) {
+        for (tag, spool) in graph.into_iter().chain(spools).chain(terms) {
             assembly.append(tag, spool, &*self.files.storage)?;
         }
         let quality = self.quality.as_ref().map(quality::encode).transpose()?;
@@ -373,6 +391,9 @@ impl PackWriter {
         exactly("number of embeddings", references.into(), self.embeddings.into())?;
         if let Some((_, nodes, _)) = &self.graph {
             exactly("number of nodes of the graph", references.into(), (*nodes).into())?;
+        }
+        if let Some((lengths, _)) = &self.terms {
+            exactly("number of references of the inverted index", references.into(), *lengths)?;
         }
         exactly("dimensions of the embedder", self.dim.into(), embedder.dim.into())?;
         let (ours, theirs) = (&self.shape, &model.shape);
