@@ -17,6 +17,7 @@ use crate::key::Keys;
 use crate::previous::{PreviousIndex, PreviousPack};
 use crate::progress::Stages;
 use crate::scratch::{CandidateWriter, Scratch};
+use crate::terms::TermIndex;
 use crate::tuning::choose::{self, Candidates};
 use crate::tuning::measure::{self, is_lossy};
 use crate::tuning::sample;
@@ -109,7 +110,8 @@ fn run(
     let (taken, embedded) = if options.retrain_codec { (None, index.as_ref()) } else { (index.as_ref(), None) };
     let mut stages = Stages::new(progress);
 
-    let (read, candidates, mut references) = read_corpus(context, keys, &scratch, &mut writer, codecs, taken, &mut stages)?;
+    let mut titles = Vec::new();
+    let (read, candidates, mut references) = read_corpus(context, keys, &scratch, &mut writer, &mut titles, codecs, taken, &mut stages)?;
     let count = references.count;
     let mut candidates = candidates.into_reader()?;
     let selection = std::mem::take(&mut references.selection);
@@ -130,9 +132,11 @@ fn run(
 
     stages.begin(Stage::Writing, Some(count));
     let mut graph = GraphBuilder::new(options.graph, count);
-    let pass = WritePass { references, candidates, writer: &mut writer, graph: &mut graph, encoder: &encoder, taken, embedded };
+    let mut terms = TermIndex::default();
+    let pass = WritePass { references, candidates, writer: &mut writer, graph: &mut graph, terms: &mut terms, titles: &titles, encoder: &encoder, taken, embedded };
     let written = pass.run(context, sample, &parameters)?;
 
+    writer.set_terms(&terms)?;
     stages.begin(Stage::Graph, Some(count));
     check(cancel)?;
     let parameters = GraphParameters { m: options.graph.m, ef_construction: options.graph.ef_construction };
@@ -170,6 +174,7 @@ fn read_corpus(
     keys: &Keys,
     scratch: &Scratch,
     writer: &mut PackWriter,
+    titles: &mut Vec<String>,
     codecs: &Candidates,
     taken: Option<&PreviousIndex<'_>>,
     stages: &mut Stages<'_>,
@@ -177,7 +182,7 @@ fn read_corpus(
     stages.begin(Stage::Reading, None);
     let mut candidates = CandidateWriter::create(scratch)?;
     let mut deduplicator = Deduplicator::new(scratch);
-    let ingest = Ingest { keys, writer, candidates: &mut candidates, deduplicator: &mut deduplicator };
+    let ingest = Ingest { keys, writer, candidates: &mut candidates, deduplicator: &mut deduplicator, titles };
     let read = ingest.read(context, io::stdin())?;
 
     stages.begin(Stage::Deduplicating, Some(read.candidates));

@@ -27,6 +27,8 @@ pub(crate) struct Ingest<'a, 's> {
     pub writer: &'a mut PackWriter,
     pub candidates: &'a mut CandidateWriter,
     pub deduplicator: &'a mut Deduplicator<'s>,
+    /// Receives the title of each document, in order.
+    pub titles: &'a mut Vec<String>,
 }
 
 /// What was read.
@@ -107,6 +109,7 @@ impl Ingest<'_, '_> {
             return Ok(());
         };
         let number = self.writer.push_document(passages.metadata())?;
+        self.titles.push(passages.metadata().title.clone());
         counts.documents += 1;
         for passage in passages {
             let passage = passage?;

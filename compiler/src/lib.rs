@@ -39,6 +39,7 @@ mod resume;
 mod revoke;
 mod scratch;
 mod slots;
+mod terms;
 mod tuning;
 mod unknown_text;
 mod work_files;

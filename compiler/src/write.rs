@@ -15,6 +15,7 @@ use crate::pipeline::{BatchProgress, Flow, Item, Task, TaskBatch, Work, in_order
 use crate::previous::{PreviousIndex, PreviousPack};
 use crate::scratch::{Candidate, CandidateReader};
 use crate::slots::Slots;
+use crate::terms::TermIndex;
 use crate::tuning::sample::Sample;
 
 /// Where references come from, and where they go.
@@ -23,6 +24,9 @@ pub(crate) struct WritePass<'a> {
     pub candidates: CandidateReader,
     pub writer: &'a mut PackWriter,
     pub graph: &'a mut GraphBuilder,
+    pub terms: &'a mut TermIndex,
+    /// The titles of the documents.
+    pub titles: &'a [String],
     pub encoder: &'a Encoder,
     /// The previous pack, if records and embeddings are taken from it.
     pub taken: Option<&'a PreviousIndex<'a>>,
@@ -183,11 +187,13 @@ struct ReferenceMeta {
 
 impl WriteFlow<'_> {
     fn push(&mut self, meta: &ReferenceMeta, record: &[u8], embedding: &[f32]) -> Result<(), BuildError> {
-        let WritePass { writer, graph, .. } = &mut self.pass;
+        let WritePass { writer, graph, terms, titles, .. } = &mut self.pass;
         writer.push_reference(&meta.key, meta.tokens, &meta.text, &meta.origins)?;
         writer.push_memory(record)?;
         writer.push_embedding(embedding)?;
         graph.push(embedding);
+        let titles = meta.origins.iter().filter_map(|origin| titles.get(origin.document as usize));
+        terms.push(titles.map(String::as_str), &meta.text, &meta.key, embedding);
         self.totals.tokens += u64::from(meta.tokens);
         Ok(())
     }

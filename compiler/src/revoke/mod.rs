@@ -14,6 +14,7 @@ use mempack_format::{GraphParameters, Origin, Pack, PackId, PackWriter, ReadErro
 pub use error::RevokeError;
 
 use crate::graph::{GraphBuilder, MAX_M};
+use crate::terms::TermIndex;
 use crate::{GENERATOR, GraphOptions};
 
 /// Number of references between two checks of the cancel flag and two reports of progress.
@@ -162,8 +163,13 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         if let Some(quality) = self.pack.quality() {
             writer.set_quality(quality.clone())?;
         }
-        let numbers = self.write_documents(&mut writer)?;
-        let (left, shared) = self.write_references(&mut writer, &numbers, progress, cancel)?;
+        let (numbers, titles) = self.write_documents(&mut writer)?;
+        let mut terms = TermIndex::default();
+        let (left, shared) = self.write_references(&mut writer, &numbers, &titles, &mut terms, progress, cancel)?;
+        // The index is made anew of what remains, so that no term of what is revoked is left in it.
+        if self.pack.terms()?.is_some() {
+            writer.set_terms(&terms)?;
+        }
         if let Some(parameters) = manifest.graph {
             self.write_graph(&mut writer, parameters, &left, progress, cancel)?;
         }
@@ -204,13 +210,21 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         }
     }
 
-    /// Writes the documents that remain. Gives the new number of every document.
-    fn write_documents(&self, writer: &mut PackWriter) -> Result<Vec<Option<u32>>, RevokeError> {
-        let number = |document| match self.revoked.contains(&document) {
-            true => Ok(None),
-            false => Ok(Some(writer.push_document(&self.pack.document(document)?)?)),
-        };
-        (0..self.pack.manifest().counts.documents).map(number).collect()
+    /// Writes the documents that remain. Gives the new number of every document, and the titles of those that remain.
+    fn write_documents(&self, writer: &mut PackWriter) -> Result<(Vec<Option<u32>>, Vec<String>), RevokeError> {
+        let (mut numbers, mut titles) = (Vec::new(), Vec::new());
+        for number in 0..self.pack.manifest().counts.documents {
+            let stays = !self.revoked.contains(&number);
+            numbers.push(if stays {
+                let document = self.pack.document(number)?;
+                let new = writer.push_document(&document)?;
+                titles.push(document.title);
+                Some(new)
+            } else {
+                None
+            });
+        }
+        Ok((numbers, titles))
     }
 
     /// Writes the references that remain, with their remaining origins. Gives their old numbers, and how many of them lost an origin.
@@ -218,6 +232,8 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         &self,
         writer: &mut PackWriter,
         numbers: &[Option<u32>],
+        titles: &[String],
+        terms: &mut TermIndex,
         progress: &mut dyn FnMut(RevokeStage, u64, u64),
         cancel: &AtomicBool,
     ) -> Result<(Vec<u32>, u32), RevokeError> {
@@ -238,9 +254,12 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
             }
             shared += u32::from(origins.len() < places);
             let info = pack.reference(reference)?;
-            writer.push_reference(&info.key, info.tokens, &pack.text(reference)?, &origins)?;
+            let (text, embedding) = (pack.text(reference)?, self.embedding(reference)?);
+            writer.push_reference(&info.key, info.tokens, &text, &origins)?;
             writer.push_memory(pack.record(reference)?)?;
-            writer.push_embedding(&self.embedding(reference)?)?;
+            writer.push_embedding(&embedding)?;
+            let titles = origins.iter().filter_map(|origin| titles.get(origin.document as usize));
+            terms.push(titles.map(String::as_str), &text, &info.key, &embedding);
             left.push(reference);
         }
         progress(RevokeStage::Writing, count.into(), count.into());
