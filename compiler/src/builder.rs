@@ -133,7 +133,17 @@ fn run(
     stages.begin(Stage::Writing, Some(count));
     let mut graph = GraphBuilder::new(options.graph, count);
     let mut terms = TermIndex::default();
-    let pass = WritePass { references, candidates, writer: &mut writer, graph: &mut graph, terms: &mut terms, titles: &titles, encoder: &encoder, taken, embedded };
+    let pass = WritePass {
+        references,
+        candidates,
+        writer: &mut writer,
+        graph: &mut graph,
+        terms: &mut terms,
+        titles: &titles,
+        encoder: &encoder,
+        taken,
+        embedded,
+    };
     let written = pass.run(context, sample, &parameters)?;
 
     writer.set_terms(&terms)?;

@@ -29,7 +29,7 @@
 //! impl Index for Scan {
 //!     type Reference = usize;
 //!     type Error = Infallible;
-//!     fn nearest(&self, vector: &[f32], max: usize) -> Result<Vec<Hit<usize>>, Infallible> {
+//!     fn nearest(&self, _: &Query<'_>, vector: &[f32], max: usize) -> Result<Vec<Hit<usize>>, Infallible> {
 //!         let similarity = |own: &[f32; 2]| own[0] * vector[0] + own[1] * vector[1];
 //!         let mut hits: Vec<_> = self.0.iter().map(similarity).enumerate().map(|(reference, similarity)| Hit { reference, similarity }).collect();
 //!         hits.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));

@@ -53,11 +53,12 @@ pub trait Index {
     /// Why the search failed.
     type Error;
 
-    /// The `max` references nearest to a unit vector, most similar first; fewer only if there are no more.
+    /// The `max` references that fit a query best, most similar first; fewer only if there are no more. `vector` is the query's text as a unit
+    /// vector; an index may also look at the text itself.
     ///
     /// # Errors
     /// If the search fails.
-    fn nearest(&self, vector: &[f32], max: usize) -> Result<Vec<Hit<Self::Reference>>, Self::Error>;
+    fn nearest(&self, query: &Query<'_>, vector: &[f32], max: usize) -> Result<Vec<Hit<Self::Reference>>, Self::Error>;
 }
 
 /// The third stage: hits that must not be read are refused, and the next ones take their place.
@@ -212,7 +213,7 @@ where
     fn admitted(&self, query: &Query<'_>, vector: &[f32], max: usize) -> Result<Recalled<I::Reference>, I::Error> {
         let mut wanted = max.saturating_add(self.filter.spare());
         loop {
-            let found = self.index.nearest(vector, wanted)?;
+            let found = self.index.nearest(query, vector, wanted)?;
             let exhausted = found.len() < wanted;
             let mut recalled = Recalled::default();
             for hit in found {
@@ -286,7 +287,7 @@ mod tests {
         type Reference = u32;
         type Error = Infallible;
 
-        fn nearest(&self, vector: &[f32], max: usize) -> Result<Vec<Hit>, Infallible> {
+        fn nearest(&self, _: &Query<'_>, vector: &[f32], max: usize) -> Result<Vec<Hit>, Infallible> {
             self.asked.borrow_mut().push(max);
             let mut hits: Vec<Hit> = (0..self.count).map(|n| Hit { reference: n, similarity: -(n as f32 - vector[0]).abs() }).collect();
             hits.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.reference.cmp(&b.reference)));
@@ -372,7 +373,7 @@ mod tests {
             let line = Line::new(count);
             let query = Query { text: &text, context: &refused };
             let found = Retrieval::new(Length, &line).filtered(NotInContext(spare)).recall(&[query], max).unwrap().remove(0);
-            let mut all = (&line).nearest(&[text.len() as f32], count as usize).unwrap();
+            let mut all = (&line).nearest(&query, &[text.len() as f32], count as usize).unwrap();
             all.retain(|hit| !refused.contains(&hit.reference));
             all.truncate(max);
             prop_assert_eq!(found.hits, all);

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mempack_format::{Pack, ReadError};
+use mempack_format::{Pack, ReadError, Tag};
 
 /// Words per page. A page covers 32,768 references.
 const WORDS: usize = 512;
@@ -13,6 +13,7 @@ const WORDS: usize = 512;
 pub(crate) struct Checks {
     leaves: OnceLock<Result<(), ReadError>>,
     tables: OnceLock<Result<(), ReadError>>,
+    terms: OnceLock<Result<(), ReadError>>,
     pub(crate) memories: Checked,
     pub(crate) embeddings: Checked,
 }
@@ -20,7 +21,13 @@ pub(crate) struct Checks {
 impl Checks {
     /// No comparisons yet, for a pack of `references` references.
     pub(crate) fn new(references: u32) -> Self {
-        Self { leaves: OnceLock::new(), tables: OnceLock::new(), memories: Checked::new(references), embeddings: Checked::new(references) }
+        Self {
+            leaves: OnceLock::new(),
+            tables: OnceLock::new(),
+            terms: OnceLock::new(),
+            memories: Checked::new(references),
+            embeddings: Checked::new(references),
+        }
     }
 
     /// Compares the leaf digests with their section's digest at the first call. Other threads wait for the result.
@@ -31,6 +38,11 @@ impl Checks {
     /// Compares the tables of references, origins and documents with their sections' digests at the first call.
     pub(crate) fn tables<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
         self.tables.get_or_init(|| pack.check_tables()).clone()
+    }
+
+    /// Compares the inverted index with its section's digest at the first call.
+    pub(crate) fn terms<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
+        self.terms.get_or_init(|| pack.section(Tag::TERMS).map(|_| ())).clone()
     }
 }
 

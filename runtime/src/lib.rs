@@ -55,6 +55,8 @@ mod diff;
 mod dot;
 #[cfg(feature = "engine")]
 mod engine;
+mod hybrid;
+mod lexical;
 mod mapped;
 mod mounts;
 mod pack_set;
@@ -72,6 +74,8 @@ pub use engine::{
     ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
     read_reference,
 };
+pub use hybrid::Ranking;
+pub use lexical::QueryTerms;
 pub use mapped::{MapError, MappedPack};
 pub use mempack_retrieval::Hit;
 pub use mounts::{MountError, Mounts};

@@ -16,6 +16,7 @@ use zerocopy::little_endian::F32;
 use crate::cache::Evict;
 use crate::checked::Checks;
 use crate::damage::{OnDamage, Tolerance};
+use crate::lexical::{self, QueryTerms, Scores};
 use crate::search::{self, Method, SearchError};
 use crate::truncation::Registered;
 
@@ -167,6 +168,19 @@ impl MappedPack {
     pub fn nearest(&self, query: &[f32], k: usize, method: Method, on_damage: OnDamage<'_>) -> Result<Vec<Hit>, SearchError> {
         let tolerance = self.tolerance(on_damage);
         self.read_consistent(|checks| search::nearest(&self.pack, checks, query, k, method, tolerance))
+    }
+
+    /// The BM25 scores of the references that have a term of `query`. `None` if the pack has no index of terms that this program knows, or it is
+    /// damaged and damage is skipped.
+    pub(crate) fn lexical(&self, query: &QueryTerms, on_damage: OnDamage<'_>) -> Result<Option<Scores>, SearchError> {
+        let tolerance = self.tolerance(on_damage);
+        self.read_consistent(|checks| Ok(tolerance.admit(lexical::scores(&self.pack, checks, query))?.flatten()))
+    }
+
+    /// The cosines of references to `query`, a unit vector `[dim]`. References whose vectors are damaged are left out if damage is skipped.
+    pub(crate) fn cosines(&self, query: &[f32], references: &[u32], on_damage: OnDamage<'_>) -> Result<Vec<Hit>, SearchError> {
+        let tolerance = self.tolerance(on_damage);
+        self.read_consistent(|checks| search::cosines(&self.pack, checks, query, references, tolerance))
     }
 
     /// The embedding of a reference: a unit vector `[dim]`, checked against its leaf digest.

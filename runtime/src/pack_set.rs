@@ -199,11 +199,21 @@ impl PackSet {
             let hits = mounted.pack.nearest(query, k, method, on_damage).map_err(|source| mounted.failed(source))?;
             found.extend(hits.into_iter().map(|hit| (order, hit)));
         }
-        // The hits of a single pack are already ranked, and without duplicates.
+        self.in_one_ranking(found, k, on_damage)
+    }
+
+    /// The best `k` of hits in the order of the packs, each key once.
+    pub(crate) fn in_one_ranking(
+        &self,
+        mut found: Vec<(usize, Hit)>,
+        k: usize,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Vec<Hit<PackReference>>, PackSearchError> {
+        // A single pack has every key once.
         if self.0.len() > 1 {
             found = self.once_each(found, on_damage)?;
-            found.sort_by(|a, b| b.1.similarity.total_cmp(&a.1.similarity).then(a.0.cmp(&b.0)).then(a.1.reference.cmp(&b.1.reference)));
         }
+        found.sort_by(|a, b| b.1.similarity.total_cmp(&a.1.similarity).then(a.0.cmp(&b.0)).then(a.1.reference.cmp(&b.1.reference)));
         let of_pack = |(order, hit): (usize, Hit)| {
             let pack = Arc::clone(self.0.get(order)?);
             Some(hit.map(|number| PackReference { pack, number }))
@@ -230,7 +240,7 @@ impl PackSet {
 }
 
 impl Mounted {
-    fn failed(&self, source: SearchError) -> PackSearchError {
+    pub(crate) fn failed(&self, source: SearchError) -> PackSearchError {
         PackSearchError { path: self.pack.path().to_owned(), source: Box::new(source) }
     }
 }

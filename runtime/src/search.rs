@@ -162,6 +162,19 @@ pub(crate) fn nearest<D: AsRef<[u8]>>(
     if tolerance.skips() && too_few { scan(&nodes, k) } else { Ok(hits) }
 }
 
+/// The references with their similarities to the query, in the same order.
+pub(crate) fn cosines<D: AsRef<[u8]>>(
+    pack: &Pack<D>,
+    checks: &Checks,
+    query: &[f32],
+    references: &[u32],
+    tolerance: Tolerance<'_>,
+) -> Result<Vec<Hit>, SearchError> {
+    let nodes = PackNodes::new(pack, checks, tolerance, query)?;
+    let hit = |reference: &u32| Ok(nodes.similarity(*reference)?.map(|similarity| Hit { reference: *reference, similarity }));
+    references.iter().filter_map(|reference| hit(reference).transpose()).collect()
+}
+
 /// A hit ordered by similarity. The greater one is better; of equal similarities, the lower reference is greater.
 #[derive(Clone, Copy, Debug)]
 struct Candidate(Hit);

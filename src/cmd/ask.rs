@@ -82,6 +82,7 @@ impl Args {
             max_tokens: self.max_tokens,
             k: self.k,
             cache: Arc::new(MemoryCache::new(self.cache << 20)),
+            ranking: self.packs.ranking(),
             skip_damaged: self.packs.skip_damaged,
             ..SessionOptions::default()
         };

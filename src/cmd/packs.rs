@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mempack_format::Difference;
-use mempack_runtime::{Citation, MountError, Mounts, OnDamage, Skipped};
+use mempack_runtime::{Citation, MountError, Mounts, OnDamage, Ranking, Skipped};
 use serde_json::{Value, json};
 
 use super::trust;
@@ -19,6 +19,10 @@ pub struct PackArgs {
     /// Another pack of the same model, read together with the first; may be repeated
     #[arg(long = "with", value_name = "PACK")]
     with: Vec<PathBuf>,
+    /// By what references are ranked: dense (similarity of embeddings), lexical (shared terms, BM25) or hybrid (both); packs of older versions have no
+    /// index of terms and are searched by embeddings
+    #[arg(long, value_enum, default_value_t, value_name = "RANKING")]
+    search: Search,
     /// Leave out damaged memories, vectors and texts, and report them at the end
     #[arg(long)]
     pub skip_damaged: bool,
@@ -34,10 +38,28 @@ impl PackArgs {
         mount_beside(Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?, &self.with)
     }
 
+    /// By what references are ranked.
+    pub fn ranking(&self) -> Ranking {
+        match self.search {
+            Search::Dense => Ranking::Dense,
+            Search::Lexical => Ranking::Lexical,
+            Search::Hybrid => Ranking::Hybrid,
+        }
+    }
+
     /// What to do about damage: count it in `skipped`, or fail.
     pub fn on_damage<'a>(&self, skipped: &'a Skipped) -> OnDamage<'a> {
         if self.skip_damaged { OnDamage::Skip(skipped) } else { OnDamage::Fail }
     }
+}
+
+/// The values of `--search`.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Search {
+    Dense,
+    Lexical,
+    #[default]
+    Hybrid,
 }
 
 /// Mounts more packs. Each has the name of its file, or its path if that name is taken.

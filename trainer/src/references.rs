@@ -115,7 +115,7 @@ impl Index for &References {
     type Reference = usize;
     type Error = TrainError;
 
-    fn nearest(&self, vector: &[f32], max: usize) -> Result<Vec<Hit<usize>>, TrainError> {
+    fn nearest(&self, _: &Query<'_>, vector: &[f32], max: usize) -> Result<Vec<Hit<usize>>, TrainError> {
         Ok(References::nearest(self, vector, max))
     }
 }

@@ -105,8 +105,9 @@ impl ChunkReader {
     /// Decodes memories into the cache for a chunk whose query will begin like `query`: the memories of twice as many hits as a chunk
     /// reads.
     pub(crate) fn warm(&self, scope: &Scope, query: &str) -> Result<(), AskError> {
-        let hits = scope.packs.nearest(&self.retriever.embed(query)?, 2 * self.k, Method::default(), scope.on_damage());
-        self.source.warm(&scope.packs, &hits.map_err(RetrieveError::from)?)
+        let stages = self.retriever.stages(&scope.packs, Method::default(), scope.on_damage());
+        let recalled = stages.recall_vector(&Query::new(query), &self.retriever.embed(query)?, 2 * self.k)?;
+        self.source.warm(&scope.packs, &recalled.hits)
     }
 
     /// Runs the retrieval stages. The caller passes the query's vector, because it stays the same when the retrieval is repeated after

@@ -8,12 +8,13 @@ use mempack_retrieval::{Filter, Hit, Index, Query, Recall, Retrieval};
 
 use super::error::{IdentityMismatch, RetrieveError};
 use super::reference::{ReferenceError, read_reference};
-use crate::{MappedPack, Method, Mounts, OnDamage, PackReference, PackSet};
+use crate::{MappedPack, Method, Mounts, OnDamage, PackReference, PackSet, QueryTerms, Ranking};
 
-/// Searches a set of packs by vector, with one ranking.
+/// Searches a set of packs, with one ranking.
 #[derive(Clone, Copy)]
 pub struct PackIndex<'a> {
     packs: &'a PackSet,
+    ranking: Ranking,
     method: Method,
     on_damage: OnDamage<'a>,
 }
@@ -22,8 +23,8 @@ impl Index for PackIndex<'_> {
     type Reference = PackReference;
     type Error = RetrieveError;
 
-    fn nearest(&self, vector: &[f32], max: usize) -> Result<Vec<Hit<PackReference>>, RetrieveError> {
-        Ok(self.packs.nearest(vector, max, self.method, self.on_damage)?)
+    fn nearest(&self, query: &Query<'_>, vector: &[f32], max: usize) -> Result<Vec<Hit<PackReference>>, RetrieveError> {
+        Ok(self.packs.ranked(vector, &QueryTerms::of(query.text), max, self.ranking, self.method, self.on_damage)?)
     }
 }
 
@@ -80,6 +81,7 @@ impl Filter<PackReference> for Readable<'_> {
 pub struct Retriever {
     embedder: Embedder,
     mounts: Arc<Mounts>,
+    ranking: Ranking,
 }
 
 impl Retriever {
@@ -97,12 +99,17 @@ impl Retriever {
     /// If the packs were built with another embedder.
     pub fn over(embedder: &Embedder, mounts: Arc<Mounts>) -> Result<Self, IdentityMismatch> {
         IdentityMismatch::check_embedder(mounts.embedder(), embedder.identity())?;
-        Ok(Self { embedder: embedder.share(), mounts })
+        Ok(Self { embedder: embedder.share(), mounts, ranking: Ranking::default() })
+    }
+
+    /// The same retriever with this ranking.
+    pub fn ranked_by(self, ranking: Ranking) -> Self {
+        Self { ranking, ..self }
     }
 
     /// A second retriever over the same packs, for another thread.
     pub fn share(&self) -> Self {
-        Self { embedder: self.embedder.share(), mounts: Arc::clone(&self.mounts) }
+        Self { embedder: self.embedder.share(), mounts: Arc::clone(&self.mounts), ranking: self.ranking }
     }
 
     /// The packs that it searches.
@@ -112,7 +119,7 @@ impl Retriever {
 
     /// The stages embedding and search, over a set of packs. Other stages can be added.
     pub fn stages<'a>(&'a self, packs: &'a PackSet, method: Method, on_damage: OnDamage<'a>) -> Retrieval<&'a Embedder, PackIndex<'a>> {
-        Retrieval::new(&self.embedder, PackIndex { packs, method, on_damage })
+        Retrieval::new(&self.embedder, PackIndex { packs, ranking: self.ranking, method, on_damage })
     }
 
     /// The `k` references nearest to `text` in the packs mounted now, best first; fewer if the packs have fewer.

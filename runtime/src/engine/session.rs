@@ -17,7 +17,7 @@ use super::recall::Retriever;
 use super::reference::read_reference;
 use super::sampling::Sampling;
 use super::source::{MemorySource, ReadFrom};
-use crate::{MappedPack, MemoryCache, Mounts, PackReference, PackSet, Skipped};
+use crate::{MappedPack, MemoryCache, Mounts, PackReference, PackSet, Ranking, Skipped};
 
 /// Maximum number of references whose texts can be put into a prompt.
 const MAX_TEXTS: usize = 4096;
@@ -42,6 +42,8 @@ pub struct SessionOptions {
     pub prefetch: bool,
     /// The cache of memories. Sessions can share one.
     pub cache: Arc<MemoryCache>,
+    /// By what references are ranked.
+    pub ranking: Ranking,
     /// Whether damaged memories and vectors are skipped and counted instead of ending the answer with an error.
     pub skip_damaged: bool,
     /// Public keys, one of which must have signed each pack. If empty, no signature is required.
@@ -58,6 +60,7 @@ impl Default for SessionOptions {
             max_overlap: None,
             prefetch: true,
             cache: Arc::default(),
+            ranking: Ranking::default(),
             skip_damaged: false,
             trusted: Vec::new(),
         }
@@ -94,12 +97,12 @@ impl Session {
     /// # Errors
     /// If the packs were built with another model or embedder, one lacks a required signature, or an option is out of range.
     pub fn over(model: &Model, embedder: &Embedder, mounts: Arc<Mounts>, options: SessionOptions) -> Result<Self, SessionError> {
-        let SessionOptions { read_from, sampling, max_tokens, k, max_overlap, prefetch, cache, skip_damaged, trusted } = options;
+        let SessionOptions { read_from, sampling, max_tokens, k, max_overlap, prefetch, cache, ranking, skip_damaged, trusted } = options;
         if read_from == ReadFrom::PackMemories {
             IdentityMismatch::check_model(mounts.model(), model.identity())?;
         }
         mounts.packs().check_signed(&trusted)?;
-        let retriever = Retriever::over(embedder, mounts)?;
+        let retriever = Retriever::over(embedder, mounts)?.ranked_by(ranking);
         let generator = Generator::new(model, sampling, max_tokens)?;
         let own = model.memory().memories_per_chunk as usize;
         let k = k.unwrap_or(own);
