@@ -15,7 +15,7 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("corpus.mpk");
 //! # let shape = MemoryShape::new(1, 1, 1, 2);
-//! # let mut writer = PackWriter::create(&path, shape, 2)?;
+//! # let mut writer = PackWriter::create(&path, shape.clone(), 2)?;
 //! # writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes())?;
 //! # writer.push_document(&Document { id: "leaflet".into(), ..Document::default() })?;
 //! # for (text, embedding) in [("Take two a day.", [0.6, 0.8]), ("Keep it dry.", [1.0, 0.0])] {
