@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mempack_model::AnswerMeasure;
 use mempack_runtime::{Answer, AskError, MappedPack, Session};
 
-use crate::contender::{Contender, Setting, WrittenMemories};
+use crate::contender::{Answers, Contender, Setting, WrittenMemories};
 use crate::library::{Library, Passage};
 use crate::metrics::{Score, Words, novel_share, score};
 use crate::options::QuestionOptions;
@@ -35,7 +36,7 @@ pub fn answer_questions(
     for question in questions {
         let asked = answering.ask(question)?;
         let flow = observe(&asked);
-        answering.tally.add(&asked, question);
+        answering.tally.add(&asked, question, options.measure);
         if flow.is_break() {
             return Err(EvaluateError::Interrupted);
         }
@@ -53,6 +54,7 @@ struct Answering {
     /// References to retrieve with the whole question.
     max: usize,
     threshold: Option<f64>,
+    measure: AnswerMeasure,
     tally: Tally,
 }
 
@@ -67,9 +69,11 @@ impl Answering {
         }
         let max = settings.iter().map(|setting| setting.k).chain(HIT_AT).max().unwrap_or_default();
         let mut written = WrittenMemories::default();
-        let contender = |setting: &Setting| Contender::new(models, Some(&library), *setting, options.max_tokens, &mut written);
+        let answers = Answers { max_tokens: options.max_tokens, measures: options.measures() };
+        let contender = |setting: &Setting| Contender::new(models, Some(&library), *setting, &answers, &mut written);
         let contenders = settings.iter().map(contender).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { library, contenders, gold, own, max, threshold: options.threshold, tally: Tally::default() })
+        let QuestionOptions { threshold, measure, .. } = *options;
+        Ok(Self { library, contenders, gold, own, max, threshold, measure, tally: Tally::default() })
     }
 
     fn ask(&self, question: &Question) -> Result<Asked, EvaluateError> {
@@ -110,7 +114,7 @@ impl Answering {
     /// Withholds the answer if it comes from references and its confidence is below the threshold. Scores it as abstaining.
     fn withhold(&self, outcome: &mut Outcome, unanswerable: bool) {
         let mode = outcome.setting.mode;
-        let unsure = self.threshold.zip(outcome.confidence).is_some_and(|(threshold, confidence)| confidence < threshold);
+        let unsure = self.threshold.zip(outcome.confidence_by(self.measure)).is_some_and(|(threshold, confidence)| confidence < threshold);
         if !unsure || !(mode.uses_gold() || mode.uses_retrieval()) {
             return;
         }
@@ -149,7 +153,8 @@ fn answer(
     let outcome = Outcome {
         setting: contender.setting,
         answer: answer.as_ref().map_or_else(String::new, |answer| answer.text.trim().to_owned()),
-        confidence: answer.as_ref().map(|answer| answer.confidence),
+        confidence: answer.as_ref().and_then(|answer| answer.confidence.log_probability),
+        memory_attention: answer.as_ref().and_then(|answer| answer.confidence.memory_attention),
         withheld: None,
         exact_match: 0.0,
         f1: 0.0,

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::bootstrap::interval;
 use crate::choice_question::{ChoiceQuestion, ChoiceScores, METRICS};
-use crate::contender::{Contender, Setting, WrittenMemories};
+use crate::contender::{Answers, Contender, Setting, WrittenMemories};
 use crate::library::{Library, Passage};
 use crate::likelihood::log_probabilities;
 use crate::report::PairedDifference;
@@ -127,7 +127,7 @@ impl Choosing {
         let library = library.filter(|_| modes().any(|mode| mode.uses_retrieval()));
         let mut written = WrittenMemories::default();
         // An answer has at most one token, because the likelihood of given texts counts.
-        let contender = |setting: &Setting| Contender::new(models, library.as_ref(), *setting, 1, &mut written);
+        let contender = |setting: &Setting| Contender::new(models, library.as_ref(), *setting, &Answers::SHORTEST, &mut written);
         let contenders = settings.iter().map(contender).collect::<Result<_, _>>()?;
         Ok(Self { library, contenders })
     }

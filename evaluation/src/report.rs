@@ -26,6 +26,10 @@ pub struct QuestionReport {
     pub left_out: usize,
     /// Maximum number of tokens of an answer.
     pub max_tokens: usize,
+    /// What confidence is measured by: `log_probability` or `memory_attention`.
+    pub measure: &'static str,
+    /// The threshold below which answers from references were withheld, if there was one.
+    pub threshold: Option<f64>,
     /// Results of each mode.
     pub modes: BTreeMap<Mode, ModeReport>,
     /// For n = 1, 3 and 5, the share of the questions with gold documents for which a gold document is among the first n references that

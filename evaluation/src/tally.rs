@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mempack_model::AnswerMeasure;
 use mempack_runtime::MappedPack;
 
 use crate::bootstrap::interval;
@@ -47,7 +48,7 @@ struct ScoredOutcome {
 }
 
 impl Tally {
-    pub fn add(&mut self, asked: &Asked, question: &Question) {
+    pub fn add(&mut self, asked: &Asked, question: &Question, measure: AnswerMeasure) {
         let number = self.questions;
         self.questions += 1;
         self.left_out += asked.left_out;
@@ -56,7 +57,7 @@ impl Tally {
             self.ranks.extend(asked.gold_rank);
         }
         for outcome in &asked.outcomes {
-            self.settings.entry(outcome.setting).or_default().push(ScoredOutcome::of(outcome, number, question.answerable));
+            self.settings.entry(outcome.setting).or_default().push(ScoredOutcome::of(outcome, number, question.answerable, measure));
         }
     }
 
@@ -94,6 +95,8 @@ impl Tally {
             overlap: options.overlap,
             left_out: self.left_out,
             max_tokens: options.max_tokens,
+            measure: options.measure.name(),
+            threshold: options.threshold,
             gain: gain(&modes),
             modes,
             hit_at: HIT_AT.into_iter().map(|n| (n, share(hit(n)))).collect(),
@@ -119,11 +122,11 @@ type Metric = (&'static str, fn(&ScoredOutcome) -> f64);
 const METRICS: [Metric; 2] = [("exact_match", |outcome| outcome.exact_match), ("f1", |outcome| outcome.f1)];
 
 impl ScoredOutcome {
-    fn of(outcome: &Outcome, question: usize, answerable: bool) -> Self {
+    fn of(outcome: &Outcome, question: usize, answerable: bool, measure: AnswerMeasure) -> Self {
         Self {
             question,
             answerable,
-            judged: judged(outcome, answerable),
+            judged: judged(outcome, answerable, measure),
             exact_match: outcome.exact_match,
             f1: outcome.f1,
             novel: outcome.novel,
@@ -139,11 +142,11 @@ impl ScoredOutcome {
 }
 
 /// The answer as the model gave it, withheld or not.
-fn judged(outcome: &Outcome, answerable: bool) -> Option<Judged> {
+fn judged(outcome: &Outcome, answerable: bool, measure: AnswerMeasure) -> Option<Judged> {
     let (answer, exact_match) =
         outcome.withheld.as_ref().map_or((&outcome.answer, outcome.exact_match), |withheld| (&withheld.answer, withheld.exact_match));
     let (right, abstains) = (exact_match > 0.0, abstains(&Words::of(answer)));
-    Some(Judged { confidence: outcome.confidence?, answerable, right, abstains })
+    Some(Judged { confidence: outcome.confidence_by(measure)?, answerable, right, abstains })
 }
 
 /// The gain of the pack's memories over texts in the prompt.

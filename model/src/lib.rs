@@ -17,6 +17,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 mod adapter;
+mod answer_measure;
 mod attention;
 mod attention_error;
 mod base;
@@ -40,6 +41,7 @@ mod harmless;
 mod head_gains;
 mod head_spans;
 mod layer;
+mod memory_attention;
 mod memory_config;
 mod model;
 mod model_folder;
@@ -62,6 +64,7 @@ pub mod training;
 mod unknown;
 mod write;
 
+pub use answer_measure::{AnswerMeasure, UnknownMeasure};
 pub use attention_error::{AttentionError, RelativeError, attention_error};
 pub use checkpoint::weights_digest;
 pub use config::ModelConfig;

@@ -6,6 +6,7 @@ use mempack_format::{EMPTY_SLOT, MemoryShape};
 use mempack_retrieval::{Chunks, Margin};
 use serde_json::{Map, Value, json};
 
+use crate::answer_measure::AnswerMeasure;
 use crate::fields::Fields;
 use crate::tokens_per_head::TokensPerHead;
 use crate::{LoadError, ModelConfig};
@@ -62,9 +63,10 @@ pub struct MemoryConfig {
     /// How far a memory's similarity may be below the best one for the memory to be read. `None`, the paper's, reads all that were
     /// retrieved.
     pub similarity_margin: Option<f32>,
-    /// Answers whose mean log-probability, in nats per token, is below this number are withheld. `None` withholds none. It changes no
-    /// memory, so that packs stay valid.
+    /// Answers whose confidence is below this number are withheld. `None` withholds none. It changes no memory, so that packs stay valid.
     pub answer_threshold: Option<f64>,
+    /// The measure that `answer_threshold` is on. Default: the mean log-probability.
+    pub answer_measure: AnswerMeasure,
     /// What is said in place of a withheld answer: what the model was trained to say where the references do not tell. `None` leaves that
     /// to the program.
     pub no_answer: Option<String>,
@@ -96,6 +98,7 @@ impl MemoryConfig {
             similarity_bias: f.f64("similarity_bias")?.unwrap_or(0.0) as f32,
             similarity_margin: f.f64("similarity_margin")?.map(|margin| margin as f32),
             answer_threshold: f.f64("answer_threshold")?,
+            answer_measure: f.parsed("answer_measure", AnswerMeasure::NAMES)?.unwrap_or_default(),
             no_answer: f.str("no_answer")?.map(str::to_owned),
         };
         memory.check(config).map_err(|wrong| f.refuse(wrong.field, wrong.expected, wrong.found, "correct the memory block"))?;
@@ -127,6 +130,9 @@ impl MemoryConfig {
         }
         if let Some(threshold) = self.answer_threshold {
             block["answer_threshold"] = threshold.into();
+        }
+        if self.answer_measure != AnswerMeasure::default() {
+            block["answer_measure"] = self.answer_measure.name().into();
         }
         if let Some(phrase) = &self.no_answer {
             block["no_answer"] = phrase.as_str().into();
@@ -206,8 +212,9 @@ impl MemoryConfig {
         if let Some(margin) = self.similarity_margin.filter(|margin| !(0.0..=2.0).contains(margin)) {
             return wrong("similarity_margin", "a number from 0 to 2, or no such field".into(), margin.to_string());
         }
-        if let Some(threshold) = self.answer_threshold.filter(|threshold| !(threshold.is_finite() && *threshold <= 0.0)) {
-            return wrong("answer_threshold", "a log-probability, at most 0, or no such field".into(), threshold.to_string());
+        let measure = self.answer_measure;
+        if let Some(threshold) = self.answer_threshold.filter(|threshold| !measure.admits(*threshold)) {
+            return wrong("answer_threshold", format!("{}, or no such field", measure.values()), threshold.to_string());
         }
         if let Some(phrase) = self.no_answer.as_ref().filter(|phrase| phrase.trim().is_empty()) {
             return wrong("no_answer", "a sentence, or no such field".into(), format!("`{phrase}`"));

@@ -105,6 +105,11 @@ impl Model {
         Ok(Self { decoder, tokenizer: self.tokenizer.clone(), identity, memory_source: MemorySource::Caller })
     }
 
+    /// Sets [`MemoryConfig::no_answer`], on which nothing that is computed depends.
+    pub(crate) fn set_no_answer(&mut self, sentence: String) {
+        self.decoder.memory.no_answer = Some(sentence);
+    }
+
     /// See [`Decoder::write`].
     pub fn write(&self, references: &[&[u32]]) -> Result<Vec<Memory>, ComputeError> {
         self.decoder.write(references)

@@ -68,9 +68,9 @@ pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
 pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
-    Answer, AskError, ChunkMemories, ChunkReads, IdentityMismatch, MAX_ANSWER_TOKENS, MemoryRead, NotRepeating, PackIndex, PreparedPrompt,
-    ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
-    read_reference,
+    Answer, AskError, ChunkMemories, ChunkReads, Confidence, IdentityMismatch, MAX_ANSWER_TOKENS, MemoryRead, NotRepeating, PackIndex,
+    PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions,
+    Stop, read_reference,
 };
 pub use mapped::{MapError, MappedPack};
 pub use mempack_retrieval::Hit;

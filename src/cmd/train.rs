@@ -62,9 +62,8 @@ fn draw(args: &PlotArgs) -> Result<(), Failure> {
     })?;
     let mut files = Vec::with_capacity(args.outputs.len());
     for (at, file) in args.outputs.iter().enumerate() {
-        let is_png = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
         let others: Vec<&Path> = args.runs.iter().chain(&args.outputs[..at]).map(PathBuf::as_path).collect();
-        files.push(OutputFile::check("--output", file, if is_png { Contents::Png } else { Contents::Svg }, &others)?);
+        files.push(OutputFile::check("--output", file, Contents::of_figure(file), &others)?);
     }
     for ((file, name), figure) in files.into_iter().zip(&args.outputs).zip(figures) {
         file.write(&figure)?;

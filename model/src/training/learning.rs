@@ -138,6 +138,12 @@ impl Trainee {
         &self.model
     }
 
+    /// Sets what the saved `memory` block says in place of withheld answers: what the model is trained to say where the references do not
+    /// tell.
+    pub fn set_no_answer(&mut self, sentence: String) {
+        self.model.set_no_answer(sentence);
+    }
+
     /// The number of trained values.
     pub fn learnt(&self) -> usize {
         self.parameters.iter().map(|parameter| parameter.master.numel()).sum()
