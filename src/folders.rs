@@ -3,7 +3,9 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use mempack_model::{DeviceChoice, Embedder, LoadOptions, MemorySource, Model, Precision};
+use mempack_model::{DeviceChoice, Embedder, LoadError, LoadOptions, MemorySource, Model, Precision};
+
+use serde_json::{Value, json};
 
 use crate::failure::{Failure, Kind};
 use crate::terminal::errln;
@@ -15,7 +17,7 @@ const DEFAULT_EMBEDDER: &str = "models/all-MiniLM-L6-v2";
 /// Which model and embedder to use, and how.
 #[derive(clap::Args)]
 pub struct ModelArgs {
-    /// Model: a Hugging Face folder, or a LoRA adapter folder (default: the model of `make models`)
+    /// Model: a Hugging Face folder, a LoRA adapter folder, or a reading adapter folder (default: the model of `make models`)
     #[arg(long, value_name = "DIR", env = "MEMPACK_MODEL")]
     pub model: Option<PathBuf>,
     /// The base of an adapter, if its adapter_config.json does not name it
@@ -39,12 +41,12 @@ pub struct EmbedderArgs {
 impl ModelArgs {
     /// Loads the model in the given precision.
     pub fn load(&self, precision: Precision) -> Result<Model, Failure> {
-        Ok(Model::load(&self.folder()?, &self.options(precision))?)
+        Model::load(&self.folder()?, &self.options(precision)).map_err(not_loaded)
     }
 
     /// Loads the base without the adapter, if the model is an adapter.
     pub fn load_base(&self, precision: Precision) -> Result<Option<Model>, Failure> {
-        Ok(Model::load_base(&self.folder()?, &self.options(precision))?)
+        Model::load_base(&self.folder()?, &self.options(precision)).map_err(not_loaded)
     }
 
     fn folder(&self) -> Result<PathBuf, Failure> {
@@ -62,6 +64,22 @@ impl EmbedderArgs {
         let folder = folder(self.embedder.as_deref(), DEFAULT_EMBEDDER, "embedder", "--embedder")?;
         Ok(Embedder::load(&folder, &LoadOptions { precision, device: self.device, ..LoadOptions::default() })?)
     }
+}
+
+/// The failure of a model that was not loaded.
+pub fn not_loaded(error: LoadError) -> Failure {
+    let kind = if matches!(error, LoadError::OtherWriter { .. }) { Kind::Mismatch } else { Kind::Work };
+    Failure::new(kind, error)
+}
+
+/// The reading adapter of a model, for people; `None` without one.
+pub fn reader(model: &Model) -> Option<String> {
+    model.reading_adapter().map(|adapter| format!("{}, {}", adapter.name, adapter.digest))
+}
+
+/// The reading adapter of a model as JSON; null without one.
+pub fn reader_json(model: &Model) -> Value {
+    model.reading_adapter().map_or(Value::Null, |adapter| json!({"name": adapter.name, "digest": adapter.digest.to_string()}))
 }
 
 /// Warns of a model that nothing says was trained to read memories: its answers may be nonsense, with right citations.

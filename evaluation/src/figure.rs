@@ -51,7 +51,7 @@ fn legend(drawing: &mut Drawing, top: f64, names: &[String]) {
 }
 
 fn bars(drawing: &mut Drawing, top: f64, report: &QuestionReport) {
-    frame(drawing, top, &format!("{}: exact match and F1, {} references given", report.model, report.k));
+    frame(drawing, top, &format!("{}: exact match and F1, {} references given", report.model.short(), report.k));
     legend(drawing, top, &["exact match".to_owned(), "F1".to_owned()]);
     let group = (WIDTH - LEFT - RIGHT) / report.modes.len().max(1) as f64;
     let wide = (group * 0.35).min(48.0);
@@ -136,12 +136,14 @@ mod tests {
     }
 
     fn report(k: &[usize]) -> QuestionReport {
+        use crate::models::ModelName;
+
         let zero = Thousandths::of(0.0);
         let setting = |k| Setting { mode: Mode::Memory, k, tokens: TokensKept::Each(8), similarity_bias: zero, similarity_margin: zero };
         QuestionReport {
             questions: 9,
             pack: "p".into(),
-            model: "a<b & c".into(),
+            model: ModelName { model: "a<b & c".into(), reader: None },
             k: 5,
             overlap: 1.0,
             left_out: 0,
