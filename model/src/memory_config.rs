@@ -109,9 +109,10 @@ impl MemoryConfig {
     /// The block of a reading adapter: the fields of `object`, which the file `path` holds, in place of the writer's. Null stands for a
     /// field's default.
     pub(crate) fn over(writer: &Self, path: &Path, object: &Map<String, Value>, config: &ModelConfig) -> Result<Self, LoadError> {
-        let own = object.iter().map(|(name, value)| (name.clone(), value.clone()));
-        let whole: Map<String, Value> =
-            writer.to_json().as_object().into_iter().flatten().map(|(n, v)| (n.clone(), v.clone())).chain(own).collect();
+        let mut whole = object.clone();
+        for (name, value) in writer.to_json().as_object().into_iter().flatten() {
+            whole.entry(name.as_str()).or_insert_with(|| value.clone());
+        }
         let fields = Fields::new(path, &whole);
         let memory = Self::parse(&fields, config)?;
         let pairs = writer.writing_fields().into_iter().zip(memory.writing_fields());
@@ -122,6 +123,12 @@ impl MemoryConfig {
             }
             None => Ok(memory),
         }
+    }
+
+    /// Whether the tokenizers of models with these blocks are the same: tokens have a role in a model's templates.
+    pub(crate) fn has_roles_of(&self, other: &Self) -> bool {
+        let of = |block: &Self| (block.prompt_template.clone(), block.context_template.clone(), block.stop_ids.clone());
+        of(self) == of(other)
     }
 
     /// The fields that decide what is written, with their values.

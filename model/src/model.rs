@@ -75,7 +75,7 @@ impl Model {
     pub(crate) fn on_writer(writer: Self, decoder: Decoder, stack: &Stack) -> Result<Self, LoadError> {
         Ok(Self {
             decoder,
-            tokenizer: stack.load_tokenizer()?,
+            tokenizer: stack.tokenizer(&writer.tokenizer)?,
             identity: writer.identity.clone(),
             memory_source: stack.memory_source,
             writer: Some(Box::new(writer)),

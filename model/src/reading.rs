@@ -66,9 +66,10 @@ impl Stack {
         writer.reading(self.memory.clone())
     }
 
-    /// The tokenizer that reads. Tokens may have a role in its templates alone, and are ordinary text in references.
-    pub(crate) fn load_tokenizer(&self) -> Result<TextTokenizer, LoadError> {
-        self.writer.load_tokenizer_with(&self.memory)
+    /// The tokenizer that reads, given that of the writer. Tokens may have a role in the reader's templates alone, and are ordinary text in
+    /// references.
+    pub(crate) fn tokenizer(&self, writer: &TextTokenizer) -> Result<TextTokenizer, LoadError> {
+        if self.memory.has_roles_of(&self.writer.memory) { Ok(writer.clone()) } else { self.writer.load_tokenizer_with(&self.memory) }
     }
 }
 

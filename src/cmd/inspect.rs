@@ -20,7 +20,7 @@ pub struct Args {
     pack: Option<PathBuf>,
     #[cfg(feature = "engine")]
     #[command(flatten)]
-    given: super::inspect_model::Args,
+    given: super::inspect_model::GivenArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,

@@ -14,7 +14,7 @@ use crate::output::thousands;
 use crate::terminal::{one_line, outln};
 
 #[derive(clap::Args)]
-pub struct Args {
+pub struct GivenArgs {
     /// Show what packs know this model by, and its reading adapter; with a pack, exit with code 4 if it is not the pack's
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub struct Args {
 /// The model that is shown.
 pub struct Given(Model);
 
-impl Args {
+impl GivenArgs {
     /// Loads the model, in f32 on the CPU.
     pub fn load(&self) -> Result<Option<Given>, Failure> {
         let Some(folder) = &self.model else { return Ok(None) };

@@ -117,26 +117,26 @@ impl Trainee {
     /// As [`Model::load`]; a rank of 0, a target that no layer has, or an adapter folder with another rank; a reading adapter, unless it is
     /// one that is trained.
     pub fn load(folder: &Path, options: &LoadOptions, learning: &Learning) -> Result<Self, LoadError> {
-        if let Learning::ReadingAdapter(wanted) = learning {
-            return Self::load_reading(folder, options, wanted);
+        match learning {
+            Learning::Everything => Self::load_model(folder, options, None),
+            Learning::Adapter(wanted) => Self::load_model(folder, options, Some(wanted)),
+            Learning::ReadingAdapter(wanted) => Self::load_reading(folder, options, wanted),
         }
+    }
+
+    /// A model that is trained, or the adapter on it.
+    fn load_model(folder: &Path, options: &LoadOptions, adapter: Option<&AdapterOptions>) -> Result<Self, LoadError> {
         let mut opened = ModelFolder::open(folder, options)?;
-        let taken = match learning {
-            Learning::Everything => None,
-            Learning::Adapter(_) | Learning::ReadingAdapter(_) => opened.take_adapter(),
-        };
+        let taken = adapter.and_then(|_| opened.take_adapter());
         let mut decoder = Decoder::from_folder(&opened, options)?;
         let tokenizer = opened.load_tokenizer()?;
         let mut parameters = Vec::new();
-        let adapter = match learning {
-            Learning::Everything => {
+        let adapter = match adapter {
+            None => {
                 train_all(&mut decoder, &mut parameters)?;
                 None
             }
-            Learning::Adapter(wanted) | Learning::ReadingAdapter(wanted) => {
-                let shape = adapt(folder, &mut decoder, taken.as_ref(), wanted, &opened.base, &mut parameters)?;
-                Some(shape)
-            }
+            Some(wanted) => Some(adapt(folder, &mut decoder, taken.as_ref(), wanted, &opened.base, &mut parameters)?),
         };
         let model = Model::from_parts(decoder, tokenizer, &opened);
         let ModelFolder { config_json: config, tokenizer: path, .. } = opened;

@@ -318,3 +318,28 @@ fn a_reading_adapter_changes_projections_alone_and_has_its_writers_tokenizer() {
     let error = load().err().expect("a refusal").to_string();
     assert!(error.contains("tokenizer.json") && error.contains("the writer's tokenizer"), "{error}");
 }
+
+/// A token that has a role in the reader's prompt alone is text in a reference, as for the writer, and no token in a question.
+#[test]
+fn references_are_encoded_as_by_the_writer() {
+    let writer = Writer::new(folder("llama_mha"), false);
+    let path = writer.folder.join("tokenizer.json");
+    edit(&path, |tokenizer| {
+        tokenizer["model"]["vocab"].as_object_mut().unwrap().remove("w50");
+        tokenizer["model"]["vocab"]["<ask>"] = json!(50);
+        let flags = json!({"id": 50, "content": "<ask>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": false});
+        tokenizer["added_tokens"] = json!([flags]);
+    });
+    let plain = writer.model();
+    assert_eq!(crate::reference_tokens(&plain, "<ask>").unwrap(), [50]);
+    let (_, reader) = writer.read(&TARGETS);
+    edit(&reader.join("memory.json"), |block| block["prompt_template"] = json!("<ask>{question}"));
+    let model = Model::load(&reader, &writer.options()).unwrap();
+    let prompt = crate::prompt_tokens(&model, "<ask>").unwrap();
+    assert!(prompt.ids[0] == 50 && !prompt.ids[prompt.question].contains(&50), "{:?}", prompt.ids);
+    for model in [&model, model.writer()] {
+        assert_eq!(crate::reference_tokens(model, "<ask>").unwrap(), [50]);
+        let composer = crate::Composer::new(model).unwrap();
+        assert_eq!(composer.compose(&composer.lead("").unwrap(), "<ask>").unwrap().ids, [50]);
+    }
+}
