@@ -33,7 +33,7 @@ fn train(bench: &Bench, name: &str, writer: &str) -> String {
     let config = format!(
         "model = {writer:?}\nbase = {:?}\nembedder = {:?}\noutput = {name:?}\nthreads = 1\nadapter = {{ rank = 2, alpha = 8.0, reads_only = true }}\n\
          [optimizer]\nrate = 2e-2\n[[stage]]\nsteps = 6\nbatch = 4\nschedule = {{ warmup = 0 }}\n[stage.learn]\nkind = \"repeat\"\n\
-         corpora = [\"fiction/corpus.jsonl\"]\npool = 4\nreads = [1, 2]\n",
+         corpora = [\"fiction/corpus.jsonl\"]\npool = 4\nreads = [1, 2]\nwrite = {{}}\n",
         tiny(),
         root().join(embedder)
     );
