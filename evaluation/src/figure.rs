@@ -26,7 +26,7 @@ pub fn figure(report: &QuestionReport) -> Drawing {
 }
 
 fn bars(drawing: &mut Drawing, panel: Panel, report: &QuestionReport) {
-    panel.frame(drawing, &format!("{}: exact match and F1, {} references given", report.model, report.k));
+    panel.frame(drawing, &format!("{}: exact match and F1, {} references given", report.model.short(), report.k));
     panel.legend(drawing, &["exact match".to_owned(), "F1".to_owned()]);
     let group = (WIDTH - LEFT - RIGHT) / report.modes.len().max(1) as f64;
     let wide = (group * 0.35).min(48.0);
@@ -132,12 +132,14 @@ mod tests {
     }
 
     fn report(k: &[usize]) -> QuestionReport {
+        use crate::models::ModelName;
+
         let zero = Thousandths::of(0.0);
         let setting = |k| Setting { mode: Mode::Memory, k, tokens: TokensKept::Each(8), similarity_bias: zero, similarity_margin: zero };
         QuestionReport {
             questions: 9,
             pack: "p".into(),
-            model: "a<b & c".into(),
+            model: ModelName { model: "a<b & c".into(), reader: None },
             k: 5,
             overlap: 1.0,
             left_out: 0,

@@ -77,7 +77,7 @@ pub use mempack_model::{DEFAULT_OVERLAP, overlap};
 pub use mempack_questions::{Question, read_questions};
 pub use metrics::{Score, Words, abstains, novel_share, score};
 pub use mode::{Mode, UnknownMode};
-pub use models::Models;
+pub use models::{ModelName, Models, ReaderName};
 pub use options::{QuestionOptions, Sweep, UnknownSweep};
 pub use outcome::{Asked, Outcome, Retrieved, Withheld};
 pub use perplexity::{PerplexityOptions, PerplexityReport, Prediction, WindowScores, measure_perplexity, read_texts};

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::bootstrap::Interval;
 use crate::contender::Setting;
 use crate::mode::Mode;
+use crate::models::ModelName;
 use crate::selective::Selective;
 
 /// Results over all questions.
@@ -16,8 +17,9 @@ pub struct QuestionReport {
     pub questions: usize,
     /// Id of the pack.
     pub pack: String,
-    /// Name of the model.
-    pub model: String,
+    /// Name of the model, and of its reading adapter.
+    #[serde(flatten)]
+    pub model: ModelName,
     /// Maximum number of references of the modes that retrieve.
     pub k: usize,
     /// References whose overlap with the question exceeds this share were filtered out.

@@ -8,6 +8,7 @@ use mempack_runtime::MappedPack;
 use crate::bootstrap::interval;
 use crate::contender::Setting;
 use crate::metrics::{Words, abstains};
+use crate::models::ModelName;
 use crate::options::{QuestionOptions, Sweep};
 use crate::outcome::{Asked, HIT_AT, Outcome};
 use crate::report::{Gain, ModeReport, PairedDifference, QuestionReport, SweepPoint, Sweeps, Unanswerable};
@@ -62,7 +63,7 @@ impl Tally {
     }
 
     /// The report. `own` are the settings of the modes, without those of the sweeps.
-    pub fn report(&self, own: &[Setting], options: &QuestionOptions, model: &str, pack: &MappedPack) -> QuestionReport {
+    pub fn report(&self, own: &[Setting], options: &QuestionOptions, model: ModelName, pack: &MappedPack) -> QuestionReport {
         let outcomes = |setting: &Setting| self.settings.get(setting).map_or(&[][..], Vec::as_slice);
         let hit = |n: usize| self.ranks.iter().filter(|rank| **rank <= n).count();
         let share = |n: usize| (self.with_gold > 0).then(|| n as f64 / self.with_gold as f64);
@@ -90,7 +91,7 @@ impl Tally {
         QuestionReport {
             questions: self.questions,
             pack: pack.id().to_string(),
-            model: model.to_owned(),
+            model,
             k,
             overlap: options.overlap,
             left_out: self.left_out,

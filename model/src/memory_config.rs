@@ -7,7 +7,7 @@ use mempack_retrieval::{Chunks, Margin};
 use serde_json::{Map, Value, json};
 
 use crate::answer_measure::AnswerMeasure;
-use crate::fields::Fields;
+use crate::fields::{Fields, show};
 use crate::tokens_per_head::TokensPerHead;
 use crate::{LoadError, ModelConfig};
 
@@ -72,6 +72,9 @@ pub struct MemoryConfig {
     pub no_answer: Option<String>,
 }
 
+/// The fields that a block may lack.
+const OPTIONAL: [&str; 4] = ["context_template", "similarity_margin", "answer_threshold", "no_answer"];
+
 impl MemoryConfig {
     /// Reads the `memory` block of a config.json. Without one, all fields have their defaults.
     pub(crate) fn of_model(path: &Path, object: &Map<String, Value>, config: &ModelConfig) -> Result<Self, LoadError> {
@@ -106,6 +109,57 @@ impl MemoryConfig {
         Ok(memory)
     }
 
+    /// The block of a reading adapter: the fields of `object`, which the file `path` holds, in place of the writer's. Null stands for a
+    /// field's default.
+    pub(crate) fn over(writer: &Self, path: &Path, object: &Map<String, Value>, config: &ModelConfig) -> Result<Self, LoadError> {
+        let mut whole = object.clone();
+        for (name, value) in writer.to_json().as_object().into_iter().flatten() {
+            whole.entry(name.as_str()).or_insert_with(|| value.clone());
+        }
+        let fields = Fields::new(path, &whole);
+        let memory = Self::parse(&fields, config)?;
+        let pairs = writer.writing_fields().into_iter().zip(memory.writing_fields());
+        match pairs.into_iter().find(|((_, writers), (_, own))| writers != own) {
+            Some(((field, writers), (_, own))) => {
+                let expected = format!("{}, as the writer has it, because memories depend on it", show(&writers));
+                Err(fields.refuse(field, expected, show(&own), "remove the field"))
+            }
+            None => Ok(memory),
+        }
+    }
+
+    /// Whether the tokenizers of models with these blocks are the same: tokens have a role in a model's templates.
+    pub(crate) fn has_roles_of(&self, other: &Self) -> bool {
+        let of = |block: &Self| (block.prompt_template.clone(), block.context_template.clone(), block.stop_ids.clone());
+        of(self) == of(other)
+    }
+
+    /// The fields that decide what is written, with their values.
+    fn writing_fields(&self) -> [(&'static str, Value); 6] {
+        [
+            ("first_memory_layer", json!(self.first_memory_layer)),
+            ("num_memory_layers", json!(self.num_memory_layers)),
+            ("tokens_per_head", self.tokens_per_head.to_json()),
+            ("reference_length", json!(self.reference_length)),
+            ("reference_prefix_ids", json!(self.reference_prefix_ids)),
+            ("reference_template", json!(self.reference_template)),
+        ]
+    }
+
+    /// This block with the fields of `other` that decide what is written.
+    pub(crate) fn writing_as(&self, other: &Self) -> Self {
+        let other = other.clone();
+        Self {
+            first_memory_layer: other.first_memory_layer,
+            num_memory_layers: other.num_memory_layers,
+            tokens_per_head: other.tokens_per_head,
+            reference_length: other.reference_length,
+            reference_prefix_ids: other.reference_prefix_ids,
+            reference_template: other.reference_template,
+            ..self.clone()
+        }
+    }
+
     /// The block as JSON, with all fields.
     pub fn to_json(&self) -> Value {
         let mut block = json!({
@@ -136,6 +190,17 @@ impl MemoryConfig {
         }
         if let Some(phrase) = &self.no_answer {
             block["no_answer"] = phrase.as_str().into();
+        }
+        block
+    }
+
+    /// The block as JSON, with null for the fields that are not there: laid over another block, it replaces all of it.
+    pub(crate) fn to_whole_json(&self) -> Value {
+        let mut block = self.to_json();
+        for name in OPTIONAL {
+            if block.get(name).is_none() {
+                block[name] = Value::Null;
+            }
         }
         block
     }

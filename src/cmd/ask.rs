@@ -141,6 +141,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         json["threshold"] = json!(threshold);
         json["declined"] = json!(declined);
         json["withheld"] = json!(declined.then(|| answer.text.trim()));
+        json["reader"] = folders::reader_json(session.model());
         terminal::print_json(&json);
     } else {
         if threshold.is_some() && complete {
@@ -148,6 +149,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         }
         outln!();
         print_sources(&args, mounted.packs().len() > 1, &answer)?;
+        if let Some(reader) = folders::reader(session.model()) {
+            outln!("\nreading adapter: {}", terminal::one_line(&reader));
+        }
     }
     packs::report_skipped(&answer.skipped);
     if said.is_empty() && complete {

@@ -9,6 +9,7 @@ use mempack_trainer::{self as trainer, LogLine, PlotError, TrainConfig, TrainErr
 use serde_json::json;
 
 use crate::failure::{Failure, Kind};
+use crate::folders::not_loaded;
 use crate::interrupt;
 use crate::output_file::{Contents, OutputFile};
 use crate::progress::{Progress, duration};
@@ -76,9 +77,10 @@ fn train(config: &Path, args: &Args) -> Result<(), Failure> {
     let cancel = interrupt::flag();
     let config = TrainConfig::read(config)?;
     let lines = Lines { bars: Progress::new(), shown: Mutex::new(None) };
-    let report = trainer::train(&config, args.device, &lines, cancel).map_err(|error| {
-        let kind = if matches!(error, TrainError::Interrupted { .. }) { Kind::Interrupted } else { Kind::Work };
-        Failure::new(kind, error)
+    let report = trainer::train(&config, args.device, &lines, cancel).map_err(|error| match error {
+        TrainError::Load(error) => not_loaded(error),
+        TrainError::Interrupted { .. } => Failure::new(Kind::Interrupted, error),
+        error => Failure::new(Kind::Work, error),
     })?;
     lines.bars.end();
     if args.json {
