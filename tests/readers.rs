@@ -110,6 +110,21 @@ fn a_reader_that_gets_better_reads_the_packs_of_its_writer() {
 }
 
 #[test]
+fn a_build_through_a_reader_uses_the_codebooks_of_its_writer() {
+    let bench = Bench::new();
+    run(["make-questions", "fiction", "-o", &bench.path("fiction"), "--documents", "8", "--seed", "3"]).ok();
+    let (corpus, writer, large) = (bench.path("fiction/corpus.jsonl"), bench.tiny("writer"), bench.path("large.mpk"));
+    run(["build", &corpus, "-o", &large, "--model", &writer, "--codec", "RQ2x4"]).ok();
+    run(["codebooks", &large, "-o", &format!("{writer}/codec.bin")]).ok();
+    let reader = train(&bench, "reader", &writer);
+    let pack = bench.path("one.mpk");
+    let args = ["build", &corpus, "-o", &pack, "--model", &reader, "--base", &writer, "--codec", "RQ2x4", "--json"];
+    let report = object(&run(args).ok());
+    let codebooks = object(&run(["inspect", &format!("{writer}/codec.bin"), "--json"]).ok());
+    assert_eq!(report["codebooks"]["id"], codebooks["id"], "{report}");
+}
+
+#[test]
 fn a_reader_of_another_writer_and_a_block_that_changes_memories_are_refused() {
     let bench = Bench::new();
     run(["make-questions", "fiction", "-o", &bench.path("fiction"), "--documents", "4", "--seed", "3"]).ok();
