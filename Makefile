@@ -67,8 +67,13 @@ in-place: | $(EMBEDDER)/model.safetensors $(BASE)/config.json
 models: build
 	@$(MAKE) --no-print-directory in-place IMPORTER=$(MEMPACK)
 
-demo: models
-	scripts/demo.sh $(MEMPACK)
+# `make demo READER=qwen` answers with the second reader, for which the script fetches what is missing. An unknown one is refused before the
+# program is built.
+READER ?= smollm2
+demo:
+	@scripts/demo.sh --check '$(READER)'
+	@$(MAKE) --no-print-directory $(if $(filter qwen,$(READER)),build,models)
+	scripts/demo.sh $(MEMPACK) '$(READER)'
 
 # The tests' own build imports the base: another build would have other features, and compile the dependencies twice.
 test: $(LIBTORCH_READY)

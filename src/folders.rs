@@ -4,7 +4,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use mempack_compiler::CODEBOOKS_FILE;
-use mempack_model::{DeviceChoice, Embedder, LoadOptions, MemorySource, Model, Precision};
+use mempack_model::{DeviceChoice, Embedder, LoadError, LoadOptions, MemorySource, Model, Precision};
+use serde_json::{Value, json};
 
 use crate::failure::{Failure, Kind};
 use crate::terminal::errln;
@@ -16,7 +17,7 @@ const DEFAULT_EMBEDDER: &str = "models/all-MiniLM-L6-v2";
 /// Which model and embedder to use, and how.
 #[derive(clap::Args)]
 pub struct ModelArgs {
-    /// Model: a Hugging Face folder, or a LoRA adapter folder (default: the model of `make models`)
+    /// Model: a Hugging Face folder, a LoRA adapter folder, or a reading adapter folder (default: the model of `make models`)
     #[arg(long, value_name = "DIR", env = "MEMPACK_MODEL")]
     pub model: Option<PathBuf>,
     /// The base of an adapter, if its adapter_config.json does not name it
@@ -40,17 +41,19 @@ pub struct EmbedderArgs {
 impl ModelArgs {
     /// Loads the model in the given precision.
     pub fn load(&self, precision: Precision) -> Result<Model, Failure> {
-        Ok(Model::load(&self.folder()?, &self.options(precision))?)
+        Model::load(&self.folder()?, &self.options(precision)).map_err(not_loaded)
     }
 
     /// Loads the base without the adapter, if the model is an adapter.
     pub fn load_base(&self, precision: Precision) -> Result<Option<Model>, Failure> {
-        Ok(Model::load_base(&self.folder()?, &self.options(precision))?)
+        Model::load_base(&self.folder()?, &self.options(precision)).map_err(not_loaded)
     }
 
-    /// The codebooks that come with the model, if there are any.
+    /// The codebooks that come with the model that writes, if there are any.
     pub fn codebooks(&self) -> Result<Option<PathBuf>, Failure> {
-        Ok(Some(self.folder()?.join(CODEBOOKS_FILE)).filter(|file| file.is_file()))
+        let folder = self.folder()?;
+        let writer = mempack_model::writer_folder(&folder, self.base.as_deref()).map_err(not_loaded)?;
+        Ok(Some(writer.unwrap_or(folder).join(CODEBOOKS_FILE)).filter(|file| file.is_file()))
     }
 
     fn folder(&self) -> Result<PathBuf, Failure> {
@@ -68,6 +71,22 @@ impl EmbedderArgs {
         let folder = folder(self.embedder.as_deref(), DEFAULT_EMBEDDER, "embedder", "--embedder")?;
         Ok(Embedder::load(&folder, &LoadOptions { precision, device: self.device, ..LoadOptions::default() })?)
     }
+}
+
+/// The failure of a model that was not loaded.
+pub fn not_loaded(error: LoadError) -> Failure {
+    let kind = if matches!(error, LoadError::OtherWriter { .. }) { Kind::Mismatch } else { Kind::Work };
+    Failure::new(kind, error)
+}
+
+/// The reading adapter of a model, for people; `None` without one.
+pub fn reader(model: &Model) -> Option<String> {
+    model.reading_adapter().map(|adapter| format!("{}, {}", adapter.name, adapter.digest))
+}
+
+/// The reading adapter of a model as JSON; null without one.
+pub fn reader_json(model: &Model) -> Value {
+    model.reading_adapter().map_or(Value::Null, |adapter| json!({"name": adapter.name, "digest": adapter.digest.to_string()}))
 }
 
 /// Warns of a model that nothing says was trained to read memories: its answers may be nonsense, with right citations.

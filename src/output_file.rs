@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
 
+use mempack_evaluation::Drawing;
 use mempack_format::{DiskStorage, Storage as _};
 use serde_json::Value;
 
@@ -33,6 +34,11 @@ impl Contents {
             Self::Png => "a PNG figure",
             Self::Memory => "a memory block",
         }
+    }
+
+    /// A figure, in the format that the file's ending names: PNG for .png, SVG for all others.
+    pub fn of_figure(path: &Path) -> Self {
+        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) { Self::Png } else { Self::Svg }
     }
 
     /// Whether a file holds this, or nothing.
@@ -118,6 +124,18 @@ impl OutputFile {
         }
         let file = File::create(&part).map_err(|error| failed(&part, &error))?;
         Ok(NewFile { file, part, target: self.path })
+    }
+
+    /// Writes a figure, as PNG if that is what the file [holds](Contents::of_figure).
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), and if the figure is too large for a PNG.
+    pub fn draw(self, figure: &Drawing) -> Result<(), Failure> {
+        let bytes = match self.contents {
+            Contents::Png => figure.png().map_err(|error| Failure::new(Kind::Work, format!("{}: {error}", self.path.display())))?,
+            _ => figure.svg().into_bytes(),
+        };
+        self.write(&bytes)
     }
 
     /// Writes all of the file.

@@ -44,6 +44,9 @@ fn a_budget_is_measured_written_and_obeyed() {
     assert!(rows.len() == 5 && rows.iter().all(|row| row.len() == 3) && (1..=120).contains(&kept), "{rows:?}");
     assert!(report.to_string().contains(&table.to_string()), "the report has the table: {report}");
     assert!(fs::read_to_string(&svg).expect("readable").starts_with("<svg"));
+    assert!(
+        report["missing_gold"] == 0 && report["warnings"].as_array().is_some_and(|all| !all.iter().any(|w| w.to_string().contains("gold")))
+    );
     // Again, it is the same, and replaces the older file; a table for people says what it compares.
     assert!(run(measure).ok().contains("uniform"));
     assert_eq!(read(&memory)["tokens_per_head"], table);
@@ -60,6 +63,15 @@ fn a_budget_is_measured_written_and_obeyed() {
     ask(&own).ok();
     let sum = format!("{kept} in all");
     ask(&model).fails(4, &["tokens per head", &sum, "120 in all", "at layer"]);
+
+    // A gold document that is missing beside one that is there is counted.
+    let partly = fs::read_to_string(&questions).expect("readable").replacen("\"gold_ids\":[", "\"gold_ids\":[\"no-such\",", 2);
+    let partly = bench.file("partly.jsonl", partly);
+    let args = ["budget", &model, "--corpus", &corpus, "--questions", &partly, "--tokens", "120", "-o", &memory, "--limit", "12", "--json"];
+    let ran = run(args);
+    assert!(ran.err.contains("the corpus lacks 1 of the questions' gold documents"), "{}", ran.err);
+    let report: Value = serde_json::from_str(&ran.ok()).expect("JSON");
+    assert_eq!(report["missing_gold"], 1);
 
     // With other questions or none of the corpus, nothing is written.
     let lost =

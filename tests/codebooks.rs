@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{Bench, Ran, build_args, distinct_documents, run, tiny};
+use common::{Bench, Ran, build_args, distinct_documents, run};
 use serde_json::{Value, json};
 
 const CODEC: [&str; 2] = ["--codec", "RQ2x4"];
@@ -30,12 +30,7 @@ impl Prepared {
         let (large, corpus) = (bench.file("large.jsonl", first), bench.file("small.jsonl", second));
         let trained = bench.path("large.mpk");
         run(build_args(&large, &trained, &CODEC)).ok();
-        let model = bench.path("model");
-        fs::create_dir(&model).expect("a new folder");
-        for file in fs::read_dir(tiny()).expect("the quick model") {
-            let file = file.expect("a file");
-            fs::copy(file.path(), bench.path(&format!("model/{}", file.file_name().display()))).expect("a copy");
-        }
+        let model = bench.tiny("model");
         Self { bench, model, corpus, trained }
     }
 

@@ -1,4 +1,4 @@
-//! Answers that the model is not sure of are withheld: `ask --threshold`, `eval --threshold` and `eval --choose-threshold`.
+//! Answers that the model is not sure of are withheld: `--threshold` and `--measure` of `ask` and `eval`, and `eval --choose-threshold`.
 #![cfg(feature = "engine")]
 
 mod common;
@@ -38,6 +38,20 @@ fn ask_declines_below_the_threshold() {
     }
     let text = ask(&["--threshold", "0"]);
     assert!(text.starts_with(&format!("{SAYS}\n\nread:\n  ")), "the sources are cited: {text}");
+
+    // The other measure: the share of attention on memories.
+    let share = plain["memory_attention"].as_f64().expect("a number");
+    assert!((0.001..0.999).contains(&share) && plain["measure"] == "log_probability", "{plain}");
+    let by_share = |threshold: &str| json(&["--measure", "memory_attention", "--threshold", threshold]);
+    let declined = by_share("0.9999");
+    assert_eq!(
+        (&declined["declined"], &declined["measure"], &declined["answer"]),
+        (&true.into(), &"memory_attention".into(), &SAYS.into())
+    );
+    assert_eq!(by_share(&share.to_string())["answer"], plain["answer"], "an answer at the threshold is given");
+    assert!(ask(&["--measure", "memory_attention", "--threshold", "0.9999"]).starts_with(SAYS));
+    let without = json(&["--no-memories"]);
+    assert!(without["memory_attention"].is_null() && without["confidence"].is_number(), "{without}");
 }
 
 #[test]
@@ -45,7 +59,7 @@ fn a_model_brings_its_own_threshold_and_sentence() {
     let bench = Bench::new();
     let pack = bench.pack("lanes", CORPUS, &[]);
     let folder = bench.path("own");
-    let write = |threshold: &str, sentence: &str| {
+    let write_with = |measure: Option<&str>, threshold: &str, sentence: &str| {
         fs::create_dir_all(&folder).expect("a folder");
         for file in fs::read_dir(tiny()).expect("the quick model").map(|file| file.expect("readable").path()) {
             if file.is_file() {
@@ -56,8 +70,10 @@ fn a_model_brings_its_own_threshold_and_sentence() {
         let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("readable")).expect("JSON");
         config["memory"]["answer_threshold"] = serde_json::from_str(threshold).expect("JSON");
         config["memory"]["no_answer"] = sentence.into();
+        config["memory"]["answer_measure"] = measure.into();
         fs::write(&path, config.to_string()).expect("written");
     };
+    let write = |threshold: &str, sentence: &str| write_with(None, threshold, sentence);
     let ask = |more: &[&str]| {
         let args = ["ask", &pack, QUESTION, "--model", &folder, "--threads", "1", "--max-tokens", "8"];
         run(args.iter().chain(more))
@@ -73,6 +89,35 @@ fn a_model_brings_its_own_threshold_and_sentence() {
         write(threshold, sentence);
         ask(&[]).fails(1, &[field, "config.json"]);
     }
+    // Its threshold is on the measure that it names; one on the command line is on the log-probability.
+    write_with(Some("memory_attention"), "1", "No.");
+    assert!(ask(&[]).ok().starts_with("No.\n") && !ask(&["--threshold", "-1e6"]).ok().starts_with("No.\n"));
+    for (measure, threshold, words) in [
+        ("memory_attention", "-0.5", ["answer_threshold", "0 to 1"]),
+        ("log_probability", "0.5", ["answer_threshold", "at most 0"]),
+        ("certainty", "-0.5", ["answer_measure", "log_probability or memory_attention"]),
+    ] {
+        write_with(Some(measure), threshold, "No.");
+        ask(&[]).fails(1, &[words[0], words[1], "config.json"]);
+    }
+
+    // What `eval` measures is what `ask` gives.
+    write("0", "Nothing tells.");
+    let row = serde_json::json!({"id": "1", "question": QUESTION, "answers": [], "gold_ids": [], "answerable": false});
+    let questions = bench.file("one.jsonl", row.to_string());
+    let eval = |more: &[&str]| {
+        let args = ["eval", &questions, "--pack", &pack, "--model", &folder, "--threads", "1", "--max-tokens", "8"];
+        run(args.iter().chain(&["--modes", "memory_quantized", "--json"]).chain(more))
+    };
+    let own = eval(&[]);
+    assert!(own.err.contains("answer_threshold applies"), "{}", own.err);
+    let own = json_lines(&own.ok()).remove(0);
+    assert_eq!((&own["threshold"], &own["measure"]), (&0.0.into(), &"log_probability".into()));
+    assert_eq!(own["modes"]["memory_quantized"]["exact_match"], 1.0, "it abstains");
+    for more in [&["--threshold", "none"][..], &["--measure", "memory_attention"]] {
+        let all = json_lines(&eval(more).ok()).remove(0);
+        assert!(all["threshold"].is_null() && all["modes"]["memory_quantized"]["exact_match"] == 0.0, "{more:?}: {all}");
+    }
 }
 
 #[test]
@@ -81,6 +126,15 @@ fn wrong_thresholds_are_refused() {
         run(["ask", "x.mpk", "q", &format!("--threshold={threshold}")]).fails(2, &["--threshold", "at most 0"]);
         run(["eval", "q.jsonl", "--pack", "x.mpk", &format!("--threshold={threshold}")]).fails(2, &["--threshold", "at most 0"]);
     }
+    for (measure, threshold, words) in
+        [("memory_attention", "-0.5", "0 to 1"), ("memory_attention", "1.5", "0 to 1"), ("log_probability", "0.5", "at most 0")]
+    {
+        let given = ["--measure", measure, &format!("--threshold={threshold}")];
+        run(["ask", "x.mpk", "q"].iter().chain(&given)).fails(2, &["--threshold", words]);
+        run(["eval", "q.jsonl", "--pack", "x.mpk"].iter().chain(&given)).fails(2, &["--threshold", words]);
+    }
+    run(["ask", "x.mpk", "q", "--measure", "memory_attention"]).fails(2, &["--threshold"]);
+    run(["eval", "q.jsonl", "--pack", "x.mpk", "--measure", "certainty"]).fails(2, &["log_probability or memory_attention"]);
     let cases: [&[&str]; 5] = [
         &["ask", "x.mpk", "q", "--no-memories", "--threshold", "-1"],
         &["eval", "q.jsonl", "--pack", "x.mpk", "--choose-threshold", "--threshold", "-1"],
@@ -117,6 +171,8 @@ fn eval_scores_withheld_answers_as_abstaining() {
         &rows[0]["outcomes"].as_array().expect("outcomes").iter().find(|o| o["mode"] == "memory_quantized").expect("measured").clone();
     let (answer, confidence) = (found["answer"].as_str().expect("text"), found["confidence"].as_f64().expect("a number"));
     assert!(!answer.is_empty() && confidence < 0.0 && found.get("withheld").is_none(), "{found}");
+    assert!(found["memory_attention"].as_f64().is_some_and(|share| (0.001..0.999).contains(&share)), "{found}");
+    assert!(rows[0]["outcomes"][0].get("memory_attention").is_none(), "closed_book reads no memories: {}", rows[0]);
     let questions = asked(answer);
 
     let report = json_lines(&eval(&questions, &["--json", "--threshold", "0"]).ok()).remove(0);
@@ -128,8 +184,12 @@ fn eval_scores_withheld_answers_as_abstaining() {
     assert_eq!((&selective["chosen"]["threshold"], &selective["chosen"]["lost"]), (&confidence.into(), &0.into()));
     assert_eq!(report["modes"]["closed_book"]["unanswerable"]["exact_match"], 0.0, "no references, nothing to decline from");
 
-    let chosen = eval(&questions, &["--choose-threshold"]).ok();
+    let png = bench.path("curve.png");
+    let chosen = eval(&questions, &["--choose-threshold", "--figure", &png]).ok();
+    assert!(fs::read(&png).expect("the figure").starts_with(b"\x89PNG\r\n"));
     assert!(chosen.starts_with("memory_quantized: threshold -") && chosen.lines().count() == 1, "{chosen}");
     assert!(chosen.contains("loses 0 of 1 right answers and declines 0 of 1 questions without an answer"), "{chosen}");
+    let by_share = eval(&questions, &["--choose-threshold", "--measure", "memory_attention"]).ok();
+    assert!(by_share.starts_with("memory_quantized: threshold 0."), "{by_share}");
     eval(&asked("an answer that no model gives"), &["--choose-threshold"]).fails(1, &["no threshold can be chosen"]);
 }

@@ -75,6 +75,7 @@ fn questions_in_the_four_modes() {
 
     let figure = fs::read_to_string(figure).expect("figure");
     assert!(figure.starts_with("<svg ") && figure.contains(">memory_quantized<"), "{figure}");
+    assert!(figure.contains(">memory_quantized: area ") && figure.contains("<polyline "), "precision over coverage: {figure}");
     let table = eval(&[&questions, "--pack", &pack, "--max-tokens", "2", "--modes", "closed_book,memory_gold", "--limit", "1"]).ok();
     assert!(table.contains("memory_gold") && !table.contains("in_context"), "{table}");
 }

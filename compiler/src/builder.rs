@@ -34,6 +34,8 @@ use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, Gra
 /// The same corpus, model, embedder, options and previous pack give the same bytes, whatever `threads` is and however often the build is
 /// interrupted.
 ///
+/// With a reading adapter, its writer builds: the adapter changes no byte.
+///
 /// While it runs, libtorch's own parallelism is set to one thread, and `options.threads` threads run side by side.
 ///
 /// # Interruption
@@ -52,6 +54,8 @@ pub fn build(
     cancel: &AtomicBool,
 ) -> Result<BuildReport, BuildError> {
     check_options(options)?;
+    // A pack is a function of the model that writes, measurements of its codec included.
+    let model = model.writer();
     // A codec that does not fit the model is refused before anything is computed.
     options
         .codec

@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mempack_model::AnswerMeasure;
 use mempack_runtime::{Answer, AskError, MappedPack, Session};
 
-use crate::contender::{Contender, Setting, WrittenMemories};
+use crate::contender::{Answers, Contender, Setting, WrittenMemories};
 use crate::library::{Library, Passage};
 use crate::metrics::{Score, Words, novel_share, score};
+use crate::models::ModelName;
 use crate::options::QuestionOptions;
 use crate::outcome::{Asked, HIT_AT, Outcome, Retrieved, Withheld};
 use crate::question::accepted;
@@ -35,12 +37,12 @@ pub fn answer_questions(
     for question in questions {
         let asked = answering.ask(question)?;
         let flow = observe(&asked);
-        answering.tally.add(&asked, question);
+        answering.tally.add(&asked, question, options.measure);
         if flow.is_break() {
             return Err(EvaluateError::Interrupted);
         }
     }
-    Ok(answering.tally.report(&answering.own, options, &models.model.identity().name, pack))
+    Ok(answering.tally.report(&answering.own, options, ModelName::of(models.model), pack))
 }
 
 struct Answering {
@@ -53,6 +55,7 @@ struct Answering {
     /// References to retrieve with the whole question.
     max: usize,
     threshold: Option<f64>,
+    measure: AnswerMeasure,
     tally: Tally,
 }
 
@@ -67,9 +70,11 @@ impl Answering {
         }
         let max = settings.iter().map(|setting| setting.k).chain(HIT_AT).max().unwrap_or_default();
         let mut written = WrittenMemories::default();
-        let contender = |setting: &Setting| Contender::new(models, Some(&library), *setting, options.max_tokens, &mut written);
+        let answers = Answers { max_tokens: options.max_tokens, measures: options.measures() };
+        let contender = |setting: &Setting| Contender::new(models, Some(&library), *setting, &answers, &mut written);
         let contenders = settings.iter().map(contender).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { library, contenders, gold, own, max, threshold: options.threshold, tally: Tally::default() })
+        let QuestionOptions { threshold, measure, .. } = *options;
+        Ok(Self { library, contenders, gold, own, max, threshold, measure, tally: Tally::default() })
     }
 
     fn ask(&self, question: &Question) -> Result<Asked, EvaluateError> {
@@ -110,7 +115,7 @@ impl Answering {
     /// Withholds the answer if it comes from references and its confidence is below the threshold. Scores it as abstaining.
     fn withhold(&self, outcome: &mut Outcome, unanswerable: bool) {
         let mode = outcome.setting.mode;
-        let unsure = self.threshold.zip(outcome.confidence).is_some_and(|(threshold, confidence)| confidence < threshold);
+        let unsure = self.threshold.zip(outcome.confidence_by(self.measure)).is_some_and(|(threshold, confidence)| confidence < threshold);
         if !unsure || !(mode.uses_gold() || mode.uses_retrieval()) {
             return;
         }
@@ -149,7 +154,8 @@ fn answer(
     let outcome = Outcome {
         setting: contender.setting,
         answer: answer.as_ref().map_or_else(String::new, |answer| answer.text.trim().to_owned()),
-        confidence: answer.as_ref().map(|answer| answer.confidence),
+        confidence: answer.as_ref().and_then(|answer| answer.confidence.log_probability),
+        memory_attention: answer.as_ref().and_then(|answer| answer.confidence.memory_attention),
         withheld: None,
         exact_match: 0.0,
         f1: 0.0,

@@ -13,9 +13,10 @@ use serde::Serialize;
 
 use crate::bootstrap::interval;
 use crate::choice_question::{ChoiceQuestion, ChoiceScores, METRICS};
-use crate::contender::{Contender, Setting, WrittenMemories};
+use crate::contender::{Answers, Contender, Setting, WrittenMemories};
 use crate::library::{Library, Passage};
 use crate::likelihood::log_probabilities;
+use crate::models::ModelName;
 use crate::report::PairedDifference;
 use crate::tally::mean;
 use crate::{EvaluateError, Mode, Models, Retrieved};
@@ -60,8 +61,9 @@ pub struct ChoiceReport {
     pub questions: usize,
     /// Id of the pack, if there is one.
     pub pack: Option<String>,
-    /// Name of the model.
-    pub model: String,
+    /// Name of the model, and of its reading adapter.
+    #[serde(flatten)]
+    pub model: ModelName,
     /// Scores of each mode.
     pub modes: BTreeMap<Mode, ChoiceScores>,
     /// Paired differences between each other mode and the first.
@@ -127,7 +129,7 @@ impl Choosing {
         let library = library.filter(|_| modes().any(|mode| mode.uses_retrieval()));
         let mut written = WrittenMemories::default();
         // An answer has at most one token, because the likelihood of given texts counts.
-        let contender = |setting: &Setting| Contender::new(models, library.as_ref(), *setting, 1, &mut written);
+        let contender = |setting: &Setting| Contender::new(models, library.as_ref(), *setting, &Answers::SHORTEST, &mut written);
         let contenders = settings.iter().map(contender).collect::<Result<_, _>>()?;
         Ok(Self { library, contenders })
     }
@@ -197,7 +199,7 @@ fn report(
     ChoiceReport {
         questions,
         pack: pack.map(|pack| pack.id().to_string()),
-        model: models.model.identity().name.clone(),
+        model: ModelName::of(models.model),
         modes: modes.iter().zip(all).map(|(mode, scores)| (*mode, means(scores))).collect(),
         differences,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use mempack_model::{MemoryConfig, Model, TokensPerHead, prompt_tokens};
+use mempack_model::{AnswerMeasure, MemoryConfig, Model, TokensPerHead, prompt_tokens};
 use mempack_runtime::{AskError, MemoryCache, PreparedPrompt, ReadFrom, Session, SessionOptions};
 use serde::Serialize;
 
@@ -115,6 +115,20 @@ impl WrittenMemories {
     }
 }
 
+/// The answers that a contender gives.
+#[derive(Clone, Debug)]
+pub(crate) struct Answers {
+    /// Maximum number of tokens.
+    pub max_tokens: usize,
+    /// The measures of confidence that they come with.
+    pub measures: Vec<AnswerMeasure>,
+}
+
+impl Answers {
+    /// At most one token, for contenders that are used for the likelihood of given texts.
+    pub const SHORTEST: Self = Self { max_tokens: 1, measures: Vec::new() };
+}
+
 /// A setting with its model, and with its session if there is a pack.
 pub(crate) struct Contender {
     pub setting: Setting,
@@ -129,7 +143,7 @@ impl Contender {
         models: &Models<'_>,
         library: Option<&Library>,
         setting: Setting,
-        max_tokens: usize,
+        answers: &Answers,
         written: &mut WrittenMemories,
     ) -> Result<Self, EvaluateError> {
         let model = if setting.mode.uses_base() {
@@ -159,20 +173,20 @@ impl Contender {
         };
         let session = |library: &Library| {
             let max_overlap = setting.mode.uses_retrieval().then(|| library.max_overlap());
-            let options =
-                SessionOptions { read_from, max_tokens, k: Some(setting.k), max_overlap, prefetch, cache, ..SessionOptions::default() };
+            let Answers { max_tokens, measures } = answers.clone();
+            let k = Some(setting.k);
+            let options = SessionOptions { read_from, max_tokens, k, max_overlap, measures, prefetch, cache, ..SessionOptions::default() };
             Session::over(&model, library.embedder(), Arc::clone(library.mounts()), options)
         };
         let session = library.map(session).transpose()?;
         Ok(Self { setting, model, session })
     }
 
-    /// One contender per mode, with `k` references and the model's values for everything else. Their answers have at most one token,
-    /// because they are used for the likelihood of given texts.
+    /// One contender per mode, with `k` references, the model's values for everything else, and the [shortest](Answers::SHORTEST) answers.
     pub fn of_modes(models: &Models<'_>, library: Option<&Library>, modes: &[Mode], k: usize) -> Result<Vec<Self>, EvaluateError> {
         let mut written = WrittenMemories::default();
         let setting = |mode: &Mode| Setting::of(*mode, k, models.model.memory());
-        modes.iter().map(|mode| Self::new(models, library, setting(mode), 1, &mut written)).collect()
+        modes.iter().map(|mode| Self::new(models, library, setting(mode), &Answers::SHORTEST, &mut written)).collect()
     }
 
     pub fn model(&self) -> &Model {

@@ -1,6 +1,9 @@
 //! The models that are compared.
 
+use std::fmt;
+
 use mempack_model::{Embedder, Model};
+use serde::Serialize;
 
 /// A model, the base model that it is compared with, and the embedder.
 #[derive(Clone, Copy)]
@@ -11,4 +14,47 @@ pub struct Models<'a> {
     pub base: Option<&'a Model>,
     /// The embedder that the pack was built with.
     pub embedder: &'a Embedder,
+}
+
+/// A model in the head of a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ModelName {
+    /// The name of the model; with a reading adapter, of the model that writes.
+    pub model: String,
+    /// The reading adapter; `None` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reader: Option<ReaderName>,
+}
+
+/// A reading adapter in a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReaderName {
+    /// Its name.
+    pub name: String,
+    /// The digest of its weights and scale.
+    pub digest: String,
+}
+
+impl ModelName {
+    /// The name of a model.
+    pub(crate) fn of(model: &Model) -> Self {
+        let reader = model.reading_adapter().map(|adapter| ReaderName { name: adapter.name.clone(), digest: adapter.digest.to_string() });
+        Self { model: model.identity().name.clone(), reader }
+    }
+
+    /// The names alone, for a figure.
+    pub(crate) fn short(&self) -> String {
+        let reader = self.reader.iter().map(|reader| reader.name.as_str());
+        std::iter::once(self.model.as_str()).chain(reader).collect::<Vec<_>>().join(" read by ")
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.model)?;
+        match &self.reader {
+            Some(ReaderName { name, digest }) => write!(f, ", read by {name} ({digest})"),
+            None => Ok(()),
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use mempack_model::DEFAULT_OVERLAP;
+use mempack_model::{AnswerMeasure, DEFAULT_OVERLAP};
 
 use crate::contender::{ALL, Setting, Thousandths, TokensKept};
 use crate::{EvaluateError, Mode, Models};
@@ -67,18 +67,38 @@ pub struct QuestionOptions {
     pub max_tokens: usize,
     /// References whose [overlap](crate::overlap) with the question exceeds this share are not read; 1 filters nothing.
     pub overlap: f64,
-    /// Answers from references whose confidence is below this number are withheld and count as abstaining. The mean log-probability in
-    /// nats per token, at most 0; `None` withholds none, whatever the model's `answer_threshold`.
+    /// Answers from references whose confidence, by [`measure`](Self::measure), is below this number are withheld and count as abstaining.
+    /// `None` withholds none, whatever the model's `answer_threshold`.
     pub threshold: Option<f64>,
+    /// What confidence is measured by, for the threshold and for precision over coverage. The share of attention on memories exists only
+    /// where memories are read: other answers are never withheld by it.
+    pub measure: AnswerMeasure,
+    /// Whether outcomes state the share of attention on memories even if the measure is another.
+    pub memory_attention: bool,
 }
 
 impl Default for QuestionOptions {
     fn default() -> Self {
-        Self { modes: Mode::DEFAULT.to_vec(), sweeps: Vec::new(), k: None, max_tokens: 64, overlap: DEFAULT_OVERLAP, threshold: None }
+        Self {
+            modes: Mode::DEFAULT.to_vec(),
+            sweeps: Vec::new(),
+            k: None,
+            max_tokens: 64,
+            overlap: DEFAULT_OVERLAP,
+            threshold: None,
+            measure: AnswerMeasure::default(),
+            memory_attention: false,
+        }
     }
 }
 
 impl QuestionOptions {
+    /// The measures of confidence that answers come with. The log-probability is always one of them.
+    pub(crate) fn measures(&self) -> Vec<AnswerMeasure> {
+        let attention = self.memory_attention || self.measure == AnswerMeasure::MemoryAttention;
+        [AnswerMeasure::LogProbability].into_iter().chain(attention.then_some(AnswerMeasure::MemoryAttention)).collect()
+    }
+
     /// The settings of the modes, and all settings including those of the sweeps, each once.
     pub(crate) fn settings(&self, models: &Models<'_>) -> Result<(Vec<Setting>, BTreeSet<Setting>), EvaluateError> {
         let memory = models.model.memory();
@@ -86,8 +106,8 @@ impl QuestionOptions {
         if !(1..=MAX_K).contains(&k) {
             return Err(EvaluateError::Option { option: "k", found: k.to_string(), expected: format!("1 to {MAX_K}") });
         }
-        if let Some(threshold) = self.threshold.filter(|threshold| !(threshold.is_finite() && *threshold <= 0.0)) {
-            let expected = "a mean log-probability in nats per token, at most 0".into();
+        if let Some(threshold) = self.threshold.filter(|threshold| !self.measure.admits(*threshold)) {
+            let expected = self.measure.values().into();
             return Err(EvaluateError::Option { option: "threshold", found: threshold.to_string(), expected });
         }
         let own: Vec<Setting> = self.modes.iter().map(|&mode| Setting::of(mode, k, memory)).collect();

@@ -1,5 +1,6 @@
 //! The result of one question, as it is passed to the caller and written to the details.
 
+use mempack_model::AnswerMeasure;
 use serde::Serialize;
 
 use crate::contender::Setting;
@@ -46,6 +47,10 @@ pub struct Outcome {
     pub answer: String,
     /// The mean log-probability of the answer's tokens and its end, in nats per token; `None` if the prompt was too long.
     pub confidence: Option<f64>,
+    /// The mean share of attention that goes to memories where these tokens are predicted, 0 to 1; `None` if the mode reads no memories, or
+    /// nobody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_attention: Option<f64>,
     /// The answer that is withheld because its confidence is below the threshold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
@@ -71,6 +76,16 @@ pub struct Outcome {
     pub answer_tokens: usize,
     /// Whether the prompt was too long for the model. The answer is empty then.
     pub too_long: bool,
+}
+
+impl Outcome {
+    /// The confidence by a measure, if it was measured.
+    pub(crate) fn confidence_by(&self, measure: AnswerMeasure) -> Option<f64> {
+        match measure {
+            AnswerMeasure::LogProbability => self.confidence,
+            AnswerMeasure::MemoryAttention => self.memory_attention,
+        }
+    }
 }
 
 /// A question with the references retrieved for it and the answers of all settings.

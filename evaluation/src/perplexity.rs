@@ -18,6 +18,7 @@ use crate::bootstrap::interval;
 use crate::contender::Contender;
 use crate::library::Library;
 use crate::likelihood::log_probabilities;
+use crate::models::ModelName;
 use crate::report::PairedDifference;
 use crate::rows::{RowsError, evenly, read_rows};
 use crate::{EvaluateError, Mode, Models};
@@ -104,8 +105,9 @@ pub struct PerplexityReport {
     pub bytes: usize,
     /// Id of the pack, if there is one.
     pub pack: Option<String>,
-    /// Name of the model.
-    pub model: String,
+    /// Name of the model, and of its reading adapter.
+    #[serde(flatten)]
+    pub model: ModelName,
     /// Scores of each mode.
     pub modes: BTreeMap<Mode, Prediction>,
     /// Paired differences between each other mode and the first, window by window, in nats per token. Negative is better.
@@ -260,7 +262,7 @@ fn report(
         tokens,
         bytes,
         pack: pack.map(|pack| pack.id().to_string()),
-        model: models.model.identity().name.clone(),
+        model: ModelName::of(models.model),
         modes: modes.iter().map(|mode| (*mode, prediction(*mode))).collect(),
         differences,
     }

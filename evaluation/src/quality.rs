@@ -18,6 +18,7 @@ use mempack_runtime::{MappedPack, MemoryCache};
 use serde::Serialize;
 
 use crate::library::{Library, Passage};
+use crate::models::ModelName;
 use crate::{EvaluateError, Models};
 
 /// Number of standard errors by which a measured loss may exceed the recorded loss. Over the keys and values of a few dozen layers, about
@@ -96,8 +97,9 @@ pub struct QualityReport {
     pub pack: String,
     /// Its codec.
     pub codec: String,
-    /// Name of the model.
-    pub model: String,
+    /// Name of the model, and of its reading adapter.
+    #[serde(flatten)]
+    pub model: ModelName,
     /// Number of memories computed again.
     pub memories: u32,
     /// Number of memories that the recorded losses were measured on; `None` if the pack records no losses.
@@ -107,7 +109,8 @@ pub struct QualityReport {
     pub matched: f64,
     /// Losses by layer.
     pub layers: Vec<LayerQuality>,
-    /// KL divergence in nats per token; `None` if no text retrieved a memory.
+    /// KL divergence in nats per token; `None` if no text retrieved a memory. With a reading adapter it is that of the adapter's predictions,
+    /// and compared with none: packs record that of their writer.
     pub divergence: Option<Compared>,
     /// Number of tokens predicted for the divergence.
     pub tokens: u64,
@@ -227,14 +230,17 @@ impl Measured<'_> {
             LayerQuality { layer, keys: compared(|loss| loss.keys), values: compared(|loss| loss.values) }
         });
         let layers: Vec<LayerQuality> = layers.collect();
-        let (divergence, tokens) = self.divergence(recorded.and_then(|recorded| recorded.divergence));
+        // The pack records how far the predictions of the model that wrote it move.
+        let model = ModelName::of(self.models.model);
+        let comparable = recorded.filter(|_| model.reader.is_none());
+        let (divergence, tokens) = self.divergence(comparable.and_then(|recorded| recorded.divergence));
         let matched = whole.matched();
         let worse = layers.iter().any(|layer| layer.keys.is_worse() || layer.values.is_worse());
         let worse = worse || divergence.is_some_and(|divergence| divergence.is_worse()) || matched < MIN_MATCHED;
         QualityReport {
             pack: pack.id().to_string(),
             codec: manifest.codec.clone(),
-            model: self.models.model.identity().name.clone(),
+            model,
             memories: whole.memories(),
             recorded_memories: recorded.map(|recorded| recorded.memories),
             matched,
@@ -287,6 +293,9 @@ impl fmt::Display for QualityReport {
         if let Some(divergence) = &self.divergence {
             row("KL, nats".to_owned(), divergence)?;
             writeln!(f, "KL divergence per token, over {tokens} tokens")?;
+            if self.model.reader.is_some() {
+                writeln!(f, "of the predictions of {}; the pack records the writer's", self.model)?;
+            }
         }
         if *matched < MIN_MATCHED {
             writeln!(f, "the memories do not belong to these texts: too few tokens match")?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::bootstrap::Interval;
 use crate::contender::Setting;
 use crate::mode::Mode;
+use crate::models::ModelName;
 use crate::selective::Selective;
 
 /// Results over all questions.
@@ -16,8 +17,9 @@ pub struct QuestionReport {
     pub questions: usize,
     /// Id of the pack.
     pub pack: String,
-    /// Name of the model.
-    pub model: String,
+    /// Name of the model, and of its reading adapter.
+    #[serde(flatten)]
+    pub model: ModelName,
     /// Maximum number of references of the modes that retrieve.
     pub k: usize,
     /// References whose overlap with the question exceeds this share were filtered out.
@@ -26,6 +28,10 @@ pub struct QuestionReport {
     pub left_out: usize,
     /// Maximum number of tokens of an answer.
     pub max_tokens: usize,
+    /// What confidence is measured by: `log_probability` or `memory_attention`.
+    pub measure: &'static str,
+    /// The threshold below which answers from references were withheld, if there was one.
+    pub threshold: Option<f64>,
     /// Results of each mode.
     pub modes: BTreeMap<Mode, ModeReport>,
     /// For n = 1, 3 and 5, the share of the questions with gold documents for which a gold document is among the first n references that

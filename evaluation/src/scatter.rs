@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mempack_figure::{Anchor, COLOURS, Colour, Drawing, GRID, INK};
+use mempack_figure::{Anchor, Drawing, INK};
 use serde::Deserialize;
 use serde::de::Error as _;
 
 use crate::Mode;
 use crate::bootstrap::interval;
 use crate::choice_question::{ChoiceScores, main_metric};
+use crate::panel::{Panel, colour};
 use crate::rows::{RowsError, read_rows};
 
 /// What a point is about: the task, the number of the model's parameters and its name, the mode and the number of references.
@@ -82,26 +83,18 @@ pub fn read_points(path: &Path) -> Result<ScatterPoints, RowsError> {
     Ok(points)
 }
 
-const WIDTH: f64 = 760.0;
-const PLOT: f64 = 240.0;
-const ABOVE: f64 = 46.0;
-const BELOW: f64 = 84.0;
-const LEFT: f64 = 52.0;
-const RIGHT: f64 = 20.0;
-
 /// Draws a panel for each task: the mean score of each model, mode and number of references, with its 95% interval, over the number of
-/// parameters on a logarithmic axis. Points of one mode and number are joined. Returns an SVG document.
-pub fn scatter_figure(points: &ScatterPoints) -> String {
+/// parameters on a logarithmic axis. Points of one mode and number are joined.
+pub fn scatter_figure(points: &ScatterPoints) -> Drawing {
     let mut tasks: Vec<&str> = points.0.keys().map(|key| key.0.as_str()).collect();
     tasks.dedup();
-    let panel = ABOVE + PLOT + BELOW;
-    let mut drawing = Drawing::new(WIDTH, panel * tasks.len().max(1) as f64);
+    let mut drawing = Panel::drawing(tasks.len());
     let axis = Axis::of(points.0.keys().map(|key| key.1));
     for (number, task) in tasks.iter().enumerate() {
         let own = points.0.iter().filter(|(key, _)| key.0 == *task);
-        draw(&mut drawing, panel * number as f64, task, &axis, &own.collect::<Vec<_>>());
+        draw(&mut drawing, Panel::new(number), task, &axis, &own.collect::<Vec<_>>());
     }
-    drawing.svg()
+    drawing
 }
 
 /// The logarithmic axis of parameters.
@@ -119,7 +112,7 @@ impl Axis {
     }
 
     fn x(&self, parameters: f64) -> f64 {
-        LEFT + (WIDTH - LEFT - RIGHT) * (parameters.log10() - self.low) / (self.high - self.low)
+        Panel::x((parameters.log10() - self.low) / (self.high - self.low))
     }
 
     /// Round numbers within the axis: 1, 2 and 5 times powers of ten.
@@ -142,52 +135,37 @@ fn short(parameters: f64) -> String {
     format!("{value:.digits$}{unit}")
 }
 
-fn draw(drawing: &mut Drawing, top: f64, task: &str, axis: &Axis, points: &[(&Key, &Vec<f64>)]) {
-    let height = |share: f64| top + ABOVE + PLOT * (1.0 - share.clamp(0.0, 1.0));
-    drawing.text((LEFT, top + 20.0), 15, Anchor::Start, format_args!("{task}: score over the model's parameters"));
-    for fifth in 0..=5 {
-        let share = f64::from(fifth) / 5.0;
-        drawing.line((LEFT, height(share)), (WIDTH - RIGHT, height(share)), if fifth == 0 { INK } else { GRID }, 1.0);
-        drawing.text((LEFT - 8.0, height(share) + 4.0), 11, Anchor::End, format_args!("{share:.1}"));
-    }
+fn draw(drawing: &mut Drawing, panel: Panel, task: &str, axis: &Axis, points: &[(&Key, &Vec<f64>)]) {
+    panel.frame(drawing, &format!("{task}: score over the model's parameters"));
     for tick in axis.ticks() {
-        drawing.line((axis.x(tick), height(0.0)), (axis.x(tick), height(0.0) + 4.0), INK, 1.0);
-        drawing.text((axis.x(tick), height(0.0) + 17.0), 11, Anchor::Middle, short(tick));
+        drawing.line((axis.x(tick), panel.y(0.0)), (axis.x(tick), panel.y(0.0) + 4.0), INK, 1.0);
+        drawing.text((axis.x(tick), panel.y(0.0) + 17.0), 11, Anchor::Middle, short(tick));
     }
     let mut models: Vec<(u64, &str)> = points.iter().map(|(key, _)| (key.1, key.2.as_str())).collect();
     models.dedup();
     // Names take turns on three lines, because models of one size stand close together.
     for (number, (parameters, name)) in models.iter().enumerate() {
         let line = 32.0 + 14.0 * (number % 3) as f64;
-        drawing.text((axis.x(*parameters as f64), height(0.0) + line), 11, Anchor::Middle, name);
+        drawing.text((axis.x(*parameters as f64), panel.y(0.0) + line), 11, Anchor::Middle, name);
     }
     let mut series: Vec<(Mode, usize)> = points.iter().map(|(key, _)| (key.3, key.4)).collect();
     series.sort_unstable();
     series.dedup();
-    let mut x = LEFT;
+    let name = |(mode, memories): &(Mode, usize)| if mode.uses_retrieval() { format!("{mode} {memories}") } else { mode.to_string() };
+    panel.legend(drawing, &series.iter().map(name).collect::<Vec<_>>());
     for (number, (mode, memories)) in series.iter().enumerate() {
         let colour = colour(number);
-        let name = if mode.uses_retrieval() { format!("{mode} {memories}") } else { mode.to_string() };
-        drawing.rect((x, top + 29.0), (10.0, 10.0), colour);
-        drawing.text((x + 14.0, top + 38.0), 11, Anchor::Start, &name);
-        x += 30.0 + 7.0 * name.chars().count() as f64;
         let mut before = None;
         for (key, scores) in points.iter().filter(|(key, _)| (key.3, key.4) == (*mode, *memories)) {
             let Some(score) = interval(scores) else { continue };
-            let here = (axis.x(key.1 as f64), height(score.mean));
-            drawing.line((here.0, height(score.low)), (here.0, height(score.high)), colour, 1.0);
+            let here = (axis.x(key.1 as f64), panel.y(score.mean));
+            drawing.line((here.0, panel.y(score.low)), (here.0, panel.y(score.high)), colour, 1.0);
             drawing.circle(here, 4.0, colour);
             if let Some(before) = before.replace(here) {
                 drawing.line(before, here, colour, 1.0);
             }
         }
     }
-}
-
-/// Colours of the palette, and then darker ones.
-fn colour(number: usize) -> Colour {
-    let shade = [1.0, 0.6, 0.3][(number / COLOURS.len()).min(2)];
-    COLOURS[number % COLOURS.len()].over(INK, shade)
 }
 
 #[cfg(test)]
@@ -265,11 +243,11 @@ mod tests {
                 points.add("mmlu_law", model, parameters, Mode::ClosedBook, 0, Some(f64::from(u8::from(question < right))));
             }
         }
-        let svg = scatter_figure(&points);
+        let svg = scatter_figure(&points).svg();
         let (x, y) = (circles(&svg, "cx"), circles(&svg, "cy"));
         assert!(x.len() == 3 && x.is_sorted_by(|a, b| a < b) && y.is_sorted_by(|a, b| a > b), "{x:?} {y:?}");
         assert!((x[1] - x[0] - (x[2] - x[1])).abs() < 0.2, "the axis is logarithmic: {x:?}");
-        let height = |share: f64| ABOVE + PLOT * (1.0 - share);
+        let height = |share: f64| Panel::new(0).y(share);
         for (y, share) in y.iter().zip([0.2, 0.5, 0.8]) {
             assert!((y - height(share)).abs() < 0.1);
         }
@@ -287,12 +265,12 @@ mod tests {
             }
             points.add(task, "m", 134_515_008, Mode::Memory, 9, None);
         }
-        let svg = scatter_figure(&points);
+        let svg = scatter_figure(&points).svg();
         assert_eq!(circles(&svg, "cx").len(), 4, "a series without scores has no point");
         assert!(svg.contains(">memory_quantized 3<") && svg.contains("truthfulqa"));
         let mut again = points.clone();
         again.extend(points.clone());
         assert_eq!(again, points, "a point that was read twice counts once");
-        assert!(scatter_figure(&ScatterPoints::default()).starts_with("<svg "));
+        assert!(scatter_figure(&ScatterPoints::default()).svg().starts_with("<svg "));
     }
 }

@@ -10,7 +10,7 @@ const RIGHT_PER_LOST: usize = 20;
 /// An answer with its confidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judged {
-    /// Mean log-probability in nats per token. Only the order of the confidences matters.
+    /// The confidence, by any measure. Only the order of the confidences matters.
     pub confidence: f64,
     /// Whether the references answer the question.
     pub answerable: bool,
@@ -33,7 +33,7 @@ impl Judged {
 /// What a threshold gives. An answer is given if its confidence is at least the threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Point {
-    /// The threshold, in nats per token.
+    /// The threshold.
     pub threshold: f64,
     /// Share of the questions that are answered.
     pub coverage: f64,
@@ -44,7 +44,7 @@ pub struct Point {
 /// What is declined below a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Declined {
-    /// The threshold, in nats per token.
+    /// The threshold, in the unit of the measure.
     pub threshold: f64,
     /// Number of right answers to answerable questions that are declined.
     pub lost: usize,

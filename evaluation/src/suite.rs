@@ -30,6 +30,7 @@ use crate::choice_question::{ChoiceQuestion, ChoiceScores, METRICS, main_metric,
 use crate::choices::{Choice, Choosing};
 use crate::contender::Setting;
 use crate::metrics::{Words, holds_words, novel_pairs};
+use crate::models::ModelName;
 use crate::parameters::parameters;
 use crate::rows::RowsError;
 use crate::scatter::ScatterPoints;
@@ -176,8 +177,9 @@ impl SuiteOptions {
 pub struct SuiteReport {
     /// The suite.
     pub suite: Suite,
-    /// Name of the model.
-    pub model: String,
+    /// Name of the model, and of its reading adapter.
+    #[serde(flatten)]
+    pub model: ModelName,
     /// Number of its parameters.
     pub parameters: u64,
     /// Ids of the packs, which retrieval ranked together.
@@ -294,7 +296,8 @@ pub fn measure_suite(
 ) -> Result<(SuiteReport, ScatterPoints), EvaluateError> {
     let settings = options.settings(models)?;
     let choosing = Choosing::new(models, mounts, &settings, options.overlap)?;
-    let (model, parameters) = (models.model.identity().name.clone(), parameters(models.model.config()));
+    let (model, parameters) = (ModelName::of(models.model), parameters(models.model.config()));
+    let label = model.short();
     let mut points = ScatterPoints::default();
     let mut reports = Vec::new();
     for task in tasks {
@@ -302,7 +305,7 @@ pub fn measure_suite(
         for question in &task.questions {
             let choices = choosing.choose(question)?.into_iter().map(|choice| SuiteChoice::of(question, choice)).collect();
             let (id, listed) = (question.id.clone(), question.choices.clone());
-            let asked = SuiteAsked { suite, task: task.name, model: model.clone(), parameters, id, choices: listed, settings: choices };
+            let asked = SuiteAsked { suite, task: task.name, model: label.clone(), parameters, id, choices: listed, settings: choices };
             let flow = observe(&asked);
             asked.settings.into_iter().zip(&mut all).for_each(|(choice, list)| list.push(choice));
             if flow.is_break() {
@@ -311,7 +314,7 @@ pub fn measure_suite(
         }
         let metric = main_metric(task.name);
         for choice in all.iter().flatten() {
-            points.add(task.name, &model, parameters, choice.mode, choice.memories, choice.scores.get(metric));
+            points.add(task.name, &label, parameters, choice.mode, choice.memories, choice.scores.get(metric));
         }
         reports.push(TaskReport { task: task.name, questions: task.questions.len(), metric, settings: report(&all, metric) });
     }

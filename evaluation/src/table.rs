@@ -83,6 +83,9 @@ impl Display for QuestionReport {
         if self.left_out > 0 {
             writeln!(f, "{} references left out because they repeat the question", self.left_out)?;
         }
+        if let Some(threshold) = self.threshold {
+            writeln!(f, "answers from references are withheld below {} {threshold}, and count as abstaining", self.measure)?;
+        }
         writeln!(f)?;
         head(f, "mode", &COLUMNS)?;
         for (mode, figures) in &self.modes {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use mempack_model::AnswerMeasure;
 use mempack_runtime::MappedPack;
 
 use crate::bootstrap::interval;
 use crate::contender::Setting;
 use crate::metrics::{Words, abstains};
+use crate::models::ModelName;
 use crate::options::{QuestionOptions, Sweep};
 use crate::outcome::{Asked, HIT_AT, Outcome};
 use crate::report::{Gain, ModeReport, PairedDifference, QuestionReport, SweepPoint, Sweeps, Unanswerable};
@@ -47,7 +49,7 @@ struct ScoredOutcome {
 }
 
 impl Tally {
-    pub fn add(&mut self, asked: &Asked, question: &Question) {
+    pub fn add(&mut self, asked: &Asked, question: &Question, measure: AnswerMeasure) {
         let number = self.questions;
         self.questions += 1;
         self.left_out += asked.left_out;
@@ -56,12 +58,12 @@ impl Tally {
             self.ranks.extend(asked.gold_rank);
         }
         for outcome in &asked.outcomes {
-            self.settings.entry(outcome.setting).or_default().push(ScoredOutcome::of(outcome, number, question.answerable));
+            self.settings.entry(outcome.setting).or_default().push(ScoredOutcome::of(outcome, number, question.answerable, measure));
         }
     }
 
     /// The report. `own` are the settings of the modes, without those of the sweeps.
-    pub fn report(&self, own: &[Setting], options: &QuestionOptions, model: &str, pack: &MappedPack) -> QuestionReport {
+    pub fn report(&self, own: &[Setting], options: &QuestionOptions, model: ModelName, pack: &MappedPack) -> QuestionReport {
         let outcomes = |setting: &Setting| self.settings.get(setting).map_or(&[][..], Vec::as_slice);
         let hit = |n: usize| self.ranks.iter().filter(|rank| **rank <= n).count();
         let share = |n: usize| (self.with_gold > 0).then(|| n as f64 / self.with_gold as f64);
@@ -89,11 +91,13 @@ impl Tally {
         QuestionReport {
             questions: self.questions,
             pack: pack.id().to_string(),
-            model: model.to_owned(),
+            model,
             k,
             overlap: options.overlap,
             left_out: self.left_out,
             max_tokens: options.max_tokens,
+            measure: options.measure.name(),
+            threshold: options.threshold,
             gain: gain(&modes),
             modes,
             hit_at: HIT_AT.into_iter().map(|n| (n, share(hit(n)))).collect(),
@@ -119,11 +123,11 @@ type Metric = (&'static str, fn(&ScoredOutcome) -> f64);
 const METRICS: [Metric; 2] = [("exact_match", |outcome| outcome.exact_match), ("f1", |outcome| outcome.f1)];
 
 impl ScoredOutcome {
-    fn of(outcome: &Outcome, question: usize, answerable: bool) -> Self {
+    fn of(outcome: &Outcome, question: usize, answerable: bool, measure: AnswerMeasure) -> Self {
         Self {
             question,
             answerable,
-            judged: judged(outcome, answerable),
+            judged: judged(outcome, answerable, measure),
             exact_match: outcome.exact_match,
             f1: outcome.f1,
             novel: outcome.novel,
@@ -139,11 +143,11 @@ impl ScoredOutcome {
 }
 
 /// The answer as the model gave it, withheld or not.
-fn judged(outcome: &Outcome, answerable: bool) -> Option<Judged> {
+fn judged(outcome: &Outcome, answerable: bool, measure: AnswerMeasure) -> Option<Judged> {
     let (answer, exact_match) =
         outcome.withheld.as_ref().map_or((&outcome.answer, outcome.exact_match), |withheld| (&withheld.answer, withheld.exact_match));
     let (right, abstains) = (exact_match > 0.0, abstains(&Words::of(answer)));
-    Some(Judged { confidence: outcome.confidence?, answerable, right, abstains })
+    Some(Judged { confidence: outcome.confidence_by(measure)?, answerable, right, abstains })
 }
 
 /// The gain of the pack's memories over texts in the prompt.

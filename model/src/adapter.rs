@@ -88,6 +88,11 @@ impl Adapter {
         Ok(Some(Self { base, rank, alpha, scale, targets, weights, pairs }))
     }
 
+    /// Whether the base's weight `name` is changed.
+    pub(crate) fn changes(&self, name: &str) -> bool {
+        self.pairs.contains_key(name)
+    }
+
     /// The change of the base's weight `name` of shape `shape`, in f32; `None` if it is not changed.
     pub(crate) fn change(&self, name: &str, shape: &[i64], device: Device) -> Result<Option<Tensor>, LoadError> {
         match self.pair(name, shape, device)? {
@@ -133,6 +138,12 @@ impl Adapter {
     pub(crate) fn check_trained(&self, is_trained: impl Fn(&str) -> bool) -> Result<(), LoadError> {
         let remedy = "train all weights, which merges the adapter first, or use an adapter of the layers' projections alone";
         self.check(is_trained, "changes of the layers' projections alone", "which is not trained", remedy)
+    }
+
+    /// Refuses a reading adapter that changes another weight than those that a reader may have of its own.
+    pub(crate) fn check_reading(&self, is_changed: impl Fn(&str) -> bool) -> Result<(), LoadError> {
+        let remedy = "use an adapter of the layers' projections alone, with its own writer";
+        self.check(is_changed, "changes of the layers' projections alone", "which a reading adapter cannot change", remedy)
     }
 
     fn check(&self, accepted: impl Fn(&str) -> bool, expected: &str, reason: &str, remedy: &str) -> Result<(), LoadError> {

@@ -70,6 +70,15 @@ pub(crate) fn joined_heads(mut outputs: Vec<Tensor>) -> Result<Tensor, TchError>
 pub(crate) fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
     let (rows, query_heads, tokens, dim) = q.size4()?;
     let (_, heads, columns, _) = k.size4()?;
+    let shares = shares(q, k, mask)?.f_to_kind(v.kind())?.f_view([rows, heads, query_heads / heads * tokens, columns])?;
+    shares.f_matmul(v)?.f_view([rows, query_heads, tokens, dim])
+}
+
+/// The shares of attention of queries `[rows, query_heads, tokens, head_dim]` that columns get, in f32:
+/// `[rows, heads, query heads of a head, tokens, columns]`.
+pub(crate) fn shares(q: &Tensor, k: &Tensor, mask: Mask<'_>) -> Result<Tensor, TchError> {
+    let (rows, query_heads, tokens, dim) = q.size4()?;
+    let (_, heads, columns, _) = k.size4()?;
     let group = query_heads / heads;
     // The query heads of a group are rows of one product with their key-value head.
     let grouped = q.f_reshape([rows, heads, group * tokens, dim])?.f_to_kind(Kind::Float)?.f_mul_scalar((dim as f64).sqrt().recip())?;
@@ -79,8 +88,7 @@ pub(crate) fn by_products(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) ->
         Mask::Causal => scores.f_add(&Tensor::f_full([tokens, columns], f64::NEG_INFINITY, (Kind::Float, q.device()))?.f_triu(1)?)?,
         Mask::Bias(bias) => scores.f_add(&bias.f_unsqueeze(2)?)?,
     };
-    let shares = scores.f_softmax(-1, None)?.f_to_kind(v.kind())?.f_view([rows, heads, group * tokens, columns])?;
-    shares.f_matmul(v)?.f_view([rows, query_heads, tokens, dim])
+    scores.f_softmax(-1, None)
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
-//! Finds the base model of an adapter.
+//! Finds the base model of an adapter, and the writer of a reading adapter.
 
 use std::path::{Path, PathBuf};
 
 use crate::LoadError;
+use crate::adapter;
+
+/// The file that a base model has.
+const CONFIG: &str = "config.json";
 
 /// The folder of the base model `name` of the adapter in the folder `adapter`.
 ///
@@ -13,12 +17,24 @@ pub(crate) fn find_base(adapter: &Path, name: &str, given: Option<&Path>) -> Res
     if let Some(folder) = given {
         return Ok(folder.to_owned());
     }
+    let looked = all_candidates(adapter, name);
+    let found = looked.iter().find(|folder| folder.join(CONFIG).is_file()).cloned();
+    found.ok_or_else(|| LoadError::BaseNotFound { path: adapter.to_owned(), name: name.to_owned(), looked })
+}
+
+/// The folder of the writer `name` of the reading adapter in the folder `adapter`: a base model, or an adapter.
+///
+/// `name` is tried as a path relative to the adapter first, then as [`find_base`] tries it.
+pub(crate) fn find_writer(adapter: &Path, name: &str) -> Result<PathBuf, LoadError> {
+    let looked: Vec<PathBuf> = std::iter::once(adapter.join(name)).chain(all_candidates(adapter, name)).collect();
+    let writes = |folder: &&PathBuf| [CONFIG, adapter::CONFIG].iter().any(|file| folder.join(file).is_file());
+    let found = looked.iter().find(writes).cloned();
+    found.ok_or_else(|| LoadError::WriterNotFound { path: adapter.to_owned(), name: name.to_owned(), looked })
+}
+
+fn all_candidates(adapter: &Path, name: &str) -> Vec<PathBuf> {
     let program = std::env::current_exe().ok();
-    let looked = candidates(adapter, name, std::env::var_os("MEMPACK_MODELS").map(PathBuf::from).as_deref(), program.as_deref());
-    match looked.iter().find(|folder| folder.join("config.json").is_file()) {
-        Some(folder) => Ok(folder.clone()),
-        None => Err(LoadError::BaseNotFound { path: adapter.to_owned(), name: name.to_owned(), looked }),
-    }
+    candidates(adapter, name, std::env::var_os("MEMPACK_MODELS").map(PathBuf::from).as_deref(), program.as_deref())
 }
 
 fn candidates(adapter: &Path, name: &str, models: Option<&Path>, program: Option<&Path>) -> Vec<PathBuf> {

@@ -30,13 +30,15 @@ pub struct Decoder {
     embedding_scale: Option<f64>,
     pub(crate) final_norm: RmsNorm,
     pub(crate) head: Tensor,
+    /// Whether these weights are of a reading adapter: they write no memories.
+    pub(crate) reads_only: bool,
 }
 
 impl Decoder {
     /// Loads a Hugging Face or adapter folder as [`Model::load`](crate::Model::load) does, without its tokenizer.
     ///
     /// # Errors
-    /// As [`Model::load`](crate::Model::load), except those of the tokenizer.
+    /// As [`Model::load`](crate::Model::load), except those of the tokenizer; a reading adapter, which is two decoders with its writer.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
         Self::from_folder(&ModelFolder::open(folder, options)?, options)
     }
@@ -72,6 +74,7 @@ impl Decoder {
             layers,
             embedding,
             head,
+            reads_only: false,
         };
         folder.check_all_used()?;
         Ok(decoder)
@@ -112,6 +115,7 @@ impl Decoder {
             embedding_scale: self.embedding_scale,
             final_norm: self.final_norm.share(),
             head: self.head.shallow_clone(),
+            reads_only: self.reads_only,
         }
     }
 
@@ -125,6 +129,16 @@ impl Decoder {
             expected: wrong.expected,
             found: wrong.found,
         })?;
+        Ok(self.with_checked_memory(memory)?)
+    }
+
+    /// The decoder that reads what this one writes, with the same weights, which a reading adapter changes then. The block must fit the
+    /// architecture.
+    pub(crate) fn reading(&self, memory: MemoryConfig) -> Result<Self, TchError> {
+        Ok(Self { reads_only: true, ..self.with_checked_memory(memory)? })
+    }
+
+    fn with_checked_memory(&self, memory: MemoryConfig) -> Result<Self, TchError> {
         let memory_rotation = memory_rotation(&self.rope, &memory, self.device)?;
         Ok(Self { shape: memory.shape(&self.config), memory, memory_rotation, ..self.share() })
     }

@@ -115,9 +115,10 @@ pub struct LoadOptions {
     pub precision: Precision,
     /// The device.
     pub device: DeviceChoice,
-    /// The folder of an adapter's base model. By default, the base model that the adapter's configuration names is searched for.
+    /// The folder of an adapter's base model. By default, the base model that the adapter's configuration names is searched for. With a
+    /// reading adapter on an adapter, it is the base of the latter.
     pub base: Option<PathBuf>,
-    /// A JSON file that replaces the folder's `memory` block.
+    /// A JSON file that replaces the folder's `memory` block. With a reading adapter, its fields replace the writer's one by one.
     pub memory: Option<PathBuf>,
 }
 

@@ -109,6 +109,30 @@ pub enum LoadError {
         /// The folders tried, in order.
         looked: Vec<PathBuf>,
     },
+    /// The writer of a reading adapter is not found.
+    #[error("{path}: the reading adapter's writer `{name}` is not found; looked in {looked}; correct `base_model_name_or_path` in adapter_config.json, which is a path from this folder, or set MEMPACK_MODELS to the folder that holds the writer", path = path.display(), looked = list(looked))]
+    WriterNotFound {
+        /// The reading adapter's folder.
+        path: PathBuf,
+        /// The writer's name, from `base_model_name_or_path`.
+        name: String,
+        /// The folders tried, in order.
+        looked: Vec<PathBuf>,
+    },
+    /// The writer of a reading adapter is not the one that it was trained on.
+    #[error("{path}: field `{field}`: the reading adapter was trained on a writer with the digest {expected}, and the writer in {writer} has {found}; name the right writer in adapter_config.json, or train the reading adapter on this one", path = path.display(), writer = writer.display())]
+    OtherWriter {
+        /// The reading adapter's memory.json.
+        path: PathBuf,
+        /// The field that differs: `writer.weights` or `writer.adapter`.
+        field: &'static str,
+        /// The digest in it.
+        expected: String,
+        /// The writer's digest.
+        found: String,
+        /// The writer's folder.
+        writer: PathBuf,
+    },
     /// The requested device does not exist.
     #[error("device {wanted} is not available: {found}; use the CPU, or a libtorch 2.11 built for CUDA")]
     Device {
@@ -218,6 +242,9 @@ pub enum ComputeError {
         /// Learnt tokens of the prompt; as many, but others, if the numbers are equal.
         found: usize,
     },
+    /// The decoder of a reading adapter, which was asked to write.
+    #[error("the weights of a reading adapter write no memories; write with the whole model, which has the writer's weights too")]
+    ReadsOnly,
     /// A chunk that reads a reference that was not written.
     #[error("a chunk reads reference {reference} of {written} written")]
     NotWritten {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
@@ -152,6 +153,11 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn str(&self, name: &str) -> Result<Option<&'a str>, LoadError> {
         self.typed(name, "a string", Value::as_str)
+    }
+
+    /// A string that names a value.
+    pub(crate) fn parsed<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, LoadError> {
+        self.typed(name, expected, |value| value.as_str()?.parse().ok())
     }
 
     pub(crate) fn strings(&self, name: &str) -> Result<Option<Vec<String>>, LoadError> {

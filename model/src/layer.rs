@@ -140,7 +140,8 @@ impl Projection {
     }
 }
 
-fn join(mut parts: Vec<Tensor>, dim: i64) -> Result<Tensor, TchError> {
+/// Joins tensors along `dim`; one tensor is not copied.
+pub(crate) fn join(mut parts: Vec<Tensor>, dim: i64) -> Result<Tensor, TchError> {
     match (parts.pop(), parts.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(last), false) => {

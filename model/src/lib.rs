@@ -17,6 +17,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 mod adapter;
+mod answer_measure;
 mod attention;
 mod attention_error;
 mod base;
@@ -40,6 +41,7 @@ mod harmless;
 mod head_gains;
 mod head_spans;
 mod layer;
+mod memory_attention;
 mod memory_config;
 mod model;
 mod model_folder;
@@ -49,6 +51,8 @@ mod norm;
 mod overlap;
 mod prompt;
 mod reader;
+mod reading;
+mod reads_only;
 mod reference;
 mod rope;
 mod rope_config;
@@ -62,6 +66,7 @@ pub mod training;
 mod unknown;
 mod write;
 
+pub use answer_measure::{AnswerMeasure, UnknownMeasure};
 pub use attention_error::{AttentionError, RelativeError, attention_error};
 pub use checkpoint::weights_digest;
 pub use config::ModelConfig;
@@ -83,6 +88,7 @@ pub use new_folder::NewFolder;
 pub use overlap::{DEFAULT_OVERLAP, overlap, overlaps};
 pub use prompt::{PromptTokens, context_tokens, prompt_tokens, reference_tokens};
 pub use reader::{Reader, ReaderOptions};
+pub use reading::{ReadingAdapter, writer_folder};
 pub use rope_config::Llama3Scaling;
 pub use sensitivity::{Gradients, Sensitivity, gradients};
 pub use slots::Slot;

@@ -6,7 +6,8 @@ use mempack_format::{EMPTY_SLOT, MemoryShape};
 use mempack_retrieval::{Chunks, Margin};
 use serde_json::{Map, Value, json};
 
-use crate::fields::Fields;
+use crate::answer_measure::AnswerMeasure;
+use crate::fields::{Fields, show};
 use crate::tokens_per_head::TokensPerHead;
 use crate::{LoadError, ModelConfig};
 
@@ -62,13 +63,17 @@ pub struct MemoryConfig {
     /// How far a memory's similarity may be below the best one for the memory to be read. `None`, the paper's, reads all that were
     /// retrieved.
     pub similarity_margin: Option<f32>,
-    /// Answers whose mean log-probability, in nats per token, is below this number are withheld. `None` withholds none. It changes no
-    /// memory, so that packs stay valid.
+    /// Answers whose confidence is below this number are withheld. `None` withholds none. It changes no memory, so that packs stay valid.
     pub answer_threshold: Option<f64>,
+    /// The measure that `answer_threshold` is on. Default: the mean log-probability.
+    pub answer_measure: AnswerMeasure,
     /// What is said in place of a withheld answer: what the model was trained to say where the references do not tell. `None` leaves that
     /// to the program.
     pub no_answer: Option<String>,
 }
+
+/// The fields that a block may lack.
+const OPTIONAL: [&str; 4] = ["context_template", "similarity_margin", "answer_threshold", "no_answer"];
 
 impl MemoryConfig {
     /// Reads the `memory` block of a config.json. Without one, all fields have their defaults.
@@ -96,11 +101,63 @@ impl MemoryConfig {
             similarity_bias: f.f64("similarity_bias")?.unwrap_or(0.0) as f32,
             similarity_margin: f.f64("similarity_margin")?.map(|margin| margin as f32),
             answer_threshold: f.f64("answer_threshold")?,
+            answer_measure: f.parsed("answer_measure", AnswerMeasure::NAMES)?.unwrap_or_default(),
             no_answer: f.str("no_answer")?.map(str::to_owned),
         };
         memory.check(config).map_err(|wrong| f.refuse(wrong.field, wrong.expected, wrong.found, "correct the memory block"))?;
         f.refuse_unknown(&[&["_comment"]])?;
         Ok(memory)
+    }
+
+    /// The block of a reading adapter: the fields of `object`, which the file `path` holds, in place of the writer's. Null stands for a
+    /// field's default.
+    pub(crate) fn over(writer: &Self, path: &Path, object: &Map<String, Value>, config: &ModelConfig) -> Result<Self, LoadError> {
+        let mut whole = object.clone();
+        for (name, value) in writer.to_json().as_object().into_iter().flatten() {
+            whole.entry(name.as_str()).or_insert_with(|| value.clone());
+        }
+        let fields = Fields::new(path, &whole);
+        let memory = Self::parse(&fields, config)?;
+        let pairs = writer.writing_fields().into_iter().zip(memory.writing_fields());
+        match pairs.into_iter().find(|((_, writers), (_, own))| writers != own) {
+            Some(((field, writers), (_, own))) => {
+                let expected = format!("{}, as the writer has it, because memories depend on it", show(&writers));
+                Err(fields.refuse(field, expected, show(&own), "remove the field"))
+            }
+            None => Ok(memory),
+        }
+    }
+
+    /// Whether the tokenizers of models with these blocks are the same: tokens have a role in a model's templates.
+    pub(crate) fn has_roles_of(&self, other: &Self) -> bool {
+        let of = |block: &Self| (block.prompt_template.clone(), block.context_template.clone(), block.stop_ids.clone());
+        of(self) == of(other)
+    }
+
+    /// The fields that decide what is written, with their values.
+    fn writing_fields(&self) -> [(&'static str, Value); 6] {
+        [
+            ("first_memory_layer", json!(self.first_memory_layer)),
+            ("num_memory_layers", json!(self.num_memory_layers)),
+            ("tokens_per_head", self.tokens_per_head.to_json()),
+            ("reference_length", json!(self.reference_length)),
+            ("reference_prefix_ids", json!(self.reference_prefix_ids)),
+            ("reference_template", json!(self.reference_template)),
+        ]
+    }
+
+    /// This block with the fields of `other` that decide what is written.
+    pub(crate) fn writing_as(&self, other: &Self) -> Self {
+        let other = other.clone();
+        Self {
+            first_memory_layer: other.first_memory_layer,
+            num_memory_layers: other.num_memory_layers,
+            tokens_per_head: other.tokens_per_head,
+            reference_length: other.reference_length,
+            reference_prefix_ids: other.reference_prefix_ids,
+            reference_template: other.reference_template,
+            ..self.clone()
+        }
     }
 
     /// The block as JSON, with all fields.
@@ -128,8 +185,22 @@ impl MemoryConfig {
         if let Some(threshold) = self.answer_threshold {
             block["answer_threshold"] = threshold.into();
         }
+        if self.answer_measure != AnswerMeasure::default() {
+            block["answer_measure"] = self.answer_measure.name().into();
+        }
         if let Some(phrase) = &self.no_answer {
             block["no_answer"] = phrase.as_str().into();
+        }
+        block
+    }
+
+    /// The block as JSON, with null for the fields that are not there: laid over another block, it replaces all of it.
+    pub(crate) fn to_whole_json(&self) -> Value {
+        let mut block = self.to_json();
+        for name in OPTIONAL {
+            if block.get(name).is_none() {
+                block[name] = Value::Null;
+            }
         }
         block
     }
@@ -206,8 +277,9 @@ impl MemoryConfig {
         if let Some(margin) = self.similarity_margin.filter(|margin| !(0.0..=2.0).contains(margin)) {
             return wrong("similarity_margin", "a number from 0 to 2, or no such field".into(), margin.to_string());
         }
-        if let Some(threshold) = self.answer_threshold.filter(|threshold| !(threshold.is_finite() && *threshold <= 0.0)) {
-            return wrong("answer_threshold", "a log-probability, at most 0, or no such field".into(), threshold.to_string());
+        let measure = self.answer_measure;
+        if let Some(threshold) = self.answer_threshold.filter(|threshold| !measure.admits(*threshold)) {
+            return wrong("answer_threshold", format!("{}, or no such field", measure.values()), threshold.to_string());
         }
         if let Some(phrase) = self.no_answer.as_ref().filter(|phrase| phrase.trim().is_empty()) {
             return wrong("no_answer", "a sentence, or no such field".into(), format!("`{phrase}`"));

@@ -17,6 +17,7 @@ use crate::fields::{Fields, read_object};
 use crate::folder::check_folder;
 use crate::generation::Generation;
 use crate::norm::RmsNorm;
+use crate::reads_only::{self, ReadsOnly};
 use crate::{LoadError, LoadOptions, MemoryConfig, MemorySource, ModelConfig, TextTokenizer};
 
 /// Name of the rule that selects a reference's tokens: attention summed over queries, before RoPE (arXiv 2407.01178, section 3.3).
@@ -45,8 +46,9 @@ pub(crate) struct ModelFolder {
 }
 
 impl ModelFolder {
-    /// Opens `folder` and reads its configuration; no tensor is read yet.
+    /// Opens `folder` and reads its configuration; no tensor is read yet. A reading adapter, which is no model alone, is refused.
     pub(crate) fn open(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
+        ReadsOnly::refuse(folder)?;
         let adapter = if folder.is_dir() { Adapter::open(folder)? } else { None };
         let base = match &adapter {
             Some(adapter) => find_base(folder, &adapter.base, options.base.as_deref())?,
@@ -59,7 +61,7 @@ impl ModelFolder {
         let config = ModelConfig::parse(&config_path, &object, &generation)?;
         let pads = Fields::new(&config_path, &object).ids("pad_token_id")?.unwrap_or_default().into_iter().chain(generation.pad).collect();
         // An adapter's memory.json replaces the whole `memory` block: the adapter was trained with it.
-        let memory_json = folder.join("memory.json");
+        let memory_json = folder.join(reads_only::FILE);
         let of_adapter = (adapter.is_some() && memory_json.exists()).then_some(memory_json);
         let memory_source = match &options.memory {
             Some(_) => MemorySource::Caller,
@@ -115,19 +117,26 @@ impl ModelFolder {
     }
 
     /// The base model alone, with the adapter's `memory` block and tokenizer; `None` without an adapter.
-    pub(crate) fn without_adapter(mut self) -> Option<Self> {
-        self.take_adapter()?;
-        // The block is of the adapter, without which the weights were not trained with it.
-        if self.memory_source == MemorySource::Model {
-            self.memory_source = MemorySource::Caller;
-        }
-        self.name.clone_from(&self.base);
-        Some(self)
+    pub(crate) fn without_adapter(self) -> Option<Self> {
+        self.adapter.as_ref()?;
+        let memory = self.memory.clone();
+        Some(self.base_alone(memory))
+    }
+
+    /// The base model alone, with the `memory` block of what it is the base of.
+    pub(crate) fn base_alone(self, memory: MemoryConfig) -> Self {
+        // The block is of an adapter, without which the weights were not trained with it.
+        let memory_source = if self.memory_source == MemorySource::Model { MemorySource::Caller } else { self.memory_source };
+        Self { adapter: None, name: self.base.clone(), memory, memory_source, ..self }
     }
 
     /// Loads the tokenizer. Tokens that the configuration or a template gives a role are control tokens.
     pub(crate) fn load_tokenizer(&self) -> Result<TextTokenizer, LoadError> {
-        let memory = &self.memory;
+        self.load_tokenizer_with(&self.memory)
+    }
+
+    /// Loads the tokenizer for a model with another `memory` block.
+    pub(crate) fn load_tokenizer_with(&self, memory: &MemoryConfig) -> Result<TextTokenizer, LoadError> {
         let mut roles = Roles::of_folder(self.tokenizer.parent().unwrap_or(Path::new("")))?;
         roles.add_ids(self.config.eos.iter().chain(&memory.stop_ids).chain(&memory.reference_prefix_ids).chain(&self.pads).copied());
         roles.add_ids([self.config.bos]);
@@ -193,7 +202,7 @@ impl ModelFolder {
 }
 
 /// The last component of a path, resolved first if it ends in `..`.
-fn file_name(path: &Path) -> String {
+pub(crate) fn file_name(path: &Path) -> String {
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     whole.file_name().map_or_else(|| whole.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

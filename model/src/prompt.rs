@@ -56,6 +56,7 @@ pub fn context_tokens(model: &Model, text: &str, question: &str) -> Result<Optio
 /// # Errors
 /// A failure of the tokenizer.
 pub fn reference_tokens(model: &Model, text: &str) -> Result<Vec<u32>, ComputeError> {
+    let model = model.writer();
     model.tokenizer().encode_plain(&model.memory().reference_template.replacen("{text}", text, 1))
 }
 

@@ -9,6 +9,7 @@ use crate::attention::{Mask, attention, joined_heads, rows_of_heads};
 use crate::context::ContextLayout;
 use crate::decoder::Decoder;
 use crate::head_spans::HeadSpan;
+use crate::memory_attention::MemoryAttention;
 use crate::rope::Rotation;
 use crate::slots::{Slot, SlotTensors, stored};
 use crate::write::copy_out;
@@ -45,6 +46,9 @@ pub struct Reader {
     prefix: i64,
     /// Tokens of the context, BOS included.
     length: usize,
+    /// Whether [`memory_share`](Self::memory_share) is computed.
+    watched: bool,
+    memory_share: Option<f32>,
 }
 
 /// Keys and values of some heads of a layer, `[1, heads, slots + prefix + capacity, head_dim]` each; keys are rotated.
@@ -104,7 +108,20 @@ impl Decoder {
             biases.insert(span.tokens, zeros(&[1, 1, 1, slots + own])?);
         }
         let (decoder, options) = (self.share(), *options);
-        Ok(Reader { decoder, options, layout, cache, rotation, biases, room, used: 0, prefix, length: 0 })
+        Ok(Reader {
+            decoder,
+            options,
+            layout,
+            cache,
+            rotation,
+            biases,
+            room,
+            used: 0,
+            prefix,
+            length: 0,
+            watched: false,
+            memory_share: None,
+        })
     }
 }
 
@@ -119,7 +136,28 @@ impl Reader {
     /// A context that is not empty or too small, ids outside the vocabulary, more memories than slots, memories of another shape, or a
     /// failure of libtorch.
     pub fn prompt(&mut self, text: &[u32], chunks: &[Vec<Slot<'_>>], all: bool) -> Result<Vec<f32>, ComputeError> {
-        self.observed_prompt(text, chunks, all, None)
+        if !self.watched {
+            return self.observed_prompt(text, chunks, all, None);
+        }
+        let (mut attention, last, own) = (MemoryAttention::default(), text.len() as i64, self.prefix + 1 + text.len() as i64);
+        let mut observer = |seen: AttentionInputs<'_>| {
+            let (q, bias) = (seen.queries.f_narrow(2, last, 1)?, seen.bias.f_narrow(2, last, 1)?);
+            attention.add(&q, seen.keys, Mask::Bias(&bias), seen.keys.size4()?.2 - own)
+        };
+        let logits = self.observed_prompt(text, chunks, all, Some(&mut observer))?;
+        self.memory_share = Some(attention.mean()?);
+        Ok(logits)
+    }
+
+    /// Computes [`memory_share`](Self::memory_share) from the next token on. Each token then takes a little longer.
+    pub fn watch_memories(&mut self) {
+        self.watched = true;
+    }
+
+    /// The share of attention that the last token gave to memories, 0 to 1: the mean over the query heads of the memory layers whose
+    /// key-value head keeps tokens of a reference. `None` unless [`watch_memories`](Self::watch_memories) was called before that token.
+    pub fn memory_share(&self) -> Option<f32> {
+        self.memory_share
     }
 
     /// As [`prompt`](Self::prompt); calls `observer` with the attention inputs of each layer that reads memories.
@@ -326,6 +364,7 @@ impl Reader {
         let s = d.sizes();
         let place = self.prefix + self.length as i64;
         let rotation = self.rotation.narrow(place, 1)?;
+        let mut attended = self.watched.then(MemoryAttention::default);
         let mut x = d.embed(&[i64::from(token)])?;
         for (layer, cache) in d.layers.iter().zip(&self.cache) {
             let (qk, v) = layer.qkv(&x)?;
@@ -343,11 +382,17 @@ impl Reader {
                 let bias = self.biases.get(&span.tokens).filter(|_| used > 0);
                 let bias = bias.map(|bias| bias.f_narrow(3, start, columns)).transpose()?;
                 let (k, v) = (keys.f_narrow(2, start, columns)?, values.f_narrow(2, start, columns)?);
-                outputs.push(attention(&span.of_heads(&q)?, &k, &v, Mask::or_none(bias.as_ref()))?);
+                let (q, mask) = (span.of_heads(&q)?, Mask::or_none(bias.as_ref()));
+                if let Some(attended) = attended.as_mut().filter(|_| used > 0) {
+                    attended.add(&q, &k, mask, used)?;
+                }
+                outputs.push(attention(&q, &k, &v, mask)?);
             }
             let out = joined_heads(outputs)?;
             x = layer.finish(&x, &out.f_reshape([1, s.query_heads * s.head_dim])?)?;
         }
-        copy_out(&d.logits(&x)?.f_to_kind(Kind::Float)?)
+        let logits = copy_out(&d.logits(&x)?.f_to_kind(Kind::Float)?)?;
+        self.memory_share = attended.map(|attended| attended.mean()).transpose()?;
+        Ok(logits)
     }
 }

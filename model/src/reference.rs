@@ -8,7 +8,7 @@ impl ReferenceTokens for Model {
     type Error = ComputeError;
 
     fn token_starts(&self, text: &str) -> Result<Vec<usize>, ComputeError> {
-        Ok(self.tokenizer().encode_spans(text)?.into_iter().map(|(_, span)| span.start).collect())
+        Ok(self.writer().tokenizer().encode_spans(text)?.into_iter().map(|(_, span)| span.start).collect())
     }
 
     fn encode_reference(&self, text: &str) -> Result<Vec<u32>, ComputeError> {

@@ -67,7 +67,8 @@ impl Decoder {
     /// batch alone. A reference with fewer tokens than a head keeps leaves empty slots.
     ///
     /// # Errors
-    /// An empty reference, one that is too long, an id outside the vocabulary, or a failure of libtorch.
+    /// An empty reference, one that is too long, an id outside the vocabulary, weights that a reading adapter changed, or a failure of
+    /// libtorch.
     pub fn write(&self, references: &[&[u32]]) -> Result<Vec<Memory>, ComputeError> {
         self.check_references(references)?;
         if references.is_empty() {
@@ -79,8 +80,11 @@ impl Decoder {
         Ok(self.collect(references, &kept)?)
     }
 
-    /// Refuses references that are empty or too long, or have unknown ids.
+    /// Refuses references that are empty or too long, or have unknown ids, and weights that do not write.
     pub(crate) fn check_references(&self, references: &[&[u32]]) -> Result<(), ComputeError> {
+        if self.reads_only {
+            return Err(ComputeError::ReadsOnly);
+        }
         let max = self.memory.reference_length as usize;
         for (index, reference) in references.iter().enumerate() {
             match reference.len() {

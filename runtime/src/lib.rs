@@ -15,7 +15,7 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("corpus.mpk");
 //! # let shape = MemoryShape::new(1, 1, 1, 2);
-//! # let mut writer = PackWriter::create(&path, shape, 2)?;
+//! # let mut writer = PackWriter::create(&path, shape.clone(), 2)?;
 //! # writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes())?;
 //! # writer.push_document(&Document { id: "leaflet".into(), ..Document::default() })?;
 //! # for (text, embedding) in [("Take two a day.", [0.6, 0.8]), ("Keep it dry.", [1.0, 0.0])] {
@@ -70,9 +70,9 @@ pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
 pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
-    Answer, AskError, ChunkMemories, ChunkReads, IdentityMismatch, MAX_ANSWER_TOKENS, MemoryRead, NotRepeating, PackIndex, PreparedPrompt,
-    ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions, Stop,
-    read_reference,
+    Answer, AskError, ChunkMemories, ChunkReads, Confidence, IdentityMismatch, MAX_ANSWER_TOKENS, MemoryRead, NotRepeating, PackIndex,
+    PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions,
+    Stop, read_reference,
 };
 pub use hybrid::Ranking;
 pub use lexical::QueryTerms;

@@ -5,10 +5,10 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mempack_format::{Defect, Digest, Memory, PrivateKey, ReadError, SignatureError, Tag, sign_file};
-use mempack_model::{EmbedAs, Embedder, MemoryConfig, Model, ReaderOptions, Slot, prompt_tokens};
+use mempack_model::{AnswerMeasure, EmbedAs, Embedder, MemoryConfig, Model, ReaderOptions, Slot, prompt_tokens};
 use mempack_runtime::{
-    Answer, AskError, Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, ReadFrom, Retriever, Sampling, Session, SessionError,
-    SessionOptions, Stop,
+    Answer, AskError, Confidence, Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, ReadFrom, Retriever, Sampling, Session,
+    SessionError, SessionOptions, Stop,
 };
 
 mod engine;
@@ -149,6 +149,31 @@ fn decodes_as_the_slow_oracle_does() {
         let without = SessionOptions { max_tokens: 20, read_from: ReadFrom::Weights { prefix: true }, ..Default::default() };
         let answer = ask(&Session::new(&model, &embedder, Arc::clone(&pack), without).unwrap(), question);
         assert_eq!((answer.tokens, answer.chunks.len()), (oracle.answer(question, 20, false).0, 0));
+    }
+}
+
+#[test]
+fn confidence_is_measured_where_it_is_asked_for() {
+    let _alone = alone();
+    let embedder = embedder();
+    let model = endless(16);
+    let pack = write_pack(&model, &embedder).open();
+    let (log, share) = (AnswerMeasure::LogProbability, AnswerMeasure::MemoryAttention);
+    let ask_with = |read_from, measures: &[AnswerMeasure]| {
+        let options = SessionOptions { read_from, measures: measures.to_vec(), max_tokens: 24, ..Default::default() };
+        ask(&Session::new(&model, &embedder, Arc::clone(&pack), options).unwrap(), LONG)
+    };
+    let plain = ask_with(ReadFrom::PackMemories, &[]);
+    assert_eq!(plain.confidence, Confidence::default(), "nobody asked");
+    let both = ask_with(ReadFrom::PackMemories, &[log, share]);
+    assert_eq!(essence(&both), essence(&plain), "measuring changes no answer");
+    assert!(both.confidence.get(log).unwrap() < 0.0 && (0.001..0.999).contains(&both.confidence.get(share).unwrap()), "{both:?}");
+    let one = ask_with(ReadFrom::PackMemories, &[share]).confidence;
+    assert_eq!(one, Confidence { log_probability: None, ..both.confidence });
+    // Where no memories are read, there is no share of attention.
+    for read_from in [ReadFrom::Weights { prefix: true }, ReadFrom::Weights { prefix: false }] {
+        let found = ask_with(read_from, &[share, log]).confidence;
+        assert!(found.memory_attention.is_none() && found.log_probability.is_some_and(|mean| mean < 0.0), "{read_from:?}: {found:?}");
     }
 }
 

@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mempack_model::Precision;
+use mempack_model::{AnswerMeasure, Precision};
 use mempack_runtime::{Answer, Citation, MemoryCache, Mounts, PackSet, ReadFrom, Sampling, Session, SessionError, SessionOptions, Stop};
 use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
-use super::threshold::{self, Threshold};
+use super::threshold::{self, Rule, Threshold};
 use crate::failure::{Failure, Kind};
 use crate::folders::{self, ModelArgs};
 use crate::hints;
@@ -48,10 +48,15 @@ pub struct Args {
     /// Threads for one operation of the model
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = super::threads)]
     threads: usize,
-    /// Say that the references do not tell, in place of an answer whose mean log-probability (nats per token, at most 0) is below this
-    /// number; none gives every answer. The answer is then held back until it is complete [default: the model's answer_threshold, or none]
+    /// Say that the references do not tell, in place of an answer whose confidence is below this number: the mean log-probability (nats per
+    /// token, at most 0), or what --measure names; none gives every answer. The answer is then held back until it is complete [default: the
+    /// model's answer_threshold, or none]
     #[arg(long, value_name = "X", allow_negative_numbers = true, conflicts_with = "no_memories")]
     threshold: Option<Threshold>,
+    /// What the threshold is on: log_probability, or memory_attention, the share of attention that goes to memories where the answer's
+    /// tokens are predicted (0 to 1) [default: log_probability]
+    #[arg(long, value_name = "MEASURE", requires = "threshold")]
+    measure: Option<AnswerMeasure>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -64,9 +69,18 @@ pub struct Args {
 }
 
 impl Args {
-    fn session(&self, mounts: Arc<Mounts>) -> Result<Session, Failure> {
+    /// The session, and which answers are withheld.
+    fn session(&self, mounts: Arc<Mounts>) -> Result<(Session, Rule), Failure> {
         mempack_model::set_threads(self.threads);
         let model = self.model.load(self.precision)?;
+        let mut rule = Rule::new(self.measure, self.threshold, model.memory());
+        rule.threshold = rule.threshold.filter(|_| !self.no_memories);
+        // Streamed text shows no confidence, and none is computed then.
+        let measures = match rule.threshold {
+            _ if self.json => vec![AnswerMeasure::LogProbability, AnswerMeasure::MemoryAttention],
+            Some(_) => vec![rule.measure],
+            None => Vec::new(),
+        };
         if !self.no_memories {
             folders::warn_if_untrained(&model);
         }
@@ -81,12 +95,13 @@ impl Args {
             sampling,
             max_tokens: self.max_tokens,
             k: self.k,
+            measures,
             cache: Arc::new(MemoryCache::new(self.cache << 20)),
             ranking: self.packs.ranking(),
             skip_damaged: self.packs.skip_damaged,
             ..SessionOptions::default()
         };
-        Session::over(&model, &embedder, mounts, options).map_err(|error| {
+        let session = Session::over(&model, &embedder, mounts, options).map_err(|error| {
             let kind = match &error {
                 SessionError::Mismatch(_) => Kind::Mismatch,
                 SessionError::Option { .. } => Kind::Usage,
@@ -94,17 +109,18 @@ impl Args {
             };
             let (hint, details) = (hints::session(&error), hints::session_details(&error));
             Failure::new(kind, error).with_hint(hint).with_details(details)
-        })
+        })?;
+        Ok((session, rule))
     }
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
+    threshold::check(args.measure, args.threshold)?;
     let mounts = args.packs.mount()?;
     let mounted = mounts.packs();
     let interrupted = interrupt::flag();
-    let session = args.session(mounts)?;
+    let (session, Rule { measure, threshold }) = args.session(mounts)?;
     let memory = session.model().memory();
-    let threshold = if args.no_memories { None } else { args.threshold.map_or(memory.answer_threshold, Threshold::get) };
     let answer = session.ask(&args.question, &mut |text| {
         if !args.json && threshold.is_none() {
             out!("{text}");
@@ -114,15 +130,19 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let answer = answer.map_err(|error| super::failed(error.is_damage(), error))?;
     // An interrupted answer is neither given nor declined.
     let complete = answer.stop != Stop::Interrupted;
-    let declined = complete && threshold.is_some_and(|threshold| answer.confidence < threshold);
+    let unsure = threshold.zip(answer.confidence.get(measure)).is_some_and(|(threshold, confidence)| confidence < threshold);
+    let declined = complete && unsure;
     let said = if declined { threshold::no_answer(memory) } else { answer.text.trim() };
     if args.json {
         let mut json = as_json(&args, &mounted, &answer)?;
         json["answer"] = json!(said);
-        json["confidence"] = json!(answer.confidence);
+        json["confidence"] = json!(answer.confidence.log_probability);
+        json["memory_attention"] = json!(answer.confidence.memory_attention);
+        json["measure"] = json!(measure.name());
         json["threshold"] = json!(threshold);
         json["declined"] = json!(declined);
         json["withheld"] = json!(declined.then(|| answer.text.trim()));
+        json["reader"] = folders::reader_json(session.model());
         terminal::print_json(&json);
     } else {
         if threshold.is_some() && complete {
@@ -130,6 +150,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         }
         outln!();
         print_sources(&args, mounted.packs().len() > 1, &answer)?;
+        if let Some(reader) = folders::reader(session.model()) {
+            outln!("\nreading adapter: {}", terminal::one_line(&reader));
+        }
     }
     packs::report_skipped(&answer.skipped);
     if said.is_empty() && complete {

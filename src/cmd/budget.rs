@@ -7,6 +7,7 @@ use mempack_trainer::{self as trainer, BudgetError, BudgetOptions, LogLine};
 use serde_json::json;
 
 use crate::failure::{Failure, Kind};
+use crate::folders::not_loaded;
 use crate::interrupt;
 use crate::output_file::{Contents, OutputFile};
 use crate::progress::Progress;
@@ -70,7 +71,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let svg = args.svg.as_deref().map(|path| OutputFile::check("--svg", path, Contents::Svg, &others)).transpose()?;
     mempack_model::set_threads(args.threads);
     let load = mempack_model::LoadOptions { precision: args.precision, device: args.device, base: args.base.clone(), ..Default::default() };
-    let model = Model::load(&args.folder, &load)?;
+    let model = Model::load(&args.folder, &load).map_err(not_loaded)?;
     let options = BudgetOptions {
         corpora: args.corpus.clone(),
         questions: args.questions.clone(),

@@ -11,12 +11,12 @@ use mempack_evaluation::{
     self as evaluation, ChoiceOptions, DEFAULT_OVERLAP, EvaluateError, Mode, Models, PerplexityOptions, QuestionOptions, QuestionReport,
     ScatterPoints, Suite, SuiteOptions, Sweep, UnknownMode,
 };
-use mempack_model::{Embedder, Model, Precision};
+use mempack_model::{AnswerMeasure, Embedder, Model, Precision};
 use mempack_runtime::{MappedPack, Mounts, SessionError};
 use serde::Serialize;
 
 use super::packs;
-use super::threshold::Threshold;
+use super::threshold::{self, Rule, Threshold};
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
 use crate::hints;
@@ -74,10 +74,15 @@ pub struct Args {
     /// Leave out references of which more than this share repeats the question or text; 1 leaves none out
     #[arg(long, default_value_t = DEFAULT_OVERLAP, value_name = "SHARE")]
     overlap: f64,
-    /// Withhold answers from references whose mean log-probability (nats per token, at most 0) is below this number, as ask --threshold
-    /// does; they count as abstaining. none withholds none, as without this option
+    /// Withhold answers from references whose confidence is below this number, as ask --threshold does; they count as abstaining. none
+    /// withholds none [default: the model's answer_threshold, as in ask, or none]
     #[arg(long, value_name = "X", allow_negative_numbers = true, conflicts_with_all = ["multiple_choice", "perplexity", "suite"])]
     threshold: Option<Threshold>,
+    /// What confidence is measured by: log_probability, or memory_attention, the share of attention that goes to memories where the answer's
+    /// tokens are predicted (0 to 1; only modes that read memories have it) [default: log_probability; without --threshold the model's
+    /// answer_measure]
+    #[arg(long, value_name = "MEASURE", conflicts_with_all = ["multiple_choice", "perplexity", "suite"])]
+    measure: Option<AnswerMeasure>,
     /// Print, in place of the table, the largest threshold of each mode that loses at most 5% of the right answers to these questions, and
     /// how many unanswerable questions it declines
     #[arg(long, conflicts_with_all = ["multiple_choice", "perplexity", "suite", "threshold", "json"])]
@@ -91,7 +96,8 @@ pub struct Args {
     /// Write a JSON line with all details of each question as it is answered
     #[arg(long, value_name = "FILE")]
     details: Option<PathBuf>,
-    /// Draw the figures as an SVG file; of a suite, the scores over the model's parameters
+    /// Draw the figures as an SVG file, or as PNG if its name ends in .png: scores, precision over coverage with its area, sweeps; of a
+    /// suite, the scores over the model's parameters
     #[arg(long, value_name = "FILE", conflicts_with_all = ["multiple_choice", "perplexity"])]
     figure: Option<PathBuf>,
     /// Print one JSON object instead of a table
@@ -140,6 +146,7 @@ impl FromStr for Modes {
 pub fn run(args: Args) -> Result<(), Failure> {
     let interrupted = interrupt::flag();
     args.check()?;
+    threshold::check(args.measure, args.threshold)?;
     let outputs = Outputs::check(&args)?;
     let pack = args.pack.as_deref().map(super::open).transpose()?.map(Arc::new);
     let job = Job { args: &args, pack, interrupted, progress: Progress::new() };
@@ -167,7 +174,8 @@ impl Outputs {
         let inputs: Vec<&Path> = inputs.into_iter().filter_map(Option::as_deref).chain(several).collect();
         let details = args.details.as_deref().map(|path| OutputFile::check("--details", path, Contents::Details, &inputs)).transpose()?;
         let others: Vec<&Path> = inputs.into_iter().chain(args.details.as_deref()).collect();
-        let figure = args.figure.as_deref().map(|path| OutputFile::check("--figure", path, Contents::Svg, &others)).transpose()?;
+        let figure =
+            args.figure.as_deref().map(|path| OutputFile::check("--figure", path, Contents::of_figure(path), &others)).transpose()?;
         Ok(Self { details, figure })
     }
 }
@@ -197,13 +205,24 @@ impl Job<'_> {
         let questions = self.limited(evaluation::read_questions(file)?);
         let Some(pack) = &self.pack else { return Ok(()) }; // clap requires it
         let (loaded, modes) = self.load(&Mode::DEFAULT, |_| true)?;
+        let rule = Rule::new(self.args.measure, self.args.threshold, loaded.model.memory());
+        // Thresholds are chosen among all answers.
+        let threshold = rule.threshold.filter(|_| !self.args.choose_threshold);
+        if let (Some(threshold), None) = (threshold, self.args.threshold) {
+            errln!(
+                "mempack: the model's own answer_threshold applies, as in ask: {} {threshold}; --threshold none scores all answers",
+                rule.measure
+            );
+        }
         let options = QuestionOptions {
             modes,
             sweeps: self.args.sweep.clone(),
             k: self.args.k,
             max_tokens: self.args.max_tokens,
             overlap: self.args.overlap,
-            threshold: self.args.threshold.and_then(Threshold::get),
+            threshold,
+            measure: rule.measure,
+            memory_attention: self.args.details.is_some(),
         };
         let mut details = Details::create(outputs.details)?;
         self.progress.begin("answering", "questions", Some(questions.len() as u64));
@@ -213,7 +232,7 @@ impl Job<'_> {
         });
         let report = self.finish(details, report)?;
         if let Some(figure) = outputs.figure {
-            figure.write(evaluation::figure(&report).as_bytes())?;
+            figure.draw(&evaluation::figure(&report))?;
         }
         if self.args.choose_threshold { print_thresholds(&report) } else { self.print(&report) }
     }
@@ -246,7 +265,7 @@ impl Job<'_> {
             }
             None => {}
         }
-        outputs.figure.map_or(Ok(()), |figure| figure.write(evaluation::scatter_figure(&points).as_bytes()))
+        outputs.figure.map_or(Ok(()), |figure| figure.draw(&evaluation::scatter_figure(&points)))
     }
 
     /// Measures a suite and prints the report. Returns its points.

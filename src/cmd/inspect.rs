@@ -1,11 +1,13 @@
-//! `mempack inspect`: what is in a pack, as a table or as JSON. Reads only the header and the manifest.
+//! `mempack inspect`: what is in a pack, and what its packs know a model by, as a table or as JSON. Of a pack, reads only the header and the
+//! manifest.
 
 use std::path::PathBuf;
 
-use mempack_format::{Manifest, MemoryShape, ModelIdentity, Signature};
+use mempack_format::{Manifest, Signature};
 use mempack_runtime::MappedPack;
 use serde_json::{Value, json};
 
+use super::identity::{model_json, print_model};
 use crate::failure::Failure;
 use crate::output::{bytes, quality_json, quality_lines, thousands};
 use crate::terminal::{self, one_line, outln};
@@ -13,18 +15,39 @@ use crate::terminal::{self, one_line, outln};
 #[derive(clap::Args)]
 pub struct Args {
     /// The pack
-    pack: PathBuf,
+    #[cfg_attr(feature = "engine", arg(required_unless_present = "model"))]
+    #[cfg_attr(not(feature = "engine"), arg(required = true))]
+    pack: Option<PathBuf>,
+    #[cfg(feature = "engine")]
+    #[command(flatten)]
+    given: super::inspect_model::GivenArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let pack = super::open(&args.pack)?;
+    let pack = args.pack.as_deref().map(super::open).transpose()?;
+    #[cfg(feature = "engine")]
+    let given = args.given.load()?;
+    let mut all = pack.as_ref().filter(|_| args.json).map_or_else(|| json!({}), json);
+    if let Some(pack) = pack.as_ref().filter(|_| !args.json) {
+        print_table(pack);
+    }
+    #[cfg(feature = "engine")]
+    if let Some(given) = &given {
+        if args.json {
+            all["given"] = given.json();
+        } else {
+            given.print();
+        }
+    }
     if args.json {
-        terminal::print_json(&format_args!("{:#}", json(&pack)));
-    } else {
-        print_table(&pack);
+        terminal::print_json(&format_args!("{all:#}"));
+    }
+    #[cfg(feature = "engine")]
+    if let (Some(pack), Some(given)) = (&pack, &given) {
+        return given.check(pack);
     }
     Ok(())
 }
@@ -44,20 +67,15 @@ fn json(pack: &MappedPack) -> Value {
         .iter()
         .map(|s| json!({"name": s.tag.to_string(), "required": s.required, "offset": s.offset, "bytes": s.length, "digest": s.digest.to_string()}))
         .collect();
+    let mut of_model = model_json(model);
+    of_model["precision"] = json!(precision);
     json!({
         "id": pack.id().to_string(), "version": format!("{major}.{minor}"), "bytes": pack.bytes(), "generator": generator,
         "counts": {"documents": counts.documents, "references": counts.references, "origins": counts.origins,
                    "tokens": counts.tokens, "text_bytes": counts.text_bytes},
         "codec": {"name": codec, "bytes_per_vector": per_vector, "bytes_per_memory": per_memory,
                   "quality": pack.quality().map(quality_json)},
-        "model": {
-            "name": model.name, "weights": model.weights.to_string(), "adapter": model.adapter.map(|d| d.to_string()),
-            "config": model.config.to_string(), "tokenizer": model.tokenizer.to_string(), "layers": model.layers,
-            "first_memory_layer": model.first_memory_layer, "memory_layers": model.shape.layers, "query_heads": model.query_heads,
-            "key_value_heads": model.shape.heads, "tokens_per_head": tokens_per_head(&model.shape), "head_dim": model.shape.head_dim,
-            "rope_base": model.rope_base, "prefix_ids": model.prefix_ids, "reference_length": model.reference_length,
-            "reference_template": model.reference_template, "selection": model.selection, "precision": precision,
-        },
+        "model": of_model,
         "embedder": {"name": embedder.name, "digest": embedder.digest.to_string(), "dim": embedder.dim, "metric": embedder.metric,
                      "max_tokens": embedder.max_tokens,
                      "prompts": embedder.prompts.as_ref().map(|p| json!({"query": p.query, "passage": p.passage}))},
@@ -121,41 +139,4 @@ fn signers(pack: &MappedPack) -> String {
     };
     let names: Vec<String> = pack.signatures().iter().map(name).collect();
     if names.is_empty() { "nobody".into() } else { names.join(", ") }
-}
-
-/// The tokens of a reference that each head keeps: a number, or a table of the memory layers' heads, as in the model's `memory` block.
-fn tokens_per_head(shape: &MemoryShape) -> Value {
-    match shape.budget() {
-        None => json!(shape.tokens),
-        Some(budget) => budget.chunks(shape.heads.max(1) as usize).map(|layer| json!(layer)).collect(),
-    }
-}
-
-/// The same in words.
-fn kept(shape: &MemoryShape) -> String {
-    match shape.budget() {
-        None => format!("{} tokens each", shape.tokens),
-        Some(budget) => {
-            let holding = budget.iter().filter(|tokens| **tokens > 0).count();
-            let (all, most) = (shape.slots(), shape.tokens);
-            format!("{all} tokens in all: 1 to {most} at {holding} heads of the memory layers, none at {}", budget.len() - holding)
-        }
-    }
-}
-
-fn print_model(model: &ModelIdentity) {
-    let row = |name: &str, value: String| outln!("  {name:<10} {}", one_line(&value));
-    let shape = &model.shape;
-    let last = model.first_memory_layer + shape.layers.saturating_sub(1);
-    row("layers", format!("{}, memory in {} to {last}", model.layers, model.first_memory_layer));
-    row("heads", format!("{} query, {} key-value of {} dimensions, {}", model.query_heads, shape.heads, shape.head_dim, kept(shape)));
-    row(
-        "reference",
-        format!("at most {} tokens, {:?} after prefix {:?}", model.reference_length, model.reference_template, model.prefix_ids),
-    );
-    row("selection", format!("{}; RoPE base {}", model.selection, model.rope_base));
-    row("weights", model.weights.to_string());
-    row("adapter", model.adapter.map_or("none".into(), |digest| digest.to_string()));
-    row("config", model.config.to_string());
-    row("tokenizer", model.tokenizer.to_string());
 }

@@ -13,9 +13,12 @@ mod corpus;
 pub mod diff;
 #[cfg(feature = "engine")]
 pub mod eval;
+mod identity;
 #[cfg(feature = "engine")]
 pub mod import;
 pub mod inspect;
+#[cfg(feature = "engine")]
+mod inspect_model;
 pub mod keygen;
 pub mod make_questions;
 #[cfg(feature = "engine")]

@@ -40,11 +40,7 @@ impl PackArgs {
 
     /// By what references are ranked.
     pub fn ranking(&self) -> Ranking {
-        match self.search {
-            Search::Dense => Ranking::Dense,
-            Search::Lexical => Ranking::Lexical,
-            Search::Hybrid => Ranking::Hybrid,
-        }
+        self.search.into()
     }
 
     /// What to do about damage: count it in `skipped`, or fail.
@@ -55,11 +51,21 @@ impl PackArgs {
 
 /// The values of `--search`.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum Search {
+pub enum Search {
+    #[default]
     Dense,
     Lexical,
-    #[default]
     Hybrid,
+}
+
+impl From<Search> for Ranking {
+    fn from(search: Search) -> Self {
+        match search {
+            Search::Dense => Self::Dense,
+            Search::Lexical => Self::Lexical,
+            Search::Hybrid => Self::Hybrid,
+        }
+    }
 }
 
 /// Mounts more packs. Each has the name of its file, or its path if that name is taken.

@@ -9,6 +9,7 @@ use mempack_trainer::{self as trainer, LogLine, PlotError, TrainConfig, TrainErr
 use serde_json::json;
 
 use crate::failure::{Failure, Kind};
+use crate::folders::not_loaded;
 use crate::interrupt;
 use crate::output_file::{Contents, OutputFile};
 use crate::progress::{Progress, duration};
@@ -62,9 +63,8 @@ fn draw(args: &PlotArgs) -> Result<(), Failure> {
     })?;
     let mut files = Vec::with_capacity(args.outputs.len());
     for (at, file) in args.outputs.iter().enumerate() {
-        let is_png = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
         let others: Vec<&Path> = args.runs.iter().chain(&args.outputs[..at]).map(PathBuf::as_path).collect();
-        files.push(OutputFile::check("--output", file, if is_png { Contents::Png } else { Contents::Svg }, &others)?);
+        files.push(OutputFile::check("--output", file, Contents::of_figure(file), &others)?);
     }
     for ((file, name), figure) in files.into_iter().zip(&args.outputs).zip(figures) {
         file.write(&figure)?;
@@ -77,9 +77,10 @@ fn train(config: &Path, args: &Args) -> Result<(), Failure> {
     let cancel = interrupt::flag();
     let config = TrainConfig::read(config)?;
     let lines = Lines { bars: Progress::new(), shown: Mutex::new(None) };
-    let report = trainer::train(&config, args.device, &lines, cancel).map_err(|error| {
-        let kind = if matches!(error, TrainError::Interrupted { .. }) { Kind::Interrupted } else { Kind::Work };
-        Failure::new(kind, error)
+    let report = trainer::train(&config, args.device, &lines, cancel).map_err(|error| match error {
+        TrainError::Load(error) => not_loaded(error),
+        TrainError::Interrupted { .. } => Failure::new(Kind::Interrupted, error),
+        error => Failure::new(Kind::Work, error),
     })?;
     lines.bars.end();
     if args.json {

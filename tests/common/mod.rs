@@ -93,6 +93,17 @@ impl Bench {
         self.path(name)
     }
 
+    /// A copy of the quick model.
+    pub fn tiny(&self, name: &str) -> String {
+        let folder = self.path(name);
+        fs::create_dir(&folder).expect("a new folder");
+        for file in fs::read_dir(tiny()).expect("the quick model") {
+            let file = file.expect("a file");
+            fs::copy(file.path(), Path::new(&folder).join(file.file_name())).expect("a copy");
+        }
+        folder
+    }
+
     /// Build a small corpus with the quick model.
     pub fn pack(&self, name: &str, corpus: &str, more: &[&str]) -> String {
         let corpus = self.file(&format!("{name}.jsonl"), corpus);

@@ -23,7 +23,8 @@ pub struct TrainConfig {
     pub scratch: Option<ScratchConfig>,
     /// The base of an adapter, if the adapter's own configuration does not lead to it.
     pub base: Option<PathBuf>,
-    /// A file with a `memory` block that replaces the model's.
+    /// A file with a `memory` block that replaces the model's. If only reading learns, its fields replace the model's one by one, and may change
+    /// nothing that memories depend on.
     pub memory: Option<PathBuf>,
     /// The sentence embedder that finds references.
     pub embedder: Option<PathBuf>,
@@ -65,6 +66,11 @@ pub struct AdapterConfig {
     /// The projections to adapt, by their names in a layer; all linear maps of the layers if empty.
     #[serde(default)]
     pub targets: Vec<String>,
+    /// Whether only reading learns: the model, as it is, writes the references, and packs that it wrote stay valid. The result is a reading
+    /// adapter.
+    // Left out where it is false, because the identity of a run is this text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads_only: bool,
 }
 
 /// When the state is saved.
@@ -165,12 +171,10 @@ impl TrainConfig {
     pub fn learning(&self) -> Learning {
         match &self.adapter {
             None => Learning::Everything,
-            Some(adapter) => Learning::Adapter(AdapterOptions {
-                rank: adapter.rank,
-                alpha: adapter.alpha,
-                targets: adapter.targets.clone(),
-                seed: self.seed,
-            }),
+            Some(adapter) => {
+                let kind = if adapter.reads_only { Learning::ReadingAdapter } else { Learning::Adapter };
+                kind(AdapterOptions { rank: adapter.rank, alpha: adapter.alpha, targets: adapter.targets.clone(), seed: self.seed })
+            }
         }
     }
 
@@ -210,7 +214,18 @@ impl TrainConfig {
             require("adapter.rank", adapter.rank > 0, "at least 1", adapter.rank)?;
         }
         require("stage", !self.stages.is_empty(), "at least one [[stage]]", "none")?;
-        self.stages.iter().enumerate().try_for_each(|(number, stage)| stage.check(StageName::new(number)))
+        let reads_only = self.adapter.as_ref().is_some_and(|adapter| adapter.reads_only);
+        self.stages.iter().enumerate().try_for_each(|(number, stage)| {
+            let name = StageName::new(number);
+            let selects = stage.learn.objective().write().is_some_and(|write| write.selection_gradient);
+            name.require(
+                "selection_gradient",
+                !(reads_only && selects),
+                "false, as nothing that writes learns with adapter.reads_only",
+                selects,
+            )?;
+            stage.check(name)
+        })
     }
 
     fn resolve(&mut self, folder: &Path) {

@@ -81,6 +81,21 @@ pub enum TrainError {
         /// A remedy.
         remedy: &'static str,
     },
+    /// Sequences of a stage do not fit into the model's context.
+    #[error(
+        "field `{field}`: expected at most {max} tokens, found {found}; the model's context has {positions} positions, and prefix, memories and \
+         BOS take the others: lower it in the training configuration"
+    )]
+    Length {
+        /// The field, with its stage.
+        field: String,
+        /// Tokens of a sequence.
+        found: usize,
+        /// The most tokens that fit.
+        max: usize,
+        /// The model's `max_position_embeddings`.
+        positions: u32,
+    },
     /// A line of a file cannot be learnt from.
     #[error("{path}, line {line}: field `{field}`: expected {expected}, found {found}; correct the line, or remove it", path = path.display())]
     Line {

@@ -32,6 +32,7 @@ mod config;
 mod corpora;
 mod divergence;
 mod error;
+mod fit;
 mod log;
 mod order;
 mod plot;

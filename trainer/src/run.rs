@@ -11,6 +11,7 @@ use mempack_model::{DeviceChoice, Embedder, LoadOptions, Precision};
 use crate::checkpoint::{self, RunState};
 use crate::config::StageConfig;
 use crate::divergence::RunningMeans;
+use crate::fit::fit;
 use crate::log::Log;
 use crate::scratch;
 use crate::stages::{Objective, Part, StageContext, StageSize, StageStart, TrainingBatch};
@@ -59,6 +60,7 @@ pub fn train(
     mempack_model::set_threads(config.threads);
     let load = LoadOptions { precision, device, base: config.base.clone(), memory: config.memory.clone() };
     let mut trainee = Trainee::load(&scratch::start(config, progress)?, &load, &config.learning())?;
+    fit(&config.stages, &mut trainee)?;
     let embedder = match &config.embedder {
         Some(folder) => Some(Embedder::load(folder, &LoadOptions { precision, device, ..LoadOptions::default() })?),
         None => None,

@@ -47,7 +47,7 @@ impl Model {
     /// # Errors
     /// No references, an empty one, one that is too long, an id outside the vocabulary, or a failure of libtorch.
     pub fn write_all_tokens(&self, references: &[&[u32]], edges: &[u32]) -> Result<AllTokens, ComputeError> {
-        let decoder = self.decoder();
+        let decoder = self.writer().decoder();
         decoder.check_references(references)?;
         if references.is_empty() {
             return Err(ComputeError::EmptyReference { index: 0 });

@@ -13,6 +13,7 @@ use crate::decoder::Decoder;
 use crate::family::Module;
 use crate::layer::{LowRank, Projection};
 use crate::model_folder::ModelFolder;
+use crate::reading::{ReadingFolder, Stack};
 use crate::{ComputeError, LoadError, LoadOptions, Model, Precision};
 
 /// Which weights are trained.
@@ -22,6 +23,9 @@ pub enum Learning {
     Everything,
     /// A LoRA adapter (arXiv 2106.09685) over a frozen base. The adapter of an adapter folder is trained further, with its rank and targets.
     Adapter(AdapterOptions),
+    /// A reading adapter: a LoRA adapter that changes the reading of memories alone. The model of the folder, merged with the adapter that it
+    /// may have, writes them as it is. The reading adapter of a folder is trained further, with its rank and targets.
+    ReadingAdapter(AdapterOptions),
 }
 
 /// Options of a new LoRA adapter.
@@ -90,6 +94,8 @@ pub struct Trainee {
     /// config.json of the base.
     pub(super) config: Config,
     pub(super) tokenizer: PathBuf,
+    /// The writer's folder, if a reading adapter is trained.
+    pub(super) writer: Option<PathBuf>,
     /// The seed of the next draw.
     next_seed: Cell<u64>,
 }
@@ -108,34 +114,69 @@ impl Trainee {
     /// Loads a folder as [`Model::load`] does, for training.
     ///
     /// # Errors
-    /// As [`Model::load`]; a rank of 0, a target that no layer has, or an adapter folder with another rank.
+    /// As [`Model::load`]; a rank of 0, a target that no layer has, or an adapter folder with another rank; a reading adapter, unless it is
+    /// one that is trained.
     pub fn load(folder: &Path, options: &LoadOptions, learning: &Learning) -> Result<Self, LoadError> {
+        match learning {
+            Learning::Everything => Self::load_model(folder, options, None),
+            Learning::Adapter(wanted) => Self::load_model(folder, options, Some(wanted)),
+            Learning::ReadingAdapter(wanted) => Self::load_reading(folder, options, wanted),
+        }
+    }
+
+    /// A model that is trained, or the adapter on it.
+    fn load_model(folder: &Path, options: &LoadOptions, adapter: Option<&AdapterOptions>) -> Result<Self, LoadError> {
         let mut opened = ModelFolder::open(folder, options)?;
-        let taken = match learning {
-            Learning::Everything => None,
-            Learning::Adapter(_) => opened.take_adapter(),
-        };
+        let taken = adapter.and_then(|_| opened.take_adapter());
         let mut decoder = Decoder::from_folder(&opened, options)?;
         let tokenizer = opened.load_tokenizer()?;
         let mut parameters = Vec::new();
-        let adapter = match learning {
-            Learning::Everything => {
+        let adapter = match adapter {
+            None => {
                 train_all(&mut decoder, &mut parameters)?;
                 None
             }
-            Learning::Adapter(wanted) => {
-                let shape = adapt(folder, &mut decoder, taken.as_ref(), wanted, &opened.base, &mut parameters)?;
-                Some(shape)
-            }
+            Some(wanted) => Some(adapt(folder, &mut decoder, taken.as_ref(), wanted, &opened.base, &mut parameters)?),
         };
         let model = Model::from_parts(decoder, tokenizer, &opened);
         let ModelFolder { config_json: config, tokenizer: path, .. } = opened;
-        Ok(Self { model, parameters, adapter, config, tokenizer: path, next_seed: Cell::new(0) })
+        Ok(Self { model, parameters, adapter, config, tokenizer: path, writer: None, next_seed: Cell::new(0) })
+    }
+
+    fn load_reading(folder: &Path, options: &LoadOptions, wanted: &AdapterOptions) -> Result<Self, LoadError> {
+        match ReadingFolder::open(folder, options)? {
+            Some(from) => {
+                let writer = Model::writer_of(&from, options)?;
+                Self::on_writer(folder, writer, from.stack, Some(&from.adapter), wanted)
+            }
+            None => {
+                let stack = Stack::on(folder, options)?;
+                let writer = Model::from_folder(&stack.writer, options)?;
+                Self::on_writer(folder, writer, stack, None, wanted)
+            }
+        }
+    }
+
+    /// Trains the reading of what `writer` writes. The adapter's pairs are beside the writer's own tensors, which are not copied.
+    fn on_writer(folder: &Path, writer: Model, stack: Stack, from: Option<&Adapter>, wanted: &AdapterOptions) -> Result<Self, LoadError> {
+        let mut decoder = stack.decoder(writer.decoder())?;
+        let mut parameters = Vec::new();
+        let adapter = adapt(folder, &mut decoder, from, wanted, &stack.writer.base, &mut parameters)?;
+        let model = Model::on_writer(writer, decoder, &stack)?;
+        let ModelFolder { config_json: config, tokenizer, .. } = stack.writer;
+        let writer = Some(stack.writer_folder);
+        Ok(Self { model, parameters, adapter: Some(adapter), config, tokenizer, writer, next_seed: Cell::new(0) })
     }
 
     /// The model with its current weights. Its identity is that of the folder it was loaded from.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Sets what the saved `memory` block says in place of withheld answers: what the model is trained to say where the references do not
+    /// tell.
+    pub fn set_no_answer(&mut self, sentence: String) {
+        self.model.set_no_answer(sentence);
     }
 
     /// The number of trained values.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use safetensors::{Dtype, View};
 use serde_json::{Map, Value, json};
@@ -10,6 +10,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::Trainee;
 use crate::adapter::{CONFIG, WEIGHTS};
+use crate::reads_only::{self, ReadsOnly};
 use crate::{NewFolder, Precision};
 
 /// An error while writing a folder.
@@ -39,20 +40,29 @@ pub enum SaveError {
 
 impl Trainee {
     /// Writes the trained weights to the new folder `folder`: an adapter in the PEFT layout with its `memory.json`, or the whole model as
-    /// a Hugging Face folder. Values are the f32 masters rounded to `precision`.
+    /// a Hugging Face folder. Values are the f32 masters rounded to `precision`. A reading adapter names its writer by the path from its own
+    /// folder and by digests.
     ///
     /// # Errors
     /// A folder that exists or cannot be written. A failure leaves no folder.
     pub fn save(&self, folder: &Path, precision: Precision) -> Result<(), SaveError> {
         let io = |source| SaveError::Io { path: folder.to_owned(), source };
         let new = NewFolder::beside(folder).map_err(io)?;
-        let memory = self.model().memory().to_json();
+        let model = self.model();
+        let memory = match &self.writer {
+            Some(_) => ReadsOnly::to_json(model.identity(), model.memory().to_whole_json()),
+            None => model.memory().to_json(),
+        };
         let weights = match &self.adapter {
             Some(adapter) => {
+                let base = match &self.writer {
+                    Some(writer) => path_from(folder, writer).map_err(io)?.to_string_lossy().into_owned(),
+                    None => adapter.base.clone(),
+                };
                 let config = json!({
                     "peft_type": "LORA",
                     "task_type": "CAUSAL_LM",
-                    "base_model_name_or_path": adapter.base,
+                    "base_model_name_or_path": base,
                     "r": adapter.rank,
                     "lora_alpha": adapter.alpha,
                     "lora_dropout": 0.0,
@@ -63,7 +73,7 @@ impl Trainee {
                     "target_modules": adapter.targets,
                 });
                 new.write(CONFIG, &pretty(&config)).map_err(io)?;
-                new.write("memory.json", &pretty(&memory)).map_err(io)?;
+                new.write(reads_only::FILE, &pretty(&memory)).map_err(io)?;
                 WEIGHTS
             }
             None => {
@@ -74,7 +84,7 @@ impl Trainee {
                 config.remove("torch_dtype");
                 config.insert(dtype.into(), if precision == Precision::Bf16 { "bfloat16" } else { "float32" }.into());
                 // The defaults of the families differ.
-                config.insert("tie_word_embeddings".into(), self.model().decoder().is_tied().into());
+                config.insert("tie_word_embeddings".into(), model.decoder().is_tied().into());
                 new.write("config.json", &pretty(&Value::Object(config))).map_err(io)?;
                 std::fs::copy(&self.tokenizer, new.join("tokenizer.json")).map_err(io)?;
                 // They tell which tokens are control tokens and which end a text.
@@ -106,6 +116,16 @@ impl Trainee {
         }
         Ok(named)
     }
+}
+
+/// The path to the folder `to` from the folder `from`, of which only the parent need exist.
+fn path_from(from: &Path, to: &Path) -> std::io::Result<PathBuf> {
+    let parent = from.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (parent, to) = (parent.canonicalize()?, to.canonicalize()?);
+    let shared = parent.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    // One more for `from` itself.
+    let up = parent.components().skip(shared).map(|_| Component::ParentDir).chain([Component::ParentDir]);
+    Ok(up.chain(to.components().skip(shared)).collect())
 }
 
 pub(super) fn pretty(value: &Value) -> Vec<u8> {

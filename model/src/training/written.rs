@@ -58,7 +58,7 @@ impl Trainee {
     /// # Errors
     /// No references, an empty one, one that is too long, an id outside the vocabulary, or a failure of libtorch.
     pub fn write(&self, references: &[&[u32]], options: &WriteOptions) -> Result<Written, ComputeError> {
-        let decoder = self.model().decoder();
+        let decoder = self.model().writer().decoder();
         decoder.check_references(references)?;
         if references.is_empty() {
             return Err(ComputeError::EmptyReference { index: 0 });

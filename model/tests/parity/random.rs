@@ -117,7 +117,7 @@ fn step_by_step_gives_what_one_pass_gives() {
     });
 }
 
-/// Many chunks, so that whole blocks of the mask are -inf for some rows.
+/// Many chunks, so that whole blocks of the mask are -inf for some rows. The share of attention on memories is that of the last token.
 #[test]
 fn a_long_prompt_gives_what_steps_give() {
     each(Precision::F32, |m| {
@@ -127,7 +127,15 @@ fn a_long_prompt_gives_what_steps_give() {
         let chunks: Vec<Vec<Slot<'_>>> = (0..18).map(|c| (0..5).map(|i| slot(3 * c + i)).collect()).collect();
         let options = ReaderOptions { capacity: 1 + text.len(), prefix: true };
         let passed = m.decoder.reader(&options).unwrap().prompt(&text, &chunks, false).unwrap();
-        let mut reader = m.decoder.reader(&options).unwrap();
+        let watched = || {
+            let mut reader = m.decoder.reader(&options).unwrap();
+            assert_eq!(reader.memory_share(), None);
+            reader.watch_memories();
+            reader
+        };
+        let mut at_once = watched();
+        assert_eq!(at_once.prompt(&text, &chunks, false).unwrap(), passed, "{}: watching changes no logit", m.name);
+        let mut reader = watched();
         let mut stepped = reader.prompt(&[], &chunks[..1], false).unwrap();
         for (t, token) in text.iter().enumerate() {
             if t % interval == 0 {
@@ -136,8 +144,14 @@ fn a_long_prompt_gives_what_steps_give() {
             stepped = reader.step(*token).unwrap();
         }
         let off = largest(&stepped, &passed);
-        println!("{:12} {} tokens in one pass and in steps: largest difference {off:.1e}", m.name, text.len());
+        let (share, same) = (at_once.memory_share().unwrap(), reader.memory_share().unwrap());
+        println!("{:12} {} tokens in one pass and in steps: largest difference {off:.1e}; {share} on memories", m.name, text.len());
         assert!(off < 1e-3, "{}", m.name);
+        assert!((share - same).abs() < 1e-4 && (0.001..0.999).contains(&share), "{}: {share} and {same}", m.name);
+        // Without memories there is nothing to attend to.
+        let mut empty = watched();
+        empty.prompt(&text[..3], &[], false).unwrap();
+        assert_eq!(empty.memory_share(), Some(0.0));
     });
 }
 

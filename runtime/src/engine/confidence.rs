@@ -1,22 +1,63 @@
-//! How probable the model held its answer to be.
+//! How sure the model is of its answer.
 
-/// Adds up the log-probabilities of an answer's tokens.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Confidence {
-    sum: f64,
-    tokens: usize,
+use mempack_model::AnswerMeasure;
+
+/// How sure the model is of an answer, by each measure that the session was asked for. Both are means over the answer's tokens and the end
+/// token, if one ended it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Confidence {
+    /// The mean log-probability of the chosen tokens in nats per token, at most 0. The probabilities are the model's own, whatever the
+    /// sampling.
+    pub log_probability: Option<f64>,
+    /// The mean share of attention that goes to memories where these tokens are predicted, 0 to 1: see
+    /// [`AnswerMeasure::MemoryAttention`]. `None` also if the session reads no memories.
+    pub memory_attention: Option<f64>,
 }
 
 impl Confidence {
-    /// Adds the token that was chosen with these logits.
-    pub fn add(&mut self, logits: &[f32], token: u32) {
-        self.sum += log_probability(logits, token);
+    /// The confidence by a measure.
+    pub fn get(&self, measure: AnswerMeasure) -> Option<f64> {
+        match measure {
+            AnswerMeasure::LogProbability => self.log_probability,
+            AnswerMeasure::MemoryAttention => self.memory_attention,
+        }
+    }
+}
+
+/// Adds up the measures over an answer's tokens. A measure that nobody asked for costs nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measuring {
+    log_probability: Option<f64>,
+    memory_attention: Option<f64>,
+    tokens: usize,
+}
+
+impl Measuring {
+    pub fn new(measures: &[AnswerMeasure]) -> Self {
+        let begin = |measure| measures.contains(&measure).then_some(0.0);
+        Self { log_probability: begin(AnswerMeasure::LogProbability), memory_attention: begin(AnswerMeasure::MemoryAttention), tokens: 0 }
+    }
+
+    /// Whether the reader has to [watch](mempack_model::Reader::watch_memories) the memories.
+    pub fn watches_memories(&self) -> bool {
+        self.memory_attention.is_some()
+    }
+
+    /// Adds the token that was chosen with these logits, where memories had this share of attention.
+    pub fn add(&mut self, logits: &[f32], token: u32, memory_share: Option<f32>) {
+        if let Some(sum) = &mut self.log_probability {
+            *sum += log_probability(logits, token);
+        }
+        if let Some(sum) = &mut self.memory_attention {
+            *sum += f64::from(memory_share.unwrap_or_default());
+        }
         self.tokens += 1;
     }
 
-    /// The mean log-probability, in nats per token; 0 without tokens.
-    pub fn mean(self) -> f64 {
-        if self.tokens == 0 { 0.0 } else { self.sum / self.tokens as f64 }
+    /// The means; 0 without tokens.
+    pub fn finish(self) -> Confidence {
+        let mean = |sum: f64| if self.tokens == 0 { 0.0 } else { sum / self.tokens as f64 };
+        Confidence { log_probability: self.log_probability.map(mean), memory_attention: self.memory_attention.map(mean) }
     }
 }
 
@@ -50,11 +91,18 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_counts_each_token() {
-        let mut confidence = Confidence::default();
-        assert_eq!(confidence.mean(), 0.0);
-        confidence.add(&[0.0, 0.0], 0);
-        confidence.add(&[0.0; 8], 3);
-        assert!((confidence.mean() - (0.5f64.ln() + 0.125f64.ln()) / 2.0).abs() < 1e-9);
+    fn means_count_each_token_and_only_what_was_asked_for() {
+        let both = [AnswerMeasure::LogProbability, AnswerMeasure::MemoryAttention];
+        for asked in [&both[..], &both[..1], &both[1..], &[]] {
+            let mut measuring = Measuring::new(asked);
+            measuring.add(&[0.0, 0.0], 0, Some(0.5));
+            measuring.add(&[0.0; 8], 3, Some(0.25));
+            let found = measuring.finish();
+            for (measure, expected) in [(both[0], (0.5f64.ln() + 0.125f64.ln()) / 2.0), (both[1], 0.375)] {
+                assert_eq!(found.get(measure).is_some(), asked.contains(&measure), "{measure} of {asked:?}");
+                assert!(found.get(measure).is_none_or(|mean| (mean - expected).abs() < 1e-9), "{measure}: {found:?}");
+            }
+        }
+        assert_eq!(Measuring::new(&both).finish().log_probability, Some(0.0));
     }
 }

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use mempack_model::{Model, PromptTokens, ReaderOptions, TextStream};
+use mempack_model::{AnswerMeasure, Model, PromptTokens, ReaderOptions, TextStream};
 use mempack_retrieval::Transcript;
 
 use super::chunk::ChunkMemories;
-use super::confidence::Confidence;
+use super::confidence::{Confidence, Measuring};
 use super::error::{AskError, SessionError};
 use super::memory_read::MemoryRead;
 use super::sampling::{Sampler, Sampling};
@@ -51,9 +51,8 @@ pub struct Answer {
     pub text: String,
     /// The tokens, without the end token.
     pub tokens: Vec<u32>,
-    /// Mean log-probability of the chosen tokens in nats per token, at most 0: of the answer's tokens and of the end token, if one ended
-    /// it. The probabilities are the model's own, whatever the sampling.
-    pub confidence: f64,
+    /// How sure the model is of it, by the measures that the session was asked for.
+    pub confidence: Confidence,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// The references read by each chunk; empty if the answer comes from the weights alone. Texts in the prompt are listed as chunk 0.
@@ -94,14 +93,16 @@ pub(crate) struct Generator {
     model: Model,
     sampling: Sampling,
     max_tokens: usize,
+    measures: Vec<AnswerMeasure>,
 }
 
 impl Generator {
-    /// A generator of answers of at most `max_tokens` tokens, 1 to [`MAX_ANSWER_TOKENS`]. It shares the model's weights.
-    pub(crate) fn new(model: &Model, sampling: Sampling, max_tokens: usize) -> Result<Self, SessionError> {
+    /// A generator of answers of at most `max_tokens` tokens, 1 to [`MAX_ANSWER_TOKENS`], with these measures of confidence. It shares the
+    /// model's weights.
+    pub(crate) fn new(model: &Model, sampling: Sampling, max_tokens: usize, measures: Vec<AnswerMeasure>) -> Result<Self, SessionError> {
         sampling.check()?;
         SessionError::check_range("max_tokens", max_tokens, MAX_ANSWER_TOKENS)?;
-        Ok(Self { model: model.share(), sampling, max_tokens })
+        Ok(Self { model: model.share(), sampling, max_tokens, measures })
     }
 
     /// The model that answers.
@@ -125,6 +126,10 @@ impl Generator {
         let mut transcript = self.transcript(tokens);
         let room = self.room(transcript.len(), prefix)?;
         let mut reader = self.model.reader(&ReaderOptions { capacity: 1 + transcript.len() + room, prefix })?;
+        let mut measuring = Measuring::new(&self.measures);
+        if measuring.watches_memories() {
+            reader.watch_memories();
+        }
         let mut scores = {
             let slots: Vec<_> = memories.iter().map(ChunkMemories::slots).collect();
             reader.prompt(transcript.prompt(), &slots, false)?
@@ -134,10 +139,10 @@ impl Generator {
             chunks.push(ChunkReads { chunk: 0, query: String::new(), reads: texts });
         }
         let mut output = Output::new(&self.model, on_text);
-        let (mut sampler, mut confidence) = (Sampler::new(self.sampling), Confidence::default());
+        let mut sampler = Sampler::new(self.sampling);
         let stop = loop {
             let token = sampler.choose(&scores).ok_or(AskError::Scores { token: transcript.answer().len() })?;
-            confidence.add(&scores, token);
+            measuring.add(&scores, token, reader.memory_share());
             if self.ends(token) {
                 break Stop::Token(token);
             }
@@ -157,7 +162,7 @@ impl Generator {
         };
         let (text, stop) = output.finish(stop)?;
         let (tokens, prompt_tokens) = (transcript.answer().to_vec(), transcript.prompt().len());
-        Ok(Answer { text, tokens, confidence: confidence.mean(), prompt_tokens, chunks, stop, skipped: feed.skipped() })
+        Ok(Answer { text, tokens, confidence: measuring.finish(), prompt_tokens, chunks, stop, skipped: feed.skipped() })
     }
 
     /// Maximum number of tokens of an answer after a prompt of `prompt` tokens. An error if there is no room for any.

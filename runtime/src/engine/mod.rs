@@ -14,6 +14,7 @@ mod source;
 mod text;
 
 pub use chunk::ChunkMemories;
+pub use confidence::Confidence;
 pub use error::{AskError, IdentityMismatch, RetrieveError, SessionError};
 pub use generator::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
 pub use memory_read::MemoryRead;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mempack_format::PublicKey;
-use mempack_model::{Embedder, Model, PromptTokens, context_tokens, prompt_tokens};
+use mempack_model::{AnswerMeasure, Embedder, Model, PromptTokens, context_tokens, prompt_tokens};
 use mempack_retrieval::{Hit, Query, Transcript};
 
 use super::chunk::{ChunkMemories, ChunkReader, Scope};
@@ -38,6 +38,8 @@ pub struct SessionOptions {
     /// References whose [overlap](mempack_model::overlap) with the question exceeds this share are filtered out; `None` filters nothing.
     /// Measurements need it, because a reference that repeats its question reveals the answer.
     pub max_overlap: Option<f64>,
+    /// The measures of confidence that answers come with: see [`Confidence`](crate::Confidence). Each makes a token take a little longer.
+    pub measures: Vec<AnswerMeasure>,
     /// Whether a second thread retrieves while the model decodes. It affects when memories are loaded, not which.
     pub prefetch: bool,
     /// The cache of memories. Sessions can share one.
@@ -58,6 +60,7 @@ impl Default for SessionOptions {
             max_tokens: 256,
             k: None,
             max_overlap: None,
+            measures: Vec::new(),
             prefetch: true,
             cache: Arc::default(),
             ranking: Ranking::default(),
@@ -97,13 +100,15 @@ impl Session {
     /// # Errors
     /// If the packs were built with another model or embedder, one lacks a required signature, or an option is out of range.
     pub fn over(model: &Model, embedder: &Embedder, mounts: Arc<Mounts>, options: SessionOptions) -> Result<Self, SessionError> {
-        let SessionOptions { read_from, sampling, max_tokens, k, max_overlap, prefetch, cache, ranking, skip_damaged, trusted } = options;
+        let SessionOptions { read_from, sampling, max_tokens, k, max_overlap, mut measures, prefetch, cache, ranking, skip_damaged, trusted } =
+            options;
         if read_from == ReadFrom::PackMemories {
             IdentityMismatch::check_model(mounts.model(), model.identity())?;
         }
         mounts.packs().check_signed(&trusted)?;
         let retriever = Retriever::over(embedder, mounts)?.ranked_by(ranking);
-        let generator = Generator::new(model, sampling, max_tokens)?;
+        measures.retain(|measure| read_from.reads_memories() || *measure != AnswerMeasure::MemoryAttention);
+        let generator = Generator::new(model, sampling, max_tokens, measures)?;
         let own = model.memory().memories_per_chunk as usize;
         let k = k.unwrap_or(own);
         SessionError::check_range("k", k, if read_from == ReadFrom::Texts { MAX_TEXTS } else { own })?;

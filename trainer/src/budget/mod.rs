@@ -3,6 +3,7 @@
 mod heat_map;
 mod questions;
 mod report;
+mod split;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,8 @@ use mempack_model::{ComputeError, HeadGains, Model, TokensPerHead, integrate, ra
 use mempack_numeric::Rng;
 use mempack_questions::QuestionError;
 
-use self::questions::{Case, read_cases};
+use self::questions::{Case, Cases, read_cases};
+use self::split::divide;
 use crate::corpora::read_references;
 use crate::{TrainError, TrainProgress};
 
@@ -33,7 +35,8 @@ pub struct BudgetOptions {
     pub corpora: Vec<PathBuf>,
     /// Questions about them, which the model has not been trained on.
     pub questions: PathBuf,
-    /// Other questions that confirm the budget. Without them, a third of the questions are kept for this.
+    /// Other questions that confirm the budget. Without them, a third of the questions are kept for this, about other documents than the
+    /// rest.
     pub development: Option<PathBuf>,
     /// Tokens to keep of a reference, at all heads together.
     pub tokens: u32,
@@ -55,18 +58,18 @@ pub enum BudgetError {
         /// The largest.
         max: u32,
     },
-    /// A question about a document that no corpus has.
-    #[error("{}: question `{question}` has the gold document `{gold}`, which is not in the corpus; name the corpus of these questions, or leave the question out", path.display())]
+    /// A question about documents that no corpus has.
+    #[error("{}: question `{question}` has the gold document `{gold}`, which is not in the corpus, and no other that is; name the corpus of these questions, or leave the question out", path.display())]
     Gold {
         /// The file of questions.
         path: PathBuf,
         /// The question's id.
         question: String,
-        /// The document's id.
+        /// The id of the first of them.
         gold: String,
     },
     /// Too few questions.
-    #[error("{}: {found} questions {what}, after {left_out} that no reference of their gold documents answers word for word; expected at least {FEWEST}: add questions", path.display())]
+    #[error("{}: {found} questions {what}, after {left_out} that no reference of their gold documents answers word for word; expected at least {FEWEST}: add questions about other documents, as those about one document are not divided", path.display())]
     Few {
         /// The file.
         path: PathBuf,
@@ -115,16 +118,20 @@ pub fn measure_budget(
     let edges = rank_bins(memory.reference_length);
     let references = read_references(model, &options.corpora)?;
     let mut rng = Rng::from_seed(options.seed);
-    let (mut cases, mut left_out) = read_cases(model, &references, &options.questions)?;
+    let Cases { mut cases, mut left_out, mut missing } = read_cases(model, &references, &options.questions)?;
     rng.shuffle(&mut cases);
-    let (mut others, other_path): (Vec<Case>, &Path) = match &options.development {
+    let (mut cases, mut others, other_path): (Vec<Case>, Vec<Case>, &Path) = match &options.development {
         Some(path) => {
-            let (mut others, more) = read_cases(model, &references, path)?;
-            rng.shuffle(&mut others);
-            left_out += more;
-            (others, path)
+            let mut others = read_cases(model, &references, path)?;
+            rng.shuffle(&mut others.cases);
+            left_out += others.left_out;
+            missing.append(&mut others.missing);
+            (cases, others.cases, path)
         }
-        None => (cases.split_off(cases.len() - cases.len() / 3), &options.questions),
+        None => {
+            let (cases, others) = divide(cases, |case| &case.documents);
+            (cases, others, &options.questions)
+        }
     };
     cases.truncate(options.limit);
     others.truncate(options.limit);
@@ -175,6 +182,7 @@ pub fn measure_budget(
         questions: cases.len(),
         development: others.len(),
         left_out,
+        missing_gold: missing.len(),
         none: path.none,
         all: path.all,
         sum: gains.sum(),

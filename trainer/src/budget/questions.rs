@@ -17,29 +17,44 @@ pub(super) struct Case {
     pub sequence: Sequence,
     /// The tokens of its reference.
     pub reference: Vec<u32>,
+    /// The gold documents.
+    pub documents: Vec<String>,
 }
 
-/// The cases of a file, and how many questions are left out: those without an answer, and those whose answer no reference of their documents
-/// contains word for word.
-pub(super) fn read_cases(model: &Model, references: &[CorpusReference], path: &Path) -> Result<(Vec<Case>, usize), BudgetError> {
+/// The cases of a file.
+pub(super) struct Cases {
+    pub cases: Vec<Case>,
+    /// How many questions are left out: those without an answer, and those whose answer no reference of their documents contains word for
+    /// word.
+    pub left_out: usize,
+    /// Gold documents that no corpus has.
+    pub missing: BTreeSet<String>,
+}
+
+/// Reads the cases of a file.
+///
+/// # Errors
+/// A question of whose gold documents no corpus has any.
+pub(super) fn read_cases(model: &Model, references: &[CorpusReference], path: &Path) -> Result<Cases, BudgetError> {
     let mut by_document: BTreeMap<&str, Vec<&CorpusReference>> = BTreeMap::new();
     for reference in references {
         by_document.entry(&reference.document).or_default().push(reference);
     }
-    let (mut cases, mut left_out) = (Vec::new(), 0);
+    let (mut cases, mut left_out, mut missing) = (Vec::new(), 0, BTreeSet::new());
     for question in read_questions(path)? {
-        let golds: Vec<&CorpusReference> =
-            question.gold_ids.iter().filter_map(|id| by_document.get(id.as_str())).flatten().copied().collect();
-        if golds.is_empty() && !question.gold_ids.is_empty() {
-            let gold = question.gold_ids.first().cloned().unwrap_or_default();
-            return Err(BudgetError::Gold { path: path.to_owned(), question: question.id, gold });
+        let (there, not_there): (Vec<&String>, Vec<&String>) =
+            question.gold_ids.iter().partition(|id| by_document.contains_key(id.as_str()));
+        if let (true, Some(gold)) = (there.is_empty(), not_there.first()) {
+            return Err(BudgetError::Gold { path: path.to_owned(), gold: (*gold).clone(), question: question.id });
         }
+        let golds: Vec<&CorpusReference> = there.iter().filter_map(|id| by_document.get(id.as_str())).flatten().copied().collect();
+        missing.extend(not_there.into_iter().cloned());
         match gold(&question, &golds) {
             Some((answer, reference)) => cases.push(case(model, &question, answer, reference)?),
             None => left_out += 1,
         }
     }
-    Ok((cases, left_out))
+    Ok(Cases { cases, left_out, missing })
 }
 
 /// The first accepted answer that a reference contains word for word, and of the references that contain it the one that has the most words of
@@ -63,7 +78,8 @@ fn case(model: &Model, question: &Question, answer: &str, reference: &CorpusRefe
     let mut learnt = vec![false; tokens.len()];
     tokens.extend(answer_tokens(model, answer)?);
     learnt.resize(tokens.len(), true);
-    Ok(Case { sequence: Sequence { tokens, learnt, chunks: Vec::new() }, reference: reference.ids.clone() })
+    let sequence = Sequence { tokens, learnt, chunks: Vec::new() };
+    Ok(Case { sequence, reference: reference.ids.clone(), documents: question.gold_ids.clone() })
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub struct BudgetReport {
     pub development: usize,
     /// Questions that no reference answers word for word.
     pub left_out: usize,
+    /// Gold documents that are not in the corpus. Their questions have others that are.
+    pub missing_gold: usize,
     /// The loss without memories, in nats a token of the answers.
     pub none: f64,
     /// The loss with all tokens kept.
@@ -72,6 +74,13 @@ impl BudgetReport {
     /// What makes the budget doubtful.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        if self.missing_gold > 0 {
+            warnings.push(format!(
+                "the corpus lacks {} of the questions' gold documents: these questions are answered from their other gold documents; name all \
+                 corpora of the questions",
+                self.missing_gold
+            ));
+        }
         let change = self.none - self.all;
         if change < MOVES {
             warnings.push(format!(

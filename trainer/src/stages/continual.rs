@@ -59,6 +59,10 @@ impl ObjectiveConfig for ContinualConfig {
         Some(&self.write)
     }
 
+    fn length(&self) -> Option<(&'static str, usize)> {
+        Some(("length", self.length))
+    }
+
     fn load(&self, context: &StageContext<'_>) -> Result<Box<dyn Objective>, TrainError> {
         Ok(Box::new(Continual::read(context, self)?))
     }

@@ -38,6 +38,10 @@ impl ObjectiveConfig for CopyConfig {
         Vec::new()
     }
 
+    fn length(&self) -> Option<(&'static str, usize)> {
+        Some(("length", self.length))
+    }
+
     fn load(&self, context: &StageContext<'_>) -> Result<Box<dyn Objective>, TrainError> {
         Ok(Box::new(Copies::new(context, self)?))
     }

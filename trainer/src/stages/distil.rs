@@ -69,6 +69,14 @@ impl ObjectiveConfig for DistilConfig {
         Some(&self.ask.write)
     }
 
+    fn length(&self) -> Option<(&'static str, usize)> {
+        Some(("ask.length", self.ask.length))
+    }
+
+    fn no_answer(&self) -> Result<Option<String>, TrainError> {
+        self.ask.taught_no_answer()
+    }
+
     fn load(&self, context: &StageContext<'_>) -> Result<Box<dyn Objective>, TrainError> {
         if context.model.memory().context_template.is_none() {
             let expected = "a text with {text} and {question} in it, as the teacher's prompt holds the text".to_owned();

@@ -52,6 +52,16 @@ pub(crate) trait ObjectiveConfig {
         None
     }
 
+    /// The field that bounds the tokens of a sequence, and its value; `None` if there is none.
+    fn length(&self) -> Option<(&'static str, usize)> {
+        None
+    }
+
+    /// The sentence that the model learns to say where the references do not tell, if the objective teaches one.
+    fn no_answer(&self) -> Result<Option<String>, TrainError> {
+        Ok(None)
+    }
+
     /// Reads the data that the objective learns from.
     fn load(&self, context: &StageContext<'_>) -> Result<Box<dyn Objective>, TrainError>;
 }

@@ -32,6 +32,10 @@ impl ObjectiveConfig for TextConfig {
         self.corpora.iter_mut().collect()
     }
 
+    fn length(&self) -> Option<(&'static str, usize)> {
+        Some(("length", self.length))
+    }
+
     fn load(&self, context: &StageContext<'_>) -> Result<Box<dyn Objective>, TrainError> {
         Ok(Box::new(Texts::read(context, &self.corpora, self.length)?))
     }

@@ -30,7 +30,7 @@ fn moved(trainee: &mut Trainee, number: usize, direction: &Tensor, step: f64, of
 fn selected(trainee: &Trainee, case: &Case, keep: Option<u32>) -> Vec<Vec<i64>> {
     let _guard = tch::no_grad_guard();
     let selection = Selection { shape: kept_shape(trainee, keep), gradient: false, padded: false, ranks: false };
-    let kept = trainee.model().decoder().write_layers(&case.references(), &selection).unwrap();
+    let kept = trainee.model().writer().decoder().write_layers(&case.references(), &selection).unwrap();
     kept.iter().flatten().map(|span| copy_out(&span.index).unwrap()).collect()
 }
 

@@ -6,6 +6,7 @@ mod gates;
 mod gradients;
 mod optimizer;
 mod reading;
+mod reading_adapters;
 mod saving;
 mod selection;
 mod sensitivity;

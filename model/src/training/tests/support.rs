@@ -49,6 +49,12 @@ pub fn new_adapter(rank: u32) -> Learning {
     Learning::Adapter(AdapterOptions { rank, alpha: 3.0, targets: Vec::new(), seed: 5 })
 }
 
+/// A new reading adapter for these projections.
+pub fn new_reading_adapter(rank: u32, targets: &[&str]) -> Learning {
+    let targets = targets.iter().map(|target| (*target).to_owned()).collect();
+    Learning::ReadingAdapter(AdapterOptions { rank, alpha: 3.0, targets, seed: 6 })
+}
+
 /// The golden case of a fixture: references of 128 tokens down to one, and what the chunks of a text read of them.
 #[derive(serde::Deserialize)]
 pub struct Case {

@@ -94,7 +94,7 @@ impl Clusters {
         let gold = source.items[question].gold;
         let hits = self.hits[question].iter().map(|hit| (hit.reference, hit.similarity));
         if withheld {
-            let open: Vec<_> = hits.filter(|(r, _)| Some(*r) != gold && !source.answers(question, *r)).take(count).collect();
+            let open: Vec<_> = hits.filter(|(r, _)| source.may_be_read_instead(question, *r)).take(count).collect();
             let count = model.memory().justified(open.iter().map(|(_, similarity)| *similarity));
             return open.into_iter().take(count).collect();
         }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use mempack_questions::read_questions;
 use serde::{Deserialize, Serialize};
 
-use crate::ConfigError;
 use crate::config::WriteConfig;
 use crate::stages::StageName;
+use crate::{ConfigError, TrainError};
 
 /// `kind = "questions"`: questions about references. The loss is on the answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +28,8 @@ pub struct QuestionsConfig {
     #[serde(default = "default_no_answer")]
     pub no_answer: String,
     /// The share of sequences whose reference is withheld: they read references that retrieval confuses with it, and the answer is
-    /// `no_answer`.
+    /// `no_answer`. All references that contain an accepted answer word for word are withheld with it. Those that only overlap with it are
+    /// not: documents of one form about different things overlap as much, and it is these that the model must tell apart.
     #[serde(default)]
     pub withheld: f64,
     /// How many questions that read the same references follow a question in a part, at most. Each sequence then reads the references that
@@ -82,10 +84,20 @@ impl QuestionsConfig {
         stage.require("questions", self.questions > 0, "at least 1", self.questions)?;
         stage.require("withheld", (0.0..1.0).contains(&self.withheld), "a share from 0 to below 1", self.withheld)?;
         stage.require("length", self.length > 1, "at least 2 tokens", self.length)?;
+        stage.require("no_answer", !self.no_answer.trim().is_empty(), "a sentence", format!("`{}`", self.no_answer))?;
         stage.require("repeats", self.repeats != Some(0), "at least 1, or no such field", 0)?;
         let bounded = self.repeats.is_none() || self.clusters > 0;
         stage.require("repeats", bounded, "none without `clusters`, which asks every question once before any again", "a number")?;
         self.write.check(stage)
+    }
+
+    /// `no_answer`, if the stage teaches it: references are withheld, or a question has no answer.
+    pub(crate) fn taught_no_answer(&self) -> Result<Option<String>, TrainError> {
+        let mut taught = self.withheld > 0.0;
+        for path in self.sources.iter().flat_map(|source| &source.questions) {
+            taught = taught || read_questions(path)?.iter().any(|question| !question.answerable);
+        }
+        Ok(taught.then(|| self.no_answer.clone()))
     }
 
     /// The paths in the configuration.

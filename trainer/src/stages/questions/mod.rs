@@ -34,6 +34,14 @@ impl ObjectiveConfig for QuestionsConfig {
         Some(&self.write)
     }
 
+    fn length(&self) -> Option<(&'static str, usize)> {
+        Some(("length", self.length))
+    }
+
+    fn no_answer(&self) -> Result<Option<String>, TrainError> {
+        Self::taught_no_answer(self)
+    }
+
     fn load(&self, context: &StageContext<'_>) -> Result<Box<dyn Objective>, TrainError> {
         Ok(Box::new(Sources::read(context, self, false)?))
     }

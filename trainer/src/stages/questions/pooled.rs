@@ -44,10 +44,10 @@ impl Pooled {
                 }
             }
             let reads = rng.pick(&source.config.reads).copied().unwrap_or(max_reads);
-            let withheld = gold.filter(|_| source.config.withheld > 0.0 && rng.chance(source.config.withheld));
-            let chunk = nearest_in_pool(source, model, query, gold, withheld, &pool, reads);
-            let turns = if withheld.is_some() { vec![chosen] } else { turns(source, chosen, gold, &mut rng) };
-            source.push(model, &mut batch, &turns, withheld.is_some(), chunk)?;
+            let withheld = gold.is_some() && source.config.withheld > 0.0 && rng.chance(source.config.withheld);
+            let chunk = nearest_in_pool(source, model, chosen, withheld, &pool, reads);
+            let turns = if withheld { vec![chosen] } else { turns(source, chosen, gold, &mut rng) };
+            source.push(model, &mut batch, &turns, withheld, chunk)?;
         }
         batch.references = pool.iter().map(|r| source.references.items[*r].ids.clone()).collect();
         Ok(batch)
@@ -62,16 +62,9 @@ fn about_pool(source: &SourceData, pool: &[usize], asked: &BTreeSet<usize>, rng:
 
 /// The references that a sequence reads, as places in the pool with similarities, most similar first: the nearest ones, as many as
 /// their similarities justify, including the gold one unless it is withheld.
-fn nearest_in_pool(
-    source: &SourceData,
-    model: &Model,
-    query: &[f32],
-    gold: Option<usize>,
-    withheld: Option<usize>,
-    pool: &[usize],
-    count: usize,
-) -> Vec<(usize, f32)> {
-    let open = pool.iter().enumerate().filter(|(_, reference)| Some(**reference) != withheld);
+fn nearest_in_pool(source: &SourceData, model: &Model, question: usize, withheld: bool, pool: &[usize], count: usize) -> Vec<(usize, f32)> {
+    let (query, gold) = (source.query(question), source.items[question].gold);
+    let open = pool.iter().enumerate().filter(|(_, reference)| !withheld || source.may_be_read_instead(question, **reference));
     let mut near: Vec<_> = open.map(|(place, r)| (place, source.references.similarity(query, *r))).collect();
     near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let count = model.memory().justified(near.iter().take(count).map(|(_, similarity)| *similarity));

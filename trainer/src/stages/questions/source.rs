@@ -85,10 +85,10 @@ impl SourceData {
         &self.queries[question * dim..(question + 1) * dim]
     }
 
-    /// Whether a reference contains an accepted answer to a question word for word.
-    pub fn answers(&self, question: usize, reference: usize) -> bool {
-        let text = &self.references.items[reference].text;
-        self.items[question].accepted.iter().any(|answer| text.contains(answer.as_str()))
+    /// Whether a reference may be read where the one that answers a question is withheld: it contains no accepted answer word for word.
+    pub fn may_be_read_instead(&self, question: usize, reference: usize) -> bool {
+        let (item, text) = (&self.items[question], &self.references.items[reference].text);
+        item.gold != Some(reference) && !item.accepted.iter().any(|answer| text.contains(answer.as_str()))
     }
 
     /// Adds a sequence that asks the questions `turns`, of which the first counts, and reads `chunk`.

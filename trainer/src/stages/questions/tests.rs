@@ -92,6 +92,43 @@ fn a_withheld_reference_is_not_read_and_the_answer_says_so() {
     }
 }
 
+/// Documents that say the same in other words.
+#[test]
+fn what_contains_the_answer_is_withheld_with_its_reference() {
+    let (model, embedder) = loaded();
+    let folder = tempfile::tempdir().unwrap();
+    let mut source = drugs(folder.path(), 0, 1.0);
+    let copies: String = (0..REFERENCES)
+        .map(|n| format!("{{\"id\": \"c{n}\", \"text\": \"A day's dose of drug number {n}: {} mg.\"}}\n", 10 * n + 15))
+        .collect();
+    source.corpora.push(folder.path().join("copies.jsonl"));
+    std::fs::write(source.corpora.last().unwrap(), copies).unwrap();
+    for clusters in [0, 3] {
+        let config = QuestionsConfig { sources: vec![source.clone()], pool: 12, reads: vec![5], ..config(0.99, clusters) };
+        let context = StageContext {
+            model: &model,
+            embedder: Some(&embedder),
+            stage: 0,
+            seed: 7,
+            size: StageSize::SMALL,
+            cache: folder.path(),
+            progress: &NoProgress,
+        };
+        let batch = Sources::read(&context, &config, false).unwrap().batch(&model, Part { number: 0, sequences: 40 }).unwrap();
+        let text = |ids: &[u32]| model.tokenizer().decode(ids).unwrap();
+        let mut withheld = 0;
+        for sequence in &batch.sequences {
+            let all = text(&sequence.tokens);
+            let number: u32 = all.split("drug number ").nth(1).unwrap().chars().next().and_then(|c| c.to_digit(10)).unwrap();
+            let answer = format!("{} mg", 10 * number + 15);
+            let tells = sequence.chunks[0].iter().any(|(place, _)| text(&batch.references[*place]).contains(&answer));
+            assert_eq!(tells, !all.contains("Nothing tells."), "clusters = {clusters}: {all}");
+            withheld += usize::from(!tells);
+        }
+        assert!(withheld > 30, "clusters = {clusters}: {withheld} of 40");
+    }
+}
+
 /// The texts of the questions in a batch.
 fn asked(batch: &TrainingBatch, model: &Model) -> Vec<String> {
     let of_sequence = |sequence: &Sequence| {
