@@ -61,7 +61,7 @@ struct Answering {
 
 impl Answering {
     fn new(models: &Models<'_>, pack: &Arc<MappedPack>, questions: &[Question], options: &QuestionOptions) -> Result<Self, EvaluateError> {
-        let library = Library::new(models.model, models.embedder, pack, options.overlap)?;
+        let library = Library::new(models, pack, options.overlap)?;
         let (own, settings) = options.settings(models)?;
         let mut gold = HashMap::new();
         if settings.iter().any(|setting| setting.mode.uses_gold()) {

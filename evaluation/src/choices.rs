@@ -125,7 +125,7 @@ impl Choosing {
         if let Some(mode) = modes().find(|mode| mode.uses_retrieval() && mounts.is_none()) {
             return Err(EvaluateError::Mode { mode, reason: "it retrieves from a pack, and no pack is given" });
         }
-        let library = mounts.map(|mounts| Library::over(models.model, models.embedder, mounts, overlap)).transpose()?;
+        let library = mounts.map(|mounts| Library::over(models, mounts, overlap)).transpose()?;
         let library = library.filter(|_| modes().any(|mode| mode.uses_retrieval()));
         let mut written = WrittenMemories::default();
         // An answer has at most one token, because the likelihood of given texts counts.

@@ -175,7 +175,9 @@ impl Contender {
             let max_overlap = setting.mode.uses_retrieval().then(|| library.max_overlap());
             let Answers { max_tokens, measures } = answers.clone();
             let k = Some(setting.k);
-            let options = SessionOptions { read_from, max_tokens, k, max_overlap, measures, prefetch, cache, ..SessionOptions::default() };
+            let ranking = library.ranking();
+            let options =
+                SessionOptions { read_from, max_tokens, k, max_overlap, measures, prefetch, cache, ranking, ..SessionOptions::default() };
             Session::over(&model, library.embedder(), Arc::clone(library.mounts()), options)
         };
         let session = library.map(session).transpose()?;

@@ -19,14 +19,14 @@
 //!
 //! use mempack_evaluation::{Models, QuestionOptions, answer_questions, read_questions};
 //! use mempack_model::{Embedder, LoadOptions, Model};
-//! use mempack_runtime::MappedPack;
+//! use mempack_runtime::{MappedPack, Ranking};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = Model::load(Path::new("model"), &LoadOptions::default())?;
 //! let embedder = Embedder::load(Path::new("embedder"), &LoadOptions::default())?;
 //! let pack = Arc::new(MappedPack::open("corpus.mpk")?);
 //! let questions = read_questions(Path::new("questions.jsonl"))?;
-//! let models = Models { model: &model, base: None, embedder: &embedder };
+//! let models = Models { model: &model, base: None, embedder: &embedder, ranking: Ranking::Dense };
 //! let report = answer_questions(&models, &pack, &questions, &QuestionOptions::default(), &mut |question| {
 //!     println!("{}: {}", question.id, question.outcomes[0].answer);
 //!     ControlFlow::Continue(())

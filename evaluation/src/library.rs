@@ -8,12 +8,12 @@ use mempack_model::{EmbedAs, Embedder, Model};
 use mempack_numeric::dot;
 use mempack_retrieval::{Hit, Query, Recall, Recalled};
 use mempack_runtime::{
-    IdentityMismatch, MappedPack, MemoryRead, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, ReferenceText, RetrieveError,
-    Retriever, read_reference,
+    IdentityMismatch, MappedPack, MemoryRead, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, Ranking, ReferenceText,
+    RetrieveError, Retriever, read_reference,
 };
 
-use crate::EvaluateError;
 use crate::metrics::Words;
+use crate::{EvaluateError, Models};
 
 /// A reference with its text.
 #[derive(Clone, Debug)]
@@ -50,24 +50,26 @@ pub(crate) struct Library {
     retriever: Retriever,
     /// References whose overlap with the question exceeds this share are filtered out.
     max_overlap: f64,
+    ranking: Ranking,
 }
 
 impl Library {
-    pub fn new(model: &Model, embedder: &Embedder, pack: &Arc<MappedPack>, max_overlap: f64) -> Result<Self, EvaluateError> {
-        Self::over(model, embedder, &Arc::new(Mounts::of(Arc::clone(pack))), max_overlap)
+    pub fn new(models: &Models<'_>, pack: &Arc<MappedPack>, max_overlap: f64) -> Result<Self, EvaluateError> {
+        Self::over(models, &Arc::new(Mounts::of(Arc::clone(pack))), max_overlap)
     }
 
     /// A library of several packs, which retrieval ranks together. What is about one pack is about the first.
-    pub fn over(model: &Model, embedder: &Embedder, mounts: &Arc<Mounts>, max_overlap: f64) -> Result<Self, EvaluateError> {
+    pub fn over(models: &Models<'_>, mounts: &Arc<Mounts>, max_overlap: f64) -> Result<Self, EvaluateError> {
+        let Models { model, embedder, ranking, .. } = *models;
         IdentityMismatch::check_model(mounts.model(), model.identity())?;
         if !(0.0..=1.0).contains(&max_overlap) {
             let expected = "a share, 0 to 1".to_owned();
             return Err(EvaluateError::Option { option: "overlap", found: max_overlap.to_string(), expected });
         }
-        let retriever = Retriever::over(embedder, Arc::clone(mounts))?;
+        let retriever = Retriever::over(embedder, Arc::clone(mounts))?.ranked_by(ranking);
         // A set of mounts is never empty.
         let mounted = Arc::clone(&mounts.packs().packs()[0]);
-        Ok(Self { mounts: Arc::clone(mounts), mounted, model: model.share(), embedder: embedder.share(), retriever, max_overlap })
+        Ok(Self { mounts: Arc::clone(mounts), mounted, model: model.share(), embedder: embedder.share(), retriever, max_overlap, ranking })
     }
 
     pub fn pack(&self) -> &Arc<MappedPack> {
@@ -81,6 +83,10 @@ impl Library {
 
     pub fn embedder(&self) -> &Embedder {
         &self.embedder
+    }
+
+    pub fn ranking(&self) -> Ranking {
+        self.ranking
     }
 
     pub fn max_overlap(&self) -> f64 {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use mempack_model::{Embedder, Model};
+use mempack_runtime::Ranking;
 use serde::Serialize;
 
 /// A model, the base model that it is compared with, and the embedder.
@@ -14,6 +15,8 @@ pub struct Models<'a> {
     pub base: Option<&'a Model>,
     /// The embedder that the pack was built with.
     pub embedder: &'a Embedder,
+    /// By what references are ranked.
+    pub ranking: Ranking,
 }
 
 /// A model in the head of a report.

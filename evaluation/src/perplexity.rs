@@ -149,7 +149,7 @@ pub fn measure_perplexity(
     check_modes(&options.modes, pack.is_some())?;
     let memory = models.model.memory();
     let k = options.k.unwrap_or(memory.memories_per_chunk as usize);
-    let library = pack.map(|pack| Library::new(models.model, models.embedder, pack, options.overlap)).transpose()?;
+    let library = pack.map(|pack| Library::new(models, pack, options.overlap)).transpose()?;
     let library = library.filter(|_| options.modes.iter().any(|mode| mode.uses_retrieval()));
     let contenders = Contender::of_modes(models, library.as_ref(), &options.modes, k)?;
     let chunks = memory.chunks();

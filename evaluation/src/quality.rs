@@ -129,7 +129,7 @@ pub fn measure_quality(
     options: &QualityOptions,
     observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<QualityReport, EvaluateError> {
-    let library = Library::new(models.model, models.embedder, pack, 1.0)?;
+    let library = Library::new(models, pack, 1.0)?;
     let count = pack.manifest().counts.references;
     if options.sample == 0 || count == 0 {
         let (found, expected) = (options.sample.to_string(), "at least 1, and a pack with references".to_owned());

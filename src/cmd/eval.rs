@@ -12,10 +12,10 @@ use mempack_evaluation::{
     ScatterPoints, Suite, SuiteOptions, Sweep, UnknownMode,
 };
 use mempack_model::{AnswerMeasure, Embedder, Model, Precision};
-use mempack_runtime::{MappedPack, Mounts, SessionError};
+use mempack_runtime::{MappedPack, Mounts, Ranking, SessionError};
 use serde::Serialize;
 
-use super::packs;
+use super::packs::{self, Search};
 use super::threshold::{self, Rule, Threshold};
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
@@ -71,6 +71,9 @@ pub struct Args {
     /// Number of references; may exceed the number of memories that the model reads by default
     #[arg(short, value_name = "K")]
     k: Option<usize>,
+    /// By what references are ranked: dense, lexical or hybrid, as in ask
+    #[arg(long, value_enum, default_value_t, value_name = "RANKING")]
+    search: Search,
     /// Leave out references of which more than this share repeats the question or text; 1 leaves none out
     #[arg(long, default_value_t = DEFAULT_OVERLAP, value_name = "SHARE")]
     overlap: f64,
@@ -185,11 +188,12 @@ struct Loaded {
     model: Model,
     base: Option<Model>,
     embedder: Embedder,
+    ranking: Ranking,
 }
 
 impl Loaded {
     fn models(&self) -> Models<'_> {
-        Models { model: &self.model, base: self.base.as_ref(), embedder: &self.embedder }
+        Models { model: &self.model, base: self.base.as_ref(), embedder: &self.embedder, ranking: self.ranking }
     }
 }
 
@@ -332,7 +336,7 @@ impl Job<'_> {
         };
         let model = self.args.model.load(self.args.precision)?;
         let embedder = self.args.model.embedder.load(Precision::F32)?;
-        Ok((Loaded { model, base, embedder }, modes))
+        Ok((Loaded { model, base, embedder, ranking: self.args.search.into() }, modes))
     }
 
     fn limited<T>(&self, rows: Vec<T>) -> Vec<T> {

@@ -100,8 +100,19 @@ impl Session {
     /// # Errors
     /// If the packs were built with another model or embedder, one lacks a required signature, or an option is out of range.
     pub fn over(model: &Model, embedder: &Embedder, mounts: Arc<Mounts>, options: SessionOptions) -> Result<Self, SessionError> {
-        let SessionOptions { read_from, sampling, max_tokens, k, max_overlap, mut measures, prefetch, cache, ranking, skip_damaged, trusted } =
-            options;
+        let SessionOptions {
+            read_from,
+            sampling,
+            max_tokens,
+            k,
+            max_overlap,
+            mut measures,
+            prefetch,
+            cache,
+            ranking,
+            skip_damaged,
+            trusted,
+        } = options;
         if read_from == ReadFrom::PackMemories {
             IdentityMismatch::check_model(mounts.model(), model.identity())?;
         }
