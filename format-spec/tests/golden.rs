@@ -55,6 +55,32 @@ fn the_golden_pack_of_version_1_2_says_what_its_embedder_puts_before_texts() {
 }
 
 #[test]
+fn the_golden_pack_of_version_1_3_has_an_inverted_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("golden.mpk");
+    generate::write_with_terms(&target).unwrap();
+    let made = Parts::of(&std::fs::read(&target).unwrap());
+    assert_eq!(made.get("TERMS"), Parts::of(GOLDEN_1_3).get("TERMS"));
+    let pack = Pack::open(GOLDEN_1_3).unwrap();
+    assert_eq!(pack.id().to_string(), "5482f6fec02f35baa68e2127042169d7a6fc2e991ffed8831898f409dd372651");
+    assert_eq!((pack.version(), pack.quality()), ((1, 3), Some(&generate::quality())));
+    check_contents(&pack);
+    let terms = pack.terms().unwrap().unwrap();
+    assert_eq!((terms.analysis(), terms.spread(), terms.len()), (1, 0.15625, 3));
+    // 24 times one `a`, 1 to 24 times `reference`, and eight times `第三`.
+    assert_eq!((terms.occurrences(), terms.length(0), terms.length(23)), (24 + 300 + 8, 3, 25));
+    let list = |term: &str| -> Vec<(u32, u32)> {
+        let term = terms.find(term).unwrap().unwrap();
+        terms.postings(term).unwrap().map(|posting| posting.map(|posting| (posting.reference, posting.count)).unwrap()).collect()
+    };
+    assert_eq!(list("a"), (0..REFERENCES).map(|reference| (reference, 1)).collect::<Vec<_>>());
+    assert_eq!(list("reference"), (0..REFERENCES).map(|reference| (reference, reference + 1)).collect::<Vec<_>>());
+    assert_eq!(list("第三"), (0..REFERENCES).step_by(3).map(|reference| (reference, 1)).collect::<Vec<_>>());
+    assert_eq!(terms.find("fever").unwrap(), None);
+    no_flipped_byte_is_accepted(GOLDEN_1_3);
+}
+
+#[test]
 fn the_golden_pack_with_a_budget_has_ragged_records() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("golden.mpk");
@@ -200,6 +226,7 @@ fn check_lists(graph: &mempack_format::Graph<'_>, node: u32) {
 /// The golden pack of version 1.1, which has one section more.
 const GOLDEN_1_1: &[u8] = include_bytes!("golden/v1.1.mpk");
 const GOLDEN_1_2: &[u8] = include_bytes!("golden/v1.2.mpk");
+const GOLDEN_1_3: &[u8] = include_bytes!("golden/v1.3.mpk");
 const GOLDEN_BUDGET: &[u8] = include_bytes!("golden/v1.2-budget.mpk");
 
 /// Runs `check` for all of `0..count`, on every core.

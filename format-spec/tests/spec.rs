@@ -55,6 +55,8 @@ fn code() -> BTreeMap<String, String> {
         MAX_CODE_PARTS,
         UNIT_TOLERANCE,
         GRAPH_HEADER_BYTES,
+        TERMS_HEADER_BYTES,
+        MAX_TERM_BYTES,
         MAX_GRAPH_M,
         MAX_GRAPH_LEVEL,
         NO_NODE,

@@ -110,6 +110,7 @@ pub fn touch(path: &Path, file: &[u8]) -> Vec<Said> {
         }
     }
     note(graph.map(drop));
+    note(terms(&pack));
     let dim = pack.manifest().embedder.dim as usize;
     let query = vec![1.0 / (dim as f32).sqrt(); dim];
     for result in [pack.search_exact(&query, 5), pack.search(&query, 5, 50)] {
@@ -122,6 +123,18 @@ pub fn touch(path: &Path, file: &[u8]) -> Vec<Said> {
     let mut seen = BTreeSet::new();
     said.retain(|error| seen.insert(error.clone()));
     said
+}
+
+/// Reads the whole inverted index.
+fn terms(pack: &MappedPack) -> Result<(), ReadError> {
+    let Some(terms) = pack.terms()? else { return Ok(()) };
+    for term in 0..terms.len() {
+        terms.name(term)?;
+        for posting in terms.postings(term)? {
+            assert!(posting?.reference < pack.manifest().counts.references);
+        }
+    }
+    Ok(())
 }
 
 fn check_hit(pack: &MappedPack, hit: &Hit) {

@@ -13,6 +13,7 @@ mod header;
 mod manifest;
 mod smoke;
 mod tables;
+mod terms;
 mod text;
 mod trailer;
 mod vectors;
@@ -32,7 +33,7 @@ const MOST_TIME: Duration = Duration::from_secs(10);
 
 fn corpus() -> Corpus {
     let mut corpus = Corpus::new();
-    let all = [header::add, trailer::add, manifest::add, tables::add, text::add, codec::add, vectors::add, graph::add];
+    let all = [header::add, trailer::add, manifest::add, tables::add, text::add, codec::add, vectors::add, graph::add, terms::add];
     all.into_iter().for_each(|add| add(&mut corpus));
     corpus
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mempack_format::{
     CodecSpec, Digest, Divergence, Document, EmbedderIdentity, EmbedderPrompts, GraphParameters, GraphSource, Loss, MemoryShape,
-    ModelIdentity, Origin, PackSummary, PackWriter, Quality, WriteError,
+    ModelIdentity, Origin, PackSummary, PackWriter, Posting, Quality, TermSource, WriteError,
 };
 
 pub const DOCUMENTS: u32 = 3;
@@ -174,6 +174,47 @@ pub fn record_with_budget(reference: u32) -> Vec<u8> {
         }
     }
     record
+}
+
+/// The inverted index of the pack of version 1.3: of reference r, the terms `a` and, r + 1 times, `reference`; of every third one `第三`.
+pub struct GoldenTerms {
+    lengths: Vec<u32>,
+}
+
+impl Default for GoldenTerms {
+    fn default() -> Self {
+        Self { lengths: (0..REFERENCES).map(|reference| 2 + reference + u32::from(reference.is_multiple_of(3))).collect() }
+    }
+}
+
+impl TermSource for GoldenTerms {
+    fn analysis(&self) -> u32 {
+        1
+    }
+
+    fn spread(&self) -> f64 {
+        0.15625
+    }
+
+    fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
+    fn terms(&self) -> impl Iterator<Item = (&str, impl ExactSizeIterator<Item = Posting>)> {
+        let list = |step: usize, count: fn(u32) -> u32| {
+            (0..REFERENCES).step_by(step).map(move |reference| Posting { reference, count: count(reference) })
+        };
+        [("a", list(1, |_| 1)), ("reference", list(1, |reference| reference + 1)), ("第三", list(3, |_| 1))].into_iter()
+    }
+}
+
+/// Writes the golden pack with an inverted index.
+pub fn write_with_terms(target: &Path) -> Result<PackSummary, WriteError> {
+    let mut writer = PackWriter::create(target, SHAPE, DIM)?;
+    fill(&mut writer, record)?;
+    writer.set_quality(quality())?;
+    writer.set_terms(&GoldenTerms::default())?;
+    finish(writer, Some(prompts()))
 }
 
 /// Writes the golden pack with a head budget.

@@ -83,6 +83,19 @@ fn read<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<(), ReadError> {
     note(codec.as_ref().map(drop).map_err(Clone::clone));
     let graph = pack.graph();
     note(graph.as_ref().map(drop).map_err(Clone::clone));
+    let terms = pack.terms();
+    note(terms.as_ref().map(drop).map_err(Clone::clone));
+    if let Ok(Some(terms)) = &terms {
+        for term in some(terms.len()).filter(|term| *term < terms.len()) {
+            note(terms.name(term).map(drop).map_err(Into::into));
+            let list = terms.postings(term).and_then(|list| {
+                list.into_iter()
+                    .try_for_each(|posting| posting.map(|found| assert!(found.reference < counts.references && found.count > 0)))
+            });
+            note(list.map_err(Into::into));
+        }
+        note(terms.find("dosis").map(drop).map_err(Into::into));
+    }
     for reference in some(counts.references) {
         let text = pack.text(reference);
         if let (Ok(text), Ok(info)) = (&text, pack.reference(reference)) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use mempack_format::stages::Tcq;
 use mempack_format::{
     CONTINUED, CodecSpec, Digest, Divergence, Document, EMPTY_SLOT, EmbedderIdentity, EmbedderPrompts, GraphParameters, GraphSource, Loss,
-    MemoryShape, ModelIdentity, Origin, PackSummary, PackWriter, Quality, WriteError,
+    MemoryShape, ModelIdentity, Origin, PackSummary, PackWriter, Posting, Quality, TermSource, WriteError,
 };
 
 use crate::Random;
@@ -27,13 +27,15 @@ pub struct Plan {
     pub m: u32,
     /// About the bytes of a text.
     pub text_bytes: usize,
+    /// Whether it has an inverted index.
+    pub terms: bool,
 }
 
 impl Plan {
     /// A few references in three text blocks, with the caller's codec: 200 KB.
     pub fn small(codec: CodecSpec) -> Self {
         let shape = MemoryShape::new(2, 2, 4, 6);
-        Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000 }
+        Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000, terms: false }
     }
 
     /// As [`small`](Self::small), with heads that keep different numbers of tokens (SPEC 5.3): 3, 0, 1 and 6.
@@ -42,16 +44,21 @@ impl Plan {
         Self { shape, ..Self::small(codec) }
     }
 
+    /// As [`small`](Self::small), with an inverted index (SPEC 12.1) of three terms.
+    pub fn lexical(codec: CodecSpec) -> Self {
+        Self { terms: true, ..Self::small(codec) }
+    }
+
     /// Enough references that a search uses the graph, and little else: 1 MB.
     pub fn wide() -> Self {
         let shape = MemoryShape::new(1, 2, 1, 1);
-        Self { references: 4200, documents: 2, shape, codec: CodecSpec::BF16, dim: 4, m: 2, text_bytes: 8 }
+        Self { references: 4200, documents: 2, shape, codec: CodecSpec::BF16, dim: 4, m: 2, text_bytes: 8, terms: false }
     }
 
     /// Like a real pack: 5 MB.
     pub fn large() -> Self {
         let shape = MemoryShape::new(2, 2, 8, 16);
-        Self { references: 1750, documents: 200, shape, codec: CodecSpec::BF16, dim: 64, m: 8, text_bytes: 700 }
+        Self { references: 1750, documents: 200, shape, codec: CodecSpec::BF16, dim: 64, m: 8, text_bytes: 700, terms: false }
     }
 
     /// Writes the pack.
@@ -82,6 +89,9 @@ impl Plan {
             writer.push_embedding(&self.embedding(reference))?;
         }
         writer.set_graph(&Rings(self.clone()), GraphParameters { m: self.m, ef_construction: 40 })?;
+        if self.terms {
+            writer.set_terms(&Terms::of(self.references))?;
+        }
         if self.codec != CodecSpec::F32 {
             writer.set_quality(self.quality())?;
         }
@@ -206,6 +216,47 @@ impl Plan {
 
 fn tokens(reference: u32) -> u16 {
     1 + (reference * 11 % 128) as u16
+}
+
+/// Three terms: one in every second reference, one in every fifth and several times, one in the last.
+struct Terms {
+    lengths: Vec<u32>,
+    terms: [(&'static str, Vec<Posting>); 3],
+}
+
+impl Terms {
+    fn of(references: u32) -> Self {
+        let list = |wanted: &dyn Fn(u32) -> u32| {
+            let posting = |reference| Posting { reference, count: wanted(reference) };
+            (0..references).map(posting).filter(|posting| posting.count > 0).collect::<Vec<_>>()
+        };
+        let terms = [
+            ("dosis", list(&|reference| u32::from(reference.is_multiple_of(2)))),
+            ("lease", list(&|reference| if reference.is_multiple_of(5) { 1 + reference } else { 0 })),
+            ("法律", list(&|reference| 3 * u32::from(reference + 1 == references))),
+        ];
+        let mut lengths = vec![0; references as usize];
+        terms.iter().flat_map(|(_, list)| list).for_each(|posting| lengths[posting.reference as usize] += posting.count);
+        Self { lengths, terms }
+    }
+}
+
+impl TermSource for Terms {
+    fn analysis(&self) -> u32 {
+        1
+    }
+
+    fn spread(&self) -> f64 {
+        0.125
+    }
+
+    fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
+    fn terms(&self) -> impl Iterator<Item = (&str, impl ExactSizeIterator<Item = Posting>)> {
+        self.terms.iter().map(|(term, list)| (*term, list.iter().copied()))
+    }
 }
 
 /// A ring on every level: every third node is on level 1, every ninth on level 2. Lists of level 0 are one short of full: all have padding.
