@@ -114,8 +114,7 @@ fn run(
     let (taken, embedded) = if options.retrain_codec { (None, index.as_ref()) } else { (index.as_ref(), None) };
     let mut stages = Stages::new(progress);
 
-    let mut titles = Vec::new();
-    let (read, candidates, mut references) = read_corpus(context, keys, &scratch, &mut writer, &mut titles, codecs, taken, &mut stages)?;
+    let (read, candidates, mut references) = read_corpus(context, keys, &scratch, &mut writer, codecs, taken, &mut stages)?;
     let count = references.count;
     let mut candidates = candidates.into_reader()?;
     let selection = std::mem::take(&mut references.selection);
@@ -143,7 +142,7 @@ fn run(
         writer: &mut writer,
         graph: &mut graph,
         terms: &mut terms,
-        titles: &titles,
+        titles: &read.titles,
         encoder: &encoder,
         taken,
         embedded,
@@ -188,7 +187,6 @@ fn read_corpus(
     keys: &Keys,
     scratch: &Scratch,
     writer: &mut PackWriter,
-    titles: &mut Vec<String>,
     codecs: &Candidates,
     taken: Option<&PreviousIndex<'_>>,
     stages: &mut Stages<'_>,
@@ -196,7 +194,7 @@ fn read_corpus(
     stages.begin(Stage::Reading, None);
     let mut candidates = CandidateWriter::create(scratch)?;
     let mut deduplicator = Deduplicator::new(scratch);
-    let ingest = Ingest { keys, writer, candidates: &mut candidates, deduplicator: &mut deduplicator, titles };
+    let ingest = Ingest { keys, writer, candidates: &mut candidates, deduplicator: &mut deduplicator };
     let read = ingest.read(context, io::stdin())?;
 
     stages.begin(Stage::Deduplicating, Some(read.candidates));

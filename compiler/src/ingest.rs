@@ -27,15 +27,15 @@ pub(crate) struct Ingest<'a, 's> {
     pub writer: &'a mut PackWriter,
     pub candidates: &'a mut CandidateWriter,
     pub deduplicator: &'a mut Deduplicator<'s>,
-    /// Receives the title of each document, in order.
-    pub titles: &'a mut Vec<String>,
 }
 
 /// What was read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct IngestCounts {
     /// Documents with words.
     pub documents: u64,
+    /// Their titles.
+    pub titles: Vec<String>,
     /// Their passages.
     pub candidates: u64,
     /// Documents without words, which are left out.
@@ -109,7 +109,7 @@ impl Ingest<'_, '_> {
             return Ok(());
         };
         let number = self.writer.push_document(passages.metadata())?;
-        self.titles.push(passages.metadata().title.clone());
+        counts.titles.push(passages.metadata().title.clone());
         counts.documents += 1;
         for passage in passages {
             let passage = passage?;

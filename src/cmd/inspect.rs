@@ -30,18 +30,23 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let pack = args.pack.as_deref().map(super::open).transpose()?;
     #[cfg(feature = "engine")]
     let given = args.given.load()?;
-    let mut all = pack.as_ref().filter(|_| args.json).map_or_else(|| json!({}), json);
+    let all = pack.as_ref().filter(|_| args.json).map_or_else(|| json!({}), json);
     if let Some(pack) = pack.as_ref().filter(|_| !args.json) {
         print_table(pack);
     }
     #[cfg(feature = "engine")]
-    if let Some(given) = &given {
-        if args.json {
+    let all = match &given {
+        Some(given) if args.json => {
+            let mut all = all;
             all["given"] = given.json();
-        } else {
-            given.print();
+            all
         }
-    }
+        Some(given) => {
+            given.print();
+            all
+        }
+        None => all,
+    };
     if args.json {
         terminal::print_json(&format_args!("{all:#}"));
     }
