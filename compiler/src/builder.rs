@@ -30,7 +30,8 @@ use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, Gra
 /// Builds a pack from a corpus.
 ///
 /// The corpus is read once. Texts, tokens and memories pass through files in the folder `<output>.building` and are never all in memory.
-/// What grows in memory with the corpus is the search graph with its embeddings: `4 * dim` bytes and about 3 KiB for each reference.
+/// What grows in memory with the corpus is the search graph with its embeddings, `4 * dim` bytes and about 3 KiB for each reference; and the
+/// inverted index, 8 bytes for each different term of a reference, with the titles of the documents.
 /// The same corpus, model, embedder, options and previous pack give the same bytes, whatever `threads` is and however often the build is
 /// interrupted.
 ///
