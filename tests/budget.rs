@@ -57,7 +57,7 @@ fn a_budget_is_measured_written_and_obeyed() {
     let pack = bench.path("own.mpk");
     run(["build", &corpus, "-o", &pack, "--model", &own, "--codec", "RQ2x4", "--threads", "1"]).ok();
     let said: Value = serde_json::from_str(&run(["inspect", &pack, "--json"]).ok()).expect("JSON");
-    assert_eq!((&said["version"], &said["model"]["tokens_per_head"]), (&json!("1.2"), &table));
+    assert_eq!((&said["version"], &said["model"]["tokens_per_head"]), (&json!("1.3"), &table));
     run(["verify", &pack]).ok();
     let ask = |model: &str| run(["ask", &pack, "What is it?", "--model", model, "--threads", "1", "--max-tokens", "4", "--show-memories"]);
     ask(&own).ok();
