@@ -30,6 +30,12 @@ pub fn bytes(n: u64) -> String {
 
 /// The loss of a codec: a summary line, then a line for each memory layer, of which `first_layer` is the first.
 pub fn quality_lines(quality: &Quality, first_layer: u32) -> Vec<String> {
+    let layer = |(loss, layer): (&Loss, u32)| format!("layer {layer:<4} {:.6} of keys, {:.6} of values", loss.keys, loss.values);
+    std::iter::once(quality_line(quality)).chain(quality.layers.iter().zip(first_layer..).map(layer)).collect()
+}
+
+/// The loss of all layers together.
+pub fn quality_line(quality: &Quality) -> String {
     let Quality { memories, layers, divergence } = quality;
     let mean = |of: fn(&Loss) -> f64| layers.iter().map(of).sum::<f64>() / layers.len().max(1) as f64;
     let mut line = format!(
@@ -42,8 +48,7 @@ pub fn quality_lines(quality: &Quality, first_layer: u32) -> Vec<String> {
     if let Some(Divergence { nats, tokens }) = divergence {
         line += &format!("; predictions move by {nats:.4} nats a token (KL divergence over {} tokens)", thousands(*tokens));
     }
-    let layer = |(loss, layer): (&Loss, u32)| format!("layer {layer:<4} {:.6} of keys, {:.6} of values", loss.keys, loss.values);
-    std::iter::once(line).chain(layers.iter().zip(first_layer..).map(layer)).collect()
+    line
 }
 
 /// The loss of a codec as JSON.

@@ -5,14 +5,10 @@ mod common;
 
 use std::fs;
 
-use common::{Bench, Ran, build_args, distinct_documents, run};
+use common::{Bench, Ran, build_args, distinct_documents, object, run};
 use serde_json::{Value, json};
 
 const CODEC: [&str; 2] = ["--codec", "RQ2x4"];
-
-fn object(text: &str) -> Value {
-    serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
 
 /// The quick model with the codebooks of a pack of 60 references, a corpus of 30 others, and the program on both.
 struct Prepared {

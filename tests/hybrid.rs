@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{Bench, build_args, distinct_documents, json_lines, run};
+use common::{Bench, build_args, distinct_documents, json_lines, object, run};
 use mempack_hostile::Parts;
 use serde_json::{Value, json};
 
@@ -30,8 +30,7 @@ fn first(pack: &str, query: &str, more: &[&str]) -> String {
 }
 
 fn sections(pack: &str) -> Vec<Value> {
-    let inspected: Value = serde_json::from_str(&run(["inspect", pack, "--json"]).ok()).expect("JSON");
-    inspected["sections"].as_array().expect("sections").clone()
+    object(&run(["inspect", pack, "--json"]).ok())["sections"].as_array().expect("sections").clone()
 }
 
 fn has_terms(pack: &str) -> bool {

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{Bench, Ran, build_args, distinct_documents as corpus, run, tiny};
+use common::{Bench, Ran, build_args, distinct_documents as corpus, object, run, tiny};
 use mempack_hostile::Parts;
 use serde_json::{Value, json};
 
@@ -13,10 +13,6 @@ use serde_json::{Value, json};
 fn quality(pack: &str, more: &[&str]) -> Ran {
     let tiny = tiny();
     run(["quality", pack, "--model", tiny.to_str().expect("UTF-8"), "--threads", "1"].iter().chain(more))
-}
-
-fn object(text: &str) -> Value {
-    serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 fn told(pack: &str) -> Value {

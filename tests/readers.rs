@@ -6,12 +6,8 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Bench, Ran, root, run, tiny};
+use common::{Bench, Ran, object, root, run, tiny};
 use serde_json::{Value, json};
-
-fn object(text: &str) -> Value {
-    serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
 
 fn read(path: &str) -> Value {
     object(&fs::read_to_string(path).expect("readable"))

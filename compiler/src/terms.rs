@@ -6,7 +6,7 @@ use mempack_format::{Digest, Posting, TermSource};
 use mempack_lexical::{ANALYSIS, TermCounts, terms};
 use mempack_numeric::dot;
 
-/// Most embeddings that the spread is measured between: the error of a deviation of so many pairs is below 1%.
+/// Most embeddings that the spread is measured between.
 const SPREAD_SAMPLE: usize = 256;
 
 /// Terms of references, collected in their order.

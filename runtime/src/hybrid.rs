@@ -22,15 +22,15 @@ pub enum Ranking {
     Hybrid,
 }
 
-/// How much the best BM25 score of a query weighs, in standard deviations of the cosine. Chosen on SQuAD, MedQuAD and CMRC, and confirmed on
-/// others (docs/retrieval.md).
+/// How much the best BM25 score of a query weighs, in standard deviations of the cosine. It was chosen on other questions than those of
+/// docs/retrieval.md.
 const LEXICAL_WEIGHT: f64 = 2.5;
 
 /// References that each of the two rankings contributes, at least.
 const POOL: usize = 50;
 
 impl PackSet {
-    /// The `k` references that are nearest to `query`, a unit vector `[dim]`, or share most with its `terms`, over all packs in one ranking, best
+    /// The `k` references that are nearest to `query`, a unit vector `[dim]`, or share most terms with its `text`, over all packs in one ranking, best
     /// first.
     ///
     /// The similarity of a hit is its cosine, plus `2.5 s b / B` for a BM25 score of b: B is the best score of the query, and s the standard
@@ -43,16 +43,17 @@ impl PackSet {
     pub fn ranked(
         &self,
         query: &[f32],
-        terms: &QueryTerms,
+        text: &str,
         k: usize,
         ranking: Ranking,
         method: Method,
         on_damage: OnDamage<'_>,
     ) -> Result<Vec<Hit<PackReference>>, PackSearchError> {
-        if ranking == Ranking::Dense || terms.is_empty() {
+        let terms = if ranking == Ranking::Dense { QueryTerms::default() } else { QueryTerms::of(text) };
+        if terms.is_empty() {
             return self.nearest(query, k, method, on_damage);
         }
-        let scores = |mounted: &Arc<Mounted>| mounted.pack().lexical(terms, on_damage).map_err(|source| mounted.failed(source));
+        let scores = |mounted: &Arc<Mounted>| mounted.pack().lexical(&terms, on_damage).map_err(|source| mounted.failed(source));
         let scores: Vec<Option<Scores>> = self.packs().iter().map(scores).collect::<Result<_, _>>()?;
         let best = scores.iter().flatten().map(Scores::best).fold(0.0, f32::max);
         if best <= 0.0 {

@@ -9,7 +9,7 @@ use crate::checked::Checks;
 
 /// The terms of a query, and how often it has each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct QueryTerms(BTreeMap<String, u32>);
+pub(crate) struct QueryTerms(BTreeMap<String, u32>);
 
 impl QueryTerms {
     /// Those of a text. A text of stop words or punctuation alone has none.

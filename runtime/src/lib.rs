@@ -75,7 +75,6 @@ pub use engine::{
     Stop, read_reference,
 };
 pub use hybrid::Ranking;
-pub use lexical::QueryTerms;
 pub use mapped::{MapError, MappedPack};
 pub use mempack_retrieval::Hit;
 pub use mounts::{MountError, Mounts};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mempack_format::{Document, Origin, PackWriter, Posting, TermSource};
 use mempack_lexical::{ANALYSIS, TermCounts, terms};
-use mempack_runtime::{Hit, MappedPack, Method, Mounts, OnDamage, PackReference, QueryTerms, Ranking};
+use mempack_runtime::{Hit, MappedPack, Method, Mounts, OnDamage, PackReference, Ranking};
 use proptest::prelude::*;
 
 mod common;
@@ -79,7 +79,7 @@ fn scores(texts: &[String], query: &str) -> Vec<f64> {
 }
 
 fn ranked(mounts: &Mounts, vector: &[f32], query: &str, k: usize, ranking: Ranking) -> Vec<Hit<PackReference>> {
-    mounts.packs().ranked(vector, &QueryTerms::of(query), k, ranking, Method::Exact, OnDamage::Fail).unwrap()
+    mounts.packs().ranked(vector, query, k, ranking, Method::Exact, OnDamage::Fail).unwrap()
 }
 
 fn texts() -> impl Strategy<Value = Vec<String>> {

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Kind};
 use crate::folders::{self, ModelArgs};
 use crate::hints;
 use crate::interrupt;
-use crate::output::{bytes, quality_json, quality_lines, thousands};
+use crate::output::{bytes, quality_json, quality_line, quality_lines, thousands};
 use crate::outputs;
 use crate::progress::Progress;
 use crate::terminal::{self, outln};
@@ -186,10 +186,12 @@ fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as
             outln!("{}{line}", if at == 0 { format!("codec {} loses ", report.codec) } else { "  ".to_owned() });
         }
         if let Some(used) = &report.codebooks {
-            let loss = used.quality.as_ref().and_then(|quality| quality_lines(quality, first_layer).into_iter().next());
             outln!(
                 "the codebooks are those that came with the model{}; --retrain-codec trains new ones",
-                loss.map(|loss| format!(", and lose {loss} of the texts that they were trained with")).unwrap_or_default()
+                used.quality
+                    .as_ref()
+                    .map(|quality| format!(", and lose {} of the texts that they were trained with", quality_line(quality)))
+                    .unwrap_or_default()
             );
         }
         if let Some(advice) = cheaper_codec(report, head_dim) {

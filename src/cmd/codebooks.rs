@@ -7,7 +7,7 @@ use mempack_compiler::{CODEBOOKS_FILE, CodebooksError, write_codebooks};
 use mempack_format::{DiskStorage, ReadError};
 
 use crate::failure::{Failure, Kind};
-use crate::output::{bytes, quality_lines};
+use crate::output::{bytes, quality_line};
 use crate::outputs;
 use crate::terminal::outln;
 
@@ -36,13 +36,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
             _ => name(Kind::Work),
         }
     })?;
-    let loss = pack.quality().and_then(|quality| quality_lines(quality, pack.manifest().model.first_memory_layer).into_iter().next());
     outln!(
         "{}: codec {}, {}, id {id}{}",
         args.output.display(),
         pack.codec_spec(),
         bytes(length),
-        loss.map(|loss| format!("; loses {loss}")).unwrap_or_default()
+        pack.quality().map(|quality| format!("; loses {}", quality_line(quality))).unwrap_or_default()
     );
     if args.output.file_name().is_none_or(|name| name != CODEBOOKS_FILE) {
         outln!("builds look for {CODEBOOKS_FILE} in the folder of the model");

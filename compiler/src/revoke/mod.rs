@@ -166,7 +166,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         let (numbers, titles) = self.write_documents(&mut writer)?;
         let mut terms = TermIndex::default();
         let (left, shared) = self.write_references(&mut writer, &numbers, &titles, &mut terms, progress, cancel)?;
-        // The index is made anew of what remains, so that no term of what is revoked is left in it.
+        // The index is rebuilt from what remains, so that no revoked term is left in it.
         if self.pack.terms()?.is_some() {
             writer.set_terms(&terms)?;
         }

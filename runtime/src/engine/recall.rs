@@ -8,7 +8,7 @@ use mempack_retrieval::{Filter, Hit, Index, Query, Recall, Retrieval};
 
 use super::error::{IdentityMismatch, RetrieveError};
 use super::reference::{ReferenceError, read_reference};
-use crate::{MappedPack, Method, Mounts, OnDamage, PackReference, PackSet, QueryTerms, Ranking};
+use crate::{MappedPack, Method, Mounts, OnDamage, PackReference, PackSet, Ranking};
 
 /// Searches a set of packs, with one ranking.
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ impl Index for PackIndex<'_> {
     type Error = RetrieveError;
 
     fn nearest(&self, query: &Query<'_>, vector: &[f32], max: usize) -> Result<Vec<Hit<PackReference>>, RetrieveError> {
-        Ok(self.packs.ranked(vector, &QueryTerms::of(query.text), max, self.ranking, self.method, self.on_damage)?)
+        Ok(self.packs.ranked(vector, query.text, max, self.ranking, self.method, self.on_damage)?)
     }
 }
 
