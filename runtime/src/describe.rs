@@ -3,6 +3,7 @@
 use mempack_format::{Damage, Defect, Origin, REFERENCE_BYTES, ReadError, Tag};
 use mempack_retrieval::Hit;
 
+use crate::selection::Selected;
 use crate::{MappedPack, OnDamage};
 
 /// Maximum number of further places listed for a hit. A boilerplate sentence can occur in every document of a corpus.
@@ -52,16 +53,21 @@ impl MappedPack {
     pub fn describe(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
         self.read_consistent(|checks| {
             checks.tables(self)?;
-            Ok(ResolvedHit { text: self.text(hit.reference)?, ..self.places(hit)? })
+            Ok(ResolvedHit { text: self.text(hit.reference)?, ..self.places(hit, None)? })
         })
     }
 
-    /// As [`describe`](Self::describe), and whether the text is damaged and was skipped. A skipped text is empty.
-    pub(crate) fn describe_or_skip(&self, hit: &Hit, on_damage: OnDamage<'_>) -> Result<(ResolvedHit, bool), ReadError> {
+    /// As [`describe`](Self::describe), with the places in selected documents only, and whether the text is damaged and was skipped. A skipped text is empty.
+    pub(crate) fn describe_or_skip(
+        &self,
+        hit: &Hit,
+        selected: Option<&Selected>,
+        on_damage: OnDamage<'_>,
+    ) -> Result<(ResolvedHit, bool), ReadError> {
         self.read_consistent(|checks| {
             checks.tables(self)?;
             let text = self.tolerance(on_damage).admit(self.text(hit.reference))?;
-            let found = self.places(hit)?;
+            let found = self.places(hit, selected)?;
             Ok(match text {
                 Some(text) => (ResolvedHit { text, ..found }, false),
                 None => (found, true),
@@ -70,10 +76,11 @@ impl MappedPack {
     }
 
     /// A hit with its places and an empty text.
-    fn places(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
+    fn places(&self, hit: &Hit, selected: Option<&Selected>) -> Result<ResolvedHit, ReadError> {
         let reference = hit.reference;
-        let mut origins = self.origins(reference)?;
-        let count = origins.len();
+        let admits = |origin: &Origin| selected.is_none_or(|selected| selected.documents.contains(origin.document as usize));
+        let mut origins = self.origins(reference)?.filter(admits);
+        let count = self.origins(reference)?.filter(admits).count();
         let Some(first) = origins.next() else {
             let offset = self.section_offset(Tag::REFERENCES) + u64::from(reference) * REFERENCE_BYTES;
             let defect = Defect::TooSmall { field: "origins of a reference", limit: 1, found: 0 };

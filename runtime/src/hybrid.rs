@@ -53,7 +53,8 @@ impl PackSet {
         if terms.is_empty() {
             return self.nearest(query, k, method, on_damage);
         }
-        let scores = |mounted: &Arc<Mounted>| mounted.pack().lexical(&terms, on_damage).map_err(|source| mounted.failed(source));
+        let scores =
+            |mounted: &Arc<Mounted>| mounted.pack().lexical(&terms, mounted.admitted(), on_damage).map_err(|source| mounted.failed(source));
         let scores: Vec<Option<Scores>> = self.packs().iter().map(scores).collect::<Result<_, _>>()?;
         let best = scores.iter().flatten().map(Scores::best).fold(0.0, f32::max);
         if best <= 0.0 {
@@ -68,7 +69,7 @@ impl PackSet {
             let fail = |source| mounted.failed(source);
             let mut hits = match (ranking, scores) {
                 (Ranking::Lexical, Some(_)) => Vec::new(),
-                _ => mounted.pack().nearest(query, pool, method, on_damage).map_err(fail)?,
+                _ => mounted.nearest(query, pool, method, on_damage)?,
             };
             if let Some(scores) = scores {
                 let dense: HashSet<u32> = hits.iter().map(|hit| hit.reference).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fixedbitset::FixedBitSet;
 use mempack_format::{Pack, ReadError, Terms};
 use mempack_lexical::{ANALYSIS, Bm25, Corpus, terms};
 
@@ -63,8 +64,15 @@ impl Scores {
 
 /// The scores of a pack's references. `None` if the pack has no inverted index, or one of an analysis that this program does not know.
 ///
+/// References that are not admitted have no score; `None` admits all. How rare a term is counts the whole pack.
+///
 /// Memory: 4 bytes for each reference of the pack, while it is searched.
-pub(crate) fn scores<D: AsRef<[u8]>>(pack: &Pack<D>, checks: &Checks, query: &QueryTerms) -> Result<Option<Scores>, ReadError> {
+pub(crate) fn scores<D: AsRef<[u8]>>(
+    pack: &Pack<D>,
+    checks: &Checks,
+    query: &QueryTerms,
+    admitted: Option<&FixedBitSet>,
+) -> Result<Option<Scores>, ReadError> {
     let Some(index) = pack.terms()?.filter(|index| index.analysis() == ANALYSIS) else { return Ok(None) };
     checks.terms(pack)?;
     let bm25 = Bm25::default();
@@ -77,6 +85,9 @@ pub(crate) fn scores<D: AsRef<[u8]>>(pack: &Pack<D>, checks: &Checks, query: &Qu
         let weight = bm25.weight(&corpus, postings.left()) * *times as f32;
         for posting in postings {
             let posting = posting?;
+            if admitted.is_some_and(|admitted| !admitted.contains(posting.reference as usize)) {
+                continue;
+            }
             let Some(sum) = sums.get_mut(posting.reference as usize) else { continue };
             if *sum == 0.0 {
                 touched.push(posting.reference);

@@ -55,12 +55,15 @@ mod diff;
 mod dot;
 #[cfg(feature = "engine")]
 mod engine;
+#[cfg(feature = "filters")]
+mod filter;
 mod hybrid;
 mod lexical;
 mod mapped;
 mod mounts;
 mod pack_set;
 mod search;
+mod selection;
 mod truncation;
 
 pub use bytes::MappedBytes;
@@ -74,8 +77,12 @@ pub use engine::{
     PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions,
     Stop, read_reference,
 };
+#[cfg(feature = "filters")]
+pub use filter::SelectError;
 pub use hybrid::Ranking;
 pub use mapped::{MapError, MappedPack};
+#[cfg(feature = "filters")]
+pub use mempack_filter::{Expression, FilterError};
 pub use mempack_retrieval::Hit;
 pub use mounts::{MountError, Mounts};
 pub use pack_set::{Citation, CiteError, Mounted, NotSigned, PackReference, PackSearchError, PackSet, cite};

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
+use fixedbitset::FixedBitSet;
 use memmap2::Mmap;
 use mempack_format::{Codec, Damage, Defect, Digest, Memory, OpenError, Pack, ReadError, Tag};
 use mempack_retrieval::Hit;
@@ -166,15 +167,33 @@ impl MappedPack {
     /// If the query's dimensions are not the pack's, a component is not finite, the leaf digests are damaged, or, with
     /// [`OnDamage::Fail`], a vector or the graph is damaged.
     pub fn nearest(&self, query: &[f32], k: usize, method: Method, on_damage: OnDamage<'_>) -> Result<Vec<Hit>, SearchError> {
+        self.nearest_of(query, k, method, None, on_damage)
+    }
+
+    /// As [`nearest`](Self::nearest), among the references that are admitted; `None` admits all. The result is exact where they are few: where
+    /// comparing all of them costs less than a search of the graph.
+    pub(crate) fn nearest_of(
+        &self,
+        query: &[f32],
+        k: usize,
+        method: Method,
+        admitted: Option<&FixedBitSet>,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Vec<Hit>, SearchError> {
         let tolerance = self.tolerance(on_damage);
-        self.read_consistent(|checks| search::nearest(&self.pack, checks, query, k, method, tolerance))
+        self.read_consistent(|checks| search::nearest(&self.pack, checks, query, k, method, admitted, tolerance))
     }
 
     /// The BM25 scores of the references that have a term of `query`. `None` if the pack has no index of terms that this program knows, or it is
-    /// damaged and damage is skipped.
-    pub(crate) fn lexical(&self, query: &QueryTerms, on_damage: OnDamage<'_>) -> Result<Option<Scores>, SearchError> {
+    /// damaged and damage is skipped. References that are not admitted have no score; `None` admits all.
+    pub(crate) fn lexical(
+        &self,
+        query: &QueryTerms,
+        admitted: Option<&FixedBitSet>,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Option<Scores>, SearchError> {
         let tolerance = self.tolerance(on_damage);
-        self.read_consistent(|checks| Ok(tolerance.admit(lexical::scores(&self.pack, checks, query))?.flatten()))
+        self.read_consistent(|checks| Ok(tolerance.admit(lexical::scores(&self.pack, checks, query, admitted))?.flatten()))
     }
 
     /// The cosines of references to `query`, a unit vector `[dim]`. References whose vectors are damaged are left out if damage is skipped.

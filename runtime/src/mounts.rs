@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+#[cfg(feature = "filters")]
+use mempack_filter::Expression;
 use mempack_format::{Difference, EmbedderIdentity, ModelIdentity, PublicKey};
 
 use crate::MappedPack;
+#[cfg(feature = "filters")]
+use crate::filter::SelectError;
 use crate::pack_set::{Mounted, NotSigned, PackSet};
 
 /// Why a change of the set of mounted packs failed. The set is unchanged.
@@ -30,6 +34,10 @@ pub enum MountError {
     /// The set requires signatures, and no trusted key signed the pack.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
+    /// The set has a filter that does not fit the pack.
+    #[cfg(feature = "filters")]
+    #[error(transparent)]
+    Filter(#[from] SelectError),
     /// A pack of that name is already mounted.
     #[error("a pack is already mounted as `{name}`: {}; replace it, or choose another name", path.display())]
     NameTaken {
@@ -61,9 +69,23 @@ struct Requirements {
     model: ModelIdentity,
     embedder: EmbedderIdentity,
     trusted: Vec<PublicKey>,
+    /// What is found and cited of every pack; `None` for all.
+    #[cfg(feature = "filters")]
+    filter: Option<Expression>,
 }
 
 impl Requirements {
+    /// A pack as the set has it.
+    fn mounted(&self, name: String, pack: Arc<MappedPack>) -> Result<Mounted, MountError> {
+        self.check(&pack)?;
+        let mounted = Mounted::new(name, pack);
+        #[cfg(feature = "filters")]
+        if let Some(filter) = &self.filter {
+            return Ok(mounted.selecting(filter)?);
+        }
+        Ok(mounted)
+    }
+
     fn check(&self, pack: &MappedPack) -> Result<(), MountError> {
         let manifest = pack.manifest();
         let parties = [("model", manifest.model.differences(&self.model)), ("embedder", manifest.embedder.differences(&self.embedder))];
@@ -115,7 +137,14 @@ impl Mounts {
         let pack = pack.into();
         let manifest = pack.manifest();
         let (model, embedder) = (manifest.model.clone(), manifest.embedder.clone());
-        let requirements = Requirements { path: pack.path().to_owned(), model, embedder, trusted: Vec::new() };
+        let requirements = Requirements {
+            path: pack.path().to_owned(),
+            model,
+            embedder,
+            trusted: Vec::new(),
+            #[cfg(feature = "filters")]
+            filter: None,
+        };
         Self { requirements, packs: RwLock::new(Arc::new(PackSet::new(vec![Arc::new(Mounted::new(name.into(), pack))]))) }
     }
 
@@ -132,6 +161,22 @@ impl Mounts {
     pub fn demanding(mut self, trusted: Vec<PublicKey>) -> Result<Self, MountError> {
         self.packs().check_signed(&trusted)?;
         self.requirements.trusted = trusted;
+        Ok(self)
+    }
+
+    /// The same set, of which searches find, and citations name, only what `filter` admits ([`PackSet::selecting`]). It holds for packs mounted later as
+    /// well; their fields are not compared with those of the others.
+    ///
+    /// # Errors
+    /// As [`PackSet::selecting`].
+    #[cfg(feature = "filters")]
+    pub fn selecting(mut self, filter: Expression) -> Result<Self, MountError> {
+        let selected = self.packs().selecting(&filter)?;
+        *self.write() = Arc::new(selected);
+        self.requirements.filter = Some(match self.requirements.filter.take() {
+            Some(before) => before.and(filter),
+            None => filter,
+        });
         Ok(self)
     }
 
@@ -155,13 +200,12 @@ impl Mounts {
     /// # Errors
     /// If its model or embedder is not that of the set, it lacks a required signature, or the name is taken.
     pub fn mount(&self, name: impl Into<String>, pack: impl Into<Arc<MappedPack>>) -> Result<(), MountError> {
-        let (name, pack) = (name.into(), pack.into());
-        self.requirements.check(&pack)?;
+        let new = self.requirements.mounted(name.into(), pack.into())?;
         self.change(|packs| {
-            if let Some(taken) = packs.iter().find(|mounted| mounted.name() == name) {
-                return Err(MountError::NameTaken { path: taken.pack().path().to_owned(), name });
+            if let Some(taken) = packs.iter().find(|mounted| mounted.name() == new.name()) {
+                return Err(MountError::NameTaken { path: taken.pack().path().to_owned(), name: new.name().to_owned() });
             }
-            packs.push(Arc::new(Mounted::new(name, pack)));
+            packs.push(Arc::new(new));
             Ok(())
         })
     }
@@ -171,11 +215,10 @@ impl Mounts {
     /// # Errors
     /// If the pack's model or embedder is not that of the set, it lacks a required signature, or no pack has that name.
     pub fn replace(&self, name: &str, pack: impl Into<Arc<MappedPack>>) -> Result<Arc<MappedPack>, MountError> {
-        let pack = pack.into();
-        self.requirements.check(&pack)?;
+        let new = self.requirements.mounted(name.to_owned(), pack.into())?;
         self.change(|packs| {
             let place = place(packs, name)?;
-            packs.push(Arc::new(Mounted::new(name.to_owned(), pack)));
+            packs.push(Arc::new(new));
             Ok(Arc::clone(packs.swap_remove(place).pack()))
         })
     }

@@ -5,17 +5,21 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fixedbitset::FixedBitSet;
 use mempack_format::{Digest, PackId, PublicKey, ReadError, SignatureError};
 use mempack_retrieval::Hit;
 
 use crate::damage::OnDamage;
 use crate::search::{Method, SearchError};
+use crate::selection::Selected;
 use crate::{MappedPack, ResolvedHit};
 
 /// A named pack in a set.
 pub struct Mounted {
     name: String,
     pack: Arc<MappedPack>,
+    /// What is found and cited; `None` for all.
+    selected: Option<Arc<Selected>>,
 }
 
 /// Shows the name and the id, which identify a mounted pack.
@@ -27,18 +31,43 @@ impl fmt::Debug for Mounted {
 
 impl PartialEq for Mounted {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.pack.id() == other.pack.id()
+        self.name == other.name && self.pack.id() == other.pack.id() && self.selected == other.selected
     }
 }
 
 impl Mounted {
     pub(crate) fn new(name: String, pack: Arc<MappedPack>) -> Self {
-        Self { name, pack }
+        Self { name, pack, selected: None }
     }
 
     /// A pack with the name of its file, as [`Mounts::of`](crate::Mounts::of) mounts it.
     pub fn of(pack: Arc<MappedPack>) -> Self {
         Self::new(pack.stem(), pack)
+    }
+
+    /// The same pack, of which only this is found and cited.
+    #[cfg(feature = "filters")]
+    pub(crate) fn with_selected(&self, selected: Arc<Selected>) -> Self {
+        Self { name: self.name.clone(), pack: Arc::clone(&self.pack), selected: Some(selected) }
+    }
+
+    pub(crate) fn selected(&self) -> Option<&Selected> {
+        self.selected.as_deref()
+    }
+
+    /// The references that may be found; `None` if all may.
+    pub(crate) fn admitted(&self) -> Option<&FixedBitSet> {
+        self.selected().map(|selected| &selected.references)
+    }
+
+    /// Documents that can be found and cited: all of the pack, or those that a filter admits.
+    pub fn documents(&self) -> u32 {
+        self.selected().map_or(self.pack.manifest().counts.documents, |selected| selected.documents.count_ones(..) as u32)
+    }
+
+    /// As [`MappedPack::nearest`], among the references that may be found.
+    pub(crate) fn nearest(&self, query: &[f32], k: usize, method: Method, on_damage: OnDamage<'_>) -> Result<Vec<Hit>, PackSearchError> {
+        self.pack.nearest_of(query, k, method, self.admitted(), on_damage).map_err(|source| self.failed(source))
     }
 
     /// Its name in the set.
@@ -150,7 +179,7 @@ pub fn cite(hit: &Hit<PackReference>, on_damage: OnDamage<'_>) -> Result<Citatio
     let pack = mounted.pack();
     let failed = |source| CiteError { path: pack.path().to_owned(), reference: *number, source: Box::new(source) };
     let (found, text_damaged) =
-        pack.describe_or_skip(&Hit { reference: *number, similarity: hit.similarity }, on_damage).map_err(failed)?;
+        pack.describe_or_skip(&Hit { reference: *number, similarity: hit.similarity }, mounted.selected(), on_damage).map_err(failed)?;
     Ok(Citation { pack: mounted.name().to_owned(), id: pack.id(), found, text_damaged })
 }
 
@@ -196,7 +225,7 @@ impl PackSet {
     ) -> Result<Vec<Hit<PackReference>>, PackSearchError> {
         let mut found = Vec::new();
         for (order, mounted) in self.0.iter().enumerate() {
-            let hits = mounted.pack.nearest(query, k, method, on_damage).map_err(|source| mounted.failed(source))?;
+            let hits = mounted.nearest(query, k, method, on_damage)?;
             found.extend(hits.into_iter().map(|hit| (order, hit)));
         }
         self.in_one_ranking(found, k, on_damage)

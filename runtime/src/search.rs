@@ -3,6 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
+use fixedbitset::FixedBitSet;
 use mempack_format::{Damage, Defect, Graph, Pack, ReadError, Tag};
 use mempack_retrieval::Hit;
 use zerocopy::little_endian::F32;
@@ -18,6 +19,10 @@ pub const DEFAULT_EF: usize = 100;
 /// [`MappedPack::search`](crate::MappedPack::search) scans packs of at most this many references completely. The scan is exact and takes
 /// less than a millisecond at 384 dimensions.
 pub const EXACT_UP_TO: u32 = 4096;
+
+/// Nodes whose similarity a search of the graph computes, for each candidate of its list, over those that a scan could compute in the same time: the graph's
+/// are spread over the file (`benches/search.rs`).
+const VISITS_PER_CANDIDATE: u64 = 30;
 
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +82,8 @@ pub(crate) trait Nodes {
     fn similarity(&self, node: u32) -> Result<Option<f32>, SearchError>;
     /// The node's links. They are untrusted: they may repeat and may name nodes that do not exist.
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError>;
+    /// The nodes that may be found; `None` if all may. Others are only ways to them.
+    fn admitted(&self) -> Option<&FixedBitSet>;
 }
 
 /// The references of a pack, for one query.
@@ -87,12 +94,13 @@ struct PackNodes<'a, D> {
     query: &'a [f32],
     embeddings: &'a [F32],
     graph: Option<Graph<'a>>,
+    admitted: Option<&'a FixedBitSet>,
 }
 
 impl<'a, D: AsRef<[u8]>> PackNodes<'a, D> {
     fn new(pack: &'a Pack<D>, checks: &'a Checks, tolerance: Tolerance<'a>, query: &'a [f32]) -> Result<Self, SearchError> {
         check_query(query, pack.manifest().embedder.dim as usize)?;
-        Ok(Self { pack, checks, tolerance, query, embeddings: pack.embeddings()?, graph: None })
+        Ok(Self { pack, checks, tolerance, query, embeddings: pack.embeddings()?, graph: None, admitted: None })
     }
 
     /// The node's similarity, after its vector has been compared with its leaf digest.
@@ -138,6 +146,10 @@ impl<D: AsRef<[u8]>> Nodes for PackNodes<'_, D> {
         };
         Ok(links.iter().map(|link| link.get()))
     }
+
+    fn admitted(&self) -> Option<&FixedBitSet> {
+        self.admitted
+    }
 }
 
 /// See [`MappedPack::nearest`](crate::MappedPack::nearest).
@@ -147,19 +159,34 @@ pub(crate) fn nearest<D: AsRef<[u8]>>(
     query: &[f32],
     k: usize,
     method: Method,
+    admitted: Option<&FixedBitSet>,
     tolerance: Tolerance<'_>,
 ) -> Result<Vec<Hit>, SearchError> {
     let mut nodes = PackNodes::new(pack, checks, tolerance, query)?;
+    nodes.admitted = admitted;
     let Method::Graph { ef } = method else { return scan(&nodes, k) };
-    if nodes.count() > EXACT_UP_TO {
+    let found = admitted.map_or(nodes.count() as usize, |admitted| admitted.count_ones(..));
+    if found > EXACT_UP_TO as usize && !prefers_scan(nodes.count(), found, ef.max(k)) {
         nodes.graph = tolerance.admit(pack.graph())?.flatten();
     }
     let Some(graph) = nodes.graph else { return scan(&nodes, k) };
     let Some(entry) = graph.entry() else { return Ok(Vec::new()) };
-    let hits = descend(&nodes, entry, graph.max_level(), k, ef)?;
-    // Damaged lists and vectors can disconnect nodes; a scan finds those.
-    let too_few = hits.len() < k.min(nodes.count() as usize);
-    if tolerance.skips() && too_few { scan(&nodes, k) } else { Ok(hits) }
+    // Past so many visits, a scan would have been the shorter way.
+    let most = if admitted.is_some() { 2 * found } else { usize::MAX };
+    let hits = descend(&nodes, entry, graph.max_level(), k, ef, most)?;
+    // Damaged lists and vectors can disconnect nodes, and so can references that are not admitted; a scan finds those.
+    let too_few = |hits: &Vec<Hit>| hits.len() < k.min(found) && (tolerance.skips() || admitted.is_some());
+    match hits {
+        Some(hits) if !too_few(&hits) => Ok(hits),
+        _ => scan(&nodes, k),
+    }
+}
+
+/// Whether comparing all of `admitted` references costs less than finding them in the graph, where the share of them among all that are visited is
+/// about their share of the pack.
+fn prefers_scan(references: u32, admitted: usize, ef: usize) -> bool {
+    let visits = VISITS_PER_CANDIDATE.saturating_mul(ef as u64).saturating_mul(references.into()) / (admitted.max(1) as u64);
+    admitted < references as usize && admitted as u64 <= visits
 }
 
 /// The references with their similarities to the query, in the same order.
@@ -256,15 +283,21 @@ fn candidate(nodes: &impl Nodes, reference: u32) -> Result<Option<Candidate>, Se
     Ok(nodes.similarity(reference)?.map(|similarity| Candidate(Hit { reference, similarity })))
 }
 
-/// The best `k` of all nodes, in O(count) time and O(k) memory.
+/// The best `k` of all nodes that may be found, in O(count) time and O(k) memory.
 fn scan(nodes: &impl Nodes, k: usize) -> Result<Vec<Hit>, SearchError> {
     let mut best = Best::new(k);
-    if k > 0 {
-        for reference in 0..nodes.count() {
-            if let Some(found) = candidate(nodes, reference)? {
-                best.offer(found);
-            }
+    let mut compare = |reference: u32| -> Result<(), SearchError> {
+        if let Some(found) = candidate(nodes, reference)? {
+            best.offer(found);
         }
+        Ok(())
+    };
+    match nodes.admitted() {
+        _ if k == 0 => {}
+        Some(admitted) => {
+            admitted.ones().map(|reference| reference as u32).filter(|reference| *reference < nodes.count()).try_for_each(&mut compare)?
+        }
+        None => (0..nodes.count()).try_for_each(&mut compare)?,
     }
     Ok(best.into_hits(k))
 }
@@ -273,13 +306,14 @@ fn scan(nodes: &impl Nodes, k: usize) -> Result<Vec<Hit>, SearchError> {
 ///
 /// The search descends greedily from `entry` through the upper levels to level 0, where it continues best-first with the `ef` best
 /// candidates. It terminates for any links: each greedy step strictly improves, and level 0 expands a node once. It finds nothing if the
-/// entry node is damaged and skipped.
-fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize) -> Result<Vec<Hit>, SearchError> {
+/// entry node is damaged and skipped. Nodes that may not be found are expanded like others, but are no candidates. `None` once more than `most` nodes
+/// of level 0 have been compared.
+fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize, most: usize) -> Result<Option<Vec<Hit>>, SearchError> {
     let ef = ef.max(k).min(nodes.count() as usize);
     if k == 0 || ef == 0 {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
-    let Some(mut nearest) = candidate(nodes, entry)? else { return Ok(Vec::new()) };
+    let Some(mut nearest) = candidate(nodes, entry)? else { return Ok(Some(Vec::new())) };
     for level in (1..=top_level).rev() {
         loop {
             let from = nearest;
@@ -291,11 +325,16 @@ fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize) 
             }
         }
     }
+    let admitted = nodes.admitted();
+    let admits = |candidate: Candidate| admitted.is_none_or(|admitted| admitted.contains(candidate.0.reference as usize));
     let mut seen = Seen::new(nodes.count());
     let mut best = Best::new(ef);
     let mut open = BinaryHeap::from([nearest]);
+    let mut compared = 0;
     seen.first(nearest.0.reference);
-    best.offer(nearest);
+    if admits(nearest) {
+        best.offer(nearest);
+    }
     while let Some(next) = open.pop() {
         if best.is_full_above(next) {
             break;
@@ -304,14 +343,21 @@ fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize) 
             if !seen.first(neighbour) {
                 continue;
             }
-            if let Some(found) = candidate(nodes, neighbour)?
-                && best.offer(found)
-            {
-                open.push(found);
+            compared += 1;
+            let Some(found) = candidate(nodes, neighbour)? else { continue };
+            if best.is_full_above(found) {
+                continue;
+            }
+            open.push(found);
+            if admits(found) {
+                best.offer(found);
             }
         }
+        if compared > most {
+            return Ok(None);
+        }
     }
-    Ok(best.into_hits(k))
+    Ok(Some(best.into_hits(k)))
 }
 
 /// Checks that `query` has `dimensions` finite components.

@@ -15,6 +15,7 @@ use common::{Random, SHAPE, World, write_pack};
 struct QueryNodes<'a> {
     world: &'a World,
     query: Vec<f32>,
+    admitted: Option<FixedBitSet>,
 }
 
 impl Nodes for QueryNodes<'_> {
@@ -33,6 +34,15 @@ impl Nodes for QueryNodes<'_> {
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError> {
         Ok(self.world.links[node as usize].get(level as usize).into_iter().flatten().copied())
     }
+
+    fn admitted(&self) -> Option<&FixedBitSet> {
+        self.admitted.as_ref()
+    }
+}
+
+/// A search of the graph, however long it takes.
+fn search_all(nodes: &QueryNodes<'_>, entry: u32, top_level: u32, k: usize, ef: usize) -> Result<Vec<Hit>, SearchError> {
+    Ok(descend(nodes, entry, top_level, k, ef, usize::MAX)?.expect("no visit is one too many"))
 }
 
 /// Recall at `k` of the graph search, for queries distributed like the points.
@@ -41,9 +51,9 @@ fn recall(world: &World, random: &mut Random, clustered: bool, k: usize) -> f64 
     for _ in 0..queries {
         let near = (random.uniform() * world.links.len() as f32) as u32;
         let query = random.unit(world.dim, clustered.then(|| world.row(near)), if clustered { 0.1 } else { 1.0 });
-        let nodes = QueryNodes { world, query };
+        let nodes = QueryNodes { world, query, admitted: None };
         let wanted = scan(&nodes, k).unwrap();
-        let got = descend(&nodes, world.entry, world.top_level(), k, DEFAULT_EF).unwrap();
+        let got = search_all(&nodes, world.entry, world.top_level(), k, DEFAULT_EF).unwrap();
         assert_eq!(got.len(), k.min(world.links.len()));
         assert!(got.windows(2).all(|pair| Candidate(pair[0]) > Candidate(pair[1])));
         found += got.iter().filter(|hit| wanted.contains(hit)).count();
@@ -70,7 +80,7 @@ proptest! {
         let mut random = Random(seed);
         let rows: Vec<f32> = (0..count * 2).map(|_| (random.uniform() * 3.0).floor() - 1.0).collect();
         let world = World { dim: 2, rows, links: vec![Vec::new(); count as usize], entry: 0 };
-        let nodes = QueryNodes { world: &world, query: vec![1.0, 0.5] };
+        let nodes = QueryNodes { world: &world, query: vec![1.0, 0.5], admitted: None };
         let mut wanted: Vec<Hit> = (0..count).map(|reference| Hit { reference, similarity: nodes.similarity(reference).unwrap().unwrap() }).collect();
         wanted.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
         wanted.truncate(k);
@@ -87,8 +97,8 @@ proptest! {
         let mut world = World::scatter(&mut random, links.len() as u32, 4, 0);
         world.links = links;
         let count = world.links.len() as u32;
-        let nodes = QueryNodes { world: &world, query: random.unit(4, None, 1.0) };
-        match descend(&nodes, entry % (count + 2), top_level, k, ef) {
+        let nodes = QueryNodes { world: &world, query: random.unit(4, None, 1.0), admitted: None };
+        match search_all(&nodes, entry % (count + 2), top_level, k, ef) {
             Ok(hits) => prop_assert!(hits.len() <= k && hits.iter().all(|hit| hit.reference < count)),
             Err(SearchError::Read(ReadError::OutOfRange { index, .. })) => prop_assert!(index >= u64::from(count)),
             Err(other) => prop_assert!(false, "{}", other),
@@ -99,7 +109,7 @@ proptest! {
 /// Searches a pack without earlier checks, as after opening.
 fn search(pack: &Pack<&[u8]>, query: &[f32], k: usize, method: Method, on_damage: OnDamage<'_>) -> Result<Vec<Hit>, SearchError> {
     let checks = Checks::new(pack.manifest().counts.references);
-    nearest(pack, &checks, query, k, method, Tolerance { on_damage, path: Path::new("large.mpk"), id: pack.id() })
+    nearest(pack, &checks, query, k, method, None, Tolerance { on_damage, path: Path::new("large.mpk"), id: pack.id() })
 }
 
 fn search_graph(pack: &Pack<&[u8]>, query: &[f32], k: usize, ef: usize) -> Result<Vec<Hit>, SearchError> {
@@ -130,14 +140,62 @@ fn a_pack_is_searched_as_the_points_it_was_made_of() {
     let mut random = Random(12);
     for _ in 0..20 {
         let query = random.unit(16, Some(world.row(40)), 0.1);
-        let nodes = QueryNodes { world, query: query.clone() };
+        let nodes = QueryNodes { world, query: query.clone(), admitted: None };
         assert_eq!(search_exact(&pack, &query, 5).unwrap(), scan(&nodes, 5).unwrap());
-        let wanted = descend(&nodes, world.entry, world.top_level(), 5, 50).unwrap();
+        let wanted = search_all(&nodes, world.entry, world.top_level(), 5, 50).unwrap();
         assert_eq!(search_graph(&pack, &query, 5, 50).unwrap(), wanted);
     }
     assert_eq!(search_graph(&pack, world.row(3), 0, 50).unwrap(), []);
     assert_eq!(search_graph(&pack, world.row(3), 1, 0).unwrap().len(), 1, "ef is at least k");
     assert_eq!(search_exact(&pack, world.row(3), usize::MAX).unwrap().len(), world.links.len());
+}
+
+#[test]
+fn a_filtered_search_finds_what_the_filtered_scan_finds() {
+    let (bytes, world) = large();
+    let pack = Pack::open(bytes.as_slice()).unwrap();
+    let count = world.links.len();
+    let checks = Checks::new(count as u32);
+    let tolerance = || Tolerance { on_damage: OnDamage::Fail, path: Path::new("large.mpk"), id: pack.id() };
+    let mut random = Random(13);
+    // By chance, and those of some clusters alone, which a query of another cluster has to leave its own for.
+    for share in [0.0, 0.001, 0.02, 0.3, 0.9, 1.0] {
+        for in_clusters in [false, true] {
+            let admitted: FixedBitSet =
+                (0..count).filter(|node| if in_clusters { (node % 30) as f32 / 30.0 < share } else { random.uniform() < share }).collect();
+            let mut found = 0;
+            for query in (0..40).map(|near| random.unit(16, Some(world.row(near)), 0.1)) {
+                let nodes = QueryNodes { world, query: query.clone(), admitted: Some(admitted.clone()) };
+                let wanted = scan(&nodes, 5).unwrap();
+                assert_eq!(wanted.len(), 5.min(admitted.count_ones(..)));
+                let exact = nearest(&pack, &checks, &query, 5, Method::Exact, Some(&admitted), tolerance()).unwrap();
+                assert_eq!(exact, wanted, "{share}");
+                // The graph itself, and the search that chooses.
+                let chosen = nearest(&pack, &checks, &query, 5, Method::Graph { ef: 100 }, Some(&admitted), tolerance()).unwrap();
+                assert_eq!(chosen, wanted, "{share}: a scan costs less in a pack of this size");
+                let got = search_all(&nodes, world.entry, world.top_level(), 5, DEFAULT_EF).unwrap();
+                assert!(got.iter().all(|hit| admitted.contains(hit.reference as usize)), "{share}");
+                found += got.iter().filter(|hit| wanted.contains(hit)).count();
+            }
+            let all = 40 * 5.min(admitted.count_ones(..));
+            assert!(found as f64 >= 0.98 * all as f64, "{share}, clusters {in_clusters}: {found} of {all}");
+        }
+    }
+}
+
+#[test]
+fn a_filtered_search_ends_where_a_scan_is_shorter() {
+    let (_, world) = large();
+    let query = world.row(7).to_vec();
+    // Only what is far away is admitted.
+    let mut order: Vec<u32> = (0..world.links.len() as u32).collect();
+    let nodes = QueryNodes { world, query, admitted: None };
+    order.sort_by(|a, b| nodes.similarity(*a).unwrap().unwrap().total_cmp(&nodes.similarity(*b).unwrap().unwrap()));
+    let admitted: FixedBitSet = order.iter().take(300).map(|node| *node as usize).collect();
+    let nodes = QueryNodes { admitted: Some(admitted), ..nodes };
+    assert_eq!(descend(&nodes, world.entry, world.top_level(), 5, 400, 600).unwrap(), None);
+    assert!(prefers_scan(100_000, 1000, 100) && prefers_scan(100_000, 0, 100));
+    assert!(!prefers_scan(100_000, 50_000, 100) && !prefers_scan(100_000, 100_000, 100));
 }
 
 #[test]
@@ -234,7 +292,7 @@ proptest! {
         }
         let pack = Pack::open(bytes.as_slice()).unwrap();
         let query = Random(seed).unit(16, None, 1.0);
-        let truth = QueryNodes { world, query: query.clone() };
+        let truth = QueryNodes { world, query: query.clone(), admitted: None };
         let skipped = Skipped::default();
         let left_out = search(&pack, &query, 5, Method::Graph { ef: 20 }, OnDamage::Skip(&skipped)).unwrap();
         prop_assert_eq!(left_out.len(), 5);
