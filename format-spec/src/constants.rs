@@ -5,7 +5,7 @@ pub const MAGIC: [u8; 8] = *b"\x89MPK\r\n\x1a\n";
 /// Major version this crate writes and reads (SPEC 2).
 pub const MAJOR_VERSION: u16 = 1;
 /// Newest minor version this crate writes. A pack states the oldest that has all it holds, at least 1; any is read (SPEC 2).
-pub const MINOR_VERSION: u16 = 3;
+pub const MINOR_VERSION: u16 = 4;
 /// Required feature: the codec is one that version 1.1 adds (SPEC 2).
 pub const FEATURE_CODECS: u64 = 1;
 /// Required feature: the heads keep different numbers of tokens, which the section `BUDGET` lists (SPEC 2, 5.3).
@@ -39,6 +39,18 @@ pub const MAX_EMBEDDING_DIM: u32 = 65_536;
 
 /// Most bytes of a document record (SPEC 6).
 pub const MAX_DOCUMENT_BYTES: u64 = 1 << 20;
+/// Size of the header of the metadata (SPEC 6.1).
+pub const METADATA_HEADER_BYTES: u64 = 8;
+/// Size of the entry of a field of the metadata (SPEC 6.1).
+pub const METADATA_ENTRY_BYTES: u64 = 24;
+/// Most fields of the metadata (SPEC 6.1).
+pub const MAX_METADATA_FIELDS: u64 = 1024;
+/// Most bytes of the name of a field (SPEC 6.1).
+pub const MAX_METADATA_NAME_BYTES: u64 = 256;
+/// Most bytes of a value of a field (SPEC 6.1).
+pub const MAX_METADATA_VALUE_BYTES: u64 = 65_536;
+/// Most values of a field that one document has (SPEC 6.1).
+pub const MAX_METADATA_LIST: u64 = 1024;
 /// Size of a reference record (SPEC 7).
 pub const REFERENCE_BYTES: u64 = 64;
 /// Size of an origin record (SPEC 7).

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::constants::{KNOWN_REQUIRED_FEATURES, MAGIC, MAJOR_VERSION, MAX_MANIFEST_BYTES};
-use crate::{CodecError, Digest, KeyId, LeafKind, Tag, TrailerError};
+use crate::{CodecError, Digest, FieldKind, KeyId, LeafKind, Tag, TrailerError};
 
 /// Why a pack was not opened.
 #[derive(Debug, Error)]
@@ -314,6 +314,20 @@ pub enum Defect {
     Spread {
         /// The number.
         found: f64,
+    },
+    /// A value of a field is not of the field's kind.
+    #[error("value {value} of a field is not of the field's kind, {expected}")]
+    Kind {
+        /// Number of the value.
+        value: u32,
+        /// The kind.
+        expected: FieldKind,
+    },
+    /// No document has a value of a field.
+    #[error("value {value} of a field belongs to no document")]
+    Unused {
+        /// Number of the value.
+        value: u32,
     },
     /// A node of the graph is its own neighbour.
     #[error("node {node} is its own neighbour")]

@@ -75,6 +75,7 @@
 mod budget;
 mod codec;
 mod constants;
+mod date;
 mod digest;
 mod error;
 mod graph;
@@ -83,6 +84,7 @@ mod identity;
 mod leaves;
 mod manifest;
 mod memory;
+mod metadata;
 mod pack;
 mod prompts;
 mod quality;
@@ -101,6 +103,7 @@ pub use codec::{
     MAX_PARAMETER_BYTES, MAX_TABLE_VALUE, MAX_TRELLIS_BYTES, SpecError, VectorKind, stages,
 };
 pub use constants::*;
+pub use date::instant;
 pub use digest::Digest;
 pub use error::{Damage, Defect, Interrupted, ManifestError, OpenError, ReadError, VerifyError};
 pub use graph::Graph;
@@ -108,6 +111,7 @@ pub use identity::{Difference, EmbedderIdentity, ModelIdentity};
 pub use leaves::LeafKind;
 pub use manifest::{Counts, GraphParameters, Manifest};
 pub use memory::{BudgetError, EMPTY_SLOT, Memory, MemoryShape};
+pub use metadata::{Field, FieldKind, Metadata};
 pub use pack::{Pack, PackId};
 pub use prompts::EmbedderPrompts;
 pub use quality::{Distortion, Divergence, Loss, Quality, SampledDistortion, jackknife};
@@ -120,4 +124,6 @@ pub use storage::{DiskFile, DiskStorage, Storage, StorageCursor, StorageFile};
 pub use tag::{Section, Tag};
 pub use terms::{Posting, Postings, Terms};
 pub use verify::{Sample, Scope, VERIFY_KEY_BYTES, VERIFY_MEMORY_BYTES, VerifyEvent, VerifyProgress, VerifyReport};
-pub use writer::{GraphSource, PackSummary, PackWriter, TermSource, WRITER_MEMORY_BYTES, WorkFolder, WriteError, check_target};
+pub use writer::{
+    FieldColumn, GraphSource, PackSummary, PackWriter, TermSource, WRITER_MEMORY_BYTES, WorkFolder, WriteError, check_target,
+};

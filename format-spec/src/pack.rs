@@ -11,8 +11,8 @@ use crate::error::{Damage, Defect};
 use crate::records::{RawOrigin, RawReference};
 use crate::text::Inflater;
 use crate::{
-    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, MemoryShape, OpenError, Origin, Quality, ReadError, ReferenceInfo,
-    Section, Signature, Tag, Terms, budget, header, manifest, prompts, quality,
+    Codec, CodecSpec, Digest, Document, Graph, Manifest, ManifestError, MemoryShape, Metadata, OpenError, Origin, Quality, ReadError,
+    ReferenceInfo, Section, Signature, Tag, Terms, budget, header, manifest, prompts, quality,
 };
 
 /// A pack's id: the root digest over its header and, through the section table, over every section (SPEC 4).
@@ -25,7 +25,7 @@ impl fmt::Display for PackId {
     }
 }
 
-/// Where the sections of version 1.3 are.
+/// Where the sections of version 1.4 are.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout {
     pub(crate) manifest: Section,
@@ -44,6 +44,7 @@ pub(crate) struct Layout {
     pub(crate) prompts: Option<Section>,
     pub(crate) budget: Option<Section>,
     pub(crate) terms: Option<Section>,
+    pub(crate) metadata: Option<Section>,
 }
 
 impl Layout {
@@ -67,6 +68,7 @@ impl Layout {
             prompts: optional(Tag::PROMPTS),
             budget: optional(Tag::BUDGET),
             terms: optional(Tag::TERMS),
+            metadata: optional(Tag::METADATA),
         })
     }
 }
@@ -306,6 +308,15 @@ impl<D: AsRef<[u8]>> Pack<D> {
     pub fn terms(&self) -> Result<Option<Terms<'_>>, ReadError> {
         let Some(section) = self.layout.terms else { return Ok(None) };
         Ok(Some(Terms::read(section, self.contents(&section)?, self.manifest.counts.references)?))
+    }
+
+    /// The metadata of the documents, if they have any. Its header is checked, its fields and values are when they are read.
+    ///
+    /// # Errors
+    /// If the header or an entry of the metadata is damaged.
+    pub fn metadata(&self) -> Result<Option<Metadata<'_>>, ReadError> {
+        let Some(section) = self.layout.metadata else { return Ok(None) };
+        Ok(Some(Metadata::read(section, self.contents(&section)?, self.manifest.counts.documents)?))
     }
 
     pub(crate) fn layout(&self) -> &Layout {

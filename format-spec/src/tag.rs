@@ -45,9 +45,11 @@ impl Tag {
     pub const BUDGET: Self = Self(*b"BUDGET  ");
     /// Which references have which terms (SPEC 12.1); since version 1.3.
     pub const TERMS: Self = Self(*b"TERMS   ");
+    /// Further fields of the documents (SPEC 6.1); since version 1.4, in packs whose documents have any.
+    pub const METADATA: Self = Self(*b"METADATA");
 
     /// Every section of this version, and whether it is required.
-    pub(crate) const ALL: [(Self, bool); 16] = [
+    pub(crate) const ALL: [(Self, bool); 17] = [
         (Self::MANIFEST, true),
         (Self::DOCUMENT_INDEX, true),
         (Self::DOCUMENTS, true),
@@ -64,6 +66,7 @@ impl Tag {
         (Self::PROMPTS, false),
         (Self::BUDGET, true),
         (Self::TERMS, false),
+        (Self::METADATA, false),
     ];
 
     /// A tag from a file; `None` if it does not have the form of SPEC 3.
@@ -76,6 +79,7 @@ impl Tag {
     /// The minor version that a pack with the section states (SPEC 2).
     pub(crate) fn minor_version(self) -> u16 {
         match self {
+            Self::METADATA => 4,
             Self::TERMS => 3,
             Self::PROMPTS | Self::BUDGET => 2,
             _ => 1,

@@ -6,6 +6,7 @@
 mod graph;
 mod keys;
 mod memories;
+mod metadata;
 mod sample;
 mod tables;
 mod terms;
@@ -170,6 +171,9 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         }
         self.origins(&layout)?;
         self.documents(&layout)?;
+        if let Some(section) = layout.metadata {
+            self.metadata(&section)?;
+        }
         if index_whole {
             self.text(&layout, references_whole)?;
         } else {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::{CodecError, Defect, ManifestError};
+use crate::{CodecError, Defect, FieldKind, ManifestError};
 
 /// Why a pack was not written. A pack that was at the target before stays there unchanged.
 #[derive(Debug, Error)]
@@ -130,6 +130,16 @@ pub enum WriteError {
         reference: u32,
         /// What is wrong.
         defect: Defect,
+    },
+    /// A value of a field is not of the field's kind.
+    #[error("the field {field:?} has the value {value:?}, expected a value of kind {expected}")]
+    Kind {
+        /// Name of the field.
+        field: String,
+        /// The value.
+        value: String,
+        /// The kind.
+        expected: FieldKind,
     },
     /// The search graph is malformed.
     #[error("the graph is malformed: neighbour {found} of node {node} on level {level} is {problem}")]

@@ -4,6 +4,7 @@ mod assembly;
 mod error;
 mod folder;
 mod graph;
+mod metadata;
 mod spool;
 mod terms;
 mod text;
@@ -30,6 +31,7 @@ use text::TextSpool;
 pub use error::WriteError;
 pub use folder::{WorkFolder, check_target};
 pub use graph::GraphSource;
+pub use metadata::FieldColumn;
 pub use terms::TermSource;
 
 /// Most memory that a [`PackWriter`] takes, whatever the pack's size, beside the codec parameters while
@@ -67,6 +69,8 @@ pub struct PackWriter {
     graph: Option<(GraphParameters, u32, Spool)>,
     /// The inverted index, and of how many references.
     terms: Option<(u64, Spool)>,
+    /// The metadata, and of how many documents.
+    metadata: Option<(u32, Spool)>,
     quality: Option<Quality>,
     /// The file whose permissions the pack has, if it replaces none.
     permissions_of: Option<PathBuf>,
@@ -154,6 +158,7 @@ impl PackWriter {
             max_position: None,
             graph: None,
             terms: None,
+            metadata: None,
             quality: None,
             permissions_of: None,
             spools,
@@ -309,6 +314,21 @@ impl PackWriter {
         Ok(())
     }
 
+    /// Sets the metadata of the documents, once, after the last document. No fields make no section.
+    ///
+    /// # Errors
+    /// If fields, values or codes break a rule of SPEC 6.1, metadata was set before; or if writing fails.
+    pub fn set_metadata(&mut self, fields: &[FieldColumn]) -> Result<(), WriteError> {
+        if self.metadata.is_some() {
+            return Err(WriteError::Mismatch { what: "metadata set", expected: 0, found: 1 });
+        }
+        if !fields.is_empty() {
+            let documents = self.counts.documents;
+            self.metadata = Some((documents, metadata::write(&self.files, fields, documents)?));
+        }
+        Ok(())
+    }
+
     /// Sets what the codec loses; a later call replaces it.
     ///
     /// # Errors
@@ -348,6 +368,7 @@ impl PackWriter {
         let codec = codec.ok_or(WriteError::Missing { what: "codec", remedy: "call set_codec" })?;
         let graph = self.graph.map(|(_, _, spool)| (Tag::GRAPH, spool));
         let terms = self.terms.map(|(_, spool)| (Tag::TERMS, spool));
+        let metadata = self.metadata.map(|(_, spool)| (Tag::METADATA, spool));
         let spools = [
             (Tag::LEAVES, leaves),
             (Tag::EMBEDDINGS, embeddings),
@@ -360,7 +381,7 @@ impl PackWriter {
             (Tag::CODEC, codec),
         ];
         let mut assembly = Assembly::new(pack);
-        for (tag, spool) in graph.into_iter().chain(spools).chain(terms) {
+        for (tag, spool) in graph.into_iter().chain(spools).chain(terms).chain(metadata) {
             assembly.append(tag, spool, &*self.files.storage)?;
         }
         let quality = self.quality.as_ref().map(quality::encode).transpose()?;
@@ -394,6 +415,9 @@ impl PackWriter {
         }
         if let Some((lengths, _)) = &self.terms {
             exactly("number of references of the inverted index", references.into(), *lengths)?;
+        }
+        if let Some((documents, _)) = &self.metadata {
+            exactly("number of documents of the metadata", self.counts.documents.into(), (*documents).into())?;
         }
         exactly("dimensions of the embedder", self.dim.into(), embedder.dim.into())?;
         let (ours, theirs) = (&self.shape, &model.shape);
