@@ -14,6 +14,7 @@ pub(crate) struct Checks {
     leaves: OnceLock<Result<(), ReadError>>,
     tables: OnceLock<Result<(), ReadError>>,
     terms: OnceLock<Result<(), ReadError>>,
+    metadata: OnceLock<Result<(), ReadError>>,
     pub(crate) memories: Checked,
     pub(crate) embeddings: Checked,
 }
@@ -25,6 +26,7 @@ impl Checks {
             leaves: OnceLock::new(),
             tables: OnceLock::new(),
             terms: OnceLock::new(),
+            metadata: OnceLock::new(),
             memories: Checked::new(references),
             embeddings: Checked::new(references),
         }
@@ -43,6 +45,11 @@ impl Checks {
     /// Compares the inverted index with its section's digest at the first call.
     pub(crate) fn terms<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
         self.terms.get_or_init(|| pack.section(Tag::TERMS).map(|_| ())).clone()
+    }
+
+    /// Compares the metadata of documents with its section's digest at the first call.
+    pub(crate) fn metadata<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
+        self.metadata.get_or_init(|| pack.section(Tag::METADATA).map(|_| ())).clone()
     }
 }
 

@@ -3,6 +3,8 @@
 use mempack_format::{Damage, Defect, Origin, REFERENCE_BYTES, ReadError, Tag};
 use mempack_retrieval::Hit;
 
+use crate::checked::Checks;
+use crate::fields::{CitedField, fields_of};
 use crate::{MappedPack, OnDamage};
 
 /// Maximum number of further places listed for a hit. A boilerplate sentence can occur in every document of a corpus.
@@ -15,6 +17,8 @@ pub struct ResolvedHit {
     pub document: String,
     /// Title of that document.
     pub title: String,
+    /// Its metadata, in the order of the names; empty if it has none, or if it is damaged and was skipped.
+    pub metadata: Vec<CitedField>,
     /// Number of the reference in the pack.
     pub reference: u32,
     /// Offset of the text in the document's text, in bytes.
@@ -52,16 +56,18 @@ impl MappedPack {
     pub fn describe(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
         self.read_consistent(|checks| {
             checks.tables(self)?;
-            Ok(ResolvedHit { text: self.text(hit.reference)?, ..self.places(hit)? })
+            let metadata = self.fields(checks, hit.reference)?;
+            Ok(ResolvedHit { text: self.text(hit.reference)?, metadata, ..self.places(hit)? })
         })
     }
 
-    /// As [`describe`](Self::describe), and whether the text is damaged and was skipped. A skipped text is empty.
+    /// As [`describe`](Self::describe), and whether the text is damaged and was skipped. A skipped text is empty, and so is skipped metadata.
     pub(crate) fn describe_or_skip(&self, hit: &Hit, on_damage: OnDamage<'_>) -> Result<(ResolvedHit, bool), ReadError> {
         self.read_consistent(|checks| {
             checks.tables(self)?;
             let text = self.tolerance(on_damage).admit(self.text(hit.reference))?;
-            let found = self.places(hit)?;
+            let metadata = self.tolerance(on_damage).admit(self.fields(checks, hit.reference))?.unwrap_or_default();
+            let found = ResolvedHit { metadata, ..self.places(hit)? };
             Ok(match text {
                 Some(text) => (ResolvedHit { text, ..found }, false),
                 None => (found, true),
@@ -69,7 +75,16 @@ impl MappedPack {
         })
     }
 
-    /// A hit with its places and an empty text.
+    /// The metadata of the first document that contains a reference.
+    fn fields(&self, checks: &Checks, reference: u32) -> Result<Vec<CitedField>, ReadError> {
+        checks.metadata(self)?;
+        match self.origins(reference)?.next() {
+            Some(origin) => fields_of(self, origin.document),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A hit with its places, an empty text and no metadata.
     fn places(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
         let reference = hit.reference;
         let mut origins = self.origins(reference)?;
@@ -82,7 +97,8 @@ impl MappedPack {
         let Place { document, title, start, end } = self.place(first)?;
         let further = origins.take(MAX_FURTHER_PLACES).map(|origin| self.place(origin)).collect::<Result<_, _>>()?;
         let origins = u32::try_from(count).unwrap_or(u32::MAX);
-        Ok(ResolvedHit { document, title, reference, start, end, similarity: hit.similarity, text: String::new(), further, origins })
+        let (text, metadata, similarity) = (String::new(), Vec::new(), hit.similarity);
+        Ok(ResolvedHit { document, title, metadata, reference, start, end, similarity, text, further, origins })
     }
 
     fn place(&self, origin: Origin) -> Result<Place, ReadError> {

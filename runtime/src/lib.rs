@@ -55,6 +55,7 @@ mod diff;
 mod dot;
 #[cfg(feature = "engine")]
 mod engine;
+mod fields;
 mod hybrid;
 mod lexical;
 mod mapped;
@@ -74,6 +75,7 @@ pub use engine::{
     PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions,
     Stop, read_reference,
 };
+pub use fields::CitedField;
 pub use hybrid::Ranking;
 pub use mapped::{MapError, MappedPack};
 pub use mempack_retrieval::Hit;
