@@ -99,6 +99,7 @@ pub fn build(error: &BuildError) -> Option<&'static str> {
         BuildError::Divergence { .. } => {
             Some("use --codec NAME to choose a codec with more bytes, or a higher --max-kl NATS to allow this one")
         }
+        BuildError::Metadata { .. } => Some("leave --strict out to build all the same"),
         BuildError::DivergenceUnknown { .. } => Some("leave --max-kl out to build without a bound"),
         _ => None,
     }

@@ -14,6 +14,7 @@ use crate::dedup::{Deduplicator, References};
 use crate::graph::{GraphBuilder, MAX_M};
 use crate::ingest::{Ingest, IngestCounts};
 use crate::key::Keys;
+use crate::metadata::MetadataColumns;
 use crate::previous::{PreviousIndex, PreviousPack};
 use crate::progress::Stages;
 use crate::scratch::{CandidateWriter, Scratch};
@@ -31,7 +32,8 @@ use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, Gra
 ///
 /// The corpus is read once. Texts, tokens and memories pass through files in the folder `<output>.building` and are never all in memory.
 /// What grows in memory with the corpus is the search graph with its embeddings, `4 * dim` bytes and about 3 KiB for each reference; and the
-/// inverted index, 8 bytes for each different term of a reference, with the titles of the documents.
+/// inverted index, 8 bytes for each different term of a reference, with the titles of the documents; and their metadata, every different value
+/// once and 4 bytes for each document that has it.
 /// The same corpus, model, embedder, options and previous pack give the same bytes, whatever `threads` is and however often the build is
 /// interrupted.
 ///
@@ -85,7 +87,7 @@ pub fn build(
             Ok(report)
         }
         // The same build would be refused again, so none of its work is kept.
-        Err(why) if matches!(why, BuildError::Divergence { .. } | BuildError::DivergenceUnknown { .. }) => {
+        Err(why) if matches!(why, BuildError::Divergence { .. } | BuildError::DivergenceUnknown { .. } | BuildError::Metadata { .. }) => {
             let _ = folder.remove(&WORK_FILES);
             Err(why)
         }
@@ -115,7 +117,8 @@ fn run(
     let (taken, embedded) = if options.retrain_codec { (None, index.as_ref()) } else { (index.as_ref(), None) };
     let mut stages = Stages::new(progress);
 
-    let (read, candidates, mut references) = read_corpus(context, keys, &scratch, &mut writer, codecs, taken, &mut stages)?;
+    let (mut read, candidates, mut references) = read_corpus(context, keys, &scratch, &mut writer, codecs, taken, &mut stages)?;
+    set_metadata(context, &mut writer, std::mem::take(&mut read.metadata), read.documents)?;
     let count = references.count;
     let mut candidates = candidates.into_reader()?;
     let selection = std::mem::take(&mut references.selection);
@@ -211,6 +214,17 @@ fn read_corpus(
     let references = deduplicator.finish(purpose, context.cancel)?;
     context.progress.advance(read.candidates, 0);
     Ok((read, candidates, references))
+}
+
+/// Writes the fields of the documents, and says of which the values do not keep their type; or refuses the corpus because of them.
+fn set_metadata(context: &BuildContext<'_>, writer: &mut PackWriter, columns: MetadataColumns, documents: u64) -> Result<(), BuildError> {
+    // The writer numbers documents with a u32.
+    let (fields, notes) = columns.finish(u32::try_from(documents).unwrap_or(u32::MAX));
+    if context.options.strict && !notes.is_empty() {
+        return Err(BuildError::Metadata { notes });
+    }
+    notes.iter().for_each(|note| context.progress.note(&note.to_string()));
+    Ok(writer.set_metadata(&fields)?)
 }
 
 /// The codebooks for small corpora, if the options allow for them.

@@ -8,6 +8,7 @@ use mempack_format::{CodecError, CodecSpec, Difference, Divergence, ReadError, W
 use mempack_model::ComputeError;
 use thiserror::Error;
 
+use crate::MetadataNote;
 use crate::codec::{CodecTrainError, EncodeError, SampleError};
 use crate::resume::ResumeState;
 
@@ -156,6 +157,12 @@ pub enum BuildError {
         /// The codec.
         spec: CodecSpec,
     },
+    /// Fields of the corpus do not keep the types of their values, and that is refused.
+    #[error("{}; give each field values of one kind in all documents", listed(notes))]
+    Metadata {
+        /// What is said of each of these fields.
+        notes: Vec<MetadataNote>,
+    },
     /// The cancel flag was set.
     #[error("interrupted; nothing was written")]
     Interrupted,
@@ -177,6 +184,13 @@ impl BuildError {
             reason => reason,
         }
     }
+}
+
+/// The first notes, with how many there are.
+fn listed(notes: &[MetadataNote]) -> String {
+    let shown: Vec<String> = notes.iter().take(5).map(ToString::to_string).collect();
+    let more = notes.len() - shown.len();
+    format!("{}{}", shown.join("; "), if more > 0 { format!("; and {more} more") } else { String::new() })
 }
 
 fn stopped(why: &BuildError, resume: &ResumeState) -> String {

@@ -15,6 +15,7 @@ use crate::cancel::check;
 use crate::context::BuildContext;
 use crate::dedup::Deduplicator;
 use crate::key::Keys;
+use crate::metadata::MetadataColumns;
 use crate::scratch::{Candidate, CandidateWriter};
 use crate::unknown_text::UnknownCount;
 
@@ -36,6 +37,8 @@ pub(crate) struct IngestCounts {
     pub documents: u64,
     /// Their titles.
     pub titles: Vec<String>,
+    /// Their fields beside those of their records.
+    pub metadata: MetadataColumns,
     /// Their passages.
     pub candidates: u64,
     /// Documents without words, which are left out.
@@ -76,7 +79,7 @@ impl Ingest<'_, '_> {
         let inputs = &context.options.inputs;
         let mut counts = IngestCounts::default();
         let mut unknown = UnknownCount::default();
-        for item in Documents::new(inputs, stdin).with_duplicate_ids(context.options.duplicate_ids).stopped_by(stop) {
+        for item in Documents::new(inputs, stdin).with_duplicate_ids(context.options.duplicate_ids).with_fields().stopped_by(stop) {
             match item? {
                 CorpusItem::Note(note) => {
                     counts.skipped += u64::from(matches!(note, CorpusNote::Skipped { .. }));
@@ -109,6 +112,7 @@ impl Ingest<'_, '_> {
             return Ok(());
         };
         let number = self.writer.push_document(passages.metadata())?;
+        counts.metadata.push(number, &passages.metadata().id, passages.fields());
         counts.titles.push(passages.metadata().title.clone());
         counts.documents += 1;
         for passage in passages {

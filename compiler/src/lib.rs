@@ -31,6 +31,7 @@ mod error;
 mod graph;
 mod ingest;
 mod key;
+mod metadata;
 mod options;
 mod pipeline;
 mod previous;
@@ -50,6 +51,7 @@ pub use codebooks::{CODEBOOKS_FILE, CodebooksError, UsedCodebooks, write_codeboo
 pub use codec::{CodecTrainError, EncodeError, Encoder, SampleError, SampleStore, TrainOptions, train as train_codec};
 pub use error::BuildError;
 pub use mempack_corpus::{CorpusError, DuplicateIds, Input};
+pub use metadata::MetadataNote;
 pub use options::{BuildOptions, GraphOptions, MAX_THREADS};
 pub use previous::PreviousPack;
 pub use progress::{BuildProgress, BuildReport, SilentBuild, Stage};

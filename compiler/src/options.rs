@@ -61,6 +61,8 @@ pub struct BuildOptions {
     pub max_divergence: Option<f64>,
     /// Whether a corpus is accepted although the embedder or the model does not know more than 30% of its characters.
     pub any_language: bool,
+    /// Whether a corpus is refused of which a field does not keep the types of its values: see [`MetadataNote`](crate::MetadataNote).
+    pub strict: bool,
     /// Where output and temporary files are stored.
     pub storage: Arc<dyn Storage>,
 }
@@ -82,6 +84,7 @@ impl Default for BuildOptions {
             retrain_codec: false,
             codebooks: None,
             any_language: false,
+            strict: false,
             storage: Arc::new(DiskStorage),
         }
     }

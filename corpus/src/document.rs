@@ -6,6 +6,7 @@ use mempack_format::Document;
 
 use crate::CorpusError;
 use crate::blocks::Blocks;
+use crate::fields::DocumentField;
 use crate::formats::MAX_LINE_BYTES;
 
 /// What a corpus consists of.
@@ -86,18 +87,24 @@ pub struct OpenDocument {
     /// Finds a better title than that of the metadata in the first block with words.
     find_title: Option<FindTitle>,
     blocks: Blocks,
+    fields: Vec<DocumentField>,
     /// The line of its file, for a document that is a line.
     line: Option<u64>,
 }
 
 impl OpenDocument {
     pub(crate) fn new(metadata: Document, blocks: Blocks) -> Self {
-        Self { metadata, find_title: None, blocks, line: None }
+        Self { metadata, find_title: None, blocks, fields: Vec::new(), line: None }
     }
 
     /// The document is a line of its file, counted from 1.
     pub(crate) fn at_line(self, line: u64) -> Self {
         Self { line: Some(line), ..self }
+    }
+
+    /// The same document with fields beside those of its record.
+    pub(crate) fn with_fields(self, fields: Vec<DocumentField>) -> Self {
+        Self { fields, ..self }
     }
 
     /// The line of its file that the document is.
@@ -122,9 +129,14 @@ impl OpenDocument {
         &self.metadata
     }
 
-    /// The metadata, what finds the title, and the blocks.
-    pub(crate) fn into_parts(self) -> (Document, Option<FindTitle>, Blocks) {
-        (self.metadata, self.find_title, self.blocks)
+    /// The fields beside those of its record, if they are read: see [`Documents::with_fields`](crate::Documents::with_fields).
+    pub fn fields(&self) -> &[DocumentField] {
+        &self.fields
+    }
+
+    /// The metadata, the other fields, what finds the title, and the blocks.
+    pub(crate) fn into_parts(self) -> (Document, Vec<DocumentField>, Option<FindTitle>, Blocks) {
+        (self.metadata, self.fields, self.find_title, self.blocks)
     }
 
     /// Reads the whole text. Returns the metadata, with the title found in the text, and the text; `None` if it has no words.

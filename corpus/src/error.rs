@@ -152,6 +152,46 @@ pub enum CorpusError {
         /// The cap, [`MAX_FIELD_BYTES`](crate::MAX_FIELD_BYTES).
         cap: usize,
     },
+    /// A field beside those of the record, above a cap of packs.
+    #[error("{place}: the field `{field}` has {found} {what}, at most {cap} are allowed; {advice}")]
+    FieldCap {
+        /// The file, and the line of a document that is a line.
+        place: String,
+        /// The field, shortened.
+        field: String,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much was found.
+        found: u64,
+        /// The cap.
+        cap: u64,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// More different fields than a pack has room for.
+    #[error(
+        "{place}: the field `{field}` is field {} of the corpus, at most {cap} are allowed; leave fields out, or make keys that are data, such as \
+         ids, into values", cap + 1
+    )]
+    TooManyFields {
+        /// The file, and the line of a document that is a line.
+        place: String,
+        /// The field, shortened.
+        field: String,
+        /// The cap.
+        cap: u64,
+    },
+    /// A field that a document has twice.
+    #[error(
+        "{place}: the field `{field}` occurs twice, and one of the two would be lost; rename one (the field `b` of an object `a` is named \
+         `a.b`)"
+    )]
+    FieldTwice {
+        /// The file, and the line of a document that is a line.
+        place: String,
+        /// The field, shortened.
+        field: String,
+    },
     /// A document above the cap for texts that are read whole.
     #[error(
         "the document {id} has more than {cap} bytes of text, the maximum of a text that is read whole; split it into several documents"

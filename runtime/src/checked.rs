@@ -47,7 +47,7 @@ impl Checks {
         self.terms.get_or_init(|| pack.section(Tag::TERMS).map(|_| ())).clone()
     }
 
-    /// Compares the metadata of the documents with their section's digest at the first call.
+    /// Compares the metadata of documents with its section's digest at the first call.
     pub(crate) fn metadata<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
         self.metadata.get_or_init(|| pack.section(Tag::METADATA).map(|_| ())).clone()
     }

@@ -3,6 +3,8 @@
 use mempack_format::{Damage, Defect, Origin, REFERENCE_BYTES, ReadError, Tag};
 use mempack_retrieval::Hit;
 
+use crate::checked::Checks;
+use crate::fields::{CitedField, fields_of};
 use crate::selection::Selected;
 use crate::{MappedPack, OnDamage};
 
@@ -16,6 +18,8 @@ pub struct ResolvedHit {
     pub document: String,
     /// Title of that document.
     pub title: String,
+    /// Its metadata, in the order of the names; empty if it has none, or if it is damaged and was skipped.
+    pub metadata: Vec<CitedField>,
     /// Number of the reference in the pack.
     pub reference: u32,
     /// Offset of the text in the document's text, in bytes.
@@ -53,11 +57,13 @@ impl MappedPack {
     pub fn describe(&self, hit: &Hit) -> Result<ResolvedHit, ReadError> {
         self.read_consistent(|checks| {
             checks.tables(self)?;
-            Ok(ResolvedHit { text: self.text(hit.reference)?, ..self.places(hit, None)? })
+            let metadata = self.fields(checks, hit.reference, None)?;
+            Ok(ResolvedHit { text: self.text(hit.reference)?, metadata, ..self.places(hit, None)? })
         })
     }
 
-    /// As [`describe`](Self::describe), with the places in selected documents only, and whether the text is damaged and was skipped. A skipped text is empty.
+    /// As [`describe`](Self::describe), with the places in selected documents only, and whether the text is damaged and was skipped. A skipped text is
+    /// empty, and so is skipped metadata.
     pub(crate) fn describe_or_skip(
         &self,
         hit: &Hit,
@@ -67,7 +73,8 @@ impl MappedPack {
         self.read_consistent(|checks| {
             checks.tables(self)?;
             let text = self.tolerance(on_damage).admit(self.text(hit.reference))?;
-            let found = self.places(hit, selected)?;
+            let metadata = self.tolerance(on_damage).admit(self.fields(checks, hit.reference, selected))?.unwrap_or_default();
+            let found = ResolvedHit { metadata, ..self.places(hit, selected)? };
             Ok(match text {
                 Some(text) => (ResolvedHit { text, ..found }, false),
                 None => (found, true),
@@ -75,12 +82,26 @@ impl MappedPack {
         })
     }
 
-    /// A hit with its places and an empty text.
+    /// The origins of a reference in selected documents; `None` selects all.
+    fn origins_in(&self, reference: u32, selected: Option<&Selected>) -> Result<impl Iterator<Item = Origin>, ReadError> {
+        let admits = move |origin: &Origin| selected.is_none_or(|selected| selected.documents.contains(origin.document as usize));
+        Ok(self.origins(reference)?.filter(admits))
+    }
+
+    /// The metadata of the first selected document that contains a reference.
+    fn fields(&self, checks: &Checks, reference: u32, selected: Option<&Selected>) -> Result<Vec<CitedField>, ReadError> {
+        checks.metadata(self)?;
+        match self.origins_in(reference, selected)?.next() {
+            Some(origin) => fields_of(self, origin.document),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A hit with its places, an empty text and no metadata.
     fn places(&self, hit: &Hit, selected: Option<&Selected>) -> Result<ResolvedHit, ReadError> {
         let reference = hit.reference;
-        let admits = |origin: &Origin| selected.is_none_or(|selected| selected.documents.contains(origin.document as usize));
-        let mut origins = self.origins(reference)?.filter(admits);
-        let count = self.origins(reference)?.filter(admits).count();
+        let count = self.origins_in(reference, selected)?.count();
+        let mut origins = self.origins_in(reference, selected)?;
         let Some(first) = origins.next() else {
             let offset = self.section_offset(Tag::REFERENCES) + u64::from(reference) * REFERENCE_BYTES;
             let defect = Defect::TooSmall { field: "origins of a reference", limit: 1, found: 0 };
@@ -89,7 +110,8 @@ impl MappedPack {
         let Place { document, title, start, end } = self.place(first)?;
         let further = origins.take(MAX_FURTHER_PLACES).map(|origin| self.place(origin)).collect::<Result<_, _>>()?;
         let origins = u32::try_from(count).unwrap_or(u32::MAX);
-        Ok(ResolvedHit { document, title, reference, start, end, similarity: hit.similarity, text: String::new(), further, origins })
+        let (text, metadata, similarity) = (String::new(), Vec::new(), hit.similarity);
+        Ok(ResolvedHit { document, title, metadata, reference, start, end, similarity, text, further, origins })
     }
 
     fn place(&self, origin: Origin) -> Result<Place, ReadError> {

@@ -55,6 +55,7 @@ mod diff;
 mod dot;
 #[cfg(feature = "engine")]
 mod engine;
+mod fields;
 #[cfg(feature = "filters")]
 mod filter;
 mod hybrid;
@@ -77,6 +78,7 @@ pub use engine::{
     PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions,
     Stop, read_reference,
 };
+pub use fields::CitedField;
 #[cfg(feature = "filters")]
 pub use filter::SelectError;
 pub use hybrid::Ranking;

@@ -84,7 +84,7 @@ fn every_change_is_told() {
     let has = |change: Change| assert!(changes.contains(&change), "{change:?} is not in {changes:?}");
     has(Change::DocumentRemoved { id: "gone".into(), references: 2 });
     has(Change::DocumentAdded { id: "come".into(), references: 1 });
-    has(Change::DocumentChanged { id: "title".into(), fields: vec!["title"], references: None });
+    has(Change::DocumentChanged { id: "title".into(), fields: vec!["title".into()], references: None });
     has(Change::DocumentChanged { id: "text".into(), fields: vec![], references: Some((3, 4)) });
     has(Change::DocumentChanged { id: "order".into(), fields: vec![], references: Some((2, 2)) });
     has(Change::ReferenceRemoved { key: key(1), reference: 0 });

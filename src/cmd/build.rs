@@ -51,6 +51,10 @@ pub struct Args {
     /// Build even if the embedder or the model does not know more than 30% of the characters of the corpus
     #[arg(long)]
     any_language: bool,
+    /// Refuse a corpus with fields whose values do not keep their types: values of several kinds, lists in some documents only, or lists that
+    /// hold lists or objects; without it, the build names them
+    #[arg(long)]
+    strict: bool,
     /// Maximum number of references that the codec is trained on
     #[arg(long, default_value_t = BuildOptions::default().sample, value_name = "N")]
     sample: usize,
@@ -124,6 +128,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         retrain_codec: args.retrain_codec,
         codebooks,
         any_language: args.any_language,
+        strict: args.strict,
         threads: args.threads,
         graph: GraphOptions { m: args.graph_m, ef_construction: args.graph_ef },
         sample: args.sample,

@@ -1,9 +1,9 @@
-//! `mempack inspect`: what is in a pack, and what its packs know a model by, as a table or as JSON. Of a pack, reads only the header and the
-//! manifest.
+//! `mempack inspect`: what is in a pack, and what its packs know a model by, as a table or as JSON. Of a pack, reads only the header, the
+//! manifest and the metadata of documents.
 
 use std::path::PathBuf;
 
-use mempack_format::{Manifest, Signature};
+use mempack_format::{Field, Manifest, ReadError, Signature, Tag};
 use mempack_runtime::MappedPack;
 use serde_json::{Value, json};
 
@@ -30,10 +30,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let pack = args.pack.as_deref().map(super::open).transpose()?;
     #[cfg(feature = "engine")]
     let given = args.given.load()?;
-    let all = pack.as_ref().filter(|_| args.json).map_or_else(|| json!({}), json);
-    if let Some(pack) = pack.as_ref().filter(|_| !args.json) {
-        print_table(pack);
-    }
+    let all = match &pack {
+        Some(pack) if args.json => json(pack)?,
+        Some(pack) => {
+            print_table(pack);
+            print_fields(pack)?;
+            json!({})
+        }
+        None => json!({}),
+    };
     #[cfg(feature = "engine")]
     let all = match &given {
         Some(given) if args.json => {
@@ -63,7 +68,32 @@ fn memory_bytes(pack: &MappedPack) -> (u64, u64) {
     ((pack.record_bytes() - slots) / (2 * slots), pack.record_bytes())
 }
 
-fn json(pack: &MappedPack) -> Value {
+/// A field of the documents, and how many of them have it.
+struct FieldRow<'p> {
+    field: Field<'p>,
+    documents: u64,
+}
+
+/// The fields of the documents, in the order of their names.
+fn fields(pack: &MappedPack) -> Result<Vec<FieldRow<'_>>, Failure> {
+    let read = || {
+        pack.section(Tag::METADATA)?;
+        let Some(metadata) = pack.metadata()? else { return Ok(Vec::new()) };
+        let mut rows = Vec::new();
+        for field in metadata.fields() {
+            let field = field?;
+            let mut documents = 0;
+            for document in 0..pack.manifest().counts.documents {
+                documents += u64::from(!field.codes(document)?.is_empty());
+            }
+            rows.push(FieldRow { field, documents });
+        }
+        Ok(rows)
+    };
+    read().map_err(|error: ReadError| super::reading(pack.path(), matches!(error, ReadError::Damaged(_)), error))
+}
+
+fn json(pack: &MappedPack) -> Result<Value, Failure> {
     let Manifest { generator, model, precision, embedder, codec, counts, graph } = pack.manifest();
     let (per_vector, per_memory) = memory_bytes(pack);
     let (major, minor) = pack.version();
@@ -74,7 +104,10 @@ fn json(pack: &MappedPack) -> Value {
         .collect();
     let mut of_model = model_json(model);
     of_model["precision"] = json!(precision);
-    json!({
+    let fields = fields(pack)?;
+    let field = |FieldRow { field, documents }: &FieldRow<'_>| json!({"name": field.name(), "kind": field.kind().to_string(), "list": field.is_list(), "values": field.values(), "documents": documents});
+    let fields: Vec<Value> = fields.iter().map(field).collect();
+    Ok(json!({
         "id": pack.id().to_string(), "version": format!("{major}.{minor}"), "bytes": pack.bytes(), "generator": generator,
         "counts": {"documents": counts.documents, "references": counts.references, "origins": counts.origins,
                    "tokens": counts.tokens, "text_bytes": counts.text_bytes},
@@ -88,8 +121,8 @@ fn json(pack: &MappedPack) -> Value {
         "signatures": pack.signatures().iter().map(|signature| json!({
             "key": signature.key_id().to_string(), "right": signature.check(pack.id()).is_ok(),
         })).collect::<Vec<_>>(),
-        "sections": sections,
-    })
+        "metadata": fields, "sections": sections,
+    }))
 }
 
 fn print_table(pack: &MappedPack) {
@@ -134,6 +167,19 @@ fn print_table(pack: &MappedPack) {
             s.digest.to_string()
         );
     }
+}
+
+fn print_fields(pack: &MappedPack) -> Result<(), Failure> {
+    let fields = fields(pack)?;
+    if fields.is_empty() {
+        return Ok(());
+    }
+    outln!("\n{:<24} {:<16} {:>12} {:>12}", "metadata", "kind", "values", "documents");
+    for FieldRow { field, documents } in fields {
+        let kind = format!("{}{}", if field.is_list() { "list of " } else { "" }, field.kind());
+        outln!("{:<24} {kind:<16} {:>12} {:>12}", one_line(field.name()), thousands(u64::from(field.values())), thousands(documents));
+    }
+    Ok(())
 }
 
 /// The keys that signed, with wrong signatures marked.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mempack_format::Difference;
-use mempack_runtime::{Citation, MountError, Mounts, OnDamage, Ranking, Skipped};
+use mempack_format::{Difference, FieldKind};
+use mempack_runtime::{Citation, CitedField, MountError, Mounts, OnDamage, Ranking, Skipped};
 use serde_json::{Value, json};
 
 use super::trust;
@@ -95,10 +95,27 @@ fn refused(error: MountError) -> Failure {
 /// A hit as JSON, for `search` and `ask`.
 pub fn hit_json(hit: &Citation) -> Value {
     let found = &hit.found;
-    json!({
+    let mut hit = json!({
         "pack": hit.pack, "pack_id": hit.id.to_string(), "document": found.document, "title": found.title, "reference": found.reference,
         "start": found.start, "end": found.end, "score": found.similarity, "text": (!hit.text_damaged).then_some(&found.text),
-    })
+    });
+    if !found.metadata.is_empty() {
+        hit["metadata"] = found.metadata.iter().map(|field| (field.name.clone(), field_json(field))).collect();
+    }
+    hit
+}
+
+/// The values of a field: a list if the field has lists, else the only one.
+fn field_json(field: &CitedField) -> Value {
+    let value = |text: &String| match field.kind {
+        FieldKind::Text | FieldKind::Date => json!(text),
+        // Of these kinds, values are JSON.
+        FieldKind::Boolean | FieldKind::Integer | FieldKind::Number => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+    };
+    match field.values.as_slice() {
+        [only] if !field.list => value(only),
+        values => values.iter().map(value).collect(),
+    }
 }
 
 /// Where a hit comes from, in one line. Names the pack if there are several.

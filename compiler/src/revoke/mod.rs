@@ -1,6 +1,7 @@
 //! Revoking documents: a new pack that keeps nothing of them.
 
 mod error;
+mod metadata;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -129,7 +130,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
     /// Writes the pack without the documents to `target`, which may be the file of the pack itself. The new pack is made beside a file
     /// there, takes over its permissions and owner, and replaces it at the end.
     ///
-    /// The new pack lacks the records of the documents, their origins, and the references that come from no other document, with key,
+    /// The new pack lacks the records of the documents, their metadata with every value that no other document has, their origins, and the references that come from no other document, with key,
     /// text, memory and embedding. The other references are the same byte for byte and in the same order, and the codec's parameters are
     /// the same. The graph is rebuilt over the remaining embeddings with the pack's own parameters. Optional sections that this version
     /// does not know are left out, because they may hold something of the documents. The old pack is verified first, because the digests
@@ -164,6 +165,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
             writer.set_quality(quality.clone())?;
         }
         let (numbers, titles) = self.write_documents(&mut writer)?;
+        writer.set_metadata(&metadata::remaining(self.pack, &numbers)?)?;
         let mut terms = TermIndex::default();
         let (left, shared) = self.write_references(&mut writer, &numbers, &titles, &mut terms, progress, cancel)?;
         // The index is rebuilt from what remains, so that no revoked term is left in it.

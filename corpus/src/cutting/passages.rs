@@ -13,6 +13,7 @@ use crate::CorpusError;
 use crate::blocks::{Block, Blocks};
 use crate::composing::{Composed, Lead, ReferenceTokens};
 use crate::document::has_words;
+use crate::fields::DocumentField;
 use crate::structure::{Bond, Outline, Scanner};
 
 /// Words of more tokens may be cut between characters, and words with the marks that cling to them between those.
@@ -44,6 +45,7 @@ pub struct Passage {
 pub struct Passages<'s, T: ?Sized> {
     segmenter: &'s Segmenter<'s, T>,
     metadata: Document,
+    fields: Vec<DocumentField>,
     lead: Lead,
     blocks: Blocks,
     scanner: Scanner,
@@ -61,12 +63,21 @@ impl<'s, T: ReferenceTokens + ?Sized> Passages<'s, T> {
     ) -> Result<Self, CorpusError> {
         let mut scanner = Scanner::default();
         let block = Some(BlockCut::new(segmenter, &lead, first, &mut scanner)?);
-        Ok(Self { segmenter, metadata, lead, blocks, scanner, block })
+        Ok(Self { segmenter, metadata, fields: Vec::new(), lead, blocks, scanner, block })
+    }
+
+    pub(super) fn with_fields(self, fields: Vec<DocumentField>) -> Self {
+        Self { fields, ..self }
     }
 
     /// The document's metadata, with the title found in its text.
     pub fn metadata(&self) -> &Document {
         &self.metadata
+    }
+
+    /// The document's fields beside those of its record, if they are read.
+    pub fn fields(&self) -> &[DocumentField] {
+        &self.fields
     }
 
     fn next_passage(&mut self) -> Result<Option<Passage>, CorpusError> {

@@ -3,7 +3,7 @@
 mod ids;
 mod names;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::Path;
@@ -11,7 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use self::ids::{Ids, Place};
+use mempack_format::MAX_METADATA_FIELDS;
+
 use crate::blocks::BOM;
+use crate::fields;
 use crate::folder::{FolderFiles, FolderItem, cannot_be_read, skipped};
 use crate::formats::{self, Format, FormatItems, HEAD_BYTES, RawInput};
 use crate::input::STANDARD_INPUT;
@@ -40,6 +43,8 @@ pub struct Documents {
     files: u32,
     path: String,
     ids: Ids,
+    /// The names of the fields so far, if fields are read.
+    fields: Option<BTreeSet<String>>,
     /// A note that comes before the next document.
     note: Option<CorpusNote>,
     failed: bool,
@@ -59,6 +64,7 @@ impl Documents {
             files: 0,
             path: String::new(),
             ids: Ids::new(DuplicateIds::Refuse),
+            fields: None,
             note: None,
             failed: false,
         }
@@ -67,6 +73,11 @@ impl Documents {
     /// The same documents with another rule for ids that occur twice.
     pub fn with_duplicate_ids(self, rule: DuplicateIds) -> Self {
         Self { ids: Ids::new(rule), ..self }
+    }
+
+    /// The same documents with their fields beside those of the record. Fields that a pack has no room for are an error.
+    pub fn with_fields(self) -> Self {
+        Self { fields: Some(BTreeSet::new()), ..self }
     }
 
     /// The same documents, read until `stop` is true: a read that waits for standard input or a named pipe then fails. Such inputs are
@@ -82,7 +93,10 @@ impl Documents {
             }
             if let Some(item) = self.file.as_mut().and_then(Iterator::next) {
                 return Ok(Some(match item? {
-                    CorpusItem::Document(document) => CorpusItem::Document(self.identify(document)?),
+                    CorpusItem::Document(document) => {
+                        self.count_fields(&document)?;
+                        CorpusItem::Document(self.identify(document)?)
+                    }
                     note => note,
                 }));
             }
@@ -124,6 +138,21 @@ impl Documents {
                 second: shown(&self.path, place.line),
             }),
         }
+    }
+
+    /// Counts the fields of a document.
+    fn count_fields(&mut self, document: &OpenDocument) -> Result<(), CorpusError> {
+        let Some(names) = &mut self.fields else { return Ok(()) };
+        for field in document.fields() {
+            if !names.contains(&field.name) {
+                if names.len() as u64 == MAX_METADATA_FIELDS {
+                    let line = u32::try_from(document.line().unwrap_or(0)).unwrap_or(u32::MAX);
+                    return Err(fields::too_many(&field.name, shown(&self.path, line)));
+                }
+                names.insert(field.name.clone());
+            }
+        }
+        Ok(())
     }
 
     /// The path of the file with a number, found by listing the files again.
@@ -225,7 +254,7 @@ impl Documents {
         let format = format.unwrap_or_else(|| formats::by_content(&head));
         // The head is read again, so that lines and offsets stay those of the file.
         let reader = Box::new(Cursor::new(head).chain(reader));
-        self.file = Some(format.open(RawInput { path: self.path.clone(), name, title, reader })?);
+        self.file = Some(format.open(RawInput { path: self.path.clone(), name, title, fields: self.fields.is_some(), reader })?);
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ impl Corpus {
         for item in documents {
             match item? {
                 CorpusItem::Document(document) => {
-                    let (metadata, find_title, blocks) = document.into_parts();
+                    let (metadata, _, find_title, blocks) = document.into_parts();
                     self.documents.push((metadata, find_title.is_some(), blocks.collect::<Result<_, _>>()?));
                 }
                 CorpusItem::Note(note) => self.notes.push(note.to_string()),

@@ -1,23 +1,35 @@
 //! The metadata before a Markdown text, between lines of `---` (YAML) or `+++` (TOML).
 //!
-//! Read are lines `key: value` or `key = value` with a string, a number or a date; lists, tables and texts of several lines are passed
+//! Read are lines `key: value` or `key = value` with a string, a number, a date, true or false; lists, tables and texts of several lines are passed
 //! over.
 
 use mempack_format::Document;
 
 use super::MAX_FIELD_BYTES;
 use crate::blocks::BOM;
+use crate::fields::{DocumentField, FieldValue};
 
 /// Maximum bytes of the metadata with its marks. What is longer is text.
 pub(super) const MAX_BYTES: usize = 64 << 10;
+
+/// The keys of the record of a document, in lower case.
+const KNOWN: [&str; 7] = ["title", "date", "license", "licence", "source", "version", "id"];
 
 /// The metadata at the beginning of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct FrontMatter {
     /// Bytes up to the text, with those of a byte order mark.
     pub length: usize,
-    /// Keys, in lower case, with their values.
-    fields: Vec<(String, String)>,
+    /// Keys with their values.
+    fields: Vec<(String, Value)>,
+}
+
+/// A string, a number, a date, true or false.
+#[derive(Debug, PartialEq, Eq)]
+struct Value {
+    text: String,
+    /// Whether it stands between quotes, and so is a string.
+    quoted: bool,
 }
 
 impl FrontMatter {
@@ -55,7 +67,7 @@ impl FrontMatter {
             };
             any = true;
             if let Some(value) = scalar(value).filter(|_| !table) {
-                found.fields.push((key.trim().trim_matches(['"', '\'']).to_lowercase(), value));
+                found.fields.push((key.trim().trim_matches(['"', '\'']).to_owned(), value));
             }
         }
         None
@@ -65,6 +77,7 @@ impl FrontMatter {
     pub fn apply(&self, document: &mut Document) -> bool {
         let mut titled = false;
         for (key, value) in &self.fields {
+            let key = key.to_lowercase();
             let field = match key.as_str() {
                 "title" => &mut document.title,
                 "date" => &mut document.date,
@@ -74,10 +87,20 @@ impl FrontMatter {
                 "id" => &mut document.id,
                 _ => continue,
             };
-            *field = value.clone();
+            field.clone_from(&value.text);
             titled |= key == "title";
         }
         titled
+    }
+
+    /// The fields that are not known. A plain number, true or false is one of JSON; what JSON writes otherwise is a string, such as `007`.
+    pub fn others(self) -> Vec<DocumentField> {
+        let known = |key: &str| KNOWN.contains(&key.to_lowercase().as_str());
+        let field = |(name, Value { text, quoted }): (String, Value)| {
+            let plain = if quoted { None } else { FieldValue::plain(&text) };
+            DocumentField { name, list: false, values: vec![plain.unwrap_or_else(|| FieldValue::string(text))] }
+        };
+        self.fields.into_iter().filter(|(key, _)| !known(key)).map(field).collect()
     }
 }
 
@@ -86,8 +109,8 @@ fn is_key(key: &str) -> bool {
     !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c)) && key.split(' ').count() <= 3
 }
 
-/// A string, a number or a date; `None` for anything else, and for nothing.
-fn scalar(value: &str) -> Option<String> {
+/// A string, a number, a date, true or false; `None` for anything else, and for nothing.
+fn scalar(value: &str) -> Option<Value> {
     let value = value.trim();
     let text = match value.chars().next()? {
         '"' => unescape(value.strip_prefix('"')?),
@@ -107,7 +130,8 @@ fn scalar(value: &str) -> Option<String> {
         }
     };
     let text = text.trim();
-    (!text.is_empty() && text.len() <= MAX_FIELD_BYTES && !text.contains('\0')).then(|| text.to_owned())
+    let quoted = value.starts_with(['"', '\'']);
+    (!text.is_empty() && text.len() <= MAX_FIELD_BYTES && !text.contains('\0')).then(|| Value { text: text.to_owned(), quoted })
 }
 
 /// What stands before the closing quote, without the backslashes.

@@ -6,14 +6,18 @@ use mempack_format::Document;
 use serde_json::{Map, Value};
 
 use super::lines::Lines;
-use super::{Format, FormatItems, RawInput};
+use super::{Format, FormatItems, RawInput, json_fields};
 use crate::blocks::{BOM, Blocks};
+use crate::fields::{self, DocumentField};
 use crate::{CorpusError, CorpusItem, OpenDocument, kinds};
 
 /// Maximum bytes of a JSON line, and so of the text of a document in one.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
 /// Maximum bytes of a field of a JSON line other than `text`.
 pub const MAX_FIELD_BYTES: usize = 64 << 10;
+
+/// The fields of the record of a document, and its text.
+const KNOWN: [&str; 7] = ["id", "title", "license", "source", "version", "date", "text"];
 
 pub(super) struct JsonLines;
 
@@ -28,9 +32,9 @@ impl Format for JsonLines {
     }
 
     fn open(&self, input: RawInput) -> Result<FormatItems, CorpusError> {
-        let RawInput { path, name, reader, .. } = input;
+        let RawInput { path, name, fields, reader, .. } = input;
         let lines = Lines::new(BufReader::with_capacity(1 << 16, reader), path.clone(), MAX_LINE_BYTES);
-        Ok(Box::new(Rows { lines, path, name }))
+        Ok(Box::new(Rows { lines, path, name, fields }))
     }
 }
 
@@ -39,13 +43,16 @@ struct Rows<R> {
     lines: Lines<R>,
     path: String,
     name: String,
+    fields: bool,
 }
 
 impl<R: BufRead> Rows<R> {
     fn read_row(&mut self) -> Result<Option<OpenDocument>, CorpusError> {
         let Some((number, line)) = self.lines.next_line()? else { return Ok(None) };
         let (metadata, text) = parse(line, &self.path, &self.name, number)?;
-        Ok(Some(OpenDocument::new(metadata, Blocks::new(Cursor::new(text.into_bytes()), self.path.clone())).at_line(number)))
+        let others = if self.fields { others(line, &self.path, number)? } else { Vec::new() };
+        let blocks = Blocks::new(Cursor::new(text.into_bytes()), self.path.clone());
+        Ok(Some(OpenDocument::new(metadata, blocks).at_line(number).with_fields(others)))
     }
 }
 
@@ -80,6 +87,13 @@ fn parse(line: &str, path: &str, name: &str, number: u64) -> Result<(Document, S
         date: field("date")?.unwrap_or_default(),
     };
     Ok((document, text))
+}
+
+/// The other fields of a line that [`parse`] has accepted.
+fn others(line: &str, path: &str, number: u64) -> Result<Vec<DocumentField>, CorpusError> {
+    let others = json_fields::read(line, |name| KNOWN.contains(&name));
+    fields::check(&others, || format!("{path}, line {number}"))?;
+    Ok(others)
 }
 
 /// An optional field: a string, a number (as ids, versions and years often are), or null for none.

@@ -8,6 +8,7 @@ use super::front_matter::{FrontMatter, MAX_BYTES};
 use super::{Format, FormatItems, RawInput};
 use crate::blocks::Blocks;
 use crate::fence::Fence;
+use crate::fields;
 use crate::{CorpusError, CorpusItem, OpenDocument};
 
 pub(super) struct Markdown;
@@ -18,7 +19,7 @@ impl Format for Markdown {
     }
 
     fn open(&self, input: RawInput) -> Result<FormatItems, CorpusError> {
-        let RawInput { path, name, title, reader } = input;
+        let RawInput { path, name, title, fields: with_fields, reader } = input;
         let mut head = Vec::new();
         let mut reader = reader.take(MAX_BYTES as u64);
         reader.read_to_end(&mut head).map_err(|source| CorpusError::Read { path: path.clone(), source })?;
@@ -26,10 +27,12 @@ impl Format for Markdown {
         let mut metadata = Document { id: name.clone(), title, source: name, ..Document::default() };
         let front = FrontMatter::read(&head);
         let titled = front.as_ref().is_some_and(|front| front.apply(&mut metadata));
-        let length = front.map_or(0, |front| front.length);
+        let length = front.as_ref().map_or(0, |front| front.length);
+        let others = front.filter(|_| with_fields).map(FrontMatter::others).unwrap_or_default();
+        fields::check(&others, || path.clone())?;
         let text = Cursor::new(head.split_off(length));
         let blocks = Blocks::new(text.chain(rest), path).starting_at(length as u64).hiding();
-        let document = OpenDocument::new(metadata, blocks);
+        let document = OpenDocument::new(metadata, blocks).with_fields(others);
         let document = if titled { document } else { document.with_title_from(heading) };
         Ok(Box::new(std::iter::once(Ok(CorpusItem::Document(document)))))
     }

@@ -4,6 +4,7 @@
 //! bytes.
 
 mod front_matter;
+mod json_fields;
 mod json_lines;
 mod lines;
 mod markdown;
@@ -51,6 +52,8 @@ pub(crate) struct RawInput {
     pub name: String,
     /// The title of a document that has none: the name of the file without its extension, empty for a stream.
     pub title: String,
+    /// Whether fields beside those of the record are read.
+    pub fields: bool,
     /// Its bytes.
     pub reader: Box<dyn Read>,
 }

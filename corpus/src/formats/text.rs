@@ -20,7 +20,7 @@ impl Format for PlainText {
 
 /// The file as one document, titled by its name.
 pub(super) fn document(input: RawInput) -> OpenDocument {
-    let RawInput { path, name, title, reader } = input;
+    let RawInput { path, name, title, reader, .. } = input;
     let metadata = Document { id: name.clone(), title, source: name, ..Document::default() };
     OpenDocument::new(metadata, Blocks::new(reader, path))
 }

@@ -23,8 +23,8 @@ pub enum Change {
     DocumentChanged {
         /// Its id.
         id: String,
-        /// The fields that differ.
-        fields: Vec<&'static str>,
+        /// The fields that differ; those of the metadata as `metadata.NAME`.
+        fields: Vec<String>,
         /// Number of its references in the old and in the new pack; `None` if they are the same in the same order.
         references: Option<(u32, u32)>,
     },

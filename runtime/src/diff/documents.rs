@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use mempack_format::{Digest, Document, Pack, ReadError};
 
+use super::metadata::Fields;
 use super::{Change, Counted, DiffError, Side};
 
 /// The documents of a pack, prepared for comparison.
@@ -63,6 +64,7 @@ type Of<'a, D> = (&'a Pack<D>, &'a Documents);
 pub(super) fn compare<A: AsRef<[u8]>, B: AsRef<[u8]>>(
     (old, before): Of<'_, A>,
     (new, after): Of<'_, B>,
+    metadata: &Fields<'_>,
     each: &mut dyn FnMut(Change),
 ) -> Result<Counted, DiffError> {
     let mut counted = Counted::default();
@@ -77,8 +79,10 @@ pub(super) fn compare<A: AsRef<[u8]>, B: AsRef<[u8]>>(
         // If an id repeats, the first is compared with the first, and so on; the surplus of one pack counts as added or removed.
         let a = if order.is_le() { left.next() } else { None };
         let b = if order.is_ge() { right.next() } else { None };
+        let both = a.zip(b);
         let a = a.map(|number| Ok((old.document(number)?, before.contents(number)))).transpose().map_err(Side::Old.failed())?;
         let b = b.map(|number| Ok((new.document(number)?, after.contents(number)))).transpose().map_err(Side::New.failed())?;
+        let changed = both.map_or(Ok(Vec::new()), |(a, b)| metadata.changed(a, b))?;
         match (a, b) {
             (Some((document, (references, _))), None) => {
                 counted.removed += 1;
@@ -89,7 +93,8 @@ pub(super) fn compare<A: AsRef<[u8]>, B: AsRef<[u8]>>(
                 each(Change::DocumentAdded { id: document.id, references });
             }
             (Some((a, was)), Some((b, is))) => {
-                let (fields, references) = (fields(&a, &b), (was != is).then_some((was.0, is.0)));
+                let fields: Vec<String> = fields(&a, &b).into_iter().map(String::from).chain(changed).collect();
+                let references = (was != is).then_some((was.0, is.0));
                 if fields.is_empty() && references.is_none() {
                     counted.kept += 1;
                 } else {

@@ -2,6 +2,7 @@
 
 mod changes;
 mod documents;
+mod metadata;
 mod references;
 
 use mempack_format::{Difference, Pack, ReadError, Section, Tag};
@@ -11,7 +12,8 @@ pub use changes::{Change, Counted, DiffError, DiffReport, Side};
 /// Compares two packs, and calls `each` for every change: documents in the order of their ids' digests, then references in the order of
 /// their keys.
 ///
-/// Documents are compared by id. A document in both packs has changed if a field of its record, its references or their order differ. If an
+/// Documents are compared by id. A document in both packs has changed if a field of its record or of its metadata, its references or their
+/// order differ. If an
 /// id repeats, the first is compared with the first, and so on. References are compared by key: equal keys mean equal memories, up to the
 /// codec. A reference whose places in the corpus differ counts as kept and as moved.
 ///
@@ -25,14 +27,17 @@ pub fn diff<A: AsRef<[u8]>, B: AsRef<[u8]>>(old: &Pack<A>, new: &Pack<B>, each: 
     check(new).map_err(Side::New.failed())?;
     let before = documents::Documents::of(old).map_err(Side::Old.failed())?;
     let after = documents::Documents::of(new).map_err(Side::New.failed())?;
-    let documents = documents::compare((old, &before), (new, &after), each)?;
+    let fields = metadata::Fields::of(old, new)?;
+    let documents = documents::compare((old, &before), (new, &after), &fields, each)?;
     let (references, moved) = references::compare((old, &before.names), (new, &after.names), each)?;
-    Ok(DiffReport { same: old.id() == new.id(), documents, references, moved, making: making(old, new) })
+    let making = making(old, new).into_iter().chain(fields.kinds()).collect();
+    Ok(DiffReport { same: old.id() == new.id(), documents, references, moved, making })
 }
 
 /// Compares the sections that [`diff`] reads with their digests.
 fn check<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<(), ReadError> {
-    [Tag::DOCUMENT_INDEX, Tag::DOCUMENTS, Tag::REFERENCES, Tag::ORIGINS].into_iter().try_for_each(|tag| pack.section(tag).map(|_| ()))
+    let read = [Tag::DOCUMENT_INDEX, Tag::DOCUMENTS, Tag::METADATA, Tag::REFERENCES, Tag::ORIGINS];
+    read.into_iter().try_for_each(|tag| pack.section(tag).map(|_| ()))
 }
 
 /// Differences in how the packs were built: model, precision, embedder, codec, graph.

@@ -1,0 +1,31 @@
+//! The metadata of a document.
+
+use mempack_format::{FieldKind, Pack, ReadError};
+
+/// A field of a document beside those of its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CitedField {
+    /// Its name. Names of the objects that it was in stand before it, each with a dot: `court.name`.
+    pub name: String,
+    /// What its values are, in all documents of the pack.
+    pub kind: FieldKind,
+    /// Whether documents of the pack may have several values.
+    pub list: bool,
+    /// The values of this document, at least one: strings themselves for texts and dates, JSON for the other kinds.
+    pub values: Vec<String>,
+}
+
+/// The fields that a document has, in the order of their names.
+pub(crate) fn fields_of<D: AsRef<[u8]>>(pack: &Pack<D>, document: u32) -> Result<Vec<CitedField>, ReadError> {
+    let Some(metadata) = pack.metadata()? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for field in metadata.fields() {
+        let field = field?;
+        let codes = field.codes(document)?;
+        if !codes.is_empty() {
+            let values = codes.iter().map(|code| Ok(field.value(code.get())?.to_owned())).collect::<Result<_, ReadError>>()?;
+            found.push(CitedField { name: field.name().to_owned(), kind: field.kind(), list: field.is_list(), values });
+        }
+    }
+    Ok(found)
+}
