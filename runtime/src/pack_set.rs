@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mempack_format::{Digest, PackId, PublicKey, ReadError, SignatureError};
+use mempack_lexical::ANALYSIS;
 use mempack_retrieval::Hit;
 
 use crate::damage::OnDamage;
@@ -54,6 +55,15 @@ impl Mounted {
     /// The pack's id.
     pub fn id(&self) -> PackId {
         self.pack.id()
+    }
+
+    /// Whether the pack has an index of terms that this program can search.
+    ///
+    /// # Errors
+    /// If the index is damaged.
+    pub fn has_terms(&self) -> Result<bool, PackSearchError> {
+        let terms = self.pack.terms().map_err(|source| self.failed(source.into()))?;
+        Ok(terms.is_some_and(|terms| terms.analysis() == ANALYSIS))
     }
 }
 
