@@ -50,8 +50,8 @@ impl Contents {
         Ok(line.is_empty()
             || match self {
                 Self::Details => match serde_json::from_slice::<Value>(&line) {
-                    // A line about a question, a multiple choice, or a window of text.
-                    Ok(row) => ["outcomes", "chosen", "nats_per_token"].iter().any(|field| row.get(field).is_some()),
+                    // A line about a question, a search, a multiple choice, or a window of text.
+                    Ok(row) => ["outcomes", "stages", "chosen", "nats_per_token"].iter().any(|field| row.get(field).is_some()),
                     // The beginning of one, if writing it was interrupted.
                     Err(_) => [&b"{\"id\":"[..], b"{\"choices\":", b"{\"text\":"].iter().any(|start| line.starts_with(start)),
                 },

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mempack_format::ReadError;
 use mempack_model::ComputeError;
-use mempack_runtime::{AskError, FetchError, IdentityMismatch, ReferenceError, RetrieveError, SessionError};
+use mempack_runtime::{AskError, CiteError, FetchError, IdentityMismatch, ReferenceError, RetrieveError, SessionError};
 
 use crate::Mode;
 
@@ -71,9 +71,42 @@ pub enum EvaluateError {
     /// The model failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
+    /// The source of a reference could not be read.
+    #[error(transparent)]
+    Cite(#[from] CiteError),
+    /// No question has a gold document that the packs have.
+    #[error(
+        "no question can be measured: {without_gold} have no gold_ids, and no document of the packs has those of the other {without_document}{}; \
+         name the packs of the documents that the questions are about", first_of(first_ids, *ids)
+    )]
+    NothingToFind {
+        /// Number of questions without gold ids.
+        without_gold: usize,
+        /// Number of questions whose gold ids no document has.
+        without_document: usize,
+        /// Number of gold ids that no document has.
+        ids: usize,
+        /// The first of them.
+        first_ids: Vec<String>,
+    },
+    /// No pack has an index of terms, and all stages need one.
+    #[error(
+        "{}: no index of terms, which {} needs; build the pack again, taking over what it has, or measure dense", packs.join(", "),
+        stages.join(" and ")
+    )]
+    NoTerms {
+        /// The packs.
+        packs: Vec<String>,
+        /// The stages.
+        stages: Vec<&'static str>,
+    },
     /// The caller stopped the evaluation.
     #[error("interrupted")]
     Interrupted,
+}
+
+fn first_of(ids: &[String], all: usize) -> String {
+    if all == 0 { String::new() } else { format!(" ({})", crate::retrieval::first(ids, all)) }
 }
 
 impl EvaluateError {
@@ -82,6 +115,7 @@ impl EvaluateError {
         match self {
             Self::Read { source, .. } => matches!(**source, ReadError::Damaged(_)),
             Self::Retrieve(error) => error.is_damage(),
+            Self::Cite(error) => error.is_damage(),
             Self::Fetch(error) => error.is_damage(),
             Self::Reference(error) => error.is_damage(),
             Self::Chunk(error) => error.is_damage(),

@@ -5,6 +5,7 @@
 //! - [`choose_answers`] scores multiple-choice questions by the likelihood of the choices.
 //! - [`measure_suite`] does that for suites of public benchmarks, without memories and with several numbers of them.
 //! - [`measure_perplexity`] measures how well the model predicts a text.
+//! - [`measure_retrieval`] measures where the gold documents of questions are among the references found, without a language model.
 //! - [`measure_quality`] measures the loss of the pack's codec and compares it with the loss that the pack records.
 //!
 //! Each returns a report that serializes to JSON and prints as a table (its `Display`); [`figure`] draws the report on questions.
@@ -57,6 +58,7 @@ mod perplexity;
 mod quality;
 mod question;
 mod report;
+mod retrieval;
 mod rows;
 mod scatter;
 mod segments;
@@ -83,6 +85,10 @@ pub use outcome::{Asked, Outcome, Retrieved, Withheld};
 pub use perplexity::{PerplexityOptions, PerplexityReport, Prediction, WindowScores, measure_perplexity, read_texts};
 pub use quality::{Compared, DEVIATIONS, LayerQuality, QualityOptions, QualityReport, measure_quality};
 pub use report::{Gain, ModeReport, PairedDifference, QuestionReport, SweepPoint, Sweeps, Unanswerable};
+pub use retrieval::{
+    DEPTH, LeftOut, NotMeasured, PackName, Ranks, RetrievalReport, Searched, Stage, StageDifference, StageFound, StageReport,
+    measure_retrieval, retrieval_figure,
+};
 pub use rows::{RowsError, evenly, read_rows};
 pub use scatter::{ScatterPoints, read_points, scatter_figure};
 pub use selective::{Declined, Judged, Point, Selective, choose, declined, precision_over_coverage};

@@ -195,7 +195,7 @@ pub(crate) fn mean(values: &[f64]) -> Option<f64> {
 }
 
 /// The middle value, or the mean of the two middle values; `None` without values.
-fn median(mut values: Vec<f64>) -> Option<f64> {
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
     let upper = *values.get(middle)?;

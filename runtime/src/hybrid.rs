@@ -22,6 +22,17 @@ pub enum Ranking {
     Hybrid,
 }
 
+impl Ranking {
+    /// Its name: `dense`, `lexical` or `hybrid`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Lexical => "lexical",
+            Self::Hybrid => "hybrid",
+        }
+    }
+}
+
 /// How much the best BM25 score of a query weighs, in standard deviations of the cosine. It was chosen on other questions than those of
 /// docs/retrieval.md.
 const LEXICAL_WEIGHT: f64 = 2.5;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
 use mempack_format::{Digest, PackId, PublicKey, ReadError, SignatureError};
+use mempack_lexical::ANALYSIS;
 use mempack_retrieval::Hit;
 
 use crate::damage::OnDamage;
@@ -83,6 +84,15 @@ impl Mounted {
     /// The pack's id.
     pub fn id(&self) -> PackId {
         self.pack.id()
+    }
+
+    /// Whether the pack has an index of terms that this program can search.
+    ///
+    /// # Errors
+    /// If the index is damaged.
+    pub fn has_terms(&self) -> Result<bool, PackSearchError> {
+        let terms = self.pack.terms().map_err(|source| self.failed(source.into()))?;
+        Ok(terms.is_some_and(|terms| terms.analysis() == ANALYSIS))
     }
 }
 

@@ -1,35 +1,36 @@
-//! `mempack eval`: what a pack's memories are worth, on questions, multiple choice, suites of benchmarks or a text.
+//! `mempack eval`: what a pack's memories are worth, on questions, multiple choice, suites of benchmarks or a text; and retrieval alone.
 
-use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use mempack_evaluation::{
-    self as evaluation, ChoiceOptions, DEFAULT_OVERLAP, EvaluateError, Mode, Models, PerplexityOptions, QuestionOptions, QuestionReport,
-    ScatterPoints, Suite, SuiteOptions, Sweep, UnknownMode,
+    self as evaluation, ChoiceOptions, DEFAULT_OVERLAP, Mode, Models, PerplexityOptions, QuestionOptions, QuestionReport, ScatterPoints,
+    Suite, SuiteOptions, Sweep, UnknownMode,
 };
 use mempack_model::{AnswerMeasure, Embedder, Model, Precision};
-use mempack_runtime::{MappedPack, Mounts, Ranking, SessionError};
-use serde::Serialize;
+use mempack_runtime::{MappedPack, Mounts, Ranking};
 
+use super::measuring::{Details, Measuring};
 use super::packs::{self, Search};
+use super::retrieval;
 use super::threshold::{self, Rule, Threshold};
 use crate::failure::{Failure, Kind};
 use crate::folders::ModelArgs;
-use crate::hints;
 use crate::interrupt;
-use crate::output_file::{Contents, NewFile, OutputFile};
+use crate::output_file::{Contents, OutputFile};
 use crate::progress::Progress;
-use crate::terminal::{self, errln, out, outln};
+use crate::terminal::{errln, outln};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Questions to answer, one {"id", "question", "answers": [...], "gold_ids": [...]} per line
-    #[arg(required_unless_present_any = ["multiple_choice", "perplexity", "suite"], requires = "pack")]
+    #[arg(required_unless_present_any = ["retrieval", "multiple_choice", "perplexity", "suite"], requires = "pack")]
     questions: Option<PathBuf>,
+    /// Retrieval alone instead, without the model: where the documents of "gold_ids" are among the references found by each --search
+    #[arg(long, value_name = "FILE", requires = "pack", conflicts_with_all = ["questions", "multiple_choice", "perplexity", "suite", "modes",
+        "sweep", "k", "overlap", "threshold", "measure", "choose_threshold", "max_tokens", "precision"])]
+    retrieval: Option<PathBuf>,
     /// Multiple choice instead: lines of TruthfulQA ("mc1", "mc2"), MMLU ("choices", "answer") or HaluEval-QA ("answers", "incorrect")
     #[arg(long, value_name = "FILE", conflicts_with_all = ["questions", "perplexity"])]
     multiple_choice: Option<PathBuf>,
@@ -52,8 +53,8 @@ pub struct Args {
     /// The pack
     #[arg(long, value_name = "PACK")]
     pack: Option<PathBuf>,
-    /// Another pack of the same model, for a suite: read together with the first; may be repeated
-    #[arg(long, value_name = "PACK", requires_all = ["suite", "pack"])]
+    /// Another pack of the same model, for a suite or retrieval: read together with the first; may be repeated
+    #[arg(long, value_name = "PACK", requires = "pack")]
     with: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
@@ -71,9 +72,9 @@ pub struct Args {
     /// Number of references; may exceed the number of memories that the model reads by default
     #[arg(short, value_name = "K")]
     k: Option<usize>,
-    /// By what references are ranked: dense, lexical or hybrid, as in ask
-    #[arg(long, value_enum, default_value_t, value_name = "RANKING")]
-    search: Search,
+    /// By what references are ranked: dense, lexical or hybrid, as in ask [default: dense; --retrieval measures all of them]
+    #[arg(long, value_enum, value_name = "RANKING")]
+    search: Option<Search>,
     /// Leave out references of which more than this share repeats the question or text; 1 leaves none out
     #[arg(long, default_value_t = DEFAULT_OVERLAP, value_name = "SHARE")]
     overlap: f64,
@@ -99,8 +100,8 @@ pub struct Args {
     /// Write a JSON line with all details of each question as it is answered
     #[arg(long, value_name = "FILE")]
     details: Option<PathBuf>,
-    /// Draw the figures as an SVG file, or as PNG if its name ends in .png: scores, precision over coverage with its area, sweeps; of a
-    /// suite, the scores over the model's parameters
+    /// Draw the figures as an SVG file, or as PNG if its name ends in .png: scores, precision over coverage with its area, sweeps; of
+    /// retrieval, recall over the number of references; of a suite, the scores over the model's parameters
     #[arg(long, value_name = "FILE", conflicts_with_all = ["multiple_choice", "perplexity"])]
     figure: Option<PathBuf>,
     /// Print one JSON object instead of a table
@@ -118,9 +119,10 @@ impl Args {
             ("--data", self.data.is_some()),
             ("--memories", !self.memories.is_empty()),
             ("--runs", !self.runs.is_empty()),
-            ("--with", !self.with.is_empty()),
+            ("--with", !self.with.is_empty() && self.retrieval.is_none()),
         ];
         match given.into_iter().find(|(_, given)| *given && self.suite.is_none()) {
+            Some(("--with", _)) => Err(Failure::new(Kind::Usage, "--with belongs to a suite or to --retrieval: name one of them")),
             Some((option, _)) => Err(Failure::new(Kind::Usage, format!("{option} belongs to a suite: name one with --suite"))),
             None => Ok(()),
         }
@@ -152,15 +154,19 @@ pub fn run(args: Args) -> Result<(), Failure> {
     threshold::check(args.measure, args.threshold)?;
     let outputs = Outputs::check(&args)?;
     let pack = args.pack.as_deref().map(super::open).transpose()?.map(Arc::new);
-    let job = Job { args: &args, pack, interrupted, progress: Progress::new() };
+    let measuring = Measuring { interrupted, progress: Progress::new(), json: args.json };
+    let job = Job { args: &args, pack, measuring };
     if let Some(suite) = args.suite {
         return job.suite(suite, outputs);
+    }
+    if let Some(file) = &args.retrieval {
+        return job.retrieval(file, outputs);
     }
     match (&args.questions, &args.multiple_choice, &args.perplexity) {
         (_, Some(file), _) => job.choices(file, outputs),
         (_, _, Some(file)) => job.perplexity(file, outputs),
         (Some(file), None, None) => job.questions(file, outputs),
-        (None, None, None) => Ok(()), // clap requires one of the four
+        (None, None, None) => Ok(()), // clap requires one of the five
     }
 }
 
@@ -172,7 +178,7 @@ struct Outputs {
 
 impl Outputs {
     fn check(args: &Args) -> Result<Self, Failure> {
-        let inputs = [&args.questions, &args.multiple_choice, &args.perplexity, &args.pack];
+        let inputs = [&args.questions, &args.retrieval, &args.multiple_choice, &args.perplexity, &args.pack];
         let several = args.with.iter().chain(&args.runs).map(PathBuf::as_path);
         let inputs: Vec<&Path> = inputs.into_iter().filter_map(Option::as_deref).chain(several).collect();
         let details = args.details.as_deref().map(|path| OutputFile::check("--details", path, Contents::Details, &inputs)).transpose()?;
@@ -200,8 +206,7 @@ impl Loaded {
 struct Job<'a> {
     args: &'a Args,
     pack: Option<Arc<MappedPack>>,
-    interrupted: &'static AtomicBool,
-    progress: Progress,
+    measuring: Measuring,
 }
 
 impl Job<'_> {
@@ -229,16 +234,25 @@ impl Job<'_> {
             memory_attention: self.args.details.is_some(),
         };
         let mut details = Details::create(outputs.details)?;
-        self.progress.begin("answering", "questions", Some(questions.len() as u64));
+        self.measuring.progress.begin("answering", "questions", Some(questions.len() as u64));
         let report = evaluation::answer_questions(&loaded.models(), pack, &questions, &options, &mut |asked| {
-            self.progress.advance(1, asked.outcomes.iter().map(|outcome| outcome.answer_tokens as u64).sum());
-            self.proceed(details.write(asked))
+            self.measuring.progress.advance(1, asked.outcomes.iter().map(|outcome| outcome.answer_tokens as u64).sum());
+            self.measuring.proceed(details.write(asked))
         });
-        let report = self.finish(details, report)?;
+        let report = self.measuring.finish(details, report)?;
         if let Some(figure) = outputs.figure {
             figure.draw(&evaluation::figure(&report))?;
         }
-        if self.args.choose_threshold { print_thresholds(&report) } else { self.print(&report) }
+        if self.args.choose_threshold { print_thresholds(&report) } else { self.measuring.print(&report) }
+    }
+
+    fn retrieval(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
+        let questions = self.limited(evaluation::read_questions(file)?);
+        let Some(pack) = &self.pack else { return Ok(()) }; // clap requires it
+        let mounts = packs::mount_beside(Mounts::of(Arc::clone(pack)), &self.args.with)?;
+        mempack_model::set_threads(self.args.threads);
+        let embedder = self.args.model.embedder.load(Precision::F32)?;
+        retrieval::run(&self.measuring, &embedder, &mounts, &questions, self.args.search, outputs.details, outputs.figure)
     }
 
     fn choices(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
@@ -246,13 +260,13 @@ impl Job<'_> {
         let (loaded, modes) = self.load(&[Mode::ClosedBook, Mode::MemoryQuantized, Mode::InContext], |mode| !mode.uses_gold())?;
         let options = ChoiceOptions { modes, k: self.args.k, overlap: self.args.overlap };
         let mut details = Details::create(outputs.details)?;
-        self.progress.begin("choosing", "questions", Some(questions.len() as u64));
+        self.measuring.progress.begin("choosing", "questions", Some(questions.len() as u64));
         let report = evaluation::choose_answers(&loaded.models(), self.pack.as_ref(), &questions, &options, &mut |question, chosen| {
-            self.progress.advance(1, 0);
-            self.proceed(details.write(&serde_json::json!({"choices": question.choices, "chosen": chosen})))
+            self.measuring.progress.advance(1, 0);
+            self.measuring.proceed(details.write(&serde_json::json!({"choices": question.choices, "chosen": chosen})))
         });
-        let report = self.finish(details, report)?;
-        self.print(&report)
+        let report = self.measuring.finish(details, report)?;
+        self.measuring.print(&report)
     }
 
     fn suite(&self, suite: Suite, outputs: Outputs) -> Result<(), Failure> {
@@ -286,13 +300,13 @@ impl Job<'_> {
         let options = SuiteOptions { modes, memories, overlap: self.args.overlap };
         let mut details = Details::create(details)?;
         let questions = tasks.iter().map(|task| task.questions.len() as u64).sum();
-        self.progress.begin("choosing", "questions", Some(questions));
+        self.measuring.progress.begin("choosing", "questions", Some(questions));
         let measured = evaluation::measure_suite(&loaded.models(), mounts.as_ref(), suite, &tasks, &options, &mut |asked| {
-            self.progress.advance(1, 0);
-            self.proceed(details.write(asked))
+            self.measuring.progress.advance(1, 0);
+            self.measuring.proceed(details.write(asked))
         });
-        let (report, points) = self.finish(details, measured)?;
-        self.print(&report)?;
+        let (report, points) = self.measuring.finish(details, measured)?;
+        self.measuring.print(&report)?;
         Ok(points)
     }
 
@@ -306,13 +320,13 @@ impl Job<'_> {
         let mut begun = false;
         let report = evaluation::measure_perplexity(&loaded.models(), self.pack.as_ref(), &texts, &options, &mut |window, all| {
             if !std::mem::replace(&mut begun, true) {
-                self.progress.begin("predicting", "windows", Some(all as u64));
+                self.measuring.progress.begin("predicting", "windows", Some(all as u64));
             }
-            self.progress.advance(1, window.tokens as u64);
-            self.proceed(details.write(window))
+            self.measuring.progress.advance(1, window.tokens as u64);
+            self.measuring.proceed(details.write(window))
         });
-        let report = self.finish(details, report)?;
-        self.print(&report)
+        let report = self.measuring.finish(details, report)?;
+        self.measuring.print(&report)
     }
 
     /// Loads the models, and returns them with the modes to measure: those named, or those of `default` that need no pack or have one.
@@ -336,44 +350,11 @@ impl Job<'_> {
         };
         let model = self.args.model.load(self.args.precision)?;
         let embedder = self.args.model.embedder.load(Precision::F32)?;
-        Ok((Loaded { model, base, embedder, ranking: self.args.search.into() }, modes))
+        Ok((Loaded { model, base, embedder, ranking: self.args.search.unwrap_or_default().into() }, modes))
     }
 
     fn limited<T>(&self, rows: Vec<T>) -> Vec<T> {
         evaluation::evenly(rows, self.args.limit.map(|limit| limit as usize))
-    }
-
-    /// Whether to continue after a question.
-    fn proceed(&self, written: ControlFlow<()>) -> ControlFlow<()> {
-        if self.interrupted.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { written }
-    }
-
-    /// The report, or the failure that ended the measurement.
-    fn finish<T>(&self, details: Details, report: Result<T, EvaluateError>) -> Result<T, Failure> {
-        self.progress.end();
-        details.finish(report.is_ok())?;
-        report.map_err(|error| {
-            let kind = match &error {
-                EvaluateError::Interrupted => Kind::Interrupted,
-                EvaluateError::Mismatch(_) => Kind::Mismatch,
-                EvaluateError::Option { .. } | EvaluateError::Mode { .. } | EvaluateError::Session(SessionError::Option { .. }) => {
-                    Kind::Usage
-                }
-                error if error.is_damage() => Kind::Damaged,
-                _ => Kind::Work,
-            };
-            let (hint, details) = (hints::evaluation(&error), hints::evaluation_details(&error));
-            Failure::new(kind, error).with_hint(hint).with_details(details)
-        })
-    }
-
-    fn print(&self, report: &(impl Serialize + std::fmt::Display)) -> Result<(), Failure> {
-        if self.args.json {
-            terminal::print_json(&serde_json::to_string(report)?);
-        } else {
-            out!("{report}");
-        }
-        Ok(())
     }
 }
 
@@ -388,42 +369,4 @@ fn print_thresholds(report: &QuestionReport) -> Result<(), Failure> {
     }
     chosen.iter().for_each(|(mode, declined)| outln!("{mode}: {declined}"));
     Ok(())
-}
-
-/// The file of `--details`, written line by line beside its place, so that an evaluation that ends early leaves its results.
-struct Details {
-    file: Option<NewFile>,
-    failed: Option<io::Error>,
-}
-
-impl Details {
-    fn create(file: Option<OutputFile>) -> Result<Self, Failure> {
-        Ok(Self { file: file.map(OutputFile::begin).transpose()?, failed: None })
-    }
-
-    /// Writes a line. Returns `Break` if that fails.
-    fn write(&mut self, row: &impl Serialize) -> ControlFlow<()> {
-        let Some(file) = &mut self.file else { return ControlFlow::Continue(()) };
-        let line = serde_json::to_string(row).map_err(io::Error::from).and_then(|line| writeln!(file, "{line}"));
-        match line {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    }
-
-    /// Renames the file if the evaluation is `complete`; otherwise says where its lines are.
-    fn finish(self, complete: bool) -> Result<(), Failure> {
-        match (self.file, self.failed) {
-            (Some(file), Some(error)) => Err(Failure::new(Kind::Work, format!("{}: {error}", file.part().display()))),
-            (Some(file), None) if complete => file.finish(),
-            (Some(file), None) => {
-                errln!("mempack: the details so far are in {}", file.part().display());
-                Ok(())
-            }
-            (None, _) => Ok(()),
-        }
-    }
 }

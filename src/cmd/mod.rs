@@ -22,12 +22,16 @@ mod inspect_model;
 pub mod keygen;
 pub mod make_questions;
 #[cfg(feature = "engine")]
+mod measuring;
+#[cfg(feature = "engine")]
 pub mod models;
 #[cfg(feature = "engine")]
 mod packs;
 #[cfg(feature = "engine")]
 pub mod quality;
 pub mod repair;
+#[cfg(feature = "engine")]
+mod retrieval;
 #[cfg(feature = "engine")]
 pub mod revoke;
 #[cfg(feature = "engine")]

@@ -149,7 +149,10 @@ impl Retriever {
     }
 
     /// The embedding of a query, `[dim]`.
-    pub(crate) fn embed(&self, text: &str) -> Result<Vec<f32>, RetrieveError> {
+    ///
+    /// # Errors
+    /// If the embedder fails.
+    pub fn embed(&self, text: &str) -> Result<Vec<f32>, RetrieveError> {
         Ok(self.embedder.embed(EmbedAs::Query, &[text])?)
     }
 }

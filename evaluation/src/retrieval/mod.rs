@@ -1,0 +1,163 @@
+//! Retrieval alone: where the gold documents of questions are among the references found for them, without a language model.
+
+mod figure;
+mod gold;
+mod metrics;
+mod report;
+mod table;
+mod tally;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mempack_model::Embedder;
+use mempack_retrieval::Query;
+use mempack_runtime::{Method, Mounts, OnDamage, PackSet, Ranking, Retriever};
+use serde::Serialize;
+
+use crate::{EvaluateError, Question};
+use gold::{GoldDocuments, Source};
+use tally::Tally;
+
+pub(crate) use table::first;
+
+pub use figure::retrieval_figure;
+pub use metrics::Ranks;
+pub use report::{LeftOut, NotMeasured, PackName, RetrievalReport, StageDifference, StageReport};
+
+/// References that each stage finds for a question. Nothing is measured beyond this rank.
+pub const DEPTH: usize = 20;
+
+/// Questions or ids that a message names, at most.
+const NAMED: usize = 5;
+
+/// A way to find references, which is measured beside others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// By what references are ranked.
+    pub ranking: Ranking,
+}
+
+impl Stage {
+    /// The stages that are measured by default: every ranking, with the one first that the others are compared with.
+    pub const ALL: [Self; 3] = [Self { ranking: Ranking::Dense }, Self { ranking: Ranking::Lexical }, Self { ranking: Ranking::Hybrid }];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        self.ranking.name()
+    }
+
+    /// Whether it needs a pack with an index of terms.
+    fn needs_terms(self) -> bool {
+        self.ranking != Ranking::Dense
+    }
+}
+
+/// What a stage found for a question.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageFound {
+    /// The stage.
+    pub stage: &'static str,
+    /// The rank of the first reference of a gold document, from 1; `None` if there is none among the first [`DEPTH`].
+    pub gold_rank: Option<usize>,
+    /// For each reference found, best first, the id of a document that it comes from: of a gold document if there is one, else of the first.
+    pub found: Vec<String>,
+    /// Milliseconds of the search, without embedding the question.
+    pub search_ms: f64,
+    #[serde(skip)]
+    ranks: Ranks,
+}
+
+/// A question with what each stage found for it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Searched {
+    /// The question's id.
+    pub id: String,
+    /// The question.
+    pub question: String,
+    /// The ids of its gold documents that the packs have.
+    pub gold_ids: Vec<String>,
+    /// Milliseconds of embedding the question.
+    pub embedding_ms: f64,
+    /// What the stages found.
+    pub stages: Vec<StageFound>,
+}
+
+/// Searches the packs for each question by each stage, and measures where its gold documents are found. `observe` is called after each question
+/// and can stop the measurement.
+///
+/// Gold documents are [`Question::gold_ids`]. Ids that no document of the packs has count for nothing; questions without gold documents, or with
+/// none that the packs have, are not searched. The report says how many there are. Stages that rank by terms are left out if no pack has an
+/// index of terms.
+///
+/// # Errors
+/// If the packs were built with another embedder, no question or no stage is left, a pack is damaged, the embedder fails, or `observe` stops the
+/// measurement.
+pub fn measure_retrieval(
+    embedder: &Embedder,
+    mounts: &Arc<Mounts>,
+    questions: &[Question],
+    stages: &[Stage],
+    observe: &mut dyn FnMut(&Searched) -> ControlFlow<()>,
+) -> Result<RetrievalReport, EvaluateError> {
+    let retriever = Retriever::over(embedder, Arc::clone(mounts))?;
+    let packs = mounts.packs();
+    let mut tally = Tally::new(&packs, &mounts.embedder().name);
+    let stages = measurable(&packs, stages, &mut tally)?;
+    let gold = GoldDocuments::find(&packs, questions)?;
+    let present = gold.ids();
+    let judged: Vec<(&Question, Vec<&str>)> =
+        questions.iter().filter_map(|question| Some((question, tally.count(question, &present)?))).collect();
+    if judged.is_empty() {
+        let NotMeasured { without_gold, without_document, ids, first_ids, .. } = tally.not_measured;
+        return Err(EvaluateError::NothingToFind { without_gold, without_document, ids, first_ids });
+    }
+    let retrievers: Vec<(Stage, Retriever)> = stages.into_iter().map(|stage| (stage, retriever.share().ranked_by(stage.ranking))).collect();
+    for (question, gold_ids) in judged {
+        let started = Instant::now();
+        let vector = retriever.embed(&question.question)?;
+        let embedding_ms = milliseconds(started);
+        let search = |(stage, retriever): &(Stage, Retriever)| {
+            let started = Instant::now();
+            let stages = retriever.stages(&packs, Method::default(), OnDamage::Fail);
+            let hits = stages.recall_vector(&Query::new(&question.question), &vector, DEPTH)?.hits;
+            let search_ms = milliseconds(started);
+            let sources = hits.iter().map(|hit| gold.of(hit, &gold_ids)).collect::<Result<Vec<Source>, _>>()?;
+            let ranks = Ranks::of(gold_ids.len(), sources.iter().map(|source| source.documents.iter().copied()));
+            let found = sources.into_iter().map(|source| source.name).collect();
+            Ok::<_, EvaluateError>(StageFound { stage: stage.name(), gold_rank: ranks.first(), found, search_ms, ranks })
+        };
+        let stages = retrievers.iter().map(search).collect::<Result<_, _>>()?;
+        let gold_ids = gold_ids.iter().map(|id| (*id).to_owned()).collect();
+        let searched = Searched { id: question.id.clone(), question: question.question.clone(), gold_ids, embedding_ms, stages };
+        if observe(&searched).is_break() {
+            return Err(EvaluateError::Interrupted);
+        }
+        tally.add(searched);
+    }
+    Ok(tally.report())
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+/// The stages that these packs can be searched by. Notes the others, and the packs without an index of terms.
+fn measurable(packs: &PackSet, stages: &[Stage], tally: &mut Tally) -> Result<Vec<Stage>, EvaluateError> {
+    let mut without = Vec::new();
+    for mounted in packs.packs() {
+        if !mounted.has_terms().map_err(mempack_runtime::RetrieveError::from)? {
+            without.push(mounted.name().to_owned());
+        }
+    }
+    let none = without.len() == packs.packs().len();
+    let (left, out): (Vec<Stage>, Vec<Stage>) = stages.iter().partition(|stage| !(none && stage.needs_terms()));
+    if left.is_empty() {
+        let stages = stages.iter().map(|stage| stage.name()).collect();
+        return Err(EvaluateError::NoTerms { packs: without, stages });
+    }
+    tally.left_out = out.into_iter().map(|stage| LeftOut { stage: stage.name(), reason: "no pack has an index of terms" }).collect();
+    tally.without_terms = without;
+    Ok(left)
+}

@@ -1,0 +1,135 @@
+//! Collects what was found, and makes the report.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use mempack_runtime::PackSet;
+
+use super::report::{LeftOut, NotMeasured, PackName, RetrievalReport, StageDifference, StageReport};
+use super::{DEPTH, NAMED, Ranks, Searched, Stage, StageFound};
+use crate::Question;
+use crate::bootstrap::{Interval, interval};
+use crate::tally::{mean, median};
+
+/// The k of the recall that is reported.
+const RECALL_AT: [usize; 4] = [1, 3, 5, DEPTH];
+/// The k of the recall in which stages are compared.
+const COMPARED_AT: usize = 5;
+const COMPARED: &str = "recall@5";
+const NDCG_AT: usize = 10;
+
+/// What was found so far.
+pub(super) struct Tally {
+    packs: Vec<PackName>,
+    embedder: String,
+    pub not_measured: NotMeasured,
+    pub left_out: Vec<LeftOut>,
+    pub without_terms: Vec<String>,
+    missing: BTreeSet<String>,
+    most_gold: usize,
+    embedding_ms: Vec<f64>,
+    /// For each question, what the stages found.
+    found: Vec<Vec<StageFound>>,
+}
+
+impl Tally {
+    pub fn new(packs: &PackSet, embedder: &str) -> Self {
+        let name = |mounted: &std::sync::Arc<mempack_runtime::Mounted>| PackName {
+            name: mounted.name().to_owned(),
+            id: mounted.id().to_string(),
+            references: mounted.pack().manifest().counts.references,
+        };
+        Self {
+            packs: packs.packs().iter().map(name).collect(),
+            embedder: embedder.to_owned(),
+            not_measured: NotMeasured::default(),
+            left_out: Vec::new(),
+            without_terms: Vec::new(),
+            missing: BTreeSet::new(),
+            most_gold: 0,
+            embedding_ms: Vec::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// The gold ids of a question that the packs have, each once. `None` if there is none; the question is counted then.
+    pub fn count<'a>(&mut self, question: &'a Question, present: &HashSet<&str>) -> Option<Vec<&'a str>> {
+        let mut gold: Vec<&str> = Vec::new();
+        for id in question.gold_ids.iter().map(String::as_str) {
+            if present.contains(id) {
+                if !gold.contains(&id) {
+                    gold.push(id);
+                }
+            } else if self.missing.insert(id.to_owned()) {
+                named(&mut self.not_measured.first_ids, id);
+            }
+        }
+        self.not_measured.ids = self.missing.len();
+        if !gold.is_empty() {
+            self.most_gold = self.most_gold.max(gold.len());
+            return Some(gold);
+        }
+        named(&mut self.not_measured.first_questions, &question.id);
+        let counted =
+            if question.gold_ids.is_empty() { &mut self.not_measured.without_gold } else { &mut self.not_measured.without_document };
+        *counted += 1;
+        None
+    }
+
+    pub fn add(&mut self, searched: Searched) {
+        self.embedding_ms.push(searched.embedding_ms);
+        self.found.push(searched.stages);
+    }
+
+    pub fn report(self) -> RetrievalReport {
+        let stages = self.found.first().map_or(0, Vec::len);
+        let of = |stage: usize| self.found.iter().filter_map(|found| found.get(stage)).collect::<Vec<_>>();
+        let columns: Vec<Vec<&StageFound>> = (0..stages).map(of).collect();
+        let name = |column: &[&StageFound]| column.first().map_or("", |found| found.stage);
+        let dense = columns.iter().find(|column| name(column) == Stage::ALL[0].name());
+        let difference = |column: &Vec<&StageFound>| {
+            let dense = dense.filter(|dense| name(dense) != name(column))?;
+            let pairs = column.iter().zip(dense);
+            let values: Vec<f64> = pairs.map(|(a, b)| a.ranks.recall(COMPARED_AT) - b.ranks.recall(COMPARED_AT)).collect();
+            let interval = interval(&values)?;
+            Some(StageDifference { left: name(column), right: name(dense), metric: COMPARED, interval })
+        };
+        RetrievalReport {
+            questions: self.found.len(),
+            most_gold: self.most_gold,
+            depth: DEPTH,
+            stages: columns.iter().filter_map(|column| stage_report(column)).collect(),
+            differences: columns.iter().filter_map(difference).collect(),
+            embedding_ms: median(self.embedding_ms).unwrap_or_default(),
+            not_measured: self.not_measured,
+            packs: self.packs,
+            embedder: self.embedder,
+            left_out: self.left_out,
+            without_terms: self.without_terms,
+        }
+    }
+}
+
+/// Adds a name to a list that names only the first.
+fn named(list: &mut Vec<String>, name: &str) {
+    if list.len() < NAMED {
+        list.push(name.to_owned());
+    }
+}
+
+/// Results of what one stage found for each question; `None` without questions.
+fn stage_report(found: &[&StageFound]) -> Option<StageReport> {
+    let values = |value: &dyn Fn(&Ranks) -> f64| found.iter().map(|found| value(&found.ranks)).collect::<Vec<f64>>();
+    let of = |value: &dyn Fn(&Ranks) -> f64| interval(&values(value));
+    let at = |value: fn(&Ranks, usize) -> f64| -> Option<BTreeMap<usize, Interval>> {
+        RECALL_AT.into_iter().map(|k| Some((k, of(&|ranks| value(ranks, k))?))).collect()
+    };
+    Some(StageReport {
+        stage: found.first()?.stage,
+        recall: at(Ranks::recall)?,
+        hit: at(Ranks::hit)?,
+        mrr: of(&Ranks::reciprocal)?,
+        ndcg_at_10: of(&|ranks| ranks.ndcg(NDCG_AT))?,
+        recall_curve: (1..=DEPTH).map(|k| mean(&values(&|ranks| ranks.recall(k)))).collect::<Option<_>>()?,
+        search_ms: median(found.iter().map(|found| found.search_ms).collect())?,
+    })
+}
