@@ -1,5 +1,7 @@
 //! From text to conditions.
 
+use std::str::FromStr;
+
 use cel::common::ast::operators::{
     ADD, EQUALS, GREATER, GREATER_EQUALS, IN, INDEX, LESS, LESS_EQUALS, LOGICAL_AND, LOGICAL_NOT, LOGICAL_OR,
 };
@@ -65,6 +67,14 @@ impl Expression {
         names.sort_unstable();
         names.dedup();
         names
+    }
+}
+
+impl FromStr for Expression {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        Self::parse(text)
     }
 }
 

@@ -160,7 +160,11 @@ fn only_what_passes_is_found_and_cited() {
             assert_eq!(cited, wanted.iter().map(|document| format!("d{document}")).collect::<Vec<_>>(), "{text}");
             assert_eq!(found.origins as usize, cited.len());
             let number = found.metadata.iter().find(|field| field.name == "number").map(|field| field.values[0].clone());
-            assert_eq!(number, (hit.reference.pack.name() == "laws").then(|| wanted[0].to_string()), "metadata of the document that is cited");
+            assert_eq!(
+                number,
+                (hit.reference.pack.name() == "laws").then(|| wanted[0].to_string()),
+                "metadata of the document that is cited"
+            );
         }
     }
 }

@@ -249,7 +249,7 @@ impl Job<'_> {
     fn retrieval(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
         let questions = self.limited(evaluation::read_questions(file)?);
         let Some(pack) = &self.pack else { return Ok(()) }; // clap requires it
-        let mounts = packs::mount_beside(Mounts::of(Arc::clone(pack)), &self.args.with)?;
+        let mounts = Arc::new(packs::mount_beside(Mounts::of(Arc::clone(pack)), &self.args.with)?);
         mempack_model::set_threads(self.args.threads);
         let embedder = self.args.model.embedder.load(Precision::F32)?;
         retrieval::run(&self.measuring, &embedder, &mounts, &questions, self.args.search, outputs.details, outputs.figure)
@@ -293,7 +293,8 @@ impl Job<'_> {
         }
         let mut tasks = evaluation::read_suite(suite, data)?;
         tasks.iter_mut().for_each(|task| task.questions = self.limited(std::mem::take(&mut task.questions)));
-        let mounts = self.pack.as_ref().map(|pack| packs::mount_beside(Mounts::of(Arc::clone(pack)), &self.args.with)).transpose()?;
+        let mounts =
+            self.pack.as_ref().map(|pack| packs::mount_beside(Mounts::of(Arc::clone(pack)), &self.args.with).map(Arc::new)).transpose()?;
         let (loaded, modes) = self.load(&[Mode::ClosedBook, Mode::MemoryQuantized], |mode| !mode.uses_gold())?;
         let usual = SuiteOptions::default();
         let memories = if self.args.memories.is_empty() { usual.memories } else { self.args.memories.clone() };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mempack_format::{Difference, FieldKind};
-use mempack_runtime::{Citation, CitedField, MountError, Mounts, OnDamage, Ranking, Skipped};
+use mempack_runtime::{Citation, CitedField, Expression, MountError, Mounts, OnDamage, Ranking, Skipped};
 use serde_json::{Value, json};
 
 use super::trust;
@@ -23,6 +23,10 @@ pub struct PackArgs {
     /// index of terms and are searched by embeddings
     #[arg(long, value_enum, default_value_t, value_name = "RANKING")]
     search: Search,
+    /// Find only what this filter over the documents' fields admits, such as 'jurisdiction == "BY" && date >= "2021-01-01"' (CEL; `mempack inspect` lists a
+    /// pack's fields)
+    #[arg(long = "where", value_name = "FILTER")]
+    filter: Option<Expression>,
     /// Leave out damaged memories, vectors and texts, and report them at the end
     #[arg(long)]
     pub skip_damaged: bool,
@@ -35,7 +39,8 @@ impl PackArgs {
     /// Mounts all packs. Each has the name of its file, or its path if that name is taken.
     pub fn mount(&self) -> Result<Arc<Mounts>, Failure> {
         let trusted = trust::read_keys(&self.trusted)?;
-        mount_beside(Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?, &self.with)
+        let mounts = mount_beside(Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?, &self.with)?;
+        selecting(mounts, self.filter.clone())
     }
 
     /// By what references are ranked.
@@ -69,12 +74,22 @@ impl From<Search> for Ranking {
 }
 
 /// Mounts more packs. Each has the name of its file, or its path if that name is taken.
-pub fn mount_beside(mounts: Mounts, with: &[PathBuf]) -> Result<Arc<Mounts>, Failure> {
+pub fn mount_beside(mounts: Mounts, with: &[PathBuf]) -> Result<Mounts, Failure> {
     for path in with {
         let pack = super::open(path)?;
         let stem = pack.stem();
         let name = if mounts.packs().get(&stem).is_some() { path.display().to_string() } else { stem };
         mounts.mount(name, pack).map_err(refused)?;
+    }
+    Ok(mounts)
+}
+
+/// The mounted packs, of which only what the filter admits is found. Says if that is nothing.
+pub fn selecting(mounts: Mounts, filter: Option<Expression>) -> Result<Arc<Mounts>, Failure> {
+    let Some(filter) = filter else { return Ok(Arc::new(mounts)) };
+    let mounts = mounts.selecting(filter).map_err(refused)?;
+    if mounts.packs().packs().iter().all(|mounted| mounted.documents() == 0) {
+        errln!("mempack: no document passes the filter of --where");
     }
     Ok(Arc::new(mounts))
 }
@@ -82,6 +97,7 @@ pub fn mount_beside(mounts: Mounts, with: &[PathBuf]) -> Result<Arc<Mounts>, Fai
 fn refused(error: MountError) -> Failure {
     let kind = match &error {
         MountError::NotSigned(error) if error.is_damage() => Kind::Damaged,
+        MountError::Filter(error) if error.is_damage() => Kind::Damaged,
         MountError::NotSigned(_) | MountError::Mismatch { .. } => Kind::Mismatch,
         _ => Kind::Usage,
     };
