@@ -11,7 +11,6 @@ use mempack_runtime::{Answer, AskError, MappedPack, Session};
 use crate::contender::{Answers, Contender, Setting, WrittenMemories};
 use crate::library::{Library, Passage};
 use crate::metrics::{Score, Words, novel_share, score};
-use crate::models::ModelName;
 use crate::options::QuestionOptions;
 use crate::outcome::{Asked, HIT_AT, Outcome, Retrieved, Withheld};
 use crate::question::accepted;
@@ -42,7 +41,7 @@ pub fn answer_questions(
             return Err(EvaluateError::Interrupted);
         }
     }
-    Ok(answering.tally.report(&answering.own, options, ModelName::of(models.model), pack))
+    Ok(answering.tally.report(&answering.own, options, models, pack))
 }
 
 struct Answering {

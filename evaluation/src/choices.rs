@@ -16,7 +16,7 @@ use crate::choice_question::{ChoiceQuestion, ChoiceScores, METRICS};
 use crate::contender::{Answers, Contender, Setting, WrittenMemories};
 use crate::library::{Library, Passage};
 use crate::likelihood::log_probabilities;
-use crate::models::ModelName;
+use crate::models::{ModelName, Retrieving};
 use crate::report::PairedDifference;
 use crate::tally::mean;
 use crate::{EvaluateError, Mode, Models, Retrieved};
@@ -64,6 +64,9 @@ pub struct ChoiceReport {
     /// Name of the model, and of its reading adapter.
     #[serde(flatten)]
     pub model: ModelName,
+    /// How references are found.
+    #[serde(flatten)]
+    pub retrieving: Retrieving,
     /// Scores of each mode.
     pub modes: BTreeMap<Mode, ChoiceScores>,
     /// Paired differences between each other mode and the first.
@@ -200,6 +203,7 @@ fn report(
         questions,
         pack: pack.map(|pack| pack.id().to_string()),
         model: ModelName::of(models.model),
+        retrieving: models.retrieving(),
         modes: modes.iter().zip(all).map(|(mode, scores)| (*mode, means(scores))).collect(),
         differences,
     }

@@ -175,9 +175,19 @@ impl Contender {
             let max_overlap = setting.mode.uses_retrieval().then(|| library.max_overlap());
             let Answers { max_tokens, measures } = answers.clone();
             let k = Some(setting.k);
-            let ranking = library.ranking();
-            let options =
-                SessionOptions { read_from, max_tokens, k, max_overlap, measures, prefetch, cache, ranking, ..SessionOptions::default() };
+            let (ranking, strategy) = (library.ranking(), library.strategy());
+            let options = SessionOptions {
+                read_from,
+                max_tokens,
+                k,
+                max_overlap,
+                measures,
+                prefetch,
+                cache,
+                ranking,
+                strategy,
+                ..SessionOptions::default()
+            };
             Session::over(&model, library.embedder(), Arc::clone(library.mounts()), options)
         };
         let session = library.map(session).transpose()?;

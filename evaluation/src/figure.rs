@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn report(k: &[usize]) -> QuestionReport {
-        use crate::models::ModelName;
+        use crate::models::{ModelName, Retrieving};
 
         let zero = Thousandths::of(0.0);
         let setting = |k| Setting { mode: Mode::Memory, k, tokens: TokensKept::Each(8), similarity_bias: zero, similarity_margin: zero };
@@ -140,6 +140,7 @@ mod tests {
             questions: 9,
             pack: "p".into(),
             model: ModelName { model: "a<b & c".into(), reader: None },
+            retrieving: Retrieving { search: "dense", strategy: "top-k".into() },
             k: 5,
             overlap: 1.0,
             left_out: 0,

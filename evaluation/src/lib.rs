@@ -20,14 +20,14 @@
 //!
 //! use mempack_evaluation::{Models, QuestionOptions, answer_questions, read_questions};
 //! use mempack_model::{Embedder, LoadOptions, Model};
-//! use mempack_runtime::{MappedPack, Ranking};
+//! use mempack_runtime::{MappedPack, Ranking, Strategy};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = Model::load(Path::new("model"), &LoadOptions::default())?;
 //! let embedder = Embedder::load(Path::new("embedder"), &LoadOptions::default())?;
 //! let pack = Arc::new(MappedPack::open("corpus.mpk")?);
 //! let questions = read_questions(Path::new("questions.jsonl"))?;
-//! let models = Models { model: &model, base: None, embedder: &embedder, ranking: Ranking::Dense };
+//! let models = Models { model: &model, base: None, embedder: &embedder, ranking: Ranking::Dense, strategy: Strategy::TOP_K };
 //! let report = answer_questions(&models, &pack, &questions, &QuestionOptions::default(), &mut |question| {
 //!     println!("{}: {}", question.id, question.outcomes[0].answer);
 //!     ControlFlow::Continue(())
@@ -79,15 +79,15 @@ pub use mempack_model::{DEFAULT_OVERLAP, overlap};
 pub use mempack_questions::{Question, read_questions};
 pub use metrics::{Score, Words, abstains, novel_share, score};
 pub use mode::{Mode, UnknownMode};
-pub use models::{ModelName, Models, ReaderName};
+pub use models::{ModelName, Models, ReaderName, Retrieving};
 pub use options::{QuestionOptions, Sweep, UnknownSweep};
 pub use outcome::{Asked, Outcome, Retrieved, Withheld};
 pub use perplexity::{PerplexityOptions, PerplexityReport, Prediction, WindowScores, measure_perplexity, read_texts};
 pub use quality::{Compared, DEVIATIONS, LayerQuality, QualityOptions, QualityReport, measure_quality};
 pub use report::{Gain, ModeReport, PairedDifference, QuestionReport, SweepPoint, Sweeps, Unanswerable};
 pub use retrieval::{
-    DEPTH, LeftOut, NotMeasured, PackName, Ranks, RetrievalReport, Searched, Stage, StageDifference, StageFound, StageReport,
-    measure_retrieval, retrieval_figure,
+    CHOSEN, DEPTH, LeftOut, NotMeasured, PackName, Ranks, RetrievalOptions, RetrievalReport, Searched, Stage, StageDifference, StageFound,
+    StageReport, StrategyReport, measure_retrieval, retrieval_figure,
 };
 pub use rows::{RowsError, evenly, read_rows};
 pub use scatter::{ScatterPoints, read_points, scatter_figure};

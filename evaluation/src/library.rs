@@ -9,7 +9,7 @@ use mempack_numeric::dot;
 use mempack_retrieval::{Hit, Query, Recall, Recalled};
 use mempack_runtime::{
     IdentityMismatch, MappedPack, MemoryRead, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, Ranking, ReferenceText,
-    RetrieveError, Retriever, read_reference,
+    RetrieveError, Retriever, Strategy, read_reference,
 };
 
 use crate::metrics::Words;
@@ -51,6 +51,7 @@ pub(crate) struct Library {
     /// References whose overlap with the question exceeds this share are filtered out.
     max_overlap: f64,
     ranking: Ranking,
+    strategy: Strategy,
 }
 
 impl Library {
@@ -60,16 +61,17 @@ impl Library {
 
     /// A library of several packs, which retrieval ranks together. What is about one pack is about the first.
     pub fn over(models: &Models<'_>, mounts: &Arc<Mounts>, max_overlap: f64) -> Result<Self, EvaluateError> {
-        let Models { model, embedder, ranking, .. } = *models;
+        let Models { model, embedder, ranking, strategy, .. } = *models;
         IdentityMismatch::check_model(mounts.model(), model.identity())?;
         if !(0.0..=1.0).contains(&max_overlap) {
             let expected = "a share, 0 to 1".to_owned();
             return Err(EvaluateError::Option { option: "overlap", found: max_overlap.to_string(), expected });
         }
-        let retriever = Retriever::over(embedder, Arc::clone(mounts))?.ranked_by(ranking);
+        let retriever = Retriever::over(embedder, Arc::clone(mounts))?.ranked_by(ranking).chosen_by(strategy);
         // A set of mounts is never empty.
         let mounted = Arc::clone(&mounts.packs().packs()[0]);
-        Ok(Self { mounts: Arc::clone(mounts), mounted, model: model.share(), embedder: embedder.share(), retriever, max_overlap, ranking })
+        let (model, embedder, mounts) = (model.share(), embedder.share(), Arc::clone(mounts));
+        Ok(Self { mounts, mounted, model, embedder, retriever, max_overlap, ranking, strategy })
     }
 
     pub fn pack(&self) -> &Arc<MappedPack> {
@@ -87,6 +89,10 @@ impl Library {
 
     pub fn ranking(&self) -> Ranking {
         self.ranking
+    }
+
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
     }
 
     pub fn max_overlap(&self) -> f64 {

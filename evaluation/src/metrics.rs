@@ -183,13 +183,17 @@ pub(crate) fn holds_words(text: &Words, answer: &Words) -> bool {
     !words.is_empty() && words.iter().all(|word| known.contains(word))
 }
 
-/// The share of the different pairs of neighbouring words (of characters, if a text is Chinese) in `texts` that `question` does not have;
+/// The share of the different pairs of neighbouring words (of characters, if a text is Chinese) in `texts` that none of the `known` texts has;
 /// `None` if there is no pair.
-pub(crate) fn novel_pairs(question: &Words, texts: &[&Words]) -> Option<f64> {
-    let han = question.han || texts.iter().any(|text| text.han);
-    let known: HashSet<&[String]> = question.by_rule(han).windows(2).collect();
-    let pairs: HashSet<&[String]> = texts.iter().flat_map(|text| text.by_rule(han).windows(2)).collect();
+pub(crate) fn novel_pairs(known: &[&Words], texts: &[&Words]) -> Option<f64> {
+    let han = known.iter().chain(texts).any(|text| text.han);
+    let (known, pairs) = (pairs(known, han), pairs(texts, han));
     (!pairs.is_empty()).then(|| pairs.difference(&known).count() as f64 / pairs.len() as f64)
+}
+
+/// The different pairs of neighbours in texts.
+fn pairs<'a>(texts: &[&'a Words], han: bool) -> HashSet<&'a [String]> {
+    texts.iter().flat_map(|text| text.by_rule(han).windows(2)).collect()
 }
 
 #[cfg(test)]
@@ -359,10 +363,10 @@ mod tests {
         let question = Words::of("What is the usual dose of Nutepril?");
         let [one, two] = ["The usual dose is 40 mg.", "Usual dose: 40 mg"].map(Words::of);
         // (usual dose) is known; (dose is), (is 40), (40 mg) and (dose 40) are not.
-        assert_eq!(novel_pairs(&question, &[&one]), Some(0.75));
-        assert_eq!(novel_pairs(&question, &[&one, &two]), Some(0.8));
-        assert_eq!((novel_pairs(&question, &[]), novel_pairs(&question, &[&Words::of("word")])), (None, None));
-        assert_eq!(novel_pairs(&Words::of("罚款几贯"), &[&Words::of("罚款三贯")]), Some(2.0 / 3.0));
+        assert_eq!(novel_pairs(&[&question], &[&one]), Some(0.75));
+        assert_eq!(novel_pairs(&[&question], &[&one, &two]), Some(0.8));
+        assert_eq!((novel_pairs(&[&question], &[]), novel_pairs(&[&question], &[&Words::of("word")])), (None, None));
+        assert_eq!(novel_pairs(&[&Words::of("罚款几贯")], &[&Words::of("罚款三贯")]), Some(2.0 / 3.0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mempack_model::{Embedder, Model};
-use mempack_runtime::Ranking;
+use mempack_runtime::{Ranking, Strategy};
 use serde::Serialize;
 
 /// A model, the base model that it is compared with, and the embedder.
@@ -17,6 +17,24 @@ pub struct Models<'a> {
     pub embedder: &'a Embedder,
     /// By what references are ranked.
     pub ranking: Ranking,
+    /// Which of them are read.
+    pub strategy: Strategy,
+}
+
+/// How references are found, in the head of a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Retrieving {
+    /// By what they are ranked: `dense`, `lexical` or `hybrid`.
+    pub search: &'static str,
+    /// Which of them are read, for example `top-k` or `diverse:0.7`.
+    pub strategy: String,
+}
+
+impl Models<'_> {
+    /// How references are found.
+    pub(crate) fn retrieving(&self) -> Retrieving {
+        Retrieving { search: self.ranking.name(), strategy: self.strategy.to_string() }
+    }
 }
 
 /// A model in the head of a report.
@@ -49,6 +67,17 @@ impl ModelName {
     pub(crate) fn short(&self) -> String {
         let reader = self.reader.iter().map(|reader| reader.name.as_str());
         std::iter::once(self.model.as_str()).chain(reader).collect::<Vec<_>>().join(" read by ")
+    }
+}
+
+/// Nothing for the defaults, else one line.
+impl fmt::Display for Retrieving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { search, strategy } = self;
+        if *search == Ranking::default().name() && *strategy == Strategy::default().to_string() {
+            return Ok(());
+        }
+        writeln!(f, "references by {search} search, {strategy}")
     }
 }
 

@@ -18,7 +18,7 @@ use crate::bootstrap::interval;
 use crate::contender::Contender;
 use crate::library::Library;
 use crate::likelihood::log_probabilities;
-use crate::models::ModelName;
+use crate::models::{ModelName, Retrieving};
 use crate::report::PairedDifference;
 use crate::rows::{RowsError, evenly, read_rows};
 use crate::{EvaluateError, Mode, Models};
@@ -108,6 +108,9 @@ pub struct PerplexityReport {
     /// Name of the model, and of its reading adapter.
     #[serde(flatten)]
     pub model: ModelName,
+    /// How references are found.
+    #[serde(flatten)]
+    pub retrieving: Retrieving,
     /// Scores of each mode.
     pub modes: BTreeMap<Mode, Prediction>,
     /// Paired differences between each other mode and the first, window by window, in nats per token. Negative is better.
@@ -263,6 +266,7 @@ fn report(
         bytes,
         pack: pack.map(|pack| pack.id().to_string()),
         model: ModelName::of(models.model),
+        retrieving: models.retrieving(),
         modes: modes.iter().map(|mode| (*mode, prediction(*mode))).collect(),
         differences,
     }

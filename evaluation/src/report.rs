@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::bootstrap::Interval;
 use crate::contender::Setting;
 use crate::mode::Mode;
-use crate::models::ModelName;
+use crate::models::{ModelName, Retrieving};
 use crate::selective::Selective;
 
 /// Results over all questions.
@@ -20,6 +20,9 @@ pub struct QuestionReport {
     /// Name of the model, and of its reading adapter.
     #[serde(flatten)]
     pub model: ModelName,
+    /// How references are found.
+    #[serde(flatten)]
+    pub retrieving: Retrieving,
     /// Maximum number of references of the modes that retrieve.
     pub k: usize,
     /// References whose overlap with the question exceeds this share were filtered out.

@@ -30,7 +30,7 @@ use crate::choice_question::{ChoiceQuestion, ChoiceScores, METRICS, main_metric,
 use crate::choices::{Choice, Choosing};
 use crate::contender::Setting;
 use crate::metrics::{Words, holds_words, novel_pairs};
-use crate::models::ModelName;
+use crate::models::{ModelName, Retrieving};
 use crate::parameters::parameters;
 use crate::rows::RowsError;
 use crate::scatter::ScatterPoints;
@@ -180,6 +180,9 @@ pub struct SuiteReport {
     /// Name of the model, and of its reading adapter.
     #[serde(flatten)]
     pub model: ModelName,
+    /// How references are found.
+    #[serde(flatten)]
+    pub retrieving: Retrieving,
     /// Number of its parameters.
     pub parameters: u64,
     /// Ids of the packs, which retrieval ranked together.
@@ -273,7 +276,7 @@ impl SuiteChoice {
             memories: if choice.setting.mode.uses_retrieval() { choice.setting.k } else { 0 },
             scores: choice.scores,
             hit: (!texts.is_empty()).then(held),
-            novel: novel_pairs(&Words::of(&question.question), &texts),
+            novel: novel_pairs(&[&Words::of(&question.question)], &texts),
             retrieved: choice.passages.iter().map(Retrieved::of).collect(),
             log_likelihoods: choice.log_likelihoods,
         }
@@ -319,7 +322,8 @@ pub fn measure_suite(
         reports.push(TaskReport { task: task.name, questions: task.questions.len(), metric, settings: report(&all, metric) });
     }
     let packs = mounts.map(|mounts| mounts.packs().packs().iter().map(|mounted| mounted.id().to_string()).collect());
-    Ok((SuiteReport { suite, model, parameters, packs: packs.unwrap_or_default(), overlap: options.overlap, tasks: reports }, points))
+    let (packs, retrieving) = (packs.unwrap_or_default(), models.retrieving());
+    Ok((SuiteReport { suite, model, retrieving, parameters, packs, overlap: options.overlap, tasks: reports }, points))
 }
 
 /// The report of each setting from its choices, question by question. The first setting is the closed book, if it was measured.

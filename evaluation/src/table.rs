@@ -78,6 +78,7 @@ fn differences(f: &mut Formatter<'_>, all: &[PairedDifference]) -> fmt::Result {
 impl Display for QuestionReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} questions, {} references each, model {}, pack {}", self.questions, self.k, self.model, self.pack)?;
+        write!(f, "{}", self.retrieving)?;
         let hits: Vec<String> = self.hit_at.iter().map(|(n, share_of)| format!("{} at {n}", share(*share_of))).collect();
         writeln!(f, "gold document retrieved: {} (of {})", hits.join(", "), self.hit_n)?;
         if self.left_out > 0 {
@@ -127,7 +128,8 @@ impl Display for QuestionReport {
 
 impl Display for ChoiceReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} questions with choices, model {}\n", self.questions, self.model)?;
+        writeln!(f, "{} questions with choices, model {}", self.questions, self.model)?;
+        writeln!(f, "{}", self.retrieving)?;
         head(f, "mode", &["MC1", "MC2", "accuracy", "by byte"])?;
         for (mode, s) in &self.modes {
             row(f, mode, &[s.mc1, s.mc2, s.accuracy, s.accuracy_normalised].map(share))?;
@@ -140,6 +142,7 @@ impl Display for SuiteReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let packs = if self.packs.is_empty() { "no pack".into() } else { format!("packs {}", self.packs.join(", ")) };
         writeln!(f, "suite {}, model {} ({} parameters), {packs}", self.suite, self.model, self.parameters)?;
+        write!(f, "{}", self.retrieving)?;
         for task in &self.tasks {
             let (name, second) = match task.metric {
                 "mc1" => ("MC1", ("MC2", "mc2")),
@@ -165,7 +168,8 @@ impl Display for SuiteReport {
 
 impl Display for PerplexityReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} tokens in {} windows of {} texts, model {}\n", self.tokens, self.windows, self.texts, self.model)?;
+        writeln!(f, "{} tokens in {} windows of {} texts, model {}", self.tokens, self.windows, self.texts, self.model)?;
+        writeln!(f, "{}", self.retrieving)?;
         head(f, "mode", &["perplex.", "nats/tok", "bits/byte"])?;
         for (mode, p) in &self.modes {
             row(f, mode, &[p.perplexity, p.nats_per_token, p.bits_per_byte].map(|value| share(Some(value))))?;

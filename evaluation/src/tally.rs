@@ -13,7 +13,7 @@ use crate::options::{QuestionOptions, Sweep};
 use crate::outcome::{Asked, HIT_AT, Outcome};
 use crate::report::{Gain, ModeReport, PairedDifference, QuestionReport, SweepPoint, Sweeps, Unanswerable};
 use crate::selective::{Judged, Selective};
-use crate::{Mode, Question};
+use crate::{Mode, Models, Question};
 
 /// The pairs of modes whose differences are reported.
 const PAIRS: [(Mode, Mode); 3] = [(Mode::Memory, Mode::InContext), (Mode::MemoryQuantized, Mode::Memory), (Mode::Memory, Mode::ClosedBook)];
@@ -63,7 +63,7 @@ impl Tally {
     }
 
     /// The report. `own` are the settings of the modes, without those of the sweeps.
-    pub fn report(&self, own: &[Setting], options: &QuestionOptions, model: ModelName, pack: &MappedPack) -> QuestionReport {
+    pub fn report(&self, own: &[Setting], options: &QuestionOptions, models: &Models<'_>, pack: &MappedPack) -> QuestionReport {
         let outcomes = |setting: &Setting| self.settings.get(setting).map_or(&[][..], Vec::as_slice);
         let hit = |n: usize| self.ranks.iter().filter(|rank| **rank <= n).count();
         let share = |n: usize| (self.with_gold > 0).then(|| n as f64 / self.with_gold as f64);
@@ -91,7 +91,8 @@ impl Tally {
         QuestionReport {
             questions: self.questions,
             pack: pack.id().to_string(),
-            model,
+            model: ModelName::of(models.model),
+            retrieving: models.retrieving(),
             k,
             overlap: options.overlap,
             left_out: self.left_out,

@@ -8,7 +8,7 @@ use mempack_evaluation::{
     QuestionReport, Sweep, answer_questions, choose_answers, measure_perplexity,
 };
 use mempack_model::{EmbedAs, Embedder, Memory, Model, ReaderOptions, Slot, context_tokens, prompt_tokens, reference_tokens};
-use mempack_runtime::{MappedPack, MemoryCache, Ranking, ReadFrom, Session, SessionOptions};
+use mempack_runtime::{MappedPack, MemoryCache, Ranking, ReadFrom, Session, SessionOptions, Strategy};
 
 #[path = "../../runtime/tests/engine/mod.rs"]
 mod engine;
@@ -34,7 +34,7 @@ impl Bench {
     }
 
     fn models(&self) -> Models<'_> {
-        Models { model: &self.model, base: None, embedder: &self.embedder, ranking: Ranking::Dense }
+        Models { model: &self.model, base: None, embedder: &self.embedder, ranking: Ranking::Dense, strategy: Strategy::TOP_K }
     }
 
     fn pack(&self) -> Arc<MappedPack> {

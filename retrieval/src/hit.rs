@@ -21,7 +21,7 @@ impl<R> Hit<R> {
 /// What one query recalled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recalled<R> {
-    /// The hits, most similar first.
+    /// The hits, best first.
     pub hits: Vec<Hit<R>>,
     /// References that the filter refused on the way.
     pub filtered: usize,

@@ -4,6 +4,7 @@
 //!   conversation, and leaves the prompt's template out of queries.
 //! - [`Recall`] is the seam: query text in, references with similarities out. [`Retrieval`] composes it from stages: [`Embed`],
 //!   [`Index`], [`Filter`], [`Rerank`] and [`Margin`]. Filter, reranker and margin can be left out.
+//! - [`Strategy`] names what reranker and margin do: the most similar, the similar enough, or what is also [`Diverse`].
 //!
 //! This crate knows neither packs nor models: they implement its traits.
 //!
@@ -47,13 +48,17 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod chunks;
+mod diverse;
 mod hit;
 mod margin;
 mod recall;
+mod strategy;
 mod transcript;
 
 pub use chunks::Chunks;
+pub use diverse::{Compare, Diverse};
 pub use hit::{Hit, Recalled};
 pub use margin::Margin;
 pub use recall::{AdmitAll, Embed, Filter, Index, KeepOrder, Query, Recall, Rerank, Retrieval};
+pub use strategy::{Strategy, UnknownStrategy};
 pub use transcript::Transcript;

@@ -1,4 +1,6 @@
-//! How many of the hits are read.
+//! How far hits may be below the best one.
+
+use crate::Hit;
 
 /// How far below the best hit's similarity a hit may be and still be read.
 ///
@@ -15,13 +17,28 @@ impl Margin {
         Self(margin)
     }
 
-    /// How many hits are read, of hits with these similarities, highest first: at least one if there is one.
-    pub fn count(self, mut similarities: impl Iterator<Item = f32>) -> usize {
-        match (similarities.next(), self.0) {
-            (None, _) => 0,
-            (Some(best), Some(margin)) => 1 + similarities.take_while(|similarity| best - similarity <= margin).count(),
-            (Some(_), None) => 1 + similarities.count(),
+    /// The narrower of two.
+    pub fn and(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(own), Some(others)) => Self(Some(own.min(others))),
+            (own, others) => Self(own.or(others)),
         }
+    }
+
+    /// How many hits are left of hits with these similarities, highest first: at least one if there is one.
+    pub fn count(self, mut similarities: impl Iterator<Item = f32>) -> usize {
+        let Some(best) = similarities.next() else { return 0 };
+        1 + similarities.take_while(|similarity| self.admits(best, *similarity)).count()
+    }
+
+    /// Leaves out the hits, in any order, that are further below the best one. At least that one is left.
+    pub fn keep<R>(self, hits: &mut Vec<Hit<R>>) {
+        let best = hits.iter().map(|hit| hit.similarity).fold(f32::NEG_INFINITY, f32::max);
+        hits.retain(|hit| hit.similarity == best || self.admits(best, hit.similarity));
+    }
+
+    fn admits(self, best: f32, similarity: f32) -> bool {
+        self.0.is_none_or(|margin| best - similarity <= margin)
     }
 }
 
@@ -29,11 +46,36 @@ impl Margin {
 mod tests {
     use super::*;
 
+    fn kept(margin: Margin, similarities: &[f32]) -> Vec<f32> {
+        let mut hits: Vec<Hit> = similarities.iter().map(|&similarity| Hit { reference: 0, similarity }).collect();
+        margin.keep(&mut hits);
+        hits.into_iter().map(|hit| hit.similarity).collect()
+    }
+
     #[test]
-    fn a_margin_counts_what_lies_within_it() {
-        let count = |margin| Margin::new(margin).count([0.75f32, 0.5, 0.5, 0.25].into_iter());
-        assert_eq!([None, Some(0.0), Some(0.25), Some(0.3), Some(0.5), Some(2.0)].map(count), [4, 1, 3, 3, 4, 4]);
+    fn a_margin_keeps_what_lies_within_it() {
+        for (margin, count) in [(None, 4), (Some(0.0), 1), (Some(0.25), 3), (Some(0.3), 3), (Some(0.5), 4), (Some(2.0), 4)] {
+            let similarities = [0.75, 0.5, 0.5, 0.25];
+            assert_eq!(kept(Margin::new(margin), &similarities), similarities[..count]);
+            assert_eq!(Margin::new(margin).count(similarities.into_iter()), count);
+        }
         assert_eq!(Margin::new(Some(0.1)).count(std::iter::empty()), 0);
-        assert_eq!(Margin::ALL.count(std::iter::empty()), 0);
+        assert_eq!(kept(Margin::new(Some(0.25)), &[0.5, 0.25, 0.75, 0.5]), [0.5, 0.75, 0.5], "in the same order");
+        assert_eq!(kept(Margin::new(Some(0.1)), &[]), [0.0; 0]);
+        assert_eq!(kept(Margin::ALL, &[]), [0.0; 0]);
+    }
+
+    #[test]
+    fn the_narrower_of_two_counts() {
+        let (narrow, wide) = (Margin::new(Some(0.1)), Margin::new(Some(0.2)));
+        for (left, right, both) in [
+            (narrow, wide, narrow),
+            (wide, narrow, narrow),
+            (wide, Margin::ALL, wide),
+            (Margin::ALL, wide, wide),
+            (Margin::ALL, Margin::ALL, Margin::ALL),
+        ] {
+            assert_eq!(left.and(right), both);
+        }
     }
 }

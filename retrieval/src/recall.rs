@@ -81,6 +81,11 @@ pub trait Rerank<R> {
     /// Why there is no order.
     type Error;
 
+    /// Hits to choose among, if `max` are wanted. The hits beyond `max` are left out afterwards.
+    fn pool(&self, max: usize) -> usize {
+        max
+    }
+
     /// The same hits in another order, best first.
     ///
     /// # Errors
@@ -122,6 +127,22 @@ where
 
     fn spare(&self) -> usize {
         self.0.spare() + self.1.spare()
+    }
+}
+
+/// A reranker that may be left out.
+impl<R, K: Rerank<R>> Rerank<R> for Option<K> {
+    type Error = K::Error;
+
+    fn pool(&self, max: usize) -> usize {
+        self.as_ref().map_or(max, |reranker| reranker.pool(max))
+    }
+
+    fn rerank(&self, query: &Query<'_>, hits: Vec<Hit<R>>) -> Result<Vec<Hit<R>>, K::Error> {
+        match self {
+            Some(reranker) => reranker.rerank(query, hits),
+            None => Ok(hits),
+        }
     }
 }
 
@@ -185,9 +206,9 @@ impl<E, I, F, K> Retrieval<E, I, F, K> {
         Retrieval { embed, index, filter, rerank, margin }
     }
 
-    /// With this margin.
+    /// With this margin too: of several, the narrowest counts.
     pub fn within(self, margin: Margin) -> Self {
-        Self { margin, ..self }
+        Self { margin: self.margin.and(margin), ..self }
     }
 }
 
@@ -203,9 +224,10 @@ where
     /// # Errors
     /// If a stage fails.
     pub fn recall_vector(&self, query: &Query<'_>, vector: &[f32], max: usize) -> Result<Recalled<I::Reference>, I::Error> {
-        let Recalled { hits, filtered } = self.admitted(query, vector, max)?;
+        let Recalled { hits, filtered } = self.admitted(query, vector, self.rerank.pool(max))?;
         let mut hits = self.rerank.rerank(query, hits)?;
-        hits.truncate(self.margin.count(hits.iter().map(|hit| hit.similarity)));
+        hits.truncate(max);
+        self.margin.keep(&mut hits);
         Ok(Recalled { hits, filtered })
     }
 
@@ -311,10 +333,15 @@ mod tests {
         }
     }
 
-    struct Reverse;
+    /// Reverses the hits wanted and as many more as it says.
+    struct Reverse(usize);
 
     impl Rerank<u32> for Reverse {
         type Error = Infallible;
+
+        fn pool(&self, max: usize) -> usize {
+            max + self.0
+        }
 
         fn rerank(&self, _: &Query<'_>, mut hits: Vec<Hit>) -> Result<Vec<Hit>, Infallible> {
             hits.reverse();
@@ -361,8 +388,23 @@ mod tests {
         let margin = |margin| Retrieval::new(Length, &line).within(Margin::new(Some(margin))).recall(&[Query::new("abc")], 5).unwrap();
         assert_eq!(references(&margin(1.0)[0]), [3, 2, 4]);
         assert_eq!(references(&margin(0.0)[0]), [3]);
-        let reversed = Retrieval::new(Length, &line).reranked(Reverse).recall(&[Query::new("abc")], 3).unwrap();
+        let reversed = Retrieval::new(Length, &line).reranked(Reverse(0)).recall(&[Query::new("abc")], 3).unwrap();
         assert_eq!(references(&reversed[0]), [4, 2, 3]);
+        let narrow = Retrieval::new(Length, &line).within(Margin::new(Some(1.0))).within(Margin::ALL).within(Margin::new(Some(2.0)));
+        assert_eq!(references(&narrow.recall(&[Query::new("abc")], 5).unwrap()[0]), [3, 2, 4], "the narrowest of several");
+    }
+
+    #[test]
+    fn a_reranker_chooses_among_more_than_are_wanted() {
+        let line = Line::new(10);
+        let found = |reranker| Retrieval::new(Length, &line).reranked(reranker).recall(&[Query::new("abc")], 2).unwrap();
+        // 3, 2, 4, 1, 5 are the five nearest.
+        assert_eq!(references(&found(Some(Reverse(3)))[0]), [5, 1]);
+        assert_eq!(references(&found(None)[0]), [3, 2]);
+        assert_eq!(*line.asked.borrow(), [5, 2]);
+        // The margin is that to the best hit, wherever it is.
+        let reversed = Retrieval::new(Length, &line).reranked(Reverse(0)).within(Margin::new(Some(1.0)));
+        assert_eq!(references(&reversed.recall(&[Query::new("abc")], 5).unwrap()[0]), [4, 2, 3]);
     }
 
     proptest! {

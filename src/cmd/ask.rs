@@ -98,6 +98,7 @@ impl Args {
             measures,
             cache: Arc::new(MemoryCache::new(self.cache << 20)),
             ranking: self.packs.ranking(),
+            strategy: self.packs.strategy,
             skip_damaged: self.packs.skip_damaged,
             ..SessionOptions::default()
         };

@@ -9,7 +9,7 @@ use mempack_evaluation::{
     Suite, SuiteOptions, Sweep, UnknownMode,
 };
 use mempack_model::{AnswerMeasure, Embedder, Model, Precision};
-use mempack_runtime::{MappedPack, Mounts, Ranking};
+use mempack_runtime::{MappedPack, Mounts, Ranking, Strategy};
 
 use super::measuring::{Details, Measuring};
 use super::packs::{self, Search};
@@ -75,6 +75,10 @@ pub struct Args {
     /// By what references are ranked: dense, lexical or hybrid, as in ask [default: dense; --retrieval measures all of them]
     #[arg(long, value_enum, value_name = "RANKING")]
     search: Option<Search>,
+    /// Which of the references found are read, as in ask; for --retrieval several, separated by commas [default: top-k; --retrieval compares
+    /// top-k, similarity and diverse]
+    #[arg(long, value_name = "STRATEGY", value_delimiter = ',')]
+    strategy: Vec<Strategy>,
     /// Leave out references of which more than this share repeats the question or text; 1 leaves none out
     #[arg(long, default_value_t = DEFAULT_OVERLAP, value_name = "SHARE")]
     overlap: f64,
@@ -121,6 +125,9 @@ impl Args {
             ("--runs", !self.runs.is_empty()),
             ("--with", !self.with.is_empty() && self.retrieval.is_none()),
         ];
+        if self.strategy.len() > 1 && self.retrieval.is_none() {
+            return Err(Failure::new(Kind::Usage, "--strategy names several strategies, which only --retrieval compares: name one"));
+        }
         match given.into_iter().find(|(_, given)| *given && self.suite.is_none()) {
             Some(("--with", _)) => Err(Failure::new(Kind::Usage, "--with belongs to a suite or to --retrieval: name one of them")),
             Some((option, _)) => Err(Failure::new(Kind::Usage, format!("{option} belongs to a suite: name one with --suite"))),
@@ -195,11 +202,12 @@ struct Loaded {
     base: Option<Model>,
     embedder: Embedder,
     ranking: Ranking,
+    strategy: Strategy,
 }
 
 impl Loaded {
     fn models(&self) -> Models<'_> {
-        Models { model: &self.model, base: self.base.as_ref(), embedder: &self.embedder, ranking: self.ranking }
+        Models { model: &self.model, base: self.base.as_ref(), embedder: &self.embedder, ranking: self.ranking, strategy: self.strategy }
     }
 }
 
@@ -252,7 +260,8 @@ impl Job<'_> {
         let mounts = Arc::new(packs::mount_beside(Mounts::of(Arc::clone(pack)), &self.args.with)?);
         mempack_model::set_threads(self.args.threads);
         let embedder = self.args.model.embedder.load(Precision::F32)?;
-        retrieval::run(&self.measuring, &embedder, &mounts, &questions, self.args.search, outputs.details, outputs.figure)
+        let options = retrieval::options(self.args.search, &self.args.strategy);
+        retrieval::run(&self.measuring, &embedder, &mounts, &questions, &options, outputs.details, outputs.figure)
     }
 
     fn choices(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
@@ -351,7 +360,8 @@ impl Job<'_> {
         };
         let model = self.args.model.load(self.args.precision)?;
         let embedder = self.args.model.embedder.load(Precision::F32)?;
-        Ok((Loaded { model, base, embedder, ranking: self.args.search.unwrap_or_default().into() }, modes))
+        let (ranking, strategy) = (self.args.search.unwrap_or_default().into(), self.args.strategy.first().copied().unwrap_or_default());
+        Ok((Loaded { model, base, embedder, ranking, strategy }, modes))
     }
 
     fn limited<T>(&self, rows: Vec<T>) -> Vec<T> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mempack_format::{Difference, FieldKind};
-use mempack_runtime::{Citation, CitedField, Expression, MountError, Mounts, OnDamage, Ranking, Skipped};
+use mempack_runtime::{Citation, CitedField, Expression, MountError, Mounts, OnDamage, Ranking, Skipped, Strategy};
 use serde_json::{Value, json};
 
 use super::trust;
@@ -27,6 +27,10 @@ pub struct PackArgs {
     /// pack's fields)
     #[arg(long = "where", value_name = "FILTER")]
     filter: Option<Expression>,
+    /// Which of the references found are read: top-k (the most similar), similarity:X (of these, those at most X below the best), diverse:X (similar
+    /// to the query and unlike each other: maximal marginal relevance with lambda X, 0 to 1). similarity is similarity:0.1, diverse is diverse:0.7
+    #[arg(long, default_value_t, value_name = "STRATEGY")]
+    pub strategy: Strategy,
     /// Leave out damaged memories, vectors and texts, and report them at the end
     #[arg(long)]
     pub skip_damaged: bool,

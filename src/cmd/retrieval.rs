@@ -2,29 +2,36 @@
 
 use std::sync::Arc;
 
-use mempack_evaluation::{self as evaluation, Question, Stage};
+use mempack_evaluation::{self as evaluation, Question, RetrievalOptions, Stage};
 use mempack_model::Embedder;
-use mempack_runtime::Mounts;
+use mempack_runtime::{Mounts, Strategy};
 
 use super::measuring::{Details, Measuring};
 use super::packs::Search;
 use crate::failure::Failure;
 use crate::output_file::OutputFile;
 
-/// Measures the stages, or the one of `search`.
+/// What is compared: everything, or what `--search` and `--strategy` name.
+pub fn options(search: Option<Search>, strategies: &[Strategy]) -> RetrievalOptions {
+    let all = RetrievalOptions::default();
+    let stages = search.map_or(all.stages, |search| vec![Stage { ranking: search.into() }]);
+    let strategies = if strategies.is_empty() { all.strategies } else { strategies.to_vec() };
+    RetrievalOptions { stages, strategies }
+}
+
+/// Measures, and prints the report.
 pub fn run(
     measuring: &Measuring,
     embedder: &Embedder,
     mounts: &Arc<Mounts>,
     questions: &[Question],
-    search: Option<Search>,
+    options: &RetrievalOptions,
     details: Option<OutputFile>,
     figure: Option<OutputFile>,
 ) -> Result<(), Failure> {
-    let stages = search.map_or_else(|| Stage::ALL.to_vec(), |search| vec![Stage { ranking: search.into() }]);
     let mut details = Details::create(details)?;
     measuring.progress.begin("searching", "questions", Some(questions.len() as u64));
-    let report = evaluation::measure_retrieval(embedder, mounts, questions, &stages, &mut |searched| {
+    let report = evaluation::measure_retrieval(embedder, mounts, questions, options, &mut |searched| {
         measuring.progress.advance(1, 0);
         measuring.proceed(details.write(searched))
     });

@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let (hint, details) = (hints::mismatch(&error), error.details());
         Failure::new(Kind::Mismatch, error).with_hint(Some(hint)).with_details(Some(details))
     })?;
-    let retriever = retriever.ranked_by(args.packs.ranking());
+    let retriever = retriever.ranked_by(args.packs.ranking()).chosen_by(args.packs.strategy);
     let method = if args.exact { Method::Exact } else { Method::default() };
     let skipped = Skipped::default();
     let on_damage = args.packs.on_damage(&skipped);

@@ -4,6 +4,7 @@ mod figure;
 mod gold;
 mod metrics;
 mod report;
+mod strategies;
 mod table;
 mod tally;
 
@@ -13,21 +14,25 @@ use std::time::Instant;
 
 use mempack_model::Embedder;
 use mempack_retrieval::Query;
-use mempack_runtime::{Method, Mounts, OnDamage, PackSet, Ranking, Retriever};
+use mempack_runtime::{Hit, Method, Mounts, OnDamage, PackReference, PackSet, Ranking, Retriever, Strategy};
 use serde::Serialize;
 
 use crate::{EvaluateError, Question};
 use gold::{GoldDocuments, Source};
+use strategies::ChosenReferences;
 use tally::Tally;
 
 pub(crate) use table::first;
 
 pub use figure::retrieval_figure;
 pub use metrics::Ranks;
-pub use report::{LeftOut, NotMeasured, PackName, RetrievalReport, StageDifference, StageReport};
+pub use report::{LeftOut, NotMeasured, PackName, RetrievalReport, StageDifference, StageReport, StrategyReport};
 
 /// References that each stage finds for a question. Nothing is measured beyond this rank.
 pub const DEPTH: usize = 20;
+
+/// References that a strategy chooses for a question, at most.
+pub const CHOSEN: usize = 5;
 
 /// Questions or ids that a message names, at most.
 const NAMED: usize = 5;
@@ -67,6 +72,24 @@ pub struct StageFound {
     pub search_ms: f64,
     #[serde(skip)]
     ranks: Ranks,
+    /// What each strategy chooses in the ranking of this stage.
+    #[serde(skip)]
+    chosen: Vec<ChosenReferences>,
+}
+
+/// What is compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetrievalOptions {
+    /// Ways to find references. They are compared in the rankings of [`DEPTH`] references.
+    pub stages: Vec<Stage>,
+    /// Ways to choose [`CHOSEN`] references of what a stage finds. They are compared in each stage.
+    pub strategies: Vec<Strategy>,
+}
+
+impl Default for RetrievalOptions {
+    fn default() -> Self {
+        Self { stages: Stage::ALL.to_vec(), strategies: Strategy::ALL.to_vec() }
+    }
 }
 
 /// A question with what each stage found for it.
@@ -84,7 +107,7 @@ pub struct Searched {
     pub stages: Vec<StageFound>,
 }
 
-/// Searches the packs for each question by each stage, and measures where its gold documents are found. `observe` is called after each question
+/// Searches the packs for each question by each stage, and measures where its gold documents are found, and what the strategies choose. `observe` is called after each question
 /// and can stop the measurement.
 ///
 /// Gold documents are [`Question::gold_ids`]. Ids that no document of the packs has count for nothing; questions without gold documents, or with
@@ -98,13 +121,13 @@ pub fn measure_retrieval(
     embedder: &Embedder,
     mounts: &Arc<Mounts>,
     questions: &[Question],
-    stages: &[Stage],
+    options: &RetrievalOptions,
     observe: &mut dyn FnMut(&Searched) -> ControlFlow<()>,
 ) -> Result<RetrievalReport, EvaluateError> {
     let retriever = Retriever::over(embedder, Arc::clone(mounts))?;
     let packs = mounts.packs();
     let mut tally = Tally::new(&packs, &mounts.embedder().name);
-    let stages = measurable(&packs, stages, &mut tally)?;
+    let stages = measurable(&packs, &options.stages, &mut tally)?;
     let gold = GoldDocuments::find(&packs, questions)?;
     let present = gold.ids();
     let judged: Vec<(&Question, Vec<&str>)> =
@@ -113,22 +136,13 @@ pub fn measure_retrieval(
         let NotMeasured { without_gold, without_document, ids, first_ids, .. } = tally.not_measured;
         return Err(EvaluateError::NothingToFind { without_gold, without_document, ids, first_ids });
     }
-    let retrievers: Vec<(Stage, Retriever)> = stages.into_iter().map(|stage| (stage, retriever.share().ranked_by(stage.ranking))).collect();
+    let searches: Vec<Search> = stages.into_iter().map(|stage| Search::new(stage, &retriever, &options.strategies)).collect();
     for (question, gold_ids) in judged {
-        let started = Instant::now();
-        let vector = retriever.embed(&question.question)?;
+        let (query, started) = (Query::new(&question.question), Instant::now());
+        let vector = retriever.embed(query.text)?;
         let embedding_ms = milliseconds(started);
-        let search = |(stage, retriever): &(Stage, Retriever)| {
-            let started = Instant::now();
-            let stages = retriever.stages(&packs, Method::default(), OnDamage::Fail);
-            let hits = stages.recall_vector(&Query::new(&question.question), &vector, DEPTH)?.hits;
-            let search_ms = milliseconds(started);
-            let sources = hits.iter().map(|hit| gold.of(hit, &gold_ids)).collect::<Result<Vec<Source>, _>>()?;
-            let ranks = Ranks::of(gold_ids.len(), sources.iter().map(|source| source.documents.iter().copied()));
-            let found = sources.into_iter().map(|source| source.name).collect();
-            Ok::<_, EvaluateError>(StageFound { stage: stage.name(), gold_rank: ranks.first(), found, search_ms, ranks })
-        };
-        let stages = retrievers.iter().map(search).collect::<Result<_, _>>()?;
+        let asked = Asked { packs: &packs, query, vector, gold_ids: &gold_ids, gold: &gold };
+        let stages = searches.iter().map(|search| search.find(&asked)).collect::<Result<_, _>>()?;
         let gold_ids = gold_ids.iter().map(|id| (*id).to_owned()).collect();
         let searched = Searched { id: question.id.clone(), question: question.question.clone(), gold_ids, embedding_ms, stages };
         if observe(&searched).is_break() {
@@ -137,6 +151,59 @@ pub fn measure_retrieval(
         tally.add(searched);
     }
     Ok(tally.report())
+}
+
+/// A question to search for.
+struct Asked<'a> {
+    packs: &'a PackSet,
+    query: Query<'a>,
+    /// Its embedding.
+    vector: Vec<f32>,
+    gold_ids: &'a [&'a str],
+    gold: &'a GoldDocuments,
+}
+
+impl Asked<'_> {
+    /// The hits of a search, and its milliseconds.
+    fn search(&self, retriever: &Retriever, max: usize) -> Result<(Vec<Hit<PackReference>>, f64), EvaluateError> {
+        let started = Instant::now();
+        let stages = retriever.stages(self.packs, Method::default(), OnDamage::Fail);
+        let hits = stages.recall_vector(&self.query, &self.vector, max)?.hits;
+        Ok((hits, milliseconds(started)))
+    }
+
+    /// The ranks of the gold documents among hits, and where the hits come from.
+    fn judge(&self, hits: &[Hit<PackReference>]) -> Result<(Ranks, Vec<Source>), EvaluateError> {
+        let sources = hits.iter().map(|hit| self.gold.of(hit, self.gold_ids)).collect::<Result<Vec<Source>, _>>()?;
+        Ok((Ranks::of(self.gold_ids.len(), sources.iter().map(|source| source.documents.iter().copied())), sources))
+    }
+}
+
+/// A stage with its retrievers: one for its ranking, and one for each strategy.
+struct Search {
+    stage: Stage,
+    ranking: Retriever,
+    strategies: Vec<(Strategy, Retriever)>,
+}
+
+impl Search {
+    fn new(stage: Stage, retriever: &Retriever, strategies: &[Strategy]) -> Self {
+        let ranking = retriever.share().ranked_by(stage.ranking);
+        let strategies = strategies.iter().map(|strategy| (*strategy, ranking.share().chosen_by(*strategy))).collect();
+        Self { stage, ranking, strategies }
+    }
+
+    fn find(&self, asked: &Asked<'_>) -> Result<StageFound, EvaluateError> {
+        let (hits, search_ms) = asked.search(&self.ranking, DEPTH)?;
+        let (ranks, sources) = asked.judge(&hits)?;
+        let choose = |(strategy, retriever): &(Strategy, Retriever)| {
+            let (hits, search_ms) = asked.search(retriever, CHOSEN)?;
+            ChosenReferences::new(*strategy, &hits, asked.judge(&hits)?.0, search_ms)
+        };
+        let chosen = self.strategies.iter().map(choose).collect::<Result<_, EvaluateError>>()?;
+        let found = sources.into_iter().map(|source| source.name).collect();
+        Ok(StageFound { stage: self.stage.name(), gold_rank: ranks.first(), found, search_ms, ranks, chosen })
+    }
 }
 
 fn milliseconds(since: Instant) -> f64 {

@@ -29,8 +29,29 @@ pub struct RetrievalReport {
     pub without_terms: Vec<String>,
     /// Paired differences in recall between each other stage and `dense`, question by question.
     pub differences: Vec<StageDifference>,
+    /// Results of each strategy in the ranking of each stage.
+    pub strategies: Vec<StrategyReport>,
     /// Median milliseconds of embedding a question.
     pub embedding_ms: f64,
+}
+
+/// Results of one strategy, which chooses up to 5 references in the ranking of a stage: means over the questions, with their 95% bootstrap
+/// intervals.
+#[derive(Clone, Debug, Serialize)]
+pub struct StrategyReport {
+    /// The stage.
+    pub stage: &'static str,
+    /// The strategy.
+    pub strategy: String,
+    /// The share of a question's gold documents that the chosen references come from.
+    pub recall_at_5: Interval,
+    /// The share of a reference's different pairs of neighbouring words that no reference before it has, in the mean over the references after
+    /// the first; over the questions with more than one reference. `None` if there is no such question.
+    pub novel_information: Option<Interval>,
+    /// Mean number of references chosen.
+    pub references: f64,
+    /// Median milliseconds of search and choice, without embedding the question.
+    pub search_ms: f64,
 }
 
 /// A pack that is searched.

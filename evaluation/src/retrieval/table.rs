@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::NAMED;
-use super::report::{NotMeasured, RetrievalReport, StageReport};
+use super::report::{NotMeasured, RetrievalReport, StageReport, StrategyReport};
+use super::{CHOSEN, NAMED};
 use crate::bootstrap::Interval;
 
 /// Width of the column of names, and of a column of intervals, in characters.
@@ -55,6 +55,14 @@ impl Display for RetrievalReport {
             let name = format!("{} - {}", difference.left, difference.right);
             let Interval { mean, low, high, .. } = difference.interval;
             writeln!(f, "{name:<NAMES$} {:<20} {mean:+.3} [{low:+.3}, {high:+.3}]", difference.metric)?;
+        }
+        if !self.strategies.is_empty() {
+            writeln!(f, "\nof each ranking, up to {CHOSEN} references:")?;
+            row(f, "", ["strategy", "recall@5", "novel information", "references", "search ms, median"].map(str::to_owned))?;
+        }
+        for StrategyReport { stage, strategy, recall_at_5, novel_information, references, search_ms } in &self.strategies {
+            let novel = novel_information.as_ref().map_or_else(|| "-".into(), bounded);
+            row(f, stage, [strategy.clone(), bounded(recall_at_5), novel, format!("{references:.2}"), format!("{search_ms:.2}")])?;
         }
         Ok(())
     }

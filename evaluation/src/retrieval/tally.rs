@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use mempack_runtime::PackSet;
 
-use super::report::{LeftOut, NotMeasured, PackName, RetrievalReport, StageDifference, StageReport};
+use super::report::{LeftOut, NotMeasured, PackName, RetrievalReport, StageDifference, StageReport, StrategyReport};
+use super::strategies::strategy_report;
 use super::{DEPTH, NAMED, Ranks, Searched, Stage, StageFound};
 use crate::Question;
 use crate::bootstrap::{Interval, interval};
@@ -99,6 +100,7 @@ impl Tally {
             depth: DEPTH,
             stages: columns.iter().filter_map(|column| stage_report(column)).collect(),
             differences: columns.iter().filter_map(difference).collect(),
+            strategies: columns.iter().flat_map(|column| strategy_reports(column)).collect(),
             embedding_ms: median(self.embedding_ms).unwrap_or_default(),
             not_measured: self.not_measured,
             packs: self.packs,
@@ -107,6 +109,13 @@ impl Tally {
             without_terms: self.without_terms,
         }
     }
+}
+
+/// Results of each strategy in the ranking of one stage.
+fn strategy_reports(found: &[&StageFound]) -> Vec<StrategyReport> {
+    let Some(first) = found.first() else { return Vec::new() };
+    let of = |number: usize| found.iter().filter_map(|found| found.chosen.get(number)).collect::<Vec<_>>();
+    (0..first.chosen.len()).filter_map(|number| strategy_report(first.stage, &of(number))).collect()
 }
 
 /// Adds a name to a list that names only the first.

@@ -20,7 +20,7 @@ const MAX_REPLACED: usize = 64;
 pub struct ChunkMemories {
     /// The query text; empty if the caller named the references.
     pub query: String,
-    /// The references, most similar first.
+    /// The references, best first.
     pub reads: Vec<MemoryRead>,
     /// The memories, in the order of `reads`.
     memories: Vec<Arc<Memory>>,

@@ -18,7 +18,7 @@ pub use confidence::Confidence;
 pub use error::{AskError, IdentityMismatch, RetrieveError, SessionError};
 pub use generator::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
 pub use memory_read::MemoryRead;
-pub use recall::{NotRepeating, PackIndex, Retriever};
+pub use recall::{NotRepeating, PackEmbeddings, PackIndex, PackStages, Retriever};
 pub use reference::{ReferenceError, ReferenceText, read_reference};
 pub use sampling::Sampling;
 pub use session::{Session, SessionOptions};

@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use mempack_model::{EmbedAs, Embedder, Model, overlaps};
-use mempack_retrieval::{Filter, Hit, Index, Query, Recall, Retrieval};
+use mempack_numeric::dot;
+use mempack_retrieval::{AdmitAll, Compare, Diverse, Filter, Hit, Index, Query, Recall, Retrieval, Strategy};
 
 use super::error::{IdentityMismatch, RetrieveError};
 use super::reference::{ReferenceError, read_reference};
@@ -77,11 +78,38 @@ impl Filter<PackReference> for Readable<'_> {
     }
 }
 
+/// Compares references of packs by the cosine of their embeddings.
+#[derive(Clone, Copy)]
+pub struct PackEmbeddings<'a> {
+    on_damage: OnDamage<'a>,
+}
+
+impl Compare<PackReference> for PackEmbeddings<'_> {
+    type Vector = Vec<f32>;
+    type Error = RetrieveError;
+
+    /// The embedding. It is empty, and so like none, if it is damaged and damage is skipped.
+    fn vector(&self, reference: &PackReference) -> Result<Vec<f32>, RetrieveError> {
+        let PackReference { pack: mounted, number } = reference;
+        let embedding = mounted.pack().tolerance(self.on_damage).admit(mounted.pack().embedding(*number));
+        let embedding = embedding.map_err(|source| mounted.failed(source.into()))?;
+        Ok(embedding.unwrap_or_default().iter().map(|value| value.get()).collect())
+    }
+
+    fn similarity(&self, left: &Vec<f32>, right: &Vec<f32>) -> f32 {
+        dot(left, right)
+    }
+}
+
+/// The stages of a [`Retriever`].
+pub type PackStages<'a> = Retrieval<&'a Embedder, PackIndex<'a>, AdmitAll, Option<Diverse<PackEmbeddings<'a>>>>;
+
 /// Finds references by text: an embedder and the packs to search.
 pub struct Retriever {
     embedder: Embedder,
     mounts: Arc<Mounts>,
     ranking: Ranking,
+    strategy: Strategy,
 }
 
 impl Retriever {
@@ -99,7 +127,7 @@ impl Retriever {
     /// If the packs were built with another embedder.
     pub fn over(embedder: &Embedder, mounts: Arc<Mounts>) -> Result<Self, IdentityMismatch> {
         IdentityMismatch::check_embedder(mounts.embedder(), embedder.identity())?;
-        Ok(Self { embedder: embedder.share(), mounts, ranking: Ranking::default() })
+        Ok(Self { embedder: embedder.share(), mounts, ranking: Ranking::default(), strategy: Strategy::default() })
     }
 
     /// The same retriever with this ranking.
@@ -107,9 +135,15 @@ impl Retriever {
         Self { ranking, ..self }
     }
 
+    /// The same retriever with this strategy.
+    pub fn chosen_by(self, strategy: Strategy) -> Self {
+        Self { strategy, ..self }
+    }
+
     /// A second retriever over the same packs, for another thread.
     pub fn share(&self) -> Self {
-        Self { embedder: self.embedder.share(), mounts: Arc::clone(&self.mounts), ranking: self.ranking }
+        let Self { embedder, mounts, ranking, strategy } = self;
+        Self { embedder: embedder.share(), mounts: Arc::clone(mounts), ranking: *ranking, strategy: *strategy }
     }
 
     /// The packs that it searches.
@@ -117,12 +151,13 @@ impl Retriever {
         &self.mounts
     }
 
-    /// The stages embedding and search, over a set of packs. Other stages can be added.
-    pub fn stages<'a>(&'a self, packs: &'a PackSet, method: Method, on_damage: OnDamage<'a>) -> Retrieval<&'a Embedder, PackIndex<'a>> {
-        Retrieval::new(&self.embedder, PackIndex { packs, ranking: self.ranking, method, on_damage })
+    /// The stages over a set of packs: embedding, search, and what the strategy does. Filters and a margin can be added.
+    pub fn stages<'a>(&'a self, packs: &'a PackSet, method: Method, on_damage: OnDamage<'a>) -> PackStages<'a> {
+        let search = Retrieval::new(&self.embedder, PackIndex { packs, ranking: self.ranking, method, on_damage });
+        search.reranked(self.strategy.reranker(PackEmbeddings { on_damage })).within(self.strategy.margin())
     }
 
-    /// The `k` references nearest to `text` in the packs mounted now, best first; fewer if the packs have fewer.
+    /// The `k` references that the strategy chooses for `text` from the packs mounted now, best first; fewer if the packs or the strategy have fewer.
     ///
     /// # Errors
     /// If the embedder or the search fails.

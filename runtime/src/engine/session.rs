@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mempack_format::PublicKey;
 use mempack_model::{AnswerMeasure, Embedder, Model, PromptTokens, context_tokens, prompt_tokens};
-use mempack_retrieval::{Hit, Query, Transcript};
+use mempack_retrieval::{Hit, Query, Strategy, Transcript};
 
 use super::chunk::{ChunkMemories, ChunkReader, Scope};
 use super::error::{AskError, IdentityMismatch, SessionError};
@@ -46,6 +46,8 @@ pub struct SessionOptions {
     pub cache: Arc<MemoryCache>,
     /// By what references are ranked.
     pub ranking: Ranking,
+    /// Which of them are read. The model's own margin counts beside it.
+    pub strategy: Strategy,
     /// Whether damaged memories and vectors are skipped and counted instead of ending the answer with an error.
     pub skip_damaged: bool,
     /// Public keys, one of which must have signed each pack. If empty, no signature is required.
@@ -64,6 +66,7 @@ impl Default for SessionOptions {
             prefetch: true,
             cache: Arc::default(),
             ranking: Ranking::default(),
+            strategy: Strategy::default(),
             skip_damaged: false,
             trusted: Vec::new(),
         }
@@ -110,6 +113,7 @@ impl Session {
             prefetch,
             cache,
             ranking,
+            strategy,
             skip_damaged,
             trusted,
         } = options;
@@ -117,7 +121,7 @@ impl Session {
             IdentityMismatch::check_model(mounts.model(), model.identity())?;
         }
         mounts.packs().check_signed(&trusted)?;
-        let retriever = Retriever::over(embedder, mounts)?.ranked_by(ranking);
+        let retriever = Retriever::over(embedder, mounts)?.ranked_by(ranking).chosen_by(strategy);
         measures.retain(|measure| read_from.reads_memories() || *measure != AnswerMeasure::MemoryAttention);
         let generator = Generator::new(model, sampling, max_tokens, measures)?;
         let own = model.memory().memories_per_chunk as usize;
