@@ -153,7 +153,7 @@ pub enum CorpusError {
         cap: usize,
     },
     /// A field beside those of the record, above a cap of packs.
-    #[error("{place}: the field `{field}` has {found} {what}, at most {cap} are allowed; {advice}")]
+    #[error("{place}: the field {field:?} has {found} {what}, at most {cap} are allowed; {advice}")]
     FieldCap {
         /// The file, and the line of a document that is a line.
         place: String,
@@ -170,7 +170,7 @@ pub enum CorpusError {
     },
     /// More different fields than a pack has room for.
     #[error(
-        "{place}: the field `{field}` is field {} of the corpus, at most {cap} are allowed; leave fields out, or make keys that are data, such as \
+        "{place}: the field {field:?} is field {} of the corpus, at most {cap} are allowed; leave fields out, or make keys that are data, such as \
          ids, into values", cap + 1
     )]
     TooManyFields {
@@ -183,7 +183,7 @@ pub enum CorpusError {
     },
     /// A field that a document has twice.
     #[error(
-        "{place}: the field `{field}` occurs twice, and one of the two would be lost; rename one (the field `b` of an object `a` is named \
+        "{place}: the field {field:?} occurs twice, and one of the two would be lost; rename one (the field `b` of an object `a` is named \
          `a.b`)"
     )]
     FieldTwice {

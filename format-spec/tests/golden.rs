@@ -1,4 +1,4 @@
-//! The golden packs of versions 1.0, 1.1 and 1.2: made again they are the same, read they say what was written, damaged they are refused.
+//! The golden packs of all versions: made again they are the same, read they say what was written, damaged they are refused.
 
 mod common;
 #[path = "golden/generate.rs"]
@@ -6,7 +6,7 @@ mod generate;
 
 use common::{GOLDEN, exercise, verify};
 use generate::{DOCUMENTS, REFERENCES};
-use mempack_format::{Defect, EMPTY_SLOT, EmbedderIdentity, LeafKind, Memory, OpenError, Pack, Tag, VerifyError};
+use mempack_format::{Defect, EMPTY_SLOT, EmbedderIdentity, Field, LeafKind, Memory, OpenError, Pack, Tag, VerifyError};
 use mempack_hostile::Parts;
 
 #[test]
@@ -78,6 +78,36 @@ fn the_golden_pack_of_version_1_3_has_an_inverted_index() {
     assert_eq!(list("第三"), (0..REFERENCES).step_by(3).map(|reference| (reference, 1)).collect::<Vec<_>>());
     assert_eq!(terms.find("fever").unwrap(), None);
     no_flipped_byte_is_accepted(GOLDEN_1_3);
+}
+
+#[test]
+fn the_golden_pack_of_version_1_4_has_metadata() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("golden.mpk");
+    generate::write_with_metadata(&target).unwrap();
+    let made = Parts::of(&std::fs::read(&target).unwrap());
+    assert_eq!(made.get("METADATA"), Parts::of(GOLDEN_1_4).get("METADATA"));
+    let pack = Pack::open(GOLDEN_1_4).unwrap();
+    assert_eq!(pack.id().to_string(), "f148648d08d9e4f8232488baa93fd8c58d5cae3d66230d013fe5ab7ac7a93f16");
+    assert_eq!(pack.version(), (1, 4));
+    assert_eq!(pack.terms().unwrap().unwrap().len(), 3);
+    check_contents(&pack);
+    let metadata = pack.metadata().unwrap().unwrap();
+    let fields: Vec<_> = metadata.fields().map(Result::unwrap).collect();
+    let shown = |field: &Field<'_>| {
+        let of = |document| field.codes(document).unwrap().iter().map(|code| field.value(code.get()).unwrap()).collect::<Vec<_>>();
+        format!("{} {}{} {:?}", field.name(), field.kind(), if field.is_list() { "s" } else { "" }, [of(0), of(1), of(2)])
+    };
+    let expected = [
+        r#"court.name text [["BGH"], [], ["最高裁判所"]]"#,
+        r#"draft boolean [["true"], ["false"], ["false"]]"#,
+        r#"ratio number [[], ["2"], ["-1.5e-3"]]"#,
+        r#"tags texts [[], ["b", "a", "b"], [""]]"#,
+        r#"time date [["2025-01-02T03:04:05.5+01:00"], ["2025-01-02"], []]"#,
+        r#"year integer [["2025"], ["2025"], ["1999"]]"#,
+    ];
+    assert_eq!(fields.iter().map(shown).collect::<Vec<_>>(), expected);
+    no_flipped_byte_is_accepted(GOLDEN_1_4);
 }
 
 #[test]
@@ -230,6 +260,7 @@ fn check_lists(graph: &mempack_format::Graph<'_>, node: u32) {
 const GOLDEN_1_1: &[u8] = include_bytes!("golden/v1.1.mpk");
 const GOLDEN_1_2: &[u8] = include_bytes!("golden/v1.2.mpk");
 const GOLDEN_1_3: &[u8] = include_bytes!("golden/v1.3.mpk");
+const GOLDEN_1_4: &[u8] = include_bytes!("golden/v1.4.mpk");
 const GOLDEN_BUDGET: &[u8] = include_bytes!("golden/v1.2-budget.mpk");
 
 /// Runs `check` for all of `0..count`, on every core.

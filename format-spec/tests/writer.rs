@@ -11,8 +11,8 @@ use std::path::Path;
 use common::{GOLDEN, verify};
 use generate::{CODEC, DIM, GRAPH, SHAPE};
 use mempack_format::{
-    CodecSpec, Digest, Document, GraphParameters, GraphSource, ManifestError, MemoryShape, ModelIdentity, Origin, Pack, PackWriter,
-    WriteError,
+    CodecSpec, Digest, Document, FieldColumn, FieldKind, GraphParameters, GraphSource, ManifestError, MemoryShape, ModelIdentity, Origin,
+    Pack, PackWriter, WriteError,
 };
 use mempack_hostile::Plan;
 
@@ -175,6 +175,52 @@ fn shapes_and_codecs_that_cannot_be() {
     assert!(matches!(writer.set_codec(&CODEC, &[0; 4]), Err(WriteError::Codec(_))));
     writer.set_codec(&CODEC, &generate::codec_parameters()).unwrap();
     assert!(matches!(writer.set_codec(&CODEC, &generate::codec_parameters()), Err(WriteError::Mismatch { .. })));
+}
+
+#[test]
+fn metadata_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = generate::metadata();
+    let set = |change: &dyn Fn(&mut Vec<FieldColumn>)| {
+        let mut fields = whole.clone();
+        change(&mut fields);
+        let error = filled(folder.path()).set_metadata(&fields).unwrap_err();
+        error.to_string()
+    };
+    let cases: [(&str, &dyn Fn(&mut Vec<FieldColumn>)); 16] = [
+        ("number of fields of the metadata is 1025, the most is 1024", &|fields| fields.resize(1025, whole[0].clone())),
+        ("order of fields", &|fields| fields.swap(0, 1)),
+        ("order of fields", &|fields| fields[1].name = "court.name".into()),
+        ("bytes of the name of a field is 257", &|fields| fields[5].name = "y".repeat(257)),
+        ("bytes of a value of a field is 65537", &|fields| fields[0].values[1] = "最".repeat(21_845) + "xx"),
+        ("order of values", &|fields| fields[3].values.swap(0, 1)),
+        ("order of values", &|fields| fields[3].values[1] = String::new()),
+        ("the field \"year\" has the value \"1999a\", expected a value of kind integer", &|fields| fields[5].values[0] = "1999a".into()),
+        ("kind date", &|fields| fields[0].kind = FieldKind::Date),
+        ("documents of a field is 2, expected 3", &|fields| fields[5].ends.truncate(2)),
+        ("order of ends", &|fields| fields[5].ends = vec![2, 1, 3]),
+        ("values of a document is 3, the most is 1", &|fields| fields[3].list = false),
+        ("values of all documents is 3, expected 2", &|fields| fields[5].ends = vec![1, 2, 2]),
+        ("code of a value is 2, the most is 1", &|fields| fields[5].codes[0] = 2),
+        ("documents of a value", &|fields| fields[5].codes[2] = 1),
+        ("documents of a value", &|fields| (fields[5].ends, fields[5].codes, fields[5].values) = (vec![0; 3], vec![], vec![])),
+    ];
+    for (expected, change) in cases {
+        let error = set(change);
+        assert!(error.contains(expected), "{error} / {expected}");
+    }
+    let finish = |writer: PackWriter| writer.finish(generate::model(), "f32", generate::embedder(), generate::GENERATOR);
+    let mut writer = filled(folder.path());
+    writer.set_metadata(&whole).unwrap();
+    assert!(matches!(writer.set_metadata(&whole), Err(WriteError::Mismatch { what: "metadata set", .. })));
+    writer.push_document(&Document::default()).unwrap();
+    assert!(matches!(finish(writer), Err(WriteError::Mismatch { what: "number of documents of the metadata", expected: 4, found: 3 })));
+    // No fields are no section.
+    let mut writer = filled(folder.path());
+    writer.set_metadata(&[]).unwrap();
+    finish(writer).unwrap();
+    let pack = Pack::open(fs::read(folder.path().join("pack.mpk")).unwrap()).unwrap();
+    assert!(pack.version() == (1, 1) && pack.metadata().unwrap().is_none());
 }
 
 #[test]

@@ -111,6 +111,7 @@ pub fn touch(path: &Path, file: &[u8]) -> Vec<Said> {
     }
     note(graph.map(drop));
     note(terms(&pack));
+    note(metadata(&pack));
     let dim = pack.manifest().embedder.dim as usize;
     let query = vec![1.0 / (dim as f32).sqrt(); dim];
     for result in [pack.search_exact(&query, 5), pack.search(&query, 5, 50)] {
@@ -132,6 +133,20 @@ fn terms(pack: &MappedPack) -> Result<(), ReadError> {
         terms.name(term)?;
         for posting in terms.postings(term)? {
             assert!(posting?.reference < pack.manifest().counts.references);
+        }
+    }
+    Ok(())
+}
+
+/// Reads the fields and values of all documents.
+fn metadata(pack: &MappedPack) -> Result<(), ReadError> {
+    let Some(metadata) = pack.metadata()? else { return Ok(()) };
+    for field in metadata.fields() {
+        let field = field?;
+        for document in 0..pack.manifest().counts.documents {
+            for code in field.codes(document)? {
+                field.value(code.get())?;
+            }
         }
     }
     Ok(())

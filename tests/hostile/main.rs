@@ -11,6 +11,7 @@ mod flips;
 mod graph;
 mod header;
 mod manifest;
+mod metadata;
 mod smoke;
 mod tables;
 mod terms;
@@ -33,7 +34,8 @@ const MOST_TIME: Duration = Duration::from_secs(10);
 
 fn corpus() -> Corpus {
     let mut corpus = Corpus::new();
-    let all = [header::add, trailer::add, manifest::add, tables::add, text::add, codec::add, vectors::add, graph::add, terms::add];
+    let all =
+        [header::add, trailer::add, manifest::add, tables::add, text::add, codec::add, vectors::add, graph::add, terms::add, metadata::add];
     all.into_iter().for_each(|add| add(&mut corpus));
     corpus
 }

@@ -65,6 +65,6 @@ impl fmt::Display for MetadataNote {
             .iter()
             .map(|(sort, documents)| format!("{sort} in {documents} document{}", if *documents == 1 { "" } else { "s" }))
             .collect();
-        write!(f, "the values of the field {:?} are kept as {}: {} ({:?})", self.field, self.kept, found.join(", "), self.example)
+        write!(f, "the values of the field {:?} are kept as {}: {} (first in {:?})", self.field, self.kept, found.join(", "), self.example)
     }
 }

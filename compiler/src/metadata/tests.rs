@@ -33,15 +33,15 @@ fn a_field_has_one_kind() {
         (&[Number], Number, None),
         (&[Date, Date], Date, None),
         (&[Text, Text, Date], Text, None),
-        (&[Text, Date], Text, Some("date in 1 document, text in 1 document (\"d0\")")),
-        (&[Date, Text, Date], Text, Some("date in 2 documents, text in 1 document (\"d1\")")),
-        (&[Text, Integer, Integer], Text, Some("integer in 2 documents, text in 1 document (\"d0\")")),
-        (&[Integer, Integer, Date], Text, Some("integer in 2 documents, date in 1 document (\"d2\")")),
-        (&[Boolean, Integer], Text, Some("boolean in 1 document, integer in 1 document (\"d1\")")),
+        (&[Text, Date], Text, Some("date in 1 document, text in 1 document (first in \"d0\")")),
+        (&[Date, Text, Date], Text, Some("date in 2 documents, text in 1 document (first in \"d1\")")),
+        (&[Text, Integer, Integer], Text, Some("integer in 2 documents, text in 1 document (first in \"d0\")")),
+        (&[Integer, Integer, Date], Text, Some("integer in 2 documents, date in 1 document (first in \"d2\")")),
+        (&[Boolean, Integer], Text, Some("boolean in 1 document, integer in 1 document (first in \"d1\")")),
         (
             &[Number, Text, Boolean, Number, Boolean, Boolean],
             Text,
-            Some("boolean in 3 documents, number in 2 documents, text in 1 document (\"d1\")"),
+            Some("boolean in 3 documents, number in 2 documents, text in 1 document (first in \"d1\")"),
         ),
     ] {
         let fields: Vec<_> = kinds.iter().map(|kind| Some(single("f", value(*kind, "x")))).collect();
@@ -65,12 +65,18 @@ fn lists_and_what_they_hold_are_noted() {
         codes: vec![1, 0, 1, 2, 1, 0, 1],
     };
     assert_eq!(fields, [expected]);
-    assert_eq!(notes, ["the values of the field \"f\" are kept as lists: list in 2 documents, single value in 1 document (\"d2\")"]);
+    assert_eq!(
+        notes,
+        ["the values of the field \"f\" are kept as lists: list in 2 documents, single value in 1 document (first in \"d2\")"]
+    );
 
     let nested = FieldValue { kind: FieldKind::Text, nested: true, text: "[[1]]".into() };
     let (fields, notes) = columns(&[Some(single("f", text("c"))), Some(single("f", nested))]);
     assert_eq!((fields[0].kind, fields[0].list), (FieldKind::Text, false));
-    assert_eq!(notes, ["the values of the field \"f\" are kept as text in JSON: list that holds lists or objects in 1 document (\"d1\")"]);
+    assert_eq!(
+        notes,
+        ["the values of the field \"f\" are kept as text in JSON: list that holds lists or objects in 1 document (first in \"d1\")"]
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use mempack_format::{
-    CodecSpec, Digest, DiskStorage, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, MemoryShape, ModelIdentity, Origin, Pack,
-    PackWriter,
+    CodecSpec, Digest, DiskStorage, Document, EMPTY_SLOT, EmbedderIdentity, FieldColumn, FieldKind, GraphParameters, MemoryShape,
+    ModelIdentity, Origin, Pack, PackWriter,
 };
 use mempack_numeric::Rng;
 use mempack_runtime::{DEFAULT_EF, EXACT_UP_TO, MappedPack};
@@ -49,6 +49,45 @@ fn document(number: u32) -> Document {
     Document { id: name("the id"), title: name("the title"), source: name("the source"), ..Document::default() }
 }
 
+fn note(number: u32) -> String {
+    format!("the note on document {number:06}")
+}
+
+/// A note of each document's own, and numbers that several documents have, of every second one.
+fn metadata(documents: u32) -> Vec<FieldColumn> {
+    let note = FieldColumn {
+        name: "note".into(),
+        kind: FieldKind::Text,
+        list: false,
+        values: (0..documents).map(note).collect(),
+        ends: (1..=documents).collect(),
+        codes: (0..documents).collect(),
+    };
+    let counted = (0..documents).filter(|number| number % 2 == 0);
+    let numbers = FieldColumn {
+        name: "numbers".into(),
+        kind: FieldKind::Integer,
+        list: true,
+        values: (0..3).map(|number: u32| number.to_string()).collect(),
+        ends: (0..documents).map(|number| 2 * (number / 2 + 1)).collect(),
+        codes: counted.flat_map(|number| [number / 2 % 3, 2]).collect(),
+    };
+    vec![note, numbers]
+}
+
+/// The metadata of each document.
+fn described(pack: &Bytes) -> Vec<Vec<(String, FieldKind, String)>> {
+    let metadata = pack.metadata().unwrap().unwrap();
+    let of = |number| {
+        let values = |field: mempack_format::Field<'_>| {
+            let codes = field.codes(number).unwrap().iter();
+            codes.map(|code| (field.name().to_owned(), field.kind(), field.value(code.get()).unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        metadata.fields().flat_map(|field| values(field.unwrap())).collect()
+    };
+    (0..pack.manifest().counts.documents).map(of).collect()
+}
+
 /// A pack of so many documents. Every seventh reference also comes from the next document, or the first.
 struct Made {
     folder: tempfile::TempDir,
@@ -64,6 +103,7 @@ fn make(documents: u32, graph: Option<GraphParameters>) -> Made {
     for number in 0..documents {
         writer.push_document(&document(number)).unwrap();
     }
+    writer.set_metadata(&metadata(documents)).unwrap();
     let options = graph.map(|graph| GraphOptions { m: graph.m, ef_construction: graph.ef_construction });
     let mut builder = options.map(|options| GraphBuilder::new(options, u64::from(documents * REFERENCES)));
     for reference in 0..documents * REFERENCES {
@@ -221,6 +261,9 @@ fn what_is_revoked_is_gone_from_the_bytes_and_the_rest_stays_as_it_was() {
     let documents =
         |pack: &Bytes| -> Vec<Document> { (0..pack.manifest().counts.documents).map(|number| pack.document(number).unwrap()).collect() };
     assert_eq!(documents(&new), documents(&old).into_iter().filter(|document| !revoked(&document.id)).collect::<Vec<_>>());
+    let mut rest = described(&old);
+    numbers.iter().rev().for_each(|number| drop(rest.remove(*number as usize)));
+    assert_eq!(described(&new), rest);
     assert_eq!(new.section(Tag::CODEC).unwrap(), old.section(Tag::CODEC).unwrap());
     let kept = |pack: &Bytes| (pack.manifest().model.clone(), pack.manifest().embedder.clone(), pack.manifest().graph);
     assert_eq!(kept(&new), kept(&old));
@@ -234,7 +277,7 @@ fn what_is_revoked_is_gone_from_the_bytes_and_the_rest_stays_as_it_was() {
     }
     for number in numbers {
         let Document { id, title, source, .. } = document(number);
-        in_file.extend([id, title, source].map(String::into_bytes));
+        in_file.extend([id, title, source, note(number)].map(String::into_bytes));
     }
     let all = in_file.iter().chain(&in_text).cloned().collect::<Vec<_>>();
     assert!(in_file.len() > 300 && in_text.len() > 150, "{} {}", in_file.len(), in_text.len());

@@ -6,7 +6,7 @@ use mempack_format::Document;
 
 use super::*;
 use crate::blocks::Block;
-use crate::{DuplicateIds, MAX_FIELD_BYTES, MAX_LINE_BYTES};
+use crate::{DocumentField, DuplicateIds, MAX_FIELD_BYTES, MAX_LINE_BYTES};
 
 #[derive(Default)]
 struct Corpus {
@@ -105,6 +105,49 @@ fn errors_name_the_place() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("x.pdf"), "x").unwrap();
     assert!(matches!(from_path(&folder.path().join("x.pdf")), Err(CorpusError::UnknownKind { .. })));
+}
+
+#[test]
+fn fields_are_read_where_they_are_asked_for() {
+    let fields = |documents: Documents| -> Result<Vec<String>, CorpusError> {
+        let mut found = Vec::new();
+        for item in documents {
+            let CorpusItem::Document(document) = item? else { continue };
+            let field = |field: &DocumentField| {
+                format!(
+                    "{} {} {}",
+                    document.metadata().id,
+                    field.name,
+                    field.values.iter().map(|value| value.text.as_str()).collect::<Vec<_>>().join("|")
+                )
+            };
+            found.extend(document.fields().iter().map(field));
+        }
+        Ok(found)
+    };
+    let rows = |rows: &str| Documents::new(&[Input::Stdin], Cursor::new(rows.as_bytes().to_vec()));
+    let text =
+        "{\"id\": \"a\", \"text\": \"x\", \"date\": \"2020\", \"n\": {\"m\": [1, 2]}}\n{\"id\": \"b\", \"text\": \"y\", \"title\": null}\n";
+    assert_eq!(fields(rows(text).with_fields()).unwrap(), ["a n.m 1|2"]);
+    assert_eq!(fields(rows(text)).unwrap(), [""; 0]);
+
+    // A reader that has no use for fields refuses none.
+    let many = |from: usize, to: usize| (from..to).map(|n| format!(", \"f{n}\": 1")).collect::<String>();
+    let text = format!("{{\"text\": \"x\"{}}}\n{{\"text\": \"y\"{}}}\n", many(0, 1000), many(990, 1025));
+    let error = fields(rows(&text).with_fields()).unwrap_err();
+    assert!(
+        matches!(&error, CorpusError::TooManyFields { place, field, cap: 1024 } if place == "standard input, line 2" && field == "f1024"),
+        "{error}"
+    );
+    assert!(fields(rows(&text)).unwrap().is_empty());
+    let text = "{\"text\": \"x\", \"a\": {\"b\": 1}, \"a.b\": null, \"a\": {\"b\": 2}}";
+    let error = fields(rows(text).with_fields()).unwrap_err();
+    assert!(matches!(&error, CorpusError::FieldTwice { place, field } if place == "standard input, line 1" && field == "a.b"), "{error}");
+    let name = "裁".repeat(100);
+    let text = format!("{{\"text\": \"x\", \"{name}\": 1}}");
+    let error = fields(rows(&text).with_fields()).unwrap_err().to_string();
+    assert!(error.contains(&"裁".repeat(80)) && !error.contains(&"裁".repeat(81)) && error.contains("300 bytes of its name"), "{error}");
+    assert!(fields(rows(&text)).unwrap().is_empty());
 }
 
 /// An endless line, which no memory holds.

@@ -180,6 +180,25 @@ mod tests {
     }
 
     #[test]
+    fn other_fields_are_kept() {
+        let yaml = "---\ntitle: T\nLicence: free\nReviewer: \"A. B.\"\nyear: 2021 # of issue\nedition: '7'\nnumber: 007\nratio: 1.50\ndraft: false\n\
+                    off: null\ntags: [a, b]\nnested:\n  key: value\nseen: 2024-05-01\n---\ntext";
+        let found = FrontMatter::read(yaml.as_bytes()).unwrap().others();
+        let found: Vec<_> =
+            found.iter().map(|field| (field.name.as_str(), field.values[0].kind.to_string(), field.values[0].text.as_str())).collect();
+        let expected = [
+            ("Reviewer", "text", "A. B."),
+            ("year", "integer", "2021"),
+            ("edition", "text", "7"),
+            ("number", "text", "007"),
+            ("ratio", "number", "1.50"),
+            ("draft", "boolean", "false"),
+            ("seen", "date", "2024-05-01"),
+        ];
+        assert_eq!(found, expected.map(|(name, kind, text)| (name, kind.to_owned(), text)));
+    }
+
+    #[test]
     fn what_is_no_metadata_is_text() {
         for text in [
             "",

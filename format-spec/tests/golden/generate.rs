@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use mempack_format::{
-    CodecSpec, Digest, Divergence, Document, EmbedderIdentity, EmbedderPrompts, GraphParameters, GraphSource, Loss, MemoryShape,
-    ModelIdentity, Origin, PackSummary, PackWriter, Posting, Quality, TermSource, WriteError,
+    CodecSpec, Digest, Divergence, Document, EmbedderIdentity, EmbedderPrompts, FieldColumn, FieldKind, GraphParameters, GraphSource, Loss,
+    MemoryShape, ModelIdentity, Origin, PackSummary, PackWriter, Posting, Quality, TermSource, WriteError,
 };
 
 pub const DOCUMENTS: u32 = 3;
@@ -214,6 +214,36 @@ pub fn write_with_terms(target: &Path) -> Result<PackSummary, WriteError> {
     fill(&mut writer, record)?;
     writer.set_quality(quality())?;
     writer.set_terms(&GoldenTerms::default())?;
+    finish(writer, Some(prompts()))
+}
+
+/// The metadata of the pack of version 1.4: a field of each kind, of which `tags` has lists.
+pub fn metadata() -> Vec<FieldColumn> {
+    let field = |name: &str, kind, list, values: &[&str], ends: [u32; DOCUMENTS as usize], codes: &[u32]| FieldColumn {
+        name: name.into(),
+        kind,
+        list,
+        values: values.iter().map(ToString::to_string).collect(),
+        ends: ends.into(),
+        codes: codes.into(),
+    };
+    vec![
+        field("court.name", FieldKind::Text, false, &["BGH", "最高裁判所"], [1, 1, 2], &[0, 1]),
+        field("draft", FieldKind::Boolean, false, &["false", "true"], [1, 2, 3], &[1, 0, 0]),
+        field("ratio", FieldKind::Number, false, &["-1.5e-3", "2"], [0, 1, 2], &[1, 0]),
+        field("tags", FieldKind::Text, true, &["", "a", "b"], [0, 3, 4], &[2, 1, 2, 0]),
+        field("time", FieldKind::Date, false, &["2025-01-02", "2025-01-02T03:04:05.5+01:00"], [1, 2, 2], &[1, 0]),
+        field("year", FieldKind::Integer, false, &["1999", "2025"], [1, 2, 3], &[1, 1, 0]),
+    ]
+}
+
+/// Writes the golden pack with an inverted index and metadata.
+pub fn write_with_metadata(target: &Path) -> Result<PackSummary, WriteError> {
+    let mut writer = PackWriter::create(target, SHAPE, DIM)?;
+    fill(&mut writer, record)?;
+    writer.set_quality(quality())?;
+    writer.set_terms(&GoldenTerms::default())?;
+    writer.set_metadata(&metadata())?;
     finish(writer, Some(prompts()))
 }
 

@@ -96,6 +96,19 @@ fn read<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<(), ReadError> {
         }
         note(terms.find("dosis").map(drop).map_err(Into::into));
     }
+    let metadata = pack.metadata();
+    note(metadata.as_ref().map(drop).map_err(Clone::clone));
+    if let Ok(Some(metadata)) = &metadata {
+        for field in metadata.fields() {
+            note(field.as_ref().map(drop).map_err(|damage| damage.clone().into()));
+            let Ok(field) = field else { continue };
+            for document in some(counts.documents) {
+                let values = field.codes(document).and_then(|codes| codes.iter().try_for_each(|code| field.value(code.get()).map(drop)));
+                note(values.map_err(Into::into));
+            }
+        }
+        note(metadata.field("year").map(drop).map_err(Into::into));
+    }
     for reference in some(counts.references) {
         let text = pack.text(reference);
         if let (Ok(text), Ok(info)) = (&text, pack.reference(reference)) {

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use mempack_format::stages::Tcq;
 use mempack_format::{
-    CONTINUED, CodecSpec, Digest, Divergence, Document, EMPTY_SLOT, EmbedderIdentity, EmbedderPrompts, GraphParameters, GraphSource, Loss,
-    MemoryShape, ModelIdentity, Origin, PackSummary, PackWriter, Posting, Quality, TermSource, WriteError,
+    CONTINUED, CodecSpec, Digest, Divergence, Document, EMPTY_SLOT, EmbedderIdentity, EmbedderPrompts, FieldColumn, FieldKind,
+    GraphParameters, GraphSource, Loss, MemoryShape, ModelIdentity, Origin, PackSummary, PackWriter, Posting, Quality, TermSource,
+    WriteError,
 };
 
 use crate::Random;
@@ -29,13 +30,15 @@ pub struct Plan {
     pub text_bytes: usize,
     /// Whether it has an inverted index.
     pub terms: bool,
+    /// Whether its documents have metadata.
+    pub metadata: bool,
 }
 
 impl Plan {
     /// A few references in three text blocks, with the caller's codec: 200 KB.
     pub fn small(codec: CodecSpec) -> Self {
         let shape = MemoryShape::new(2, 2, 4, 6);
-        Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000, terms: false }
+        Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000, terms: false, metadata: false }
     }
 
     /// As [`small`](Self::small), with heads that keep different numbers of tokens (SPEC 5.3): 3, 0, 1 and 6.
@@ -49,16 +52,31 @@ impl Plan {
         Self { terms: true, ..Self::small(codec) }
     }
 
+    /// As [`small`](Self::small), with metadata (SPEC 6.1) of three fields.
+    pub fn described(codec: CodecSpec) -> Self {
+        Self { metadata: true, ..Self::small(codec) }
+    }
+
     /// Enough references that a search uses the graph, and little else: 1 MB.
     pub fn wide() -> Self {
         let shape = MemoryShape::new(1, 2, 1, 1);
-        Self { references: 4200, documents: 2, shape, codec: CodecSpec::BF16, dim: 4, m: 2, text_bytes: 8, terms: false }
+        Self { references: 4200, documents: 2, shape, codec: CodecSpec::BF16, dim: 4, m: 2, text_bytes: 8, terms: false, metadata: false }
     }
 
     /// Like a real pack: 5 MB.
     pub fn large() -> Self {
         let shape = MemoryShape::new(2, 2, 8, 16);
-        Self { references: 1750, documents: 200, shape, codec: CodecSpec::BF16, dim: 64, m: 8, text_bytes: 700, terms: false }
+        Self {
+            references: 1750,
+            documents: 200,
+            shape,
+            codec: CodecSpec::BF16,
+            dim: 64,
+            m: 8,
+            text_bytes: 700,
+            terms: false,
+            metadata: false,
+        }
     }
 
     /// Writes the pack.
@@ -91,6 +109,9 @@ impl Plan {
         writer.set_graph(&Rings(self.clone()), GraphParameters { m: self.m, ef_construction: 40 })?;
         if self.terms {
             writer.set_terms(&Terms::of(self.references))?;
+        }
+        if self.metadata {
+            writer.set_metadata(&metadata(self.documents))?;
         }
         if self.codec != CodecSpec::F32 {
             writer.set_quality(self.quality())?;
@@ -216,6 +237,23 @@ impl Plan {
 
 fn tokens(reference: u32) -> u16 {
     1 + (reference * 11 % 128) as u16
+}
+
+/// Three fields: one of text, one of lists, one of integers. Every document has one or two of them.
+fn metadata(documents: u32) -> Vec<FieldColumn> {
+    let field = |name: &str, kind, list, values: [&str; 2], of: &[&[u32]; 4]| {
+        let (mut ends, mut codes) = (Vec::new(), Vec::new());
+        for document in 0..documents as usize {
+            codes.extend(of[document % 4]);
+            ends.push(codes.len() as u32);
+        }
+        FieldColumn { name: name.into(), kind, list, values: values.map(String::from).into(), ends, codes }
+    };
+    vec![
+        field("court.name", FieldKind::Text, false, ["BGH", "裁判所"], &[&[0], &[1], &[], &[0]]),
+        field("tags", FieldKind::Text, true, ["a", "b"], &[&[1, 0, 1], &[], &[0], &[]]),
+        field("year", FieldKind::Integer, false, ["-7", "2021"], &[&[], &[1], &[], &[0]]),
+    ]
 }
 
 /// Three terms: one in every second reference, one in every fifth and several times, one in the last.
