@@ -76,7 +76,7 @@ enum Command {
     Ask(cmd::ask::Args),
     /// Measure what memories are worth: on questions, multiple choice or a text
     #[cfg(feature = "engine")]
-    Eval(cmd::eval::Args),
+    Eval(Box<cmd::eval::Args>),
     /// Measure the loss of a pack's codec, and compare it with what the pack records
     #[cfg(feature = "engine")]
     Quality(cmd::quality::Args),
@@ -123,7 +123,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "engine")]
         Command::Ask(args) => cmd::ask::run(args),
         #[cfg(feature = "engine")]
-        Command::Eval(args) => cmd::eval::run(args),
+        Command::Eval(args) => cmd::eval::run(*args),
         #[cfg(feature = "engine")]
         Command::Quality(args) => match cmd::quality::run(args) {
             Ok(code) if code != ExitCode::SUCCESS => return code,

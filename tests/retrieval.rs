@@ -108,8 +108,8 @@ fn stages_side_by_side() {
     for words in [
         "3 questions, 20 references each",
         "corpus (32 references)",
-        "1 questions without gold_ids, 1 whose gold_ids no document has: lost, none",
-        "2 of the gold_ids: gone, away",
+        "questions left out: 1 without gold_ids, 1 whose gold_ids no document has (lost, none)",
+        "gold_ids that no document of the packs has: 2 (gone, away)",
         "recall@20",
         "hit@1",
         "nDCG@10",
@@ -140,7 +140,7 @@ fn packs_without_an_index_and_several_packs() {
         table.contains("lexical is not measured: no pack has an index of terms") && table.contains("hybrid is not measured"),
         "{table}"
     );
-    measure(&asked, &older, &["--search", "hybrid"]).fails(1, &["older", "no index of terms", "hybrid"]);
+    measure(&asked, &older, &["--search", "hybrid"]).fails(1, &["older.mpk", "no index of terms", "hybrid"]);
 
     let corpus = bench.file("tea.jsonl", r#"{"id": "tea", "text": "Tea is at four, in the small room behind the library."}"#);
     let tea = bench.path("tea.mpk");
@@ -172,7 +172,7 @@ fn unusual_questions_are_answered_and_wrong_files_refused() {
     assert_eq!((&report["questions"], names(&report["stages"])), (&json!(4), STAGES.to_vec()));
 
     let lost = questions(&bench, "lost.jsonl", &[("a", "Who?", &["gone"]), ("b", "What?", &[])]);
-    let words = ["no question can be measured", "1 have no gold_ids", "other 1 (gone)"];
+    let words = ["no question can be measured", "1 without gold_ids", "1 whose gold_ids no document of the packs has (gone)"];
     measure(&lost, &pack, &[]).fails(1, &words);
     for (name, content, words) in [
         ("empty.jsonl", "", vec!["empty.jsonl"]),

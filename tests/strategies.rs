@@ -66,7 +66,7 @@ fn search_chooses_by_name() {
     let embedder = std::env::var("MEMPACK_EMBEDDER").map_or_else(|_| root().join("models/all-MiniLM-L6-v2"), Into::into);
     let embedder = Embedder::load(&embedder, &LoadOptions::default()).expect("the embedder of `make models`");
     let query = embedder.embed(EmbedAs::Query, &[QUERY]).expect("an embedding");
-    for (strategy, lambda, k, pool) in [("diverse", 0.7, 5, 20), ("diverse:0.3", 0.3, 5, 20), ("diverse:0.5", 0.5, 7, 28)] {
+    for (strategy, lambda, k, pool) in [("diverse", 0.8, 5, 20), ("diverse:0.3", 0.3, 5, 20), ("diverse:0.5", 0.5, 7, 28)] {
         let hits = search(&path, &["--strategy", strategy, "-k", &k.to_string()]);
         let own: Vec<u32> = hits.iter().map(|hit| hit["reference"].as_u64().expect("a number") as u32).collect();
         assert_eq!(own, marginal(&pack, &query, pool, lambda, k), "{strategy}");
@@ -124,9 +124,9 @@ fn ask_and_eval_read_what_the_strategy_chooses() {
     let report = object(&eval(&["--json"]).ok());
     assert_eq!((&report["search"], &report["strategy"]), (&json!("dense"), &json!("top-k")));
     let report = object(&eval(&["--json", "--strategy", "diverse", "--search", "hybrid"]).ok());
-    assert_eq!((&report["search"], &report["strategy"]), (&json!("hybrid"), &json!("diverse:0.7")));
+    assert_eq!((&report["search"], &report["strategy"]), (&json!("hybrid"), &json!("diverse:0.8")));
     let table = eval(&["--strategy", "similarity"]).ok();
-    assert!(table.contains("references by dense search, similarity:0.1"), "{table}");
+    assert!(table.contains("references by dense search, similarity:0.2"), "{table}");
     eval(&["--strategy", "top-k,diverse"]).fails(2, &["--strategy", "only --retrieval"]);
 
     let compare = |more: &[&str]| {
@@ -136,7 +136,7 @@ fn ask_and_eval_read_what_the_strategy_chooses() {
     let rows = compare(&[]);
     let name = |row: &Value| format!("{} {}", row["stage"].as_str().expect("a stage"), row["strategy"].as_str().expect("a strategy"));
     let stages = ["dense", "lexical", "hybrid"];
-    let all = stages.iter().flat_map(|stage| ["top-k", "similarity:0.1", "diverse:0.7"].map(|strategy| format!("{stage} {strategy}")));
+    let all = stages.iter().flat_map(|stage| ["top-k", "similarity:0.2", "diverse:0.8"].map(|strategy| format!("{stage} {strategy}")));
     assert_eq!(rows.iter().map(name).collect::<Vec<_>>(), all.collect::<Vec<_>>());
     let rows = compare(&["--search", "dense", "--strategy", "diverse:0.3,top-k,similarity:0"]);
     assert_eq!(rows.iter().map(name).collect::<Vec<_>>(), ["dense diverse:0.3", "dense top-k", "dense similarity:0"]);

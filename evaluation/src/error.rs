@@ -76,8 +76,8 @@ pub enum EvaluateError {
     Cite(#[from] CiteError),
     /// No question has a gold document that the packs have.
     #[error(
-        "no question can be measured: {without_gold} have no gold_ids, and no document of the packs has those of the other {without_document}{}; \
-         name the packs of the documents that the questions are about", first_of(first_ids, *ids)
+        "no question can be measured: {without_gold} without gold_ids, {without_document} whose gold_ids no document of the packs has{}; name \
+         the packs of the documents that the questions are about", first_of(first_ids, *ids)
     )]
     NothingToFind {
         /// Number of questions without gold ids.
@@ -91,12 +91,12 @@ pub enum EvaluateError {
     },
     /// No pack has an index of terms, and all stages need one.
     #[error(
-        "{}: no index of terms, which {} needs; build the pack again, taking over what it has, or measure dense", packs.join(", "),
+        "{}: no index of terms, which {} needs; build the pack again, taking its memories over, or measure dense", paths.join(", "),
         stages.join(" and ")
     )]
     NoTerms {
-        /// The packs.
-        packs: Vec<String>,
+        /// The packs' files.
+        paths: Vec<String>,
         /// The stages.
         stages: Vec<&'static str>,
     },

@@ -26,7 +26,7 @@ pub struct Models<'a> {
 pub struct Retrieving {
     /// By what they are ranked: `dense`, `lexical` or `hybrid`.
     pub search: &'static str,
-    /// Which of them are read, for example `top-k` or `diverse:0.7`.
+    /// Which of them are read, for example `top-k` or `diverse:0.8`.
     pub strategy: String,
 }
 

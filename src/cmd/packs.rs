@@ -28,7 +28,7 @@ pub struct PackArgs {
     #[arg(long = "where", value_name = "FILTER")]
     filter: Option<Expression>,
     /// Which of the references found are read: top-k (the most similar), similarity:X (of these, those at most X below the best), diverse:X (similar
-    /// to the query and unlike each other: maximal marginal relevance with lambda X, 0 to 1). similarity is similarity:0.1, diverse is diverse:0.7
+    /// to the query and unlike each other: maximal marginal relevance with lambda X, 0 to 1). similarity is similarity:0.2, diverse is diverse:0.8
     #[arg(long, default_value_t, value_name = "STRATEGY")]
     pub strategy: Strategy,
     /// Leave out damaged memories, vectors and texts, and report them at the end

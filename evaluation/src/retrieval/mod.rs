@@ -222,7 +222,8 @@ fn measurable(packs: &PackSet, stages: &[Stage], tally: &mut Tally) -> Result<Ve
     let (left, out): (Vec<Stage>, Vec<Stage>) = stages.iter().partition(|stage| !(none && stage.needs_terms()));
     if left.is_empty() {
         let stages = stages.iter().map(|stage| stage.name()).collect();
-        return Err(EvaluateError::NoTerms { packs: without, stages });
+        let paths = packs.packs().iter().map(|mounted| mounted.pack().path().display().to_string()).collect();
+        return Err(EvaluateError::NoTerms { paths, stages });
     }
     tally.left_out = out.into_iter().map(|stage| LeftOut { stage: stage.name(), reason: "no pack has an index of terms" }).collect();
     tally.without_terms = without;

@@ -74,10 +74,13 @@ impl Display for NotMeasured {
         let Self { without_gold, without_document, first_questions, ids, first_ids } = self;
         if without_gold + without_document > 0 {
             let first = first(first_questions, without_gold + without_document);
-            writeln!(f, "left out: {without_gold} questions without gold_ids, {without_document} whose gold_ids no document has: {first}")?;
+            writeln!(
+                f,
+                "questions left out: {without_gold} without gold_ids, {without_document} whose gold_ids no document has ({first})"
+            )?;
         }
         if *ids > 0 {
-            writeln!(f, "no document of the packs has {ids} of the gold_ids: {}", first(first_ids, *ids))?;
+            writeln!(f, "gold_ids that no document of the packs has: {ids} ({})", first(first_ids, *ids))?;
         }
         Ok(())
     }
