@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mempack_model::AnswerMeasure;
-use mempack_runtime::{Answer, AskError, MappedPack, Session};
+use mempack_runtime::{Answer, AskError, Mounts, Session};
 
 use crate::contender::{Answers, Contender, Setting, WrittenMemories};
 use crate::library::{Library, Passage};
@@ -17,7 +17,8 @@ use crate::question::accepted;
 use crate::tally::Tally;
 use crate::{EvaluateError, Mode, Models, Question, QuestionReport};
 
-/// Answers questions in all settings and scores the answers. `observe` is called after each question and can stop the evaluation.
+/// Answers questions in all settings and scores the answers: from the first of the mounted packs, of what may be found of it
+/// ([`Mounts::selecting`]). `observe` is called after each question and can stop the evaluation.
 ///
 /// Questions without accepted answers count for retrieval only (see [`Question::answers`]). A question whose prompt is too long for the
 /// model gets an empty answer.
@@ -27,12 +28,12 @@ use crate::{EvaluateError, Mode, Models, Question, QuestionReport};
 /// evaluation.
 pub fn answer_questions(
     models: &Models<'_>,
-    pack: &Arc<MappedPack>,
+    mounts: &Arc<Mounts>,
     questions: &[Question],
     options: &QuestionOptions,
     observe: &mut dyn FnMut(&Asked) -> ControlFlow<()>,
 ) -> Result<QuestionReport, EvaluateError> {
-    let mut answering = Answering::new(models, pack, questions, options)?;
+    let mut answering = Answering::new(models, mounts, questions, options)?;
     for question in questions {
         let asked = answering.ask(question)?;
         let flow = observe(&asked);
@@ -41,7 +42,7 @@ pub fn answer_questions(
             return Err(EvaluateError::Interrupted);
         }
     }
-    Ok(answering.tally.report(&answering.own, options, models, pack))
+    Ok(answering.tally.report(&answering.own, options, models, answering.library.pack()))
 }
 
 struct Answering {
@@ -59,8 +60,8 @@ struct Answering {
 }
 
 impl Answering {
-    fn new(models: &Models<'_>, pack: &Arc<MappedPack>, questions: &[Question], options: &QuestionOptions) -> Result<Self, EvaluateError> {
-        let library = Library::new(models, pack, options.overlap)?;
+    fn new(models: &Models<'_>, mounts: &Arc<Mounts>, questions: &[Question], options: &QuestionOptions) -> Result<Self, EvaluateError> {
+        let library = Library::over(models, mounts, options.overlap)?;
         let (own, settings) = options.settings(models)?;
         let mut gold = HashMap::new();
         if settings.iter().any(|setting| setting.mode.uses_gold()) {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::bootstrap::interval;
 use crate::choice_question::{ChoiceQuestion, ChoiceScores, METRICS};
 use crate::contender::{Answers, Contender, Setting, WrittenMemories};
-use crate::library::{Library, Passage};
+use crate::library::{Library, Passage, first_pack};
 use crate::likelihood::log_probabilities;
 use crate::models::{ModelName, Retrieving};
 use crate::report::PairedDifference;
@@ -80,7 +80,7 @@ pub struct ChoiceReport {
 /// model fails, or `observe` stops the evaluation.
 pub fn choose_answers(
     models: &Models<'_>,
-    pack: Option<&Arc<MappedPack>>,
+    mounts: Option<&Arc<Mounts>>,
     questions: &[ChoiceQuestion],
     options: &ChoiceOptions,
     observe: &mut dyn FnMut(&ChoiceQuestion, &[Chosen]) -> ControlFlow<()>,
@@ -88,8 +88,7 @@ pub fn choose_answers(
     let memory = models.model.memory();
     let k = options.k.unwrap_or(memory.memories_per_chunk as usize);
     let settings: Vec<Setting> = options.modes.iter().map(|mode| Setting::of(*mode, k, memory)).collect();
-    let mounts = pack.map(|pack| Arc::new(Mounts::of(Arc::clone(pack))));
-    let choosing = Choosing::new(models, mounts.as_ref(), &settings, options.overlap)?;
+    let choosing = Choosing::new(models, mounts, &settings, options.overlap)?;
     let mut all: Vec<Vec<ChoiceScores>> = vec![Vec::new(); settings.len()];
     for question in questions {
         let made = choosing.choose(question)?;
@@ -99,7 +98,7 @@ pub fn choose_answers(
             return Err(EvaluateError::Interrupted);
         }
     }
-    Ok(report(models, pack, questions.len(), &options.modes, &all))
+    Ok(report(models, mounts.map(first_pack).as_ref(), questions.len(), &options.modes, &all))
 }
 
 /// Scores choices in several settings.

@@ -20,15 +20,15 @@
 //!
 //! use mempack_evaluation::{Models, QuestionOptions, answer_questions, read_questions};
 //! use mempack_model::{Embedder, LoadOptions, Model};
-//! use mempack_runtime::{MappedPack, Ranking, Strategy};
+//! use mempack_runtime::{MappedPack, Mounts, Ranking, Strategy};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = Model::load(Path::new("model"), &LoadOptions::default())?;
 //! let embedder = Embedder::load(Path::new("embedder"), &LoadOptions::default())?;
-//! let pack = Arc::new(MappedPack::open("corpus.mpk")?);
+//! let mounts = Arc::new(Mounts::of(MappedPack::open("corpus.mpk")?));
 //! let questions = read_questions(Path::new("questions.jsonl"))?;
 //! let models = Models { model: &model, base: None, embedder: &embedder, ranking: Ranking::Dense, strategy: Strategy::TOP_K };
-//! let report = answer_questions(&models, &pack, &questions, &QuestionOptions::default(), &mut |question| {
+//! let report = answer_questions(&models, &mounts, &questions, &QuestionOptions::default(), &mut |question| {
 //!     println!("{}: {}", question.id, question.outcomes[0].answer);
 //!     ControlFlow::Continue(())
 //! })?;

@@ -41,6 +41,11 @@ pub(crate) struct Found {
     pub left_out: usize,
 }
 
+/// The first of the mounted packs; a set of mounts is never empty.
+pub(crate) fn first_pack(mounts: &Arc<Mounts>) -> Arc<MappedPack> {
+    Arc::clone(mounts.packs().packs()[0].pack())
+}
+
 /// A pack with the model and the embedder that it was built with.
 pub(crate) struct Library {
     mounts: Arc<Mounts>,

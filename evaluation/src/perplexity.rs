@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use mempack_model::{DEFAULT_OVERLAP, Model, Slot};
 use mempack_retrieval::{Chunks, Query};
-use mempack_runtime::{ChunkMemories, MappedPack};
+use mempack_runtime::{ChunkMemories, MappedPack, Mounts};
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::interval;
 use crate::contender::Contender;
-use crate::library::Library;
+use crate::library::{Library, first_pack};
 use crate::likelihood::log_probabilities;
 use crate::models::{ModelName, Retrieving};
 use crate::report::PairedDifference;
@@ -144,15 +144,15 @@ impl Tokens {
 /// model fails, or `observe` stops the evaluation.
 pub fn measure_perplexity(
     models: &Models<'_>,
-    pack: Option<&Arc<MappedPack>>,
+    mounts: Option<&Arc<Mounts>>,
     texts: &[String],
     options: &PerplexityOptions,
     observe: &mut dyn FnMut(&WindowScores, usize) -> ControlFlow<()>,
 ) -> Result<PerplexityReport, EvaluateError> {
-    check_modes(&options.modes, pack.is_some())?;
+    check_modes(&options.modes, mounts.is_some())?;
     let memory = models.model.memory();
     let k = options.k.unwrap_or(memory.memories_per_chunk as usize);
-    let library = pack.map(|pack| Library::new(models, pack, options.overlap)).transpose()?;
+    let library = mounts.map(|mounts| Library::over(models, mounts, options.overlap)).transpose()?;
     let library = library.filter(|_| options.modes.iter().any(|mode| mode.uses_retrieval()));
     let contenders = Contender::of_modes(models, library.as_ref(), &options.modes, k)?;
     let chunks = memory.chunks();
@@ -170,7 +170,7 @@ pub fn measure_perplexity(
         }
     }
     let bytes = windows.iter().map(|(text, window)| tokens[*text].bytes(window)).sum();
-    Ok(report(models, pack, texts.len(), bytes, &options.modes, &scores))
+    Ok(report(models, mounts.map(first_pack).as_ref(), texts.len(), bytes, &options.modes, &scores))
 }
 
 fn check_modes(modes: &[Mode], pack: bool) -> Result<(), EvaluateError> {

@@ -8,7 +8,7 @@ use mempack_evaluation::{
     QuestionReport, Sweep, answer_questions, choose_answers, measure_perplexity,
 };
 use mempack_model::{EmbedAs, Embedder, Memory, Model, ReaderOptions, Slot, context_tokens, prompt_tokens, reference_tokens};
-use mempack_runtime::{MappedPack, MemoryCache, Ranking, ReadFrom, Session, SessionOptions, Strategy};
+use mempack_runtime::{MappedPack, MemoryCache, Mounts, Ranking, ReadFrom, Session, SessionOptions, Strategy};
 
 #[path = "../../runtime/tests/engine/mod.rs"]
 mod engine;
@@ -41,9 +41,13 @@ impl Bench {
         self.written.open()
     }
 
+    fn mounts(&self) -> Arc<Mounts> {
+        Arc::new(Mounts::of(self.pack()))
+    }
+
     fn ask(&self, questions: &[Question], options: &QuestionOptions) -> (QuestionReport, Vec<Asked>) {
         let mut all = Vec::new();
-        let report = answer_questions(&self.models(), &self.pack(), questions, options, &mut |asked| {
+        let report = answer_questions(&self.models(), &self.mounts(), questions, options, &mut |asked| {
             all.push(asked.clone());
             ControlFlow::Continue(())
         });
@@ -267,7 +271,7 @@ fn what_cannot_be_measured_is_refused() {
     let _alone = alone();
     let bench = Bench::new();
     let refused = |options: QuestionOptions| {
-        let error = answer_questions(&bench.models(), &bench.pack(), &questions(), &options, &mut |_| ControlFlow::Continue(()));
+        let error = answer_questions(&bench.models(), &bench.mounts(), &questions(), &options, &mut |_| ControlFlow::Continue(()));
         error.map(|report| report.questions).unwrap_err().to_string()
     };
     for (options, word) in [
@@ -282,11 +286,11 @@ fn what_cannot_be_measured_is_refused() {
     }
     let other = tiny_with(&[("\"rope_theta\": 10000.0", "\"rope_theta\": 20000.0")]);
     let models = Models { model: &other, ..bench.models() };
-    let error = answer_questions(&models, &bench.pack(), &questions(), &QuestionOptions::default(), &mut |_| ControlFlow::Continue(()));
+    let error = answer_questions(&models, &bench.mounts(), &questions(), &QuestionOptions::default(), &mut |_| ControlFlow::Continue(()));
     assert!(matches!(error, Err(EvaluateError::Mismatch(_))));
     let mut asked = 0;
     let options = QuestionOptions { modes: vec![Mode::ClosedBook], max_tokens: 1, ..Default::default() };
-    let broken_off = answer_questions(&bench.models(), &bench.pack(), &questions(), &options, &mut |_| {
+    let broken_off = answer_questions(&bench.models(), &bench.mounts(), &questions(), &options, &mut |_| {
         asked += 1;
         ControlFlow::Break(())
     });
@@ -333,7 +337,7 @@ fn perplexity_is_that_of_decoding_token_by_token() {
     let options = PerplexityOptions { modes, overlap: 1.0, ..Default::default() };
     let mut windows = Vec::new();
     let measure = |options: &PerplexityOptions, windows: &mut Vec<_>| {
-        measure_perplexity(&bench.models(), Some(&bench.pack()), std::slice::from_ref(&text), options, &mut |window, _| {
+        measure_perplexity(&bench.models(), Some(&bench.mounts()), std::slice::from_ref(&text), options, &mut |window, _| {
             windows.push(window.clone());
             ControlFlow::Continue(())
         })
@@ -342,7 +346,7 @@ fn perplexity_is_that_of_decoding_token_by_token() {
     let report = measure(&options, &mut windows);
     assert_eq!((report.tokens, report.bytes, report.windows), (all.len(), text.len(), all.len().div_ceil(512)));
 
-    let pack = bench.pack();
+    let (pack, mounts) = (bench.pack(), bench.mounts());
     let cache = MemoryCache::default();
     let (mut closed, mut with) = (0.0, 0.0);
     for start in (0..all.len()).step_by(512) {
@@ -372,9 +376,9 @@ fn perplexity_is_that_of_decoding_token_by_token() {
     let strict = measure(&PerplexityOptions { overlap: 0.0, limit: Some(1), ..options }, &mut windows);
     assert_eq!(strict.windows, 1);
     assert_eq!(strict.modes[&Mode::Memory], strict.modes[&Mode::ClosedBook]);
-    for (mode, pack) in [(Mode::Memory, None), (Mode::InContext, Some(&pack)), (Mode::MemoryGold, Some(&pack))] {
+    for (mode, mounts) in [(Mode::Memory, None), (Mode::InContext, Some(&mounts)), (Mode::MemoryGold, Some(&mounts))] {
         let options = PerplexityOptions { modes: vec![mode], ..Default::default() };
-        let error = measure_perplexity(&bench.models(), pack, &[String::new()], &options, &mut |_, _| ControlFlow::Continue(()));
+        let error = measure_perplexity(&bench.models(), mounts, &[String::new()], &options, &mut |_, _| ControlFlow::Continue(()));
         assert!(matches!(error, Err(EvaluateError::Mode { .. })), "{mode}");
     }
 }
@@ -390,7 +394,7 @@ fn choices_have_the_likelihood_of_their_tokens() {
     let mut chosen = Vec::new();
     let report = choose_answers(
         &bench.models(),
-        Some(&bench.pack()),
+        Some(&bench.mounts()),
         &questions,
         &ChoiceOptions { modes: modes.clone(), ..Default::default() },
         &mut |_, all| {
@@ -429,11 +433,11 @@ fn choices_have_the_likelihood_of_their_tokens() {
         assert_eq!((scores.mc1, scores.accuracy), (Some(right), Some(right)));
         assert!((scores.mc2.unwrap() - 1.0 / (1.0 + (expected[1] - expected[0]).exp())).abs() < 1e-3);
     }
-    let refused = |mode, pack: Option<&Arc<MappedPack>>| {
+    let refused = |mode, pack: Option<&Arc<Mounts>>| {
         let options = ChoiceOptions { modes: vec![mode], ..Default::default() };
         choose_answers(&bench.models(), pack, &questions, &options, &mut |_, _| ControlFlow::Continue(()))
     };
-    assert!(matches!(refused(Mode::MemoryGold, Some(&pack)), Err(EvaluateError::Mode { .. })));
+    assert!(matches!(refused(Mode::MemoryGold, Some(&bench.mounts())), Err(EvaluateError::Mode { .. })));
     assert!(matches!(refused(Mode::InContext, None), Err(EvaluateError::Mode { .. })));
     assert_eq!(refused(Mode::ClosedBook, None).unwrap().pack, None);
 }

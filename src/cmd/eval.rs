@@ -9,7 +9,7 @@ use mempack_evaluation::{
     Suite, SuiteOptions, Sweep, UnknownMode,
 };
 use mempack_model::{AnswerMeasure, Embedder, Model, Precision};
-use mempack_runtime::{MappedPack, Mounts, Ranking, Strategy};
+use mempack_runtime::{Expression, Mounts, Ranking, Strategy};
 
 use super::measuring::{Details, Measuring};
 use super::packs::{self, Search};
@@ -56,6 +56,9 @@ pub struct Args {
     /// Another pack of the same model, for a suite or retrieval: read together with the first; may be repeated
     #[arg(long, value_name = "PACK", requires = "pack")]
     with: Vec<PathBuf>,
+    /// Find only what this filter over the documents' fields admits, as in search
+    #[arg(long = "where", value_name = "FILTER", requires = "pack")]
+    filter: Option<Expression>,
     #[command(flatten)]
     model: ModelArgs,
     /// Precision of the computation: f32 or bf16
@@ -160,9 +163,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
     args.check()?;
     threshold::check(args.measure, args.threshold)?;
     let outputs = Outputs::check(&args)?;
-    let pack = args.pack.as_deref().map(super::open).transpose()?.map(Arc::new);
+    let mounts = args.pack.as_deref().map(|pack| {
+        let mounts = packs::mount_beside(Mounts::of(super::open(pack)?), &args.with)?;
+        packs::selecting(mounts, args.filter.clone())
+    });
+    let mounts = mounts.transpose()?;
     let measuring = Measuring { interrupted, progress: Progress::new(), json: args.json };
-    let job = Job { args: &args, pack, measuring };
+    let job = Job { args: &args, mounts, measuring };
     if let Some(suite) = args.suite {
         return job.suite(suite, outputs);
     }
@@ -213,14 +220,14 @@ impl Loaded {
 
 struct Job<'a> {
     args: &'a Args,
-    pack: Option<Arc<MappedPack>>,
+    mounts: Option<Arc<Mounts>>,
     measuring: Measuring,
 }
 
 impl Job<'_> {
     fn questions(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
         let questions = self.limited(evaluation::read_questions(file)?);
-        let Some(pack) = &self.pack else { return Ok(()) }; // clap requires it
+        let Some(mounts) = &self.mounts else { return Ok(()) }; // clap requires it
         let (loaded, modes) = self.load(&Mode::DEFAULT, |_| true)?;
         let rule = Rule::new(self.args.measure, self.args.threshold, loaded.model.memory());
         // Thresholds are chosen among all answers.
@@ -243,7 +250,7 @@ impl Job<'_> {
         };
         let mut details = Details::create(outputs.details)?;
         self.measuring.progress.begin("answering", "questions", Some(questions.len() as u64));
-        let report = evaluation::answer_questions(&loaded.models(), pack, &questions, &options, &mut |asked| {
+        let report = evaluation::answer_questions(&loaded.models(), mounts, &questions, &options, &mut |asked| {
             self.measuring.progress.advance(1, asked.outcomes.iter().map(|outcome| outcome.answer_tokens as u64).sum());
             self.measuring.proceed(details.write(asked))
         });
@@ -256,12 +263,11 @@ impl Job<'_> {
 
     fn retrieval(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
         let questions = self.limited(evaluation::read_questions(file)?);
-        let Some(pack) = &self.pack else { return Ok(()) }; // clap requires it
-        let mounts = Arc::new(packs::mount_beside(Mounts::of(Arc::clone(pack)), &self.args.with)?);
+        let Some(mounts) = &self.mounts else { return Ok(()) }; // clap requires it
         mempack_model::set_threads(self.args.threads);
         let embedder = self.args.model.embedder.load(Precision::F32)?;
         let options = retrieval::options(self.args.search, &self.args.strategy);
-        retrieval::run(&self.measuring, &embedder, &mounts, &questions, &options, outputs.details, outputs.figure)
+        retrieval::run(&self.measuring, &embedder, mounts, &questions, &options, outputs.details, outputs.figure)
     }
 
     fn choices(&self, file: &Path, outputs: Outputs) -> Result<(), Failure> {
@@ -270,7 +276,7 @@ impl Job<'_> {
         let options = ChoiceOptions { modes, k: self.args.k, overlap: self.args.overlap };
         let mut details = Details::create(outputs.details)?;
         self.measuring.progress.begin("choosing", "questions", Some(questions.len() as u64));
-        let report = evaluation::choose_answers(&loaded.models(), self.pack.as_ref(), &questions, &options, &mut |question, chosen| {
+        let report = evaluation::choose_answers(&loaded.models(), self.mounts.as_ref(), &questions, &options, &mut |question, chosen| {
             self.measuring.progress.advance(1, 0);
             self.measuring.proceed(details.write(&serde_json::json!({"choices": question.choices, "chosen": chosen})))
         });
@@ -297,13 +303,11 @@ impl Job<'_> {
 
     /// Measures a suite and prints the report. Returns its points.
     fn measure(&self, suite: Suite, data: &Path, details: Option<OutputFile>) -> Result<ScatterPoints, Failure> {
-        if self.pack.is_none() && self.args.memories.iter().any(|memories| *memories > 0) {
+        if self.mounts.is_none() && self.args.memories.iter().any(|memories| *memories > 0) {
             return Err(Failure::new(Kind::Usage, "--memories above 0 needs --pack PACK: memories are read from a pack"));
         }
         let mut tasks = evaluation::read_suite(suite, data)?;
         tasks.iter_mut().for_each(|task| task.questions = self.limited(std::mem::take(&mut task.questions)));
-        let mounts =
-            self.pack.as_ref().map(|pack| packs::mount_beside(Mounts::of(Arc::clone(pack)), &self.args.with).map(Arc::new)).transpose()?;
         let (loaded, modes) = self.load(&[Mode::ClosedBook, Mode::MemoryQuantized], |mode| !mode.uses_gold())?;
         let usual = SuiteOptions::default();
         let memories = if self.args.memories.is_empty() { usual.memories } else { self.args.memories.clone() };
@@ -311,7 +315,7 @@ impl Job<'_> {
         let mut details = Details::create(details)?;
         let questions = tasks.iter().map(|task| task.questions.len() as u64).sum();
         self.measuring.progress.begin("choosing", "questions", Some(questions));
-        let measured = evaluation::measure_suite(&loaded.models(), mounts.as_ref(), suite, &tasks, &options, &mut |asked| {
+        let measured = evaluation::measure_suite(&loaded.models(), self.mounts.as_ref(), suite, &tasks, &options, &mut |asked| {
             self.measuring.progress.advance(1, 0);
             self.measuring.proceed(details.write(asked))
         });
@@ -328,7 +332,7 @@ impl Job<'_> {
         let options = PerplexityOptions { modes, k: self.args.k, overlap: self.args.overlap, limit };
         let mut details = Details::create(outputs.details)?;
         let mut begun = false;
-        let report = evaluation::measure_perplexity(&loaded.models(), self.pack.as_ref(), &texts, &options, &mut |window, all| {
+        let report = evaluation::measure_perplexity(&loaded.models(), self.mounts.as_ref(), &texts, &options, &mut |window, all| {
             if !std::mem::replace(&mut begun, true) {
                 self.measuring.progress.begin("predicting", "windows", Some(all as u64));
             }
@@ -343,7 +347,7 @@ impl Job<'_> {
     /// `fits` is true for the modes that this measurement has.
     fn load(&self, default: &[Mode], fits: fn(Mode) -> bool) -> Result<(Loaded, Vec<Mode>), Failure> {
         mempack_model::set_threads(self.args.threads);
-        let has_pack = |mode: &Mode| self.pack.is_some() || !mode.uses_retrieval();
+        let has_pack = |mode: &Mode| self.mounts.is_some() || !mode.uses_retrieval();
         let wants_base = match &self.args.modes {
             None => false,
             Some(Modes::All) => true,
