@@ -15,7 +15,9 @@
 //! ```
 
 mod dot;
+mod prefetch;
 mod rng;
 
 pub use dot::{LANES, dot, dot_with, lane_sums};
+pub use prefetch::prefetch;
 pub use rng::Rng;

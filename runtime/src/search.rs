@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use fixedbitset::FixedBitSet;
 use mempack_format::{Damage, Defect, Graph, Pack, ReadError, Tag};
 use mempack_retrieval::Hit;
+use zerocopy::IntoBytes;
 use zerocopy::little_endian::F32;
 
 use crate::checked::Checks;
@@ -19,6 +20,9 @@ pub const DEFAULT_EF: usize = 100;
 /// [`MappedPack::search`](crate::MappedPack::search) scans packs of at most this many references completely. The scan is exact and takes
 /// less than a millisecond at 384 dimensions.
 pub const EXACT_UP_TO: u32 = 4096;
+
+/// Vectors that are on their way while one is compared.
+const AHEAD: usize = 3;
 
 /// Nodes whose similarity a search of the graph computes, for each candidate of its list, over those that a scan could compute in the same time: the graph's
 /// are spread over the file (`benches/search.rs`).
@@ -82,6 +86,8 @@ pub(crate) trait Nodes {
     fn similarity(&self, node: u32) -> Result<Option<f32>, SearchError>;
     /// The node's links. They are untrusted: they may repeat and may name nodes that do not exist.
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError>;
+    /// Has the node's vector brought near the processor, while others are compared. Any number may be given.
+    fn prefetch(&self, node: u32);
     /// The nodes that may be found; `None` if all may. Others are only ways to them.
     fn admitted(&self) -> Option<&FixedBitSet>;
 }
@@ -145,6 +151,13 @@ impl<D: AsRef<[u8]>> Nodes for PackNodes<'_, D> {
             None => &[],
         };
         Ok(links.iter().map(|link| link.get()))
+    }
+
+    fn prefetch(&self, node: u32) {
+        let start = node as usize * self.query.len();
+        if let Some(row) = self.embeddings.get(start..start + self.query.len()) {
+            mempack_numeric::prefetch(row.as_bytes());
+        }
     }
 
     fn admitted(&self) -> Option<&FixedBitSet> {
@@ -331,6 +344,7 @@ fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize, 
     let mut best = Best::new(ef);
     let mut open = BinaryHeap::from([nearest]);
     let mut compared = 0;
+    let mut fresh = Vec::new();
     seen.first(nearest.0.reference);
     if admits(nearest) {
         best.offer(nearest);
@@ -339,9 +353,12 @@ fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize, 
         if best.is_full_above(next) {
             break;
         }
-        for neighbour in nodes.neighbours(next.0.reference, 0)? {
-            if !seen.first(neighbour) {
-                continue;
+        // Vectors stand anywhere in the file: the first are on their way while the others are looked up, and each while the one before it is compared.
+        fresh.extend(nodes.neighbours(next.0.reference, 0)?.filter(|neighbour| seen.first(*neighbour)));
+        fresh.iter().take(AHEAD).for_each(|neighbour| nodes.prefetch(*neighbour));
+        for (place, neighbour) in fresh.iter().copied().enumerate() {
+            if let Some(later) = fresh.get(place + AHEAD) {
+                nodes.prefetch(*later);
             }
             compared += 1;
             let Some(found) = candidate(nodes, neighbour)? else { continue };
@@ -353,6 +370,7 @@ fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize, 
                 best.offer(found);
             }
         }
+        fresh.clear();
         if compared > most {
             return Ok(None);
         }

@@ -35,6 +35,8 @@ impl Nodes for QueryNodes<'_> {
         Ok(self.world.links[node as usize].get(level as usize).into_iter().flatten().copied())
     }
 
+    fn prefetch(&self, _: u32) {}
+
     fn admitted(&self) -> Option<&FixedBitSet> {
         self.admitted.as_ref()
     }
