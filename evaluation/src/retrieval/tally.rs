@@ -176,10 +176,8 @@ mod tests {
         assert!((first.mrr.mean - (1.0 + 1.0 / 6.0 + 0.5) / 4.0).abs() < 1e-12);
         // 1 / log2(7) and 1 / log2(3)
         assert!((first.ndcg_at_10.mean - (1.0 + 0.356_21 + 0.630_93) / 4.0).abs() < 1e-5);
-        let difference = &report.differences[..];
-        assert!(
-            matches!(difference, [StageDifference { left: "hybrid", right: "dense", metric: "recall@5", interval }] if interval.mean == 0.5 && interval.n == 4)
-        );
+        let [StageDifference { left, right, metric, interval }] = &report.differences[..] else { panic!("{:?}", report.differences) };
+        assert_eq!((*left, *right, *metric, interval.mean, interval.n), ("hybrid", "dense", "recall@5", 0.5, 4));
     }
 
     #[test]
