@@ -46,7 +46,7 @@ impl Ranks {
     }
 
     /// The discounted gain of the first `k` references, `sum 1 / log2(rank + 1)` over the relevant ones, divided by that of a list whose first
-    /// references come from one gold document each. Below 1 for every list if one reference comes from several gold documents.
+    /// references come from one gold document each. A reference that comes from several gold documents is one relevant reference.
     pub fn ndcg(&self, k: usize) -> f64 {
         let gain = |rank: usize| 1.0 / (rank as f64 + 1.0).log2();
         let mut relevant = self.ranks.clone();

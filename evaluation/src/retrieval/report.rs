@@ -122,3 +122,12 @@ pub struct StageDifference {
     #[serde(flatten)]
     pub interval: Interval,
 }
+
+/// Questions or ids that a message names, at most.
+pub(super) const NAMED: usize = 5;
+
+/// The first of `all` names.
+pub(crate) fn first(names: &[String], all: usize) -> String {
+    let more = if all > NAMED { ", ..." } else { "" };
+    format!("{}{more}", names.join(", "))
+}

@@ -2,8 +2,8 @@
 
 use mempack_runtime::{Hit, OnDamage, PackReference, Strategy, cite};
 
+use super::metrics::Ranks;
 use super::report::StrategyReport;
-use super::{CHOSEN, Ranks};
 use crate::EvaluateError;
 use crate::bootstrap::interval;
 use crate::metrics::{Words, novel_pairs};
@@ -42,7 +42,7 @@ pub(super) fn strategy_report(stage: &'static str, chosen: &[&ChosenReferences])
     Some(StrategyReport {
         stage,
         strategy: chosen.first()?.strategy.to_string(),
-        recall_at_5: interval(&values(|chosen| chosen.ranks.recall(CHOSEN)))?,
+        recall_at_5: interval(&values(|chosen| chosen.ranks.recall(chosen.references)))?,
         novel_information: interval(&chosen.iter().filter_map(|chosen| chosen.novel).collect::<Vec<_>>()),
         references: mean(&values(|chosen| chosen.references as f64))?,
         search_ms: median(values(|chosen| chosen.search_ms))?,

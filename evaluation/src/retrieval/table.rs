@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::report::{NotMeasured, RetrievalReport, StageReport, StrategyReport};
-use super::{CHOSEN, NAMED};
+use super::report::{NotMeasured, RetrievalReport, StageReport, StrategyReport, first};
+use super::stage::CHOSEN;
 use crate::bootstrap::Interval;
 
 /// Width of the column of names, and of a column of intervals, in characters.
@@ -84,10 +84,4 @@ impl Display for NotMeasured {
         }
         Ok(())
     }
-}
-
-/// The first of `all` names.
-pub(crate) fn first(names: &[String], all: usize) -> String {
-    let more = if all > NAMED { ", ..." } else { "" };
-    format!("{}{more}", names.join(", "))
 }

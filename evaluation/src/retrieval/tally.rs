@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use mempack_runtime::PackSet;
 
-use super::report::{LeftOut, NotMeasured, PackName, RetrievalReport, StageDifference, StageReport, StrategyReport};
+use super::metrics::Ranks;
+use super::report::{LeftOut, NAMED, NotMeasured, PackName, RetrievalReport, StageDifference, StageReport, StrategyReport};
+use super::stage::{DEPTH, Searched, Stage, StageFound};
 use super::strategies::strategy_report;
-use super::{DEPTH, NAMED, Ranks, Searched, Stage, StageFound};
 use crate::Question;
 use crate::bootstrap::{Interval, interval};
 use crate::tally::{mean, median};
@@ -141,4 +142,60 @@ fn stage_report(found: &[&StageFound]) -> Option<StageReport> {
         recall_curve: (1..=DEPTH).map(|k| mean(&values(&|ranks| ranks.recall(k)))).collect::<Option<_>>()?,
         search_ms: median(found.iter().map(|found| found.search_ms).collect())?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a stage found, with the only gold document at this rank.
+    fn found(stage: Stage, rank: Option<usize>, search_ms: f64) -> StageFound {
+        let ranks = Ranks::of(1, (1..=DEPTH).map(|at| (rank == Some(at)).then_some(0)));
+        StageFound { stage: stage.name(), gold_rank: ranks.first(), found: Vec::new(), search_ms, ranks, chosen: Vec::new() }
+    }
+
+    #[test]
+    fn figures_of_four_questions() {
+        let [dense, _, hybrid] = Stage::ALL;
+        let mut tally = Tally::new(&PackSet::default(), "embedder");
+        for (number, (rank, ms)) in [(Some(1), 1.0), (None, 2.0), (Some(6), 4.0), (Some(2), 8.0)].into_iter().enumerate() {
+            let stages = vec![found(dense, rank, ms), found(hybrid, Some(1), 1.0)];
+            tally.add(Searched { id: number.to_string(), question: "?".into(), gold_ids: vec!["a".into()], embedding_ms: ms, stages });
+        }
+        let report = tally.report();
+        assert_eq!((report.questions, report.stages.len(), report.embedding_ms), (4, 2, 3.0));
+        let first = &report.stages[0];
+        let means = |of: &BTreeMap<usize, Interval>| of.iter().map(|(k, interval)| (*k, interval.mean)).collect::<Vec<_>>();
+        assert_eq!((first.stage, first.search_ms), ("dense", 3.0));
+        assert_eq!(means(&first.recall), [(1, 0.25), (3, 0.5), (5, 0.5), (20, 0.75)]);
+        assert_eq!(means(&first.hit), means(&first.recall), "one gold document each");
+        assert_eq!(
+            (first.recall_curve[0], first.recall_curve[4], first.recall_curve[5], first.recall_curve.len()),
+            (0.25, 0.5, 0.75, DEPTH)
+        );
+        assert!((first.mrr.mean - (1.0 + 1.0 / 6.0 + 0.5) / 4.0).abs() < 1e-12);
+        // 1 / log2(7) and 1 / log2(3)
+        assert!((first.ndcg_at_10.mean - (1.0 + 0.356_21 + 0.630_93) / 4.0).abs() < 1e-5);
+        let [StageDifference { left, right, metric, interval }] = &report.differences[..] else { panic!("{:?}", report.differences) };
+        assert_eq!((*left, *right, *metric, interval.mean, interval.n), ("hybrid", "dense", "recall@5", 0.5, 4));
+    }
+
+    #[test]
+    fn questions_that_cannot_be_measured_are_counted() {
+        let mut tally = Tally::new(&PackSet::default(), "embedder");
+        let mut count = |id: &str, gold: &[&str]| {
+            let gold_ids = gold.iter().map(|id| (*id).to_owned()).collect();
+            let question = Question { id: id.into(), question: "?".into(), answers: Vec::new(), gold_ids, answerable: true };
+            tally.count(&question, &HashSet::from(["a", "b"])).map(|gold| gold.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        };
+        assert_eq!(count("1", &["a", "x", "a", "b"]), Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!((count("2", &[]), count("3", &["x", "y"]), count("4", &["z"])), (None, None, None));
+        for id in ["5", "6", "7", "8"] {
+            assert_eq!(count(id, &[]), None);
+        }
+        assert_eq!((tally.most_gold, &tally.not_measured.first_ids), (2, &vec!["x".to_owned(), "y".to_owned(), "z".to_owned()]));
+        let NotMeasured { without_gold, without_document, first_questions, ids, .. } = tally.not_measured;
+        assert_eq!((without_gold, without_document, ids), (5, 2, 3));
+        assert_eq!(first_questions, ["2", "3", "4", "5", "6"]);
+    }
 }
