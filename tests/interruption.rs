@@ -83,6 +83,24 @@ fn a_killed_build_goes_on_to_the_same_pack() {
 }
 
 #[test]
+fn a_resumed_build_has_the_metadata_of_the_corpus_that_it_reads() {
+    let bench = Bench::new();
+    let described = |year: u32| corpus(12, 0).replace("\"title\"", &format!("\"year\":{year},\"title\""));
+    let input = bench.file("corpus.jsonl", described(2020));
+    let (target, fresh) = (bench.path("x.mpk"), bench.path("fresh.mpk"));
+    let args = build_args(&input, &target, &[&MODEL[..], &["--json"]].concat());
+    let mut child = start(&args);
+    wait_for(&mut child, &Path::new(&bench.path("x.mpk.building")).join("records"), 200_000);
+    child.kill().unwrap();
+    assert!(child.wait().unwrap().code().is_none(), "the build ended before it was killed");
+    bench.file("corpus.jsonl", described(2021));
+    let resumed = report(&run(&args).ok());
+    assert!(resumed["resumed"].as_u64().unwrap() > 0, "{resumed}");
+    run(build_args(&input, &fresh, &MODEL)).ok();
+    assert!(fs::read(&target).unwrap() == fs::read(&fresh).unwrap());
+}
+
+#[test]
 fn an_interrupted_build_says_how_to_go_on() {
     let bench = Bench::new();
     let input = bench.file("corpus.jsonl", corpus(12, 0));

@@ -115,17 +115,6 @@ fn a_pack_built_from_another_has_the_metadata_of_its_corpus() {
 }
 
 #[test]
-fn an_interrupted_build_takes_the_metadata_of_the_corpus_that_it_is_resumed_with() {
-    let bench = Bench::new();
-    let (file, pack) = (bench.file("corpus.jsonl", corpus()), bench.path("corpus.mpk"));
-    // A bound that is not met ends the build after memories were written.
-    run(build_args(&file, &pack, &["--max-kl", "0"])).fails(1, &[]);
-    bench.file("corpus.jsonl", corpus().replace("\"year\":2021", "\"year\":2022"));
-    run(build_args(&file, &pack, &[])).ok();
-    assert_eq!(cited(&pack)["a"]["year"], 2022);
-}
-
-#[test]
 fn nothing_of_a_revoked_document_is_left() {
     let bench = Bench::new();
     let pack = bench.pack("corpus", &corpus(), &[]);
@@ -164,7 +153,7 @@ fn damage_of_metadata_is_found_skipped_and_mended() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         let damaged = bench.file("damaged.mpk", bytes);
-        run(["verify", &damaged]).fails(3, &["damaged in 1 place"]);
+        run(["verify", &damaged]).fails(3, &["damaged in one place"]);
         search(&damaged, &[]).fails(3, &["damaged.mpk", "METADATA"]);
         run(["inspect", &damaged, "--json"]).fails(3, &["damaged.mpk", "METADATA"]);
         run(["diff", &pack, &damaged]).fails(3, &["damaged.mpk", "METADATA"]);
@@ -237,7 +226,7 @@ fn fields_beyond_a_cap_are_refused_with_their_place() {
         (list(1025), &["\"f\"", "1025 values", "at most 1024"]),
         (format!("\"{name}\": 1"), &["257 bytes of its name", "at most 256"]),
         (format!("\"f\": \"{}\"", "x".repeat(65_537)), &["65537 bytes", "at most 65536"]),
-        (format!("\"f\": [[{}]]", vec!["1"; 33_000].join(",")), &["66001 bytes of JSON", "at most 65536"]),
+        (format!("\"f\": [[{}]]", vec!["1"; 33_000].join(",")), &["66003 bytes of JSON", "at most 65536"]),
         ("\"a\": {\"b\": 1}, \"a.b\": 2".to_owned(), &["\"a.b\"", "occurs twice"]),
         ("\"a\": 1, \"a\": 2".to_owned(), &["\"a\"", "occurs twice"]),
     ] {

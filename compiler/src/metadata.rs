@@ -60,7 +60,7 @@ impl Column {
             self.codes.push(number);
         }
         self.ends.push(self.codes.len() as u32);
-        for kind in [FieldKind::Boolean, FieldKind::Integer, FieldKind::Number, FieldKind::Date, FieldKind::Text] {
+        for kind in FieldKind::ALL {
             self.sort(Sort::Kind(kind)).add(id, field.values.iter().filter(|value| value.kind == kind).count());
         }
         self.sort(Sort::Nested).add(id, field.values.iter().filter(|value| value.nested).count());
@@ -79,7 +79,7 @@ impl Column {
     fn kind(&self) -> (FieldKind, bool) {
         use FieldKind::{Boolean, Date, Integer, Number, Text};
         let values = |kind| self.seen(Sort::Kind(kind)).map_or(0, |seen| seen.values);
-        let [booleans, integers, numbers, dates, texts] = [Boolean, Integer, Number, Date, Text].map(values);
+        let [booleans, integers, numbers, dates, texts] = FieldKind::ALL.map(values);
         match [booleans > 0, integers + numbers > 0, dates + texts > 0] {
             [true, false, false] => (Boolean, true),
             [false, true, false] => (if numbers > 0 { Number } else { Integer }, true),
@@ -97,7 +97,7 @@ impl Column {
             notes.extend(MetadataNote::new(name, &found));
         };
         if !keeps_kinds {
-            note(&[FieldKind::Boolean, FieldKind::Integer, FieldKind::Number, FieldKind::Date, FieldKind::Text].map(Sort::Kind));
+            note(&FieldKind::ALL.map(Sort::Kind));
         }
         if self.seen(Sort::List).is_some() && self.seen(Sort::Single).is_some() {
             note(&[Sort::List, Sort::Single]);

@@ -52,7 +52,7 @@ pub enum FieldKind {
 
 impl FieldKind {
     /// All kinds, in the order of their numbers in a pack.
-    pub(crate) const ALL: [Self; 5] = [Self::Boolean, Self::Integer, Self::Number, Self::Date, Self::Text];
+    pub const ALL: [Self; 5] = [Self::Boolean, Self::Integer, Self::Number, Self::Date, Self::Text];
 
     /// Whether a text is a value of this kind.
     pub fn accepts(self, text: &str) -> bool {

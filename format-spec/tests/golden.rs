@@ -209,10 +209,15 @@ fn check_contents<D: AsRef<[u8]>>(pack: &Pack<D>) {
         (
             pack.id(),
             pack.bytes(),
-            12 + [pack.quality().is_some(), pack.manifest().embedder.prompts.is_some(), pack.terms().unwrap().is_some()]
-                .into_iter()
-                .map(usize::from)
-                .sum::<usize>(),
+            12 + [
+                pack.quality().is_some(),
+                pack.manifest().embedder.prompts.is_some(),
+                pack.terms().unwrap().is_some(),
+                pack.metadata().unwrap().is_some()
+            ]
+            .into_iter()
+            .map(usize::from)
+            .sum::<usize>(),
             manifest.counts
         )
     );

@@ -198,7 +198,7 @@ fn metadata_that_cannot_be() {
         ("the field \"year\" has the value \"1999a\", expected a value of kind integer", &|fields| fields[5].values[0] = "1999a".into()),
         ("kind date", &|fields| fields[0].kind = FieldKind::Date),
         ("documents of a field is 2, expected 3", &|fields| fields[5].ends.truncate(2)),
-        ("order of ends", &|fields| fields[5].ends = vec![2, 1, 3]),
+        ("order of ends", &|fields| fields[3].ends = vec![3, 0, 4]),
         ("values of a document is 3, the most is 1", &|fields| fields[3].list = false),
         ("values of all documents is 3, expected 2", &|fields| fields[5].ends = vec![1, 2, 2]),
         ("code of a value is 2, the most is 1", &|fields| fields[5].codes[0] = 2),

@@ -105,7 +105,11 @@ fn json(pack: &MappedPack) -> Result<Value, Failure> {
     let mut of_model = model_json(model);
     of_model["precision"] = json!(precision);
     let fields = fields(pack)?;
-    let field = |FieldRow { field, documents }: &FieldRow<'_>| json!({"name": field.name(), "kind": field.kind().to_string(), "list": field.is_list(), "values": field.values(), "documents": documents});
+    let field = |FieldRow { field, documents }: &FieldRow<'_>| {
+        json!({
+            "name": field.name(), "kind": field.kind().to_string(), "list": field.is_list(), "values": field.values(), "documents": documents,
+        })
+    };
     let fields: Vec<Value> = fields.iter().map(field).collect();
     Ok(json!({
         "id": pack.id().to_string(), "version": format!("{major}.{minor}"), "bytes": pack.bytes(), "generator": generator,

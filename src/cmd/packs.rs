@@ -129,13 +129,19 @@ pub fn hit_json(hit: &Citation) -> Value {
 fn field_json(field: &CitedField) -> Value {
     let value = |text: &String| match field.kind {
         FieldKind::Text | FieldKind::Date => json!(text),
-        // Of these kinds, values are JSON.
-        FieldKind::Boolean | FieldKind::Integer | FieldKind::Number => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+        FieldKind::Boolean => text.parse::<bool>().map_or_else(|_| json!(text), Value::from),
+        FieldKind::Integer | FieldKind::Number => number(text).unwrap_or_else(|| json!(text)),
     };
     match field.values.as_slice() {
         [only] if !field.list => value(only),
         values => values.iter().map(value).collect(),
     }
+}
+
+/// A number, with the nearest f64 where it is no integer: serde_json may read the one beside it.
+fn number(text: &str) -> Option<Value> {
+    let integer = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
+    integer.or_else(|_| text.parse::<f64>().map(Value::from)).ok()
 }
 
 /// Where a hit comes from, in one line. Names the pack if there are several.

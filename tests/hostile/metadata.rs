@@ -77,7 +77,6 @@ pub fn add(corpus: &mut Corpus) {
             TAGS_VALUES,
             b"c".to_vec(),
         ),
-        ("a value twice", Error("METADATA/Repeated", "a value of a field"), TAGS_VALUES, b"b".to_vec()),
         (
             "a value of another kind",
             Error("METADATA/Kind", "value 1 of a field is not of the field's kind, integer"),

@@ -25,7 +25,8 @@ use crate::{Counts, Digest, OpenError, Pack, PackId, Section, Tag, header};
 /// Bytes hashed between two reports of progress.
 const STEP_BYTES: u64 = 1 << 20;
 /// Most memory that [`Pack::verify`] and [`Pack::survey`] take, beside the codec's tables (at most 1 GiB, and no more than
-/// their section has) and 16 bytes per reference (at most [`VERIFY_KEY_BYTES`]) to find repeated keys.
+/// their section has), 16 bytes per reference (at most [`VERIFY_KEY_BYTES`]) to find repeated keys, 4 bytes per reference while the terms are
+/// checked, and one bit per distinct value while a field of the metadata is.
 pub const VERIFY_MEMORY_BYTES: usize = 4 << 20;
 
 /// The progress of a verification or a repair.

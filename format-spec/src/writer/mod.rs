@@ -35,7 +35,7 @@ pub use metadata::FieldColumn;
 pub use terms::TermSource;
 
 /// Most memory that a [`PackWriter`] takes, whatever the pack's size, beside the codec parameters while
-/// [`PackWriter::set_codec`] checks and writes them.
+/// [`PackWriter::set_codec`] checks and writes them, and a byte per distinct value of a field while [`PackWriter::set_metadata`] does.
 pub const WRITER_MEMORY_BYTES: usize = 8 << 20;
 
 /// The name of the pack before it is renamed.
