@@ -11,6 +11,7 @@ use crate::formats::MAX_LINE_BYTES;
 
 /// What a corpus consists of.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "items come one at a time, and almost all are documents")]
 pub enum CorpusItem {
     /// The next document.
     Document(OpenDocument),

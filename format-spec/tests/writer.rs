@@ -177,17 +177,19 @@ fn shapes_and_codecs_that_cannot_be() {
     assert!(matches!(writer.set_codec(&CODEC, &generate::codec_parameters()), Err(WriteError::Mismatch { .. })));
 }
 
+/// A change of the golden metadata.
+type Change<'a> = &'a dyn Fn(&mut Vec<FieldColumn>);
+
 #[test]
 fn metadata_that_cannot_be() {
     let folder = tempfile::tempdir().unwrap();
     let whole = generate::metadata();
-    let set = |change: &dyn Fn(&mut Vec<FieldColumn>)| {
+    let set = |change: Change<'_>| {
         let mut fields = whole.clone();
         change(&mut fields);
-        let error = filled(folder.path()).set_metadata(&fields).unwrap_err();
-        error.to_string()
+        filled(folder.path()).set_metadata(&fields).unwrap_err().to_string()
     };
-    let cases: [(&str, &dyn Fn(&mut Vec<FieldColumn>)); 16] = [
+    let cases: [(&str, Change<'_>); 16] = [
         ("number of fields of the metadata is 1025, the most is 1024", &|fields| fields.resize(1025, whole[0].clone())),
         ("order of fields", &|fields| fields.swap(0, 1)),
         ("order of fields", &|fields| fields[1].name = "court.name".into()),

@@ -46,7 +46,7 @@ impl MetadataNote {
     pub(super) fn new(field: &str, sorts: &[(Sort, u64, &str)]) -> Option<Self> {
         let mut sorts = sorts.to_vec();
         // Stable: sorts of as many documents stay in their order, and the last one counts as the rarest.
-        sorts.sort_by(|a, b| b.1.cmp(&a.1));
+        sorts.sort_by_key(|(_, documents, _)| std::cmp::Reverse(*documents));
         let (rarest, _, example) = *sorts.last()?;
         let kept = match rarest {
             Sort::Kind(_) => "text",
