@@ -43,6 +43,11 @@ fn search() {
 }
 
 #[test]
+fn filter() {
+    smoke("filter", seeds::of_filters(), mempack_drive::filter);
+}
+
+#[test]
 fn manifest() {
     smoke("manifest", seeds::of_manifests(), mempack_drive::manifest);
 }

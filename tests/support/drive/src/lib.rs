@@ -7,6 +7,7 @@
 //! which the format's own tests use and which therefore knows nothing of the runtime.
 #![forbid(unsafe_code)]
 
+mod filter;
 mod manifest;
 mod search;
 
@@ -14,6 +15,7 @@ use std::ops::ControlFlow;
 
 use mempack_format::{Memory, Pack, ReadError};
 
+pub use filter::filter;
 pub use manifest::manifest;
 pub use search::search;
 

@@ -23,3 +23,19 @@ pub fn of_packs() -> Vec<Vec<u8>> {
 pub fn of_manifests() -> Vec<Vec<u8>> {
     bases().iter().map(|parts: &Parts| parts.get("MANIFEST").to_vec()).collect()
 }
+
+/// Inputs for the target that reads filters: each operation of the language, over fields that [`Plan::described`](crate::Plan::described) has.
+pub fn of_filters() -> Vec<Vec<u8>> {
+    [
+        r#"court.name == "BGH" && year >= 2000"#,
+        r#"!(metadata["court.name"] in ["BGH", '裁判所']) || has(metadata.tags)"#,
+        r#""a" in tags && tags.all(t, t != "b") || tags.exists(t, t.startsWith("a") && !t.endsWith(r"\"))"#,
+        r#"court.name.matches("^B.H$") || court.name.contains("判\u6240")"#,
+        "(year < -7 || 2021.0 != year) && true // every document",
+        r#"date > timestamp("2021-01-01T00:00:00Z") || title == """a "b" c""""#,
+        "((((year == 1u))))",
+        "tags.exists_one(t, size(t) == 1) ? year + 1 : null",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}

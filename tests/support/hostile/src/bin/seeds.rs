@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (target, seeds) in ["open", "verify", "fetch", "search"]
         .map(|target| (target, seeds::of_packs()))
         .into_iter()
-        .chain([("manifest", seeds::of_manifests())])
+        .chain([("manifest", seeds::of_manifests()), ("filter", seeds::of_filters())])
     {
         let folder = folder.join(target);
         std::fs::create_dir_all(&folder)?;
