@@ -18,14 +18,14 @@ use crate::selection::Selected;
 pub enum SelectError {
     /// The filter is about a field that no document of any pack has.
     #[error(transparent)]
-    Names(FilterError),
+    Names(Box<FilterError>),
     /// The filter does not fit the fields of a pack.
     #[error("{}: {source}", path.display())]
     Pack {
         /// The pack's file.
         path: PathBuf,
         /// What does not fit.
-        source: FilterError,
+        source: Box<FilterError>,
     },
     /// What the filter asks about is damaged.
     #[error("{}: {source}", path.display())]
@@ -44,8 +44,11 @@ impl SelectError {
     }
 }
 
+/// Reads a field of a record.
+type Read = fn(&Document) -> &str;
+
 /// The fields that every document can have, with what they are in a document. An empty one is absent.
-const OF_EVERY_DOCUMENT: [(&str, fn(&Document) -> &str); 6] = [
+const OF_EVERY_DOCUMENT: [(&str, Read); 6] = [
     ("id", |document| &document.id),
     ("title", |document| &document.title),
     ("license", |document| &document.license),
@@ -61,7 +64,7 @@ impl PackSet {
     /// # Errors
     /// If no pack has a field of the filter, its constants do not fit the kinds of a pack's fields, or the metadata of a pack are damaged.
     pub fn selecting(&self, filter: &Expression) -> Result<Self, SelectError> {
-        filter.check_names(&self.fields()?).map_err(SelectError::Names)?;
+        filter.check_names(&self.fields()?).map_err(|error| SelectError::Names(Box::new(error)))?;
         let select = |mounted: &Arc<Mounted>| Ok(Arc::new(mounted.selecting(filter)?));
         Ok(Self::new(self.packs().iter().map(select).collect::<Result<_, SelectError>>()?))
     }
@@ -86,7 +89,7 @@ impl Mounted {
     /// The pack, of which only what `filter` admits as well is found.
     pub(crate) fn selecting(&self, filter: &Expression) -> Result<Self, SelectError> {
         let mut documents = self.pack().select(filter).map_err(|error| match error {
-            Refused::Filter(source) => SelectError::Pack { path: self.pack().path().to_owned(), source },
+            Refused::Filter(source) => SelectError::Pack { path: self.pack().path().to_owned(), source: Box::new(source) },
             Refused::Read(source) => self.not_selected(source),
         })?;
         if let Some(before) = self.selected() {
@@ -180,7 +183,7 @@ struct ReadColumn {
 
 impl ReadColumn {
     /// A field of texts; if it may be one of dates, and at least half of the different values are dates, one of dates that other documents do not have.
-    fn of(pack: &MappedPack, may_be_date: bool, of: fn(&Document) -> &str) -> Result<Self, ReadError> {
+    fn of(pack: &MappedPack, may_be_date: bool, of: Read) -> Result<Self, ReadError> {
         let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
         let mut documents = Vec::new();
         for number in 0..pack.manifest().counts.documents {
