@@ -14,10 +14,10 @@ use std::time::Instant;
 
 use mempack_model::Embedder;
 use mempack_retrieval::Query;
-use mempack_runtime::{Hit, Method, Mounts, OnDamage, PackReference, PackSet, Ranking, Retriever, Strategy};
+use mempack_runtime::{Hit, Method, Mounts, OnDamage, PackReference, PackSet, Ranking, Reranking, Retriever, Strategy};
 use serde::Serialize;
 
-use crate::{EvaluateError, Question};
+use crate::{EvaluateError, Question, RerankerName};
 use gold::{GoldDocuments, Source};
 use strategies::ChosenReferences;
 use tally::Tally;
@@ -42,15 +42,27 @@ const NAMED: usize = 5;
 pub struct Stage {
     /// By what references are ranked.
     pub ranking: Ranking,
+    /// Whether the reranker then puts the best in another order.
+    pub reranked: bool,
 }
 
 impl Stage {
     /// The stages that are measured by default: every ranking, with the one first that the others are compared with.
-    pub const ALL: [Self; 3] = [Self { ranking: Ranking::Dense }, Self { ranking: Ranking::Lexical }, Self { ranking: Ranking::Hybrid }];
+    pub const ALL: [Self; 3] = [Self::of(Ranking::Dense), Self::of(Ranking::Lexical), Self::of(Ranking::Hybrid)];
 
-    /// Its name in reports.
+    /// A ranking without a reranker.
+    pub const fn of(ranking: Ranking) -> Self {
+        Self { ranking, reranked: false }
+    }
+
+    /// Its name in reports: that of the ranking, with `+rerank` if it is reranked.
     pub fn name(self) -> &'static str {
-        self.ranking.name()
+        match (self.ranking, self.reranked) {
+            (ranking, false) => ranking.name(),
+            (Ranking::Dense, true) => "dense+rerank",
+            (Ranking::Lexical, true) => "lexical+rerank",
+            (Ranking::Hybrid, true) => "hybrid+rerank",
+        }
     }
 
     /// Whether it needs a pack with an index of terms.
@@ -78,17 +90,19 @@ pub struct StageFound {
 }
 
 /// What is compared.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct RetrievalOptions {
     /// Ways to find references. They are compared in the rankings of [`DEPTH`] references.
     pub stages: Vec<Stage>,
     /// Ways to choose [`CHOSEN`] references of what a stage finds. They are compared in each stage.
     pub strategies: Vec<Strategy>,
+    /// The reranker of the stages that are reranked. Without one they are as the others.
+    pub reranking: Option<Reranking>,
 }
 
 impl Default for RetrievalOptions {
     fn default() -> Self {
-        Self { stages: Stage::ALL.to_vec(), strategies: Strategy::ALL.to_vec() }
+        Self { stages: Stage::ALL.to_vec(), strategies: Strategy::ALL.to_vec(), reranking: None }
     }
 }
 
@@ -126,7 +140,7 @@ pub fn measure_retrieval(
 ) -> Result<RetrievalReport, EvaluateError> {
     let retriever = Retriever::over(embedder, Arc::clone(mounts))?;
     let packs = mounts.packs();
-    let mut tally = Tally::new(&packs, &mounts.embedder().name);
+    let mut tally = Tally::new(&packs, &mounts.embedder().name, options.reranking.as_ref().map(RerankerName::of));
     let stages = measurable(&packs, &options.stages, &mut tally)?;
     let gold = GoldDocuments::find(&packs, questions)?;
     let present = gold.ids();
@@ -136,7 +150,7 @@ pub fn measure_retrieval(
         let NotMeasured { without_gold, without_document, ids, first_ids, .. } = tally.not_measured;
         return Err(EvaluateError::NothingToFind { without_gold, without_document, ids, first_ids });
     }
-    let searches: Vec<Search> = stages.into_iter().map(|stage| Search::new(stage, &retriever, &options.strategies)).collect();
+    let searches: Vec<Search> = stages.into_iter().map(|stage| Search::new(stage, &retriever, options)).collect();
     for (question, gold_ids) in judged {
         let (query, started) = (Query::new(&question.question), Instant::now());
         let vector = retriever.embed(query.text)?;
@@ -187,9 +201,10 @@ struct Search {
 }
 
 impl Search {
-    fn new(stage: Stage, retriever: &Retriever, strategies: &[Strategy]) -> Self {
-        let ranking = retriever.share().ranked_by(stage.ranking);
-        let strategies = strategies.iter().map(|strategy| (*strategy, ranking.share().chosen_by(*strategy))).collect();
+    fn new(stage: Stage, retriever: &Retriever, options: &RetrievalOptions) -> Self {
+        let reranking = options.reranking.clone().filter(|_| stage.reranked);
+        let ranking = retriever.share().ranked_by(stage.ranking).reranked_by(reranking);
+        let strategies = options.strategies.iter().map(|strategy| (*strategy, ranking.share().chosen_by(*strategy))).collect();
         Self { stage, ranking, strategies }
     }
 

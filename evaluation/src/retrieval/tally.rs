@@ -7,9 +7,9 @@ use mempack_runtime::PackSet;
 use super::report::{LeftOut, NotMeasured, PackName, RetrievalReport, StageDifference, StageReport, StrategyReport};
 use super::strategies::strategy_report;
 use super::{DEPTH, NAMED, Ranks, Searched, Stage, StageFound};
-use crate::Question;
 use crate::bootstrap::{Interval, interval};
 use crate::tally::{mean, median};
+use crate::{Question, RerankerName};
 
 /// The k of the recall that is reported.
 const RECALL_AT: [usize; 4] = [1, 3, 5, DEPTH];
@@ -22,6 +22,7 @@ const NDCG_AT: usize = 10;
 pub(super) struct Tally {
     packs: Vec<PackName>,
     embedder: String,
+    reranker: Option<RerankerName>,
     pub not_measured: NotMeasured,
     pub left_out: Vec<LeftOut>,
     pub without_terms: Vec<String>,
@@ -33,7 +34,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub fn new(packs: &PackSet, embedder: &str) -> Self {
+    pub fn new(packs: &PackSet, embedder: &str, reranker: Option<RerankerName>) -> Self {
         let name = |mounted: &std::sync::Arc<mempack_runtime::Mounted>| PackName {
             name: mounted.name().to_owned(),
             id: mounted.id().to_string(),
@@ -42,6 +43,7 @@ impl Tally {
         Self {
             packs: packs.packs().iter().map(name).collect(),
             embedder: embedder.to_owned(),
+            reranker,
             not_measured: NotMeasured::default(),
             left_out: Vec::new(),
             without_terms: Vec::new(),
@@ -105,6 +107,7 @@ impl Tally {
             not_measured: self.not_measured,
             packs: self.packs,
             embedder: self.embedder,
+            reranker: self.reranker,
             left_out: self.left_out,
             without_terms: self.without_terms,
         }
