@@ -175,7 +175,7 @@ impl Contender {
             let max_overlap = setting.mode.uses_retrieval().then(|| library.max_overlap());
             let Answers { max_tokens, measures } = answers.clone();
             let k = Some(setting.k);
-            let (ranking, strategy) = (library.ranking(), library.strategy());
+            let (ranking, strategy, reranking) = (library.ranking(), library.strategy(), library.reranking().cloned());
             let options = SessionOptions {
                 read_from,
                 max_tokens,
@@ -186,6 +186,7 @@ impl Contender {
                 cache,
                 ranking,
                 strategy,
+                reranking,
                 ..SessionOptions::default()
             };
             Session::over(&model, library.embedder(), Arc::clone(library.mounts()), options)

@@ -140,7 +140,7 @@ mod tests {
             questions: 9,
             pack: "p".into(),
             model: ModelName { model: "a<b & c".into(), reader: None },
-            retrieving: Retrieving { search: "dense", strategy: "top-k".into() },
+            retrieving: Retrieving { search: "dense", strategy: "top-k".into(), reranker: None },
             k: 5,
             overlap: 1.0,
             left_out: 0,

@@ -27,7 +27,7 @@
 //! let embedder = Embedder::load(Path::new("embedder"), &LoadOptions::default())?;
 //! let mounts = Arc::new(Mounts::of(MappedPack::open("corpus.mpk")?));
 //! let questions = read_questions(Path::new("questions.jsonl"))?;
-//! let models = Models { model: &model, base: None, embedder: &embedder, ranking: Ranking::Dense, strategy: Strategy::TOP_K };
+//! let models = Models { model: &model, base: None, embedder: &embedder, ranking: Ranking::Dense, strategy: Strategy::TOP_K, reranking: None };
 //! let report = answer_questions(&models, &mounts, &questions, &QuestionOptions::default(), &mut |question| {
 //!     println!("{}: {}", question.id, question.outcomes[0].answer);
 //!     ControlFlow::Continue(())
@@ -79,7 +79,7 @@ pub use mempack_model::{DEFAULT_OVERLAP, overlap};
 pub use mempack_questions::{Question, read_questions};
 pub use metrics::{Score, Words, abstains, novel_share, score};
 pub use mode::{Mode, UnknownMode};
-pub use models::{ModelName, Models, ReaderName, Retrieving};
+pub use models::{ModelName, Models, ReaderName, RerankerName, Retrieving};
 pub use options::{QuestionOptions, Sweep, UnknownSweep};
 pub use outcome::{Asked, Outcome, Retrieved, Withheld};
 pub use perplexity::{PerplexityOptions, PerplexityReport, Prediction, WindowScores, measure_perplexity, read_texts};

@@ -9,7 +9,7 @@ use mempack_numeric::dot;
 use mempack_retrieval::{Hit, Query, Recall, Recalled};
 use mempack_runtime::{
     IdentityMismatch, MappedPack, MemoryRead, Method, Mounted, Mounts, NotRepeating, OnDamage, PackReference, Ranking, ReferenceText,
-    RetrieveError, Retriever, Strategy, read_reference,
+    Reranking, RetrieveError, Retriever, Strategy, read_reference,
 };
 
 use crate::metrics::Words;
@@ -57,6 +57,7 @@ pub(crate) struct Library {
     max_overlap: f64,
     ranking: Ranking,
     strategy: Strategy,
+    reranking: Option<Reranking>,
 }
 
 impl Library {
@@ -66,17 +67,18 @@ impl Library {
 
     /// A library of several packs, which retrieval ranks together. What is about one pack is about the first.
     pub fn over(models: &Models<'_>, mounts: &Arc<Mounts>, max_overlap: f64) -> Result<Self, EvaluateError> {
-        let Models { model, embedder, ranking, strategy, .. } = *models;
+        let Models { model, embedder, ranking, strategy, reranking, .. } = *models;
         IdentityMismatch::check_model(mounts.model(), model.identity())?;
         if !(0.0..=1.0).contains(&max_overlap) {
             let expected = "a share, 0 to 1".to_owned();
             return Err(EvaluateError::Option { option: "overlap", found: max_overlap.to_string(), expected });
         }
-        let retriever = Retriever::over(embedder, Arc::clone(mounts))?.ranked_by(ranking).chosen_by(strategy);
+        let retriever =
+            Retriever::over(embedder, Arc::clone(mounts))?.ranked_by(ranking).chosen_by(strategy).reranked_by(reranking.cloned());
         // A set of mounts is never empty.
         let mounted = Arc::clone(&mounts.packs().packs()[0]);
         let (model, embedder, mounts) = (model.share(), embedder.share(), Arc::clone(mounts));
-        Ok(Self { mounts, mounted, model, embedder, retriever, max_overlap, ranking, strategy })
+        Ok(Self { mounts, mounted, model, embedder, retriever, max_overlap, ranking, strategy, reranking: reranking.cloned() })
     }
 
     pub fn pack(&self) -> &Arc<MappedPack> {
@@ -100,6 +102,10 @@ impl Library {
         self.strategy
     }
 
+    pub fn reranking(&self) -> Option<&Reranking> {
+        self.reranking.as_ref()
+    }
+
     pub fn max_overlap(&self) -> f64 {
         self.max_overlap
     }
@@ -111,7 +117,7 @@ impl Library {
         let stages = self.retriever.stages(&packs, Method::default(), OnDamage::Fail);
         let stages = stages.filtered(NotRepeating::new(&self.model, self.max_overlap));
         let recalled = stages.recall(&[Query { text: question, context: &context }], max)?;
-        let Recalled { hits, filtered } = recalled.into_iter().next().unwrap_or_default();
+        let Recalled { hits, filtered, .. } = recalled.into_iter().next().unwrap_or_default();
         Ok(Found { passages: hits.into_iter().map(|hit| self.passage(hit)).collect::<Result<_, _>>()?, left_out: filtered })
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mempack_model::{Embedder, Model};
-use mempack_runtime::{Ranking, Strategy};
+use mempack_runtime::{Ranking, Reranking, Strategy};
 use serde::Serialize;
 
 /// A model, the base model that it is compared with, and the embedder.
@@ -19,6 +19,8 @@ pub struct Models<'a> {
     pub ranking: Ranking,
     /// Which of them are read.
     pub strategy: Strategy,
+    /// A reranker, in whose order the strategy chooses.
+    pub reranking: Option<&'a Reranking>,
 }
 
 /// How references are found, in the head of a report.
@@ -28,12 +30,30 @@ pub struct Retrieving {
     pub search: &'static str,
     /// Which of them are read, for example `top-k` or `diverse:0.8`.
     pub strategy: String,
+    /// The reranker; `None` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<RerankerName>,
+}
+
+/// A reranker in a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RerankerName {
+    /// The name of its folder.
+    pub name: String,
+    /// How many of the references found it scores.
+    pub depth: usize,
+}
+
+impl RerankerName {
+    pub(crate) fn of(reranking: &Reranking) -> Self {
+        Self { name: reranking.reranker.name().to_owned(), depth: reranking.depth }
+    }
 }
 
 impl Models<'_> {
     /// How references are found.
     pub(crate) fn retrieving(&self) -> Retrieving {
-        Retrieving { search: self.ranking.name(), strategy: self.strategy.to_string() }
+        Retrieving { search: self.ranking.name(), strategy: self.strategy.to_string(), reranker: self.reranking.map(RerankerName::of) }
     }
 }
 
@@ -73,11 +93,15 @@ impl ModelName {
 /// Nothing for the defaults, else one line.
 impl fmt::Display for Retrieving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { search, strategy } = self;
-        if *search == Ranking::default().name() && *strategy == Strategy::default().to_string() {
+        let Self { search, strategy, reranker } = self;
+        if reranker.is_none() && *search == Ranking::default().name() && *strategy == Strategy::default().to_string() {
             return Ok(());
         }
-        writeln!(f, "references by {search} search, {strategy}")
+        write!(f, "references by {search} search")?;
+        if let Some(RerankerName { name, depth }) = reranker {
+            write!(f, ", the best {depth} reranked by {name}")?;
+        }
+        writeln!(f, ", {strategy}")
     }
 }
 

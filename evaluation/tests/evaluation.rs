@@ -34,7 +34,14 @@ impl Bench {
     }
 
     fn models(&self) -> Models<'_> {
-        Models { model: &self.model, base: None, embedder: &self.embedder, ranking: Ranking::Dense, strategy: Strategy::TOP_K }
+        Models {
+            model: &self.model,
+            base: None,
+            embedder: &self.embedder,
+            ranking: Ranking::Dense,
+            strategy: Strategy::TOP_K,
+            reranking: None,
+        }
     }
 
     fn pack(&self) -> Arc<MappedPack> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use mempack_format::MemoryShape;
 use tch::TchError;
 
-/// An error while loading a model, an adapter, a tokenizer or an embedder.
+/// An error while loading a model, an adapter, a tokenizer, an embedder or a reranker.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -262,6 +262,12 @@ pub enum ComputeError {
         expected: String,
         /// What was found.
         found: String,
+    },
+    /// A score that is no number.
+    #[error("the score of text {index} is not finite; the reranker's weights may be damaged")]
+    Score {
+        /// The index of the text.
+        index: usize,
     },
     /// The tokenizer refused a text.
     #[error("the tokenizer failed: {reason}")]

@@ -128,6 +128,9 @@ pub(crate) const ENCODER: &[&str] = &[
     "pooler_type",
 ];
 
+/// Further fields of a cross-encoder's config.json: the function that sentence-transformers puts over scores, which keeps their order.
+pub(crate) const RERANKER: &[&str] = &["sbert_ce_default_activation_function", "sentence_transformers"];
+
 /// Fields of adapter_config.json that are used in training, or that say where the adapter comes from.
 pub(crate) const ADAPTER: &[&str] = &[
     "auto_mapping",

@@ -4,7 +4,7 @@
 //! A Memory3 model (arXiv 2407.01178) is a decoder in which some layers read *explicit memories*: keys and values of the most attended
 //! tokens of a reference, computed once. [`Model`] loads a Hugging Face folder or a LoRA adapter over one,
 //! [writes](Model::write) references to [`Memory`]s and creates [`Reader`]s, which decode with them. [`Embedder`] maps texts to
-//! unit vectors for retrieval, and [`import_gguf`] converts a GGUF file to a Hugging Face folder.
+//! unit vectors for retrieval, [`Reranker`] scores pairs of a query and a text, and [`import_gguf`] converts a GGUF file to a Hugging Face folder.
 //!
 //! Everything runs on the CPU in f32 or bf16, and on CUDA if the libtorch that is loaded supports it. Models and readers are `Send` and not
 //! `Sync`; [`Model::share`] makes another handle on the same weights for another thread.
@@ -29,6 +29,7 @@ mod decoder;
 mod device;
 mod divergence;
 mod embedder;
+mod encoder;
 mod error;
 mod family;
 mod fields;
@@ -54,6 +55,7 @@ mod reader;
 mod reading;
 mod reads_only;
 mod reference;
+mod reranker;
 mod rope;
 mod rope_config;
 mod safetensors_header;
@@ -89,6 +91,7 @@ pub use overlap::{DEFAULT_OVERLAP, overlap, overlaps};
 pub use prompt::{PromptTokens, context_tokens, prompt_tokens, reference_tokens};
 pub use reader::{Reader, ReaderOptions};
 pub use reading::{ReadingAdapter, writer_folder};
+pub use reranker::Reranker;
 pub use rope_config::Llama3Scaling;
 pub use sensitivity::{Gradients, Sensitivity, gradients};
 pub use slots::Slot;

@@ -76,6 +76,11 @@ impl TextTokenizer {
         Ok(self.encode_cut(text)?.into_iter().map(|(id, _)| id).collect())
     }
 
+    /// The encoding of two texts with the special tokens that the tokenizer puts around and between them.
+    pub(crate) fn encode_pair(&self, first: &str, second: &str) -> Result<Encoding, ComputeError> {
+        self.inner.plain.encode((first, second), true).map_err(failure)
+    }
+
     /// Ids of a part of a template: special tokens in it are parsed, and no BOS or EOS is added.
     pub fn encode_template(&self, text: &str) -> Result<Vec<u32>, ComputeError> {
         encode(&self.inner.parsing, text)

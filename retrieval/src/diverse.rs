@@ -1,6 +1,6 @@
 //! Hits that differ from each other: maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998, section 2).
 
-use crate::{Hit, Query, Rerank};
+use crate::{Hit, Query, Rerank, Reranked};
 
 /// Smallest number of hits that are chosen among.
 const POOL: usize = 20;
@@ -57,7 +57,7 @@ impl<R, C: Compare<R>> Rerank<R> for Diverse<C> {
         if max == 0 { 0 } else { POOL.max(max.saturating_mul(POOL_OF_EACH)) }
     }
 
-    fn rerank(&self, _: &Query<'_>, hits: Vec<Hit<R>>) -> Result<Vec<Hit<R>>, C::Error> {
+    fn rerank(&self, _: &Query<'_>, hits: Vec<Hit<R>>) -> Result<Vec<Reranked<R>>, C::Error> {
         let candidate = |hit: Hit<R>| Ok(Candidate { vector: self.compare.vector(&hit.reference)?, hit, redundancy: f32::NEG_INFINITY });
         let mut left: Vec<_> = hits.into_iter().map(candidate).collect::<Result<_, _>>()?;
         let mut placed = Vec::with_capacity(left.len());
@@ -73,7 +73,7 @@ impl<R, C: Compare<R>> Rerank<R> for Diverse<C> {
             for candidate in &mut left {
                 candidate.redundancy = candidate.redundancy.max(self.compare.similarity(&candidate.vector, &chosen.vector));
             }
-            placed.push(chosen.hit);
+            placed.push(Reranked::from(chosen.hit));
         }
         Ok(placed)
     }
@@ -113,7 +113,7 @@ mod tests {
 
     fn order(lambda: f32, points: &[(i32, f32)]) -> Vec<i32> {
         let placed = Diverse::new(lambda, Near).rerank(&Query::new(""), hits(points)).unwrap();
-        placed.into_iter().map(|hit| hit.reference).collect()
+        placed.into_iter().map(|placed| placed.hit.reference).collect()
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(order(0.5, &[]), [0; 0]);
         assert_eq!(order(0.5, &[(3, 0.5), (3, 0.5)]), [3, 3]);
         let kept = Diverse::new(0.5, Near).rerank(&Query::new(""), hits(&points)).unwrap();
-        assert_eq!(kept[1], Hit { reference: 14, similarity: 0.6 }, "the similarity to the query");
+        assert_eq!(kept[1].hit, Hit { reference: 14, similarity: 0.6 }, "the similarity to the query");
         let pool = |max| Rerank::<i32>::pool(&Diverse::new(0.5, Near), max);
         assert_eq!([0, 1, 5, 6, usize::MAX].map(pool), [0, 20, 20, 24, usize::MAX]);
     }

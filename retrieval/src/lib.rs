@@ -57,7 +57,7 @@ mod transcript;
 
 pub use chunks::Chunks;
 pub use diverse::{Compare, Diverse};
-pub use hit::{Hit, Recalled};
+pub use hit::{Hit, Recalled, Reranked};
 pub use margin::Margin;
 pub use recall::{AdmitAll, Embed, Filter, Index, KeepOrder, Query, Recall, Rerank, Retrieval};
 pub use strategy::{Strategy, UnknownStrategy};

@@ -1,7 +1,5 @@
 //! How far hits may be below the best one.
 
-use crate::Hit;
-
 /// How far below the best hit's similarity a hit may be and still be read.
 ///
 /// The paper reads all that were retrieved: [`Margin::ALL`].
@@ -31,10 +29,10 @@ impl Margin {
         1 + similarities.take_while(|similarity| self.admits(best, *similarity)).count()
     }
 
-    /// Leaves out the hits, in any order, that are further below the best one. At least that one is left.
-    pub fn keep<R>(self, hits: &mut Vec<Hit<R>>) {
-        let best = hits.iter().map(|hit| hit.similarity).fold(f32::NEG_INFINITY, f32::max);
-        hits.retain(|hit| hit.similarity == best || self.admits(best, hit.similarity));
+    /// Leaves out the hits, in any order, whose similarity is further below the largest. At least one is left.
+    pub fn keep<T>(self, hits: &mut Vec<T>, similarity: impl Fn(&T) -> f32) {
+        let best = hits.iter().map(&similarity).fold(f32::NEG_INFINITY, f32::max);
+        hits.retain(|hit| similarity(hit) == best || self.admits(best, similarity(hit)));
     }
 
     fn admits(self, best: f32, similarity: f32) -> bool {
@@ -47,9 +45,9 @@ mod tests {
     use super::*;
 
     fn kept(margin: Margin, similarities: &[f32]) -> Vec<f32> {
-        let mut hits: Vec<Hit> = similarities.iter().map(|&similarity| Hit { reference: 0, similarity }).collect();
-        margin.keep(&mut hits);
-        hits.into_iter().map(|hit| hit.similarity).collect()
+        let mut kept = similarities.to_vec();
+        margin.keep(&mut kept, |similarity| *similarity);
+        kept
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use crate::{Hit, Margin, Recalled};
+use crate::{Hit, Margin, Recalled, Reranked};
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +76,7 @@ pub trait Filter<R> {
     fn spare(&self) -> usize;
 }
 
-/// The fourth stage: hits get another order, and with it other similarities if the reranker scores them.
+/// The fourth stage: hits get another order, and keep their similarities.
 pub trait Rerank<R> {
     /// Why there is no order.
     type Error;
@@ -86,11 +86,11 @@ pub trait Rerank<R> {
         max
     }
 
-    /// The same hits in another order, best first.
+    /// The same hits in another order, best first, with scores if the reranker gives any.
     ///
     /// # Errors
     /// If the reranker fails.
-    fn rerank(&self, query: &Query<'_>, hits: Vec<Hit<R>>) -> Result<Vec<Hit<R>>, Self::Error>;
+    fn rerank(&self, query: &Query<'_>, hits: Vec<Hit<R>>) -> Result<Vec<Reranked<R>>, Self::Error>;
 }
 
 impl<E: Embed + ?Sized> Embed for &E {
@@ -138,10 +138,10 @@ impl<R, K: Rerank<R>> Rerank<R> for Option<K> {
         self.as_ref().map_or(max, |reranker| reranker.pool(max))
     }
 
-    fn rerank(&self, query: &Query<'_>, hits: Vec<Hit<R>>) -> Result<Vec<Hit<R>>, K::Error> {
+    fn rerank(&self, query: &Query<'_>, hits: Vec<Hit<R>>) -> Result<Vec<Reranked<R>>, K::Error> {
         match self {
             Some(reranker) => reranker.rerank(query, hits),
-            None => Ok(hits),
+            None => Ok(hits.into_iter().map(Reranked::from).collect()),
         }
     }
 }
@@ -169,8 +169,8 @@ pub struct KeepOrder;
 impl<R> Rerank<R> for KeepOrder {
     type Error = Infallible;
 
-    fn rerank(&self, _: &Query<'_>, hits: Vec<Hit<R>>) -> Result<Vec<Hit<R>>, Infallible> {
-        Ok(hits)
+    fn rerank(&self, _: &Query<'_>, hits: Vec<Hit<R>>) -> Result<Vec<Reranked<R>>, Infallible> {
+        Ok(hits.into_iter().map(Reranked::from).collect())
     }
 }
 
@@ -224,11 +224,12 @@ where
     /// # Errors
     /// If a stage fails.
     pub fn recall_vector(&self, query: &Query<'_>, vector: &[f32], max: usize) -> Result<Recalled<I::Reference>, I::Error> {
-        let Recalled { hits, filtered } = self.admitted(query, vector, self.rerank.pool(max))?;
-        let mut hits = self.rerank.rerank(query, hits)?;
-        hits.truncate(max);
-        self.margin.keep(&mut hits);
-        Ok(Recalled { hits, filtered })
+        let Recalled { hits, filtered, .. } = self.admitted(query, vector, self.rerank.pool(max))?;
+        let mut ranked = self.rerank.rerank(query, hits)?;
+        ranked.truncate(max);
+        self.margin.keep(&mut ranked, |ranked| ranked.hit.similarity);
+        let (hits, scores) = ranked.into_iter().map(|ranked| (ranked.hit, ranked.score)).unzip();
+        Ok(Recalled { hits, scores, filtered })
     }
 
     /// The nearest hits that the filter admits.
@@ -343,9 +344,8 @@ mod tests {
             max + self.0
         }
 
-        fn rerank(&self, _: &Query<'_>, mut hits: Vec<Hit>) -> Result<Vec<Hit>, Infallible> {
-            hits.reverse();
-            Ok(hits)
+        fn rerank(&self, _: &Query<'_>, hits: Vec<Hit>) -> Result<Vec<Reranked>, Infallible> {
+            Ok(hits.into_iter().enumerate().map(|(at, hit)| Reranked { hit, score: Some(at as f32) }).rev().collect())
         }
     }
 
@@ -379,7 +379,7 @@ mod tests {
         // A filter that refuses everything ends with nothing.
         let all: Vec<u32> = (0..10).collect();
         let nothing = Retrieval::new(Length, &line).filtered(NotInContext(0)).recall(&[Query { text: "", context: &all }], 4).unwrap();
-        assert_eq!(nothing[0], Recalled { hits: vec![], filtered: 10 });
+        assert_eq!(nothing[0], Recalled { filtered: 10, ..Recalled::default() });
     }
 
     #[test]
@@ -400,11 +400,17 @@ mod tests {
         let found = |reranker| Retrieval::new(Length, &line).reranked(reranker).recall(&[Query::new("abc")], 2).unwrap();
         // 3, 2, 4, 1, 5 are the five nearest.
         assert_eq!(references(&found(Some(Reverse(3)))[0]), [5, 1]);
-        assert_eq!(references(&found(None)[0]), [3, 2]);
-        assert_eq!(*line.asked.borrow(), [5, 2]);
+        assert_eq!(found(Some(Reverse(3)))[0].scores, [Some(4.0), Some(3.0)]);
+        assert_eq!((references(&found(None)[0]), found(None)[0].scores.clone()), (vec![3, 2], vec![None, None]));
+        assert_eq!(*line.asked.borrow(), [5, 5, 2, 2]);
         // The margin is that to the best hit, wherever it is.
         let reversed = Retrieval::new(Length, &line).reranked(Reverse(0)).within(Margin::new(Some(1.0)));
-        assert_eq!(references(&reversed.recall(&[Query::new("abc")], 5).unwrap()[0]), [4, 2, 3]);
+        let within = reversed.recall(&[Query::new("abc")], 5).unwrap().remove(0);
+        assert_eq!(
+            (references(&within), within.scores),
+            (vec![4, 2, 3], vec![Some(2.0), Some(1.0), Some(0.0)]),
+            "scores stay with their hits"
+        );
     }
 
     proptest! {

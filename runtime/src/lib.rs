@@ -74,9 +74,9 @@ pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
 pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
-    Answer, AskError, ChunkMemories, ChunkReads, Confidence, IdentityMismatch, MAX_ANSWER_TOKENS, MemoryRead, NotRepeating, PackEmbeddings,
-    PackIndex, PackStages, PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, RetrieveError, Retriever, Sampling, Session,
-    SessionError, SessionOptions, Stop, read_reference,
+    Answer, AskError, ChunkMemories, ChunkReads, Confidence, DEFAULT_RERANK_DEPTH, IdentityMismatch, MAX_ANSWER_TOKENS, MemoryRead,
+    NotRepeating, PackEmbeddings, PackIndex, PackReranker, PackStages, PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, Reranking,
+    RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions, Stop, read_reference,
 };
 pub use fields::CitedField;
 #[cfg(feature = "filters")]
@@ -85,7 +85,7 @@ pub use hybrid::Ranking;
 pub use mapped::{MapError, MappedPack};
 #[cfg(feature = "filters")]
 pub use mempack_filter::{Expression, FilterError};
-pub use mempack_retrieval::{Hit, Strategy, UnknownStrategy};
+pub use mempack_retrieval::{Hit, Recalled, Strategy, UnknownStrategy};
 pub use mounts::{MountError, Mounts};
 pub use pack_set::{Citation, CiteError, Mounted, NotSigned, PackReference, PackSearchError, PackSet, cite};
 pub use search::{DEFAULT_EF, EXACT_UP_TO, Method, SearchError};

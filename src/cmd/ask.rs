@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mempack_model::{AnswerMeasure, Precision};
-use mempack_runtime::{Answer, Citation, MemoryCache, Mounts, PackSet, ReadFrom, Sampling, Session, SessionError, SessionOptions, Stop};
+use mempack_runtime::{
+    Answer, Citation, MemoryCache, MemoryRead, Mounts, PackSet, ReadFrom, Sampling, Session, SessionError, SessionOptions, Stop,
+};
 use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
+use super::rerank::RerankArgs;
 use super::threshold::{self, Rule, Threshold};
 use crate::failure::{Failure, Kind};
 use crate::folders::{self, ModelArgs};
@@ -24,6 +27,8 @@ pub struct Args {
     question: String,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    rerank: RerankArgs,
     /// Precision of the computation: f32 or bf16
     #[arg(long, default_value_t)]
     precision: Precision,
@@ -72,6 +77,7 @@ impl Args {
     /// The session, and which answers are withheld.
     fn session(&self, mounts: Arc<Mounts>) -> Result<(Session, Rule), Failure> {
         mempack_model::set_threads(self.threads);
+        let reranking = self.rerank.load(self.model.embedder.device)?;
         let model = self.model.load(self.precision)?;
         let mut rule = Rule::new(self.measure, self.threshold, model.memory());
         rule.threshold = rule.threshold.filter(|_| !self.no_memories);
@@ -99,6 +105,7 @@ impl Args {
             cache: Arc::new(MemoryCache::new(self.cache << 20)),
             ranking: self.packs.ranking(),
             strategy: self.packs.strategy,
+            reranking,
             skip_damaged: self.packs.skip_damaged,
             ..SessionOptions::default()
         };
@@ -162,12 +169,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if !complete && !terminal::is_closed() { Err(Failure::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
 }
 
-/// The references that a chunk read, with whether each was in the cache.
-fn resolve(args: &Args, answer: &Answer, chunk: usize) -> Result<Vec<(Citation, bool)>, Failure> {
+/// The references that a chunk read.
+fn resolve<'a>(args: &Args, answer: &'a Answer, chunk: usize) -> Result<Vec<(Citation, &'a MemoryRead)>, Failure> {
     let reads = answer.chunks.get(chunk).map_or(&[][..], |chunk| &chunk.reads);
     let on_damage = args.packs.on_damage(&answer.skipped);
-    let cited = reads.iter().map(|read| (read.cite(on_damage), read.cached));
-    cited.map(|(hit, cached)| Ok((hit.map_err(|error| super::failed(error.is_damage(), error))?, cached))).collect()
+    let cited = reads.iter().map(|read| (read.cite(on_damage), read));
+    cited.map(|(hit, read)| Ok((hit.map_err(|error| super::failed(error.is_damage(), error))?, read))).collect()
 }
 
 fn as_json(args: &Args, mounted: &PackSet, answer: &Answer) -> Result<Value, Failure> {
@@ -176,10 +183,10 @@ fn as_json(args: &Args, mounted: &PackSet, answer: &Answer) -> Result<Value, Fai
         let reads = resolve(args, answer, i)?;
         let reads: Vec<_> = reads
             .iter()
-            .map(|(hit, cached)| {
-                let mut read = packs::hit_json(hit);
-                read["cached"] = json!(cached);
-                read
+            .map(|(hit, read)| {
+                let mut json = packs::hit_json(hit, read.rerank_score);
+                json["cached"] = json!(read.cached);
+                json
             })
             .collect();
         chunks.push(json!({"chunk": chunk.chunk, "query": chunk.query, "reads": reads}));
@@ -209,8 +216,8 @@ fn print_sources(args: &Args, several: bool, answer: &Answer) -> Result<(), Fail
         } else {
             break;
         }
-        for (hit, _) in resolve(args, answer, i)? {
-            outln!("  {}", packs::place(&hit, several));
+        for (hit, read) in resolve(args, answer, i)? {
+            outln!("  {}", packs::place(&hit, read.rerank_score, several));
             if args.show_memories {
                 outln!("{}", packs::text(&hit, "         "));
             }

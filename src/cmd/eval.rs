@@ -9,10 +9,11 @@ use mempack_evaluation::{
     Suite, SuiteOptions, Sweep, UnknownMode,
 };
 use mempack_model::{AnswerMeasure, Embedder, Model, Precision};
-use mempack_runtime::{Expression, Mounts, Ranking, Strategy};
+use mempack_runtime::{Expression, Mounts, Ranking, Reranking, Strategy};
 
 use super::measuring::{Details, Measuring};
 use super::packs::{self, Search};
+use super::rerank::RerankArgs;
 use super::retrieval;
 use super::threshold::{self, Rule, Threshold};
 use crate::failure::{Failure, Kind};
@@ -82,6 +83,8 @@ pub struct Args {
     /// top-k, similarity and diverse]
     #[arg(long, value_name = "STRATEGY", value_delimiter = ',')]
     strategy: Vec<Strategy>,
+    #[command(flatten)]
+    rerank: RerankArgs,
     /// Leave out references of which more than this share repeats the question or text; 1 leaves none out
     #[arg(long, default_value_t = DEFAULT_OVERLAP, value_name = "SHARE")]
     overlap: f64,
@@ -210,11 +213,13 @@ struct Loaded {
     embedder: Embedder,
     ranking: Ranking,
     strategy: Strategy,
+    reranking: Option<Reranking>,
 }
 
 impl Loaded {
     fn models(&self) -> Models<'_> {
-        Models { model: &self.model, base: self.base.as_ref(), embedder: &self.embedder, ranking: self.ranking, strategy: self.strategy }
+        let Self { model, base, embedder, ranking, strategy, reranking } = self;
+        Models { model, base: base.as_ref(), embedder, ranking: *ranking, strategy: *strategy, reranking: reranking.as_ref() }
     }
 }
 
@@ -265,8 +270,9 @@ impl Job<'_> {
         let questions = self.limited(evaluation::read_questions(file)?);
         let Some(mounts) = &self.mounts else { return Ok(()) }; // clap requires it
         mempack_model::set_threads(self.args.threads);
+        let reranking = self.args.rerank.load(self.args.model.embedder.device)?;
         let embedder = self.args.model.embedder.load(Precision::F32)?;
-        let options = retrieval::options(self.args.search, &self.args.strategy);
+        let options = retrieval::options(self.args.search, &self.args.strategy, reranking);
         retrieval::run(&self.measuring, &embedder, mounts, &questions, &options, outputs.details, outputs.figure)
     }
 
@@ -353,6 +359,7 @@ impl Job<'_> {
             Some(Modes::All) => true,
             Some(Modes::These(modes)) => modes.iter().any(|mode| mode.uses_base()),
         };
+        let reranking = self.args.rerank.load(self.args.model.embedder.device)?;
         let base = if wants_base { self.args.model.load_base(self.args.precision)? } else { None };
         let modes = match &self.args.modes {
             None => default.iter().copied().filter(has_pack).collect(),
@@ -365,7 +372,7 @@ impl Job<'_> {
         let model = self.args.model.load(self.args.precision)?;
         let embedder = self.args.model.embedder.load(Precision::F32)?;
         let (ranking, strategy) = (self.args.search.unwrap_or_default().into(), self.args.strategy.first().copied().unwrap_or_default());
-        Ok((Loaded { model, base, embedder, ranking, strategy }, modes))
+        Ok((Loaded { model, base, embedder, ranking, strategy, reranking }, modes))
     }
 
     fn limited<T>(&self, rows: Vec<T>) -> Vec<T> {

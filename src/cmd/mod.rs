@@ -31,6 +31,8 @@ mod packs;
 pub mod quality;
 pub mod repair;
 #[cfg(feature = "engine")]
+mod rerank;
+#[cfg(feature = "engine")]
 mod retrieval;
 #[cfg(feature = "engine")]
 pub mod revoke;

@@ -112,13 +112,16 @@ fn refused(error: MountError) -> Failure {
     Failure::new(kind, error).with_details(details)
 }
 
-/// A hit as JSON, for `search` and `ask`.
-pub fn hit_json(hit: &Citation) -> Value {
+/// A hit as JSON, for `search` and `ask`, with the score of the reranker if it has one.
+pub fn hit_json(hit: &Citation, rerank_score: Option<f32>) -> Value {
     let found = &hit.found;
     let mut hit = json!({
         "pack": hit.pack, "pack_id": hit.id.to_string(), "document": found.document, "title": found.title, "reference": found.reference,
         "start": found.start, "end": found.end, "score": found.similarity, "text": (!hit.text_damaged).then_some(&found.text),
     });
+    if let Some(score) = rerank_score {
+        hit["rerank_score"] = json!(score);
+    }
     if !found.metadata.is_empty() {
         hit["metadata"] = found.metadata.iter().map(|field| (field.name.clone(), field_json(field))).collect();
     }
@@ -144,12 +147,13 @@ fn number(text: &str) -> Option<Value> {
     integer.or_else(|_| text.parse::<f64>().map(Value::from)).ok()
 }
 
-/// Where a hit comes from, in one line. Names the pack if there are several.
-pub fn place(hit: &Citation, several: bool) -> String {
+/// Where a hit comes from, in one line: its similarity, the score of the reranker if it has one, the place. Names the pack if there are several.
+pub fn place(hit: &Citation, rerank_score: Option<f32>, several: bool) -> String {
     let found = &hit.found;
     let pack = if several { format!("{}: ", one_line(&hit.pack)) } else { String::new() };
     let (document, title) = (one_line(&found.document), one_line(&found.title));
-    format!("{:.3}  {pack}{document} [{}..{}]  {title}", found.similarity, found.start, found.end)
+    let score = rerank_score.map_or_else(String::new, |score| format!("  {score:.3}"));
+    format!("{:.3}{score}  {pack}{document} [{}..{}]  {title}", found.similarity, found.start, found.end)
 }
 
 /// The text of a hit, with all lines indented.

@@ -4,19 +4,25 @@ use std::sync::Arc;
 
 use mempack_evaluation::{self as evaluation, Question, RetrievalOptions, Stage};
 use mempack_model::Embedder;
-use mempack_runtime::{Mounts, Strategy};
+use mempack_runtime::{Mounts, Ranking, Reranking, Strategy};
 
 use super::measuring::{Details, Measuring};
 use super::packs::Search;
 use crate::failure::Failure;
 use crate::output_file::OutputFile;
 
-/// What is compared: everything, or what `--search` and `--strategy` name.
-pub fn options(search: Option<Search>, strategies: &[Strategy]) -> RetrievalOptions {
+/// What is compared: everything, or what `--search` and `--strategy` name. With a reranker, the ranking named is also measured reranked; of all, dense
+/// and hybrid.
+pub fn options(search: Option<Search>, strategies: &[Strategy], reranking: Option<Reranking>) -> RetrievalOptions {
     let all = RetrievalOptions::default();
-    let stages = search.map_or(all.stages, |search| vec![Stage { ranking: search.into() }]);
+    let mut stages = search.map_or(all.stages, |search| vec![Stage::of(search.into())]);
+    if reranking.is_some() {
+        let reranked = stages.iter().filter(|stage| search.is_some() || stage.ranking != Ranking::Lexical);
+        let reranked: Vec<Stage> = reranked.map(|stage| Stage { reranked: true, ..*stage }).collect();
+        stages.extend(reranked);
+    }
     let strategies = if strategies.is_empty() { all.strategies } else { strategies.to_vec() };
-    RetrievalOptions { stages, strategies }
+    RetrievalOptions { stages, strategies, reranking }
 }
 
 /// Measures, and prints the report.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use mempack_model::Precision;
-use mempack_runtime::{Citation, Method, Retriever, Skipped, cite};
+use mempack_runtime::{Citation, CiteError, Method, Recalled, Retriever, Skipped, cite};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
+use super::rerank::RerankArgs;
 use crate::failure::{Failure, Kind};
 use crate::folders::EmbedderArgs;
 use crate::hints;
@@ -37,6 +38,8 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     embedder: EmbedderArgs,
+    #[command(flatten)]
+    rerank: RerankArgs,
 }
 
 #[derive(Deserialize)]
@@ -57,12 +60,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let which = if empty.id.is_null() { String::new() } else { format!(" {}", empty.id) };
         return Err(Failure::new(Kind::Work, format!("the query{which} is empty; name something to look for")));
     }
+    let reranking = args.rerank.load(args.embedder.device)?;
     let embedder = args.embedder.load(Precision::F32)?;
     let retriever = Retriever::over(&embedder, mounts).map_err(|error| {
         let (hint, details) = (hints::mismatch(&error), error.details());
         Failure::new(Kind::Mismatch, error).with_hint(Some(hint)).with_details(Some(details))
     })?;
-    let retriever = retriever.ranked_by(args.packs.ranking()).chosen_by(args.packs.strategy);
+    let retriever = retriever.ranked_by(args.packs.ranking()).chosen_by(args.packs.strategy).reranked_by(reranking);
     let method = if args.exact { Method::Exact } else { Method::default() };
     let skipped = Skipped::default();
     let on_damage = args.packs.on_damage(&skipped);
@@ -71,10 +75,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
             break;
         }
         let texts: Vec<_> = batch.iter().map(|q| q.query.as_str()).collect();
-        let found = retriever.retrieve_batch(&texts, args.k as usize, method, on_damage);
-        for (query, hits) in batch.iter().zip(found.map_err(|error| super::failed(error.is_damage(), error))?) {
-            let hits = hits.iter().map(|hit| cite(hit, on_damage)).collect::<Result<Vec<_>, _>>();
-            let hits = hits.map_err(|error| super::failed(error.is_damage(), error))?;
+        let found = retriever.recall_batch(&texts, args.k as usize, method, on_damage);
+        for (query, Recalled { hits, scores, .. }) in batch.iter().zip(found.map_err(|error| super::failed(error.is_damage(), error))?) {
+            let cited = hits.iter().zip(scores).map(|(hit, score)| Ok((cite(hit, on_damage)?, score))).collect::<Result<Vec<_>, _>>();
+            let hits = cited.map_err(|error: CiteError| super::failed(error.is_damage(), error))?;
             if args.json {
                 terminal::print_json(&as_json(&query.id, &hits));
             } else {
@@ -89,17 +93,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn as_json(id: &Value, hits: &[Citation]) -> Value {
-    let hits: Vec<_> = hits.iter().map(packs::hit_json).collect();
+fn as_json(id: &Value, hits: &[(Citation, Option<f32>)]) -> Value {
+    let hits: Vec<_> = hits.iter().map(|(hit, score)| packs::hit_json(hit, *score)).collect();
     if id.is_null() { json!({ "hits": hits }) } else { json!({"id": id, "hits": hits}) }
 }
 
-fn print(query: &Query, hits: &[Citation], named: bool, several: bool) {
+fn print(query: &Query, hits: &[(Citation, Option<f32>)], named: bool, several: bool) {
     if named {
         outln!("{} {}", query.id, query.query);
     }
-    for hit in hits {
-        outln!("{}", packs::place(hit, several));
+    for (hit, score) in hits {
+        outln!("{}", packs::place(hit, *score, several));
         outln!("{}", packs::text(hit, "       "));
     }
 }

@@ -14,7 +14,7 @@ use super::report::{LeftOut, NotMeasured, RetrievalReport};
 use super::stage::{CHOSEN, DEPTH, RetrievalOptions, Searched, Stage, StageFound};
 use super::strategies::ChosenReferences;
 use super::tally::Tally;
-use crate::{EvaluateError, Question};
+use crate::{EvaluateError, Question, RerankerName};
 
 /// Searches the packs for each question by each stage, and measures where its gold documents are found, and what the strategies choose.
 /// `observe` is called after each question and can stop the measurement.
@@ -35,7 +35,7 @@ pub fn measure_retrieval(
 ) -> Result<RetrievalReport, EvaluateError> {
     let retriever = Retriever::over(embedder, Arc::clone(mounts))?;
     let packs = mounts.packs();
-    let mut tally = Tally::new(&packs, &mounts.embedder().name);
+    let mut tally = Tally::new(&packs, &mounts.embedder().name, options.reranking.as_ref().map(RerankerName::of));
     let stages = measurable(&packs, &options.stages, &mut tally)?;
     let gold = GoldDocuments::find(&packs, questions)?;
     let present = gold.ids();
@@ -45,7 +45,7 @@ pub fn measure_retrieval(
         let NotMeasured { without_gold, without_document, ids, first_ids, .. } = tally.not_measured;
         return Err(EvaluateError::NothingToFind { without_gold, without_document, ids, first_ids });
     }
-    let searches: Vec<Search> = stages.into_iter().map(|stage| Search::new(stage, &retriever, &options.strategies)).collect();
+    let searches: Vec<Search> = stages.into_iter().map(|stage| Search::new(stage, &retriever, options)).collect();
     for (question, gold_ids) in judged {
         let (query, started) = (Query::new(&question.question), Instant::now());
         let vector = retriever.embed(query.text)?;
@@ -96,9 +96,10 @@ struct Search {
 }
 
 impl Search {
-    fn new(stage: Stage, retriever: &Retriever, strategies: &[Strategy]) -> Self {
-        let ranking = retriever.share().ranked_by(stage.ranking);
-        let strategies = strategies.iter().map(|strategy| (*strategy, ranking.share().chosen_by(*strategy))).collect();
+    fn new(stage: Stage, retriever: &Retriever, options: &RetrievalOptions) -> Self {
+        let reranking = options.reranking.clone().filter(|_| stage.reranked);
+        let ranking = retriever.share().ranked_by(stage.ranking).reranked_by(reranking);
+        let strategies = options.strategies.iter().map(|strategy| (*strategy, ranking.share().chosen_by(*strategy))).collect();
         Self { stage, ranking, strategies }
     }
 

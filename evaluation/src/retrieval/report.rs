@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::RerankerName;
 use crate::bootstrap::Interval;
 
 /// Where gold documents are found, over all questions.
@@ -19,6 +20,9 @@ pub struct RetrievalReport {
     pub packs: Vec<PackName>,
     /// Name of the embedder.
     pub embedder: String,
+    /// The reranker; `None` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<RerankerName>,
     /// References found for a question by each stage.
     pub depth: usize,
     /// Results of each stage.

@@ -1,6 +1,6 @@
 //! The ways to find references that are compared, and what they find.
 
-use mempack_runtime::{Ranking, Strategy};
+use mempack_runtime::{Ranking, Reranking, Strategy};
 use serde::Serialize;
 
 use super::metrics::Ranks;
@@ -17,15 +17,27 @@ pub const CHOSEN: usize = 5;
 pub struct Stage {
     /// By what references are ranked.
     pub ranking: Ranking,
+    /// Whether the reranker then puts the best in another order.
+    pub reranked: bool,
 }
 
 impl Stage {
     /// The stages that are measured by default: every ranking, with the one first that the others are compared with.
-    pub const ALL: [Self; 3] = [Self { ranking: Ranking::Dense }, Self { ranking: Ranking::Lexical }, Self { ranking: Ranking::Hybrid }];
+    pub const ALL: [Self; 3] = [Self::of(Ranking::Dense), Self::of(Ranking::Lexical), Self::of(Ranking::Hybrid)];
 
-    /// Its name in reports.
+    /// A ranking without a reranker.
+    pub const fn of(ranking: Ranking) -> Self {
+        Self { ranking, reranked: false }
+    }
+
+    /// Its name in reports: that of the ranking, with `+rerank` if it is reranked.
     pub fn name(self) -> &'static str {
-        self.ranking.name()
+        match (self.ranking, self.reranked) {
+            (ranking, false) => ranking.name(),
+            (Ranking::Dense, true) => "dense+rerank",
+            (Ranking::Lexical, true) => "lexical+rerank",
+            (Ranking::Hybrid, true) => "hybrid+rerank",
+        }
     }
 
     /// Whether it needs a pack with an index of terms.
@@ -53,17 +65,19 @@ pub struct StageFound {
 }
 
 /// What is compared.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct RetrievalOptions {
     /// Ways to find references. They are compared in the rankings of [`DEPTH`] references.
     pub stages: Vec<Stage>,
     /// Ways to choose [`CHOSEN`] references of what a stage finds. They are compared in each stage.
     pub strategies: Vec<Strategy>,
+    /// The reranker of the stages that are reranked. Without one they are as the others.
+    pub reranking: Option<Reranking>,
 }
 
 impl Default for RetrievalOptions {
     fn default() -> Self {
-        Self { stages: Stage::ALL.to_vec(), strategies: Strategy::ALL.to_vec() }
+        Self { stages: Stage::ALL.to_vec(), strategies: Strategy::ALL.to_vec(), reranking: None }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::report::{NotMeasured, RetrievalReport, StageReport, StrategyReport, first};
 use super::stage::CHOSEN;
+use crate::RerankerName;
 use crate::bootstrap::Interval;
 
 /// Width of the column of names, and of a column of intervals, in characters.
@@ -25,6 +26,9 @@ impl Display for RetrievalReport {
         let packs: Vec<String> = self.packs.iter().map(|pack| format!("{} ({} references)", pack.name, pack.references)).collect();
         let embedder = &self.embedder;
         writeln!(f, "{} questions, {} references each, embedder {embedder}, packs {}", self.questions, self.depth, packs.join(", "))?;
+        if let Some(RerankerName { name, depth }) = &self.reranker {
+            writeln!(f, "+rerank: the best {depth} references by {name}")?;
+        }
         write!(f, "{}", self.not_measured)?;
         for left_out in &self.left_out {
             writeln!(f, "{} is not measured: {}", left_out.stage, left_out.reason)?;

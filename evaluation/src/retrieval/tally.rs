@@ -8,9 +8,9 @@ use super::metrics::Ranks;
 use super::report::{LeftOut, NAMED, NotMeasured, PackName, RetrievalReport, StageDifference, StageReport, StrategyReport};
 use super::stage::{DEPTH, Searched, Stage, StageFound};
 use super::strategies::strategy_report;
-use crate::Question;
 use crate::bootstrap::{Interval, interval};
 use crate::tally::{mean, median};
+use crate::{Question, RerankerName};
 
 /// The k of the recall that is reported.
 const RECALL_AT: [usize; 4] = [1, 3, 5, DEPTH];
@@ -23,6 +23,7 @@ const NDCG_AT: usize = 10;
 pub(super) struct Tally {
     packs: Vec<PackName>,
     embedder: String,
+    reranker: Option<RerankerName>,
     pub not_measured: NotMeasured,
     pub left_out: Vec<LeftOut>,
     pub without_terms: Vec<String>,
@@ -34,7 +35,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub fn new(packs: &PackSet, embedder: &str) -> Self {
+    pub fn new(packs: &PackSet, embedder: &str, reranker: Option<RerankerName>) -> Self {
         let name = |mounted: &std::sync::Arc<mempack_runtime::Mounted>| PackName {
             name: mounted.name().to_owned(),
             id: mounted.id().to_string(),
@@ -43,6 +44,7 @@ impl Tally {
         Self {
             packs: packs.packs().iter().map(name).collect(),
             embedder: embedder.to_owned(),
+            reranker,
             not_measured: NotMeasured::default(),
             left_out: Vec::new(),
             without_terms: Vec::new(),
@@ -106,6 +108,7 @@ impl Tally {
             not_measured: self.not_measured,
             packs: self.packs,
             embedder: self.embedder,
+            reranker: self.reranker,
             left_out: self.left_out,
             without_terms: self.without_terms,
         }
@@ -157,7 +160,7 @@ mod tests {
     #[test]
     fn figures_of_four_questions() {
         let [dense, _, hybrid] = Stage::ALL;
-        let mut tally = Tally::new(&PackSet::default(), "embedder");
+        let mut tally = Tally::new(&PackSet::default(), "embedder", None);
         for (number, (rank, ms)) in [(Some(1), 1.0), (None, 2.0), (Some(6), 4.0), (Some(2), 8.0)].into_iter().enumerate() {
             let stages = vec![found(dense, rank, ms), found(hybrid, Some(1), 1.0)];
             tally.add(Searched { id: number.to_string(), question: "?".into(), gold_ids: vec!["a".into()], embedding_ms: ms, stages });
@@ -182,7 +185,7 @@ mod tests {
 
     #[test]
     fn questions_that_cannot_be_measured_are_counted() {
-        let mut tally = Tally::new(&PackSet::default(), "embedder");
+        let mut tally = Tally::new(&PackSet::default(), "embedder", None);
         let mut count = |id: &str, gold: &[&str]| {
             let gold_ids = gold.iter().map(|id| (*id).to_owned()).collect();
             let question = Question { id: id.into(), question: "?".into(), answers: Vec::new(), gold_ids, answerable: true };

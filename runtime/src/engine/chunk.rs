@@ -79,14 +79,14 @@ impl ChunkReader {
     /// If damage is skipped, the next most similar references replace damaged ones.
     pub(crate) fn read(&self, scope: &Scope, query: String) -> Result<ChunkMemories, AskError> {
         if let Some(named) = &scope.named {
-            let Loaded { reads, memories, .. } = self.source.load(named.to_vec(), scope.on_damage())?;
+            let Loaded { reads, memories, .. } = self.source.load(Recalled::unscored(named.to_vec()), scope.on_damage())?;
             return Ok(ChunkMemories { query: String::new(), reads, memories });
         }
         let vector = self.retriever.embed(&query)?;
         let mut unreadable: Vec<PackReference> = Vec::new();
         loop {
-            let hits = self.recall(scope, &query, &vector, &unreadable)?.hits;
-            let Loaded { reads, memories, damaged } = self.source.load(hits, scope.on_damage())?;
+            let recalled = self.recall(scope, &query, &vector, &unreadable)?;
+            let Loaded { reads, memories, damaged } = self.source.load(recalled, scope.on_damage())?;
             if damaged.is_empty() || unreadable.len() >= MAX_REPLACED {
                 return Ok(ChunkMemories { query, reads, memories });
             }
@@ -95,19 +95,16 @@ impl ChunkReader {
     }
 
     /// The references that `query` retrieves, without their memories.
-    pub(crate) fn hits(&self, scope: &Scope, query: &str) -> Result<Vec<Hit<PackReference>>, RetrieveError> {
+    pub(crate) fn hits(&self, scope: &Scope, query: &str) -> Result<Recalled<PackReference>, RetrieveError> {
         match &scope.named {
-            Some(named) => Ok(named.to_vec()),
-            None => Ok(self.recall(scope, query, &self.retriever.embed(query)?, &[])?.hits),
+            Some(named) => Ok(Recalled::unscored(named.to_vec())),
+            None => self.recall(scope, query, &self.retriever.embed(query)?, &[]),
         }
     }
 
-    /// Decodes memories into the cache for a chunk whose query will begin like `query`: the memories of twice as many hits as a chunk
-    /// reads.
+    /// Decodes memories into the cache for a chunk whose query will begin like `query`.
     pub(crate) fn warm(&self, scope: &Scope, query: &str) -> Result<(), AskError> {
-        let stages = self.retriever.stages(&scope.packs, Method::default(), scope.on_damage());
-        let recalled = stages.recall_vector(&Query::new(query), &self.retriever.embed(query)?, 2 * self.k)?;
-        self.source.warm(&scope.packs, &recalled.hits)
+        self.source.warm(&scope.packs, &self.retriever.likely(&scope.packs, query, self.k, scope.on_damage())?)
     }
 
     /// Runs the retrieval stages. The caller passes the query's vector, because it stays the same when the retrieval is repeated after

@@ -6,7 +6,7 @@ use mempack_format::{Difference, EmbedderIdentity, ModelIdentity};
 use mempack_model::ComputeError;
 
 use super::reference::ReferenceError;
-use crate::{FetchError, NotSigned, PackSearchError};
+use crate::{CiteError, FetchError, NotSigned, PackSearchError};
 
 /// A pack and a model, or a pack and an embedder, that do not match.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,12 @@ pub enum RetrieveError {
     /// A reference that a filter checks could not be read.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    /// A reference that is reranked could not be read.
+    #[error(transparent)]
+    Cite(#[from] CiteError),
+    /// The reranker failed.
+    #[error("reranking: {0}")]
+    Rerank(#[source] ComputeError),
 }
 
 impl From<Infallible> for RetrieveError {
@@ -117,7 +123,8 @@ impl RetrieveError {
         match self {
             Self::Search(error) => error.is_damage(),
             Self::Reference(error) => error.is_damage(),
-            Self::Embed(_) => false,
+            Self::Cite(error) => error.is_damage(),
+            Self::Embed(_) | Self::Rerank(_) => false,
         }
     }
 }

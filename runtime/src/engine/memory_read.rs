@@ -9,6 +9,8 @@ use crate::{Citation, CiteError, OnDamage, PackReference, cite};
 pub struct MemoryRead {
     /// The reference and its similarity to the chunk's query. The pack stays mapped as long as this value exists.
     pub hit: Hit<PackReference>,
+    /// The score that the session's reranker gave it; `None` without one.
+    pub rerank_score: Option<f32>,
     /// Whether the memory was in the cache when the chunk requested it.
     pub cached: bool,
 }

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use mempack_model::{EmbedAs, Embedder, Model, overlaps};
-use mempack_numeric::dot;
-use mempack_retrieval::{AdmitAll, Compare, Diverse, Filter, Hit, Index, Query, Recall, Retrieval, Strategy};
+use mempack_retrieval::{AdmitAll, Filter, Hit, Index, Query, Recall, Recalled, Retrieval, Strategy};
 
 use super::error::{IdentityMismatch, RetrieveError};
 use super::reference::{ReferenceError, read_reference};
+use super::rerank::{PackEmbeddings, PackReranker, Reranking};
 use crate::{MappedPack, Method, Mounts, OnDamage, PackReference, PackSet, Ranking};
 
 /// Searches a set of packs, with one ranking.
@@ -78,31 +78,8 @@ impl Filter<PackReference> for Readable<'_> {
     }
 }
 
-/// Compares references of packs by the cosine of their embeddings.
-#[derive(Clone, Copy)]
-pub struct PackEmbeddings<'a> {
-    on_damage: OnDamage<'a>,
-}
-
-impl Compare<PackReference> for PackEmbeddings<'_> {
-    type Vector = Vec<f32>;
-    type Error = RetrieveError;
-
-    /// The embedding. It is empty, and so like none, if it is damaged and damage is skipped.
-    fn vector(&self, reference: &PackReference) -> Result<Vec<f32>, RetrieveError> {
-        let PackReference { pack: mounted, number } = reference;
-        let embedding = mounted.pack().tolerance(self.on_damage).admit(mounted.pack().embedding(*number));
-        let embedding = embedding.map_err(|source| mounted.failed(source.into()))?;
-        Ok(embedding.unwrap_or_default().iter().map(|value| value.get()).collect())
-    }
-
-    fn similarity(&self, left: &Vec<f32>, right: &Vec<f32>) -> f32 {
-        dot(left, right)
-    }
-}
-
 /// The stages of a [`Retriever`].
-pub type PackStages<'a> = Retrieval<&'a Embedder, PackIndex<'a>, AdmitAll, Option<Diverse<PackEmbeddings<'a>>>>;
+pub type PackStages<'a> = Retrieval<&'a Embedder, PackIndex<'a>, AdmitAll, PackReranker<'a>>;
 
 /// Finds references by text: an embedder and the packs to search.
 pub struct Retriever {
@@ -110,6 +87,7 @@ pub struct Retriever {
     mounts: Arc<Mounts>,
     ranking: Ranking,
     strategy: Strategy,
+    reranking: Option<Reranking>,
 }
 
 impl Retriever {
@@ -127,7 +105,7 @@ impl Retriever {
     /// If the packs were built with another embedder.
     pub fn over(embedder: &Embedder, mounts: Arc<Mounts>) -> Result<Self, IdentityMismatch> {
         IdentityMismatch::check_embedder(mounts.embedder(), embedder.identity())?;
-        Ok(Self { embedder: embedder.share(), mounts, ranking: Ranking::default(), strategy: Strategy::default() })
+        Ok(Self { embedder: embedder.share(), mounts, ranking: Ranking::default(), strategy: Strategy::default(), reranking: None })
     }
 
     /// The same retriever with this ranking.
@@ -140,10 +118,16 @@ impl Retriever {
         Self { strategy, ..self }
     }
 
+    /// The same retriever with this reranker, or without one. The strategy chooses in the reranker's order.
+    pub fn reranked_by(self, reranking: Option<Reranking>) -> Self {
+        Self { reranking, ..self }
+    }
+
     /// A second retriever over the same packs, for another thread.
     pub fn share(&self) -> Self {
-        let Self { embedder, mounts, ranking, strategy } = self;
-        Self { embedder: embedder.share(), mounts: Arc::clone(mounts), ranking: *ranking, strategy: *strategy }
+        let Self { embedder, mounts, ranking, strategy, reranking } = self;
+        let (embedder, mounts) = (embedder.share(), Arc::clone(mounts));
+        Self { embedder, mounts, ranking: *ranking, strategy: *strategy, reranking: reranking.clone() }
     }
 
     /// The packs that it searches.
@@ -151,10 +135,34 @@ impl Retriever {
         &self.mounts
     }
 
-    /// The stages over a set of packs: embedding, search, and what the strategy does. Filters and a margin can be added.
+    /// Embedding and search alone, over a set of packs.
+    fn candidates<'a>(&'a self, packs: &'a PackSet, method: Method, on_damage: OnDamage<'a>) -> Retrieval<&'a Embedder, PackIndex<'a>> {
+        Retrieval::new(&self.embedder, PackIndex { packs, ranking: self.ranking, method, on_damage })
+    }
+
+    /// The stages over a set of packs: embedding, search, the reranker, and what the strategy does. Filters and a margin can be added.
     pub fn stages<'a>(&'a self, packs: &'a PackSet, method: Method, on_damage: OnDamage<'a>) -> PackStages<'a> {
-        let search = Retrieval::new(&self.embedder, PackIndex { packs, ranking: self.ranking, method, on_damage });
-        search.reranked(self.strategy.reranker(PackEmbeddings { on_damage })).within(self.strategy.margin())
+        let diverse = self.strategy.reranker(PackEmbeddings::new(on_damage));
+        let rerank = PackReranker { reranking: self.reranking.as_ref(), diverse, on_damage };
+        self.candidates(packs, method, on_damage).reranked(rerank).within(self.strategy.margin())
+    }
+
+    /// What a chunk that reads `k` references will probably read if its query begins like `query`: more than k, and found without the reranker.
+    pub(crate) fn likely(
+        &self,
+        packs: &PackSet,
+        query: &str,
+        k: usize,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Vec<Hit<PackReference>>, RetrieveError> {
+        let (vector, query) = (self.embed(query)?, Query::new(query));
+        let recalled = match &self.reranking {
+            Some(Reranking { depth, .. }) => {
+                self.candidates(packs, Method::default(), on_damage).recall_vector(&query, &vector, (2 * k).max(*depth))
+            }
+            None => self.stages(packs, Method::default(), on_damage).recall_vector(&query, &vector, 2 * k),
+        };
+        Ok(recalled?.hits)
     }
 
     /// The `k` references that the strategy chooses for `text` from the packs mounted now, best first; fewer if the packs or the strategy have fewer.
@@ -177,10 +185,23 @@ impl Retriever {
         method: Method,
         on_damage: OnDamage<'_>,
     ) -> Result<Vec<Vec<Hit<PackReference>>>, RetrieveError> {
+        Ok(self.recall_batch(texts, k, method, on_damage)?.into_iter().map(|recalled| recalled.hits).collect())
+    }
+
+    /// As [`retrieve_batch`](Self::retrieve_batch), with the scores of the reranker.
+    ///
+    /// # Errors
+    /// If the embedder, the search or the reranker fails.
+    pub fn recall_batch(
+        &self,
+        texts: &[&str],
+        k: usize,
+        method: Method,
+        on_damage: OnDamage<'_>,
+    ) -> Result<Vec<Recalled<PackReference>>, RetrieveError> {
         let packs = self.mounts.packs();
         let queries: Vec<Query<'_>> = texts.iter().copied().map(Query::new).collect();
-        let recalled = self.stages(&packs, method, on_damage).recall(&queries, k)?;
-        Ok(recalled.into_iter().map(|recalled| recalled.hits).collect())
+        self.stages(&packs, method, on_damage).recall(&queries, k)
     }
 
     /// The embedding of a query, `[dim]`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mempack_format::PublicKey;
 use mempack_model::{AnswerMeasure, Embedder, Model, PromptTokens, context_tokens, prompt_tokens};
-use mempack_retrieval::{Hit, Query, Strategy, Transcript};
+use mempack_retrieval::{Hit, Query, Recalled, Strategy, Transcript};
 
 use super::chunk::{ChunkMemories, ChunkReader, Scope};
 use super::error::{AskError, IdentityMismatch, SessionError};
@@ -15,6 +15,7 @@ use super::memory_read::MemoryRead;
 use super::prefetch::{Pending, Prefetcher};
 use super::recall::Retriever;
 use super::reference::read_reference;
+use super::rerank::Reranking;
 use super::sampling::Sampling;
 use super::source::{MemorySource, ReadFrom};
 use crate::{MappedPack, MemoryCache, Mounts, PackReference, PackSet, Ranking, Skipped};
@@ -48,6 +49,9 @@ pub struct SessionOptions {
     pub ranking: Ranking,
     /// Which of them are read. The model's own margin counts beside it.
     pub strategy: Strategy,
+    /// A reranker, in whose order the strategy chooses; `None` keeps the order of the search. Memories keep the search's similarity, which the
+    /// similarity bias weighs them by.
+    pub reranking: Option<Reranking>,
     /// Whether damaged memories and vectors are skipped and counted instead of ending the answer with an error.
     pub skip_damaged: bool,
     /// Public keys, one of which must have signed each pack. If empty, no signature is required.
@@ -67,6 +71,7 @@ impl Default for SessionOptions {
             cache: Arc::default(),
             ranking: Ranking::default(),
             strategy: Strategy::default(),
+            reranking: None,
             skip_damaged: false,
             trusted: Vec::new(),
         }
@@ -114,6 +119,7 @@ impl Session {
             cache,
             ranking,
             strategy,
+            reranking,
             skip_damaged,
             trusted,
         } = options;
@@ -121,7 +127,7 @@ impl Session {
             IdentityMismatch::check_model(mounts.model(), model.identity())?;
         }
         mounts.packs().check_signed(&trusted)?;
-        let retriever = Retriever::over(embedder, mounts)?.ranked_by(ranking).chosen_by(strategy);
+        let retriever = Retriever::over(embedder, mounts)?.ranked_by(ranking).chosen_by(strategy).reranked_by(reranking);
         measures.retain(|measure| read_from.reads_memories() || *measure != AnswerMeasure::MemoryAttention);
         let generator = Generator::new(model, sampling, max_tokens, measures)?;
         let own = model.memory().memories_per_chunk as usize;
@@ -247,7 +253,7 @@ impl Session {
 
     /// A prompt that contains the texts that the whole question retrieves.
     fn prompt_with_texts(&self, question: &str, scope: &Scope) -> Result<PreparedPrompt, AskError> {
-        let hits = self.reader.hits(scope, question)?;
+        let Recalled { hits, scores, .. } = self.reader.hits(scope, question)?;
         let mut texts = Vec::with_capacity(hits.len());
         for hit in &hits {
             texts.push(read_reference(self.model(), hit.reference.pack.pack(), hit.reference.number)?.text);
@@ -255,7 +261,8 @@ impl Session {
         let filled = context_tokens(self.model(), &texts.join(BETWEEN_TEXTS), question)?;
         // `over` has checked that the template exists.
         let tokens = filled.map_or_else(|| prompt_tokens(self.model(), question), Ok::<PromptTokens, _>)?;
-        let texts = hits.into_iter().map(|hit| MemoryRead { hit, cached: false }).collect();
+        let read = |(hit, rerank_score)| MemoryRead { hit, rerank_score, cached: false };
+        let texts = hits.into_iter().zip(scores).map(read).collect();
         Ok(PreparedPrompt { tokens, prefix: false, chunks: Vec::new(), texts })
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mempack_format::{Digest, Memory};
 use mempack_model::Model;
-use mempack_retrieval::Hit;
+use mempack_retrieval::{Hit, Recalled};
 
 use super::error::AskError;
 use super::memory_read::MemoryRead;
@@ -88,17 +88,18 @@ impl MemorySource {
         self.writer.as_ref().map_or(Duration::ZERO, |writer| Duration::from_nanos(writer.nanoseconds.load(Ordering::Relaxed)))
     }
 
-    /// The memories of hits, in their order.
-    pub(crate) fn load(&self, hits: Vec<Hit<PackReference>>, on_damage: OnDamage<'_>) -> Result<Loaded, AskError> {
+    /// The memories of what was recalled, in the order of the hits.
+    pub(crate) fn load(&self, recalled: Recalled<PackReference>, on_damage: OnDamage<'_>) -> Result<Loaded, AskError> {
+        let Recalled { hits, scores, .. } = recalled;
         let fetched = match &self.writer {
             Some(writer) => writer.fetch(&self.cache, &hits)?.into_iter().map(Some).collect(),
             None => self.fetch(&hits, on_damage)?,
         };
         let mut loaded = Loaded { reads: Vec::with_capacity(hits.len()), memories: Vec::with_capacity(hits.len()), damaged: Vec::new() };
-        for (hit, fetched) in hits.into_iter().zip(fetched) {
+        for ((hit, rerank_score), fetched) in hits.into_iter().zip(scores).zip(fetched) {
             match fetched {
                 Some((memory, cached)) => {
-                    loaded.reads.push(MemoryRead { hit, cached });
+                    loaded.reads.push(MemoryRead { hit, rerank_score, cached });
                     loaded.memories.push(memory);
                 }
                 None => loaded.damaged.push(hit.reference),
