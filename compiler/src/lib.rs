@@ -50,6 +50,7 @@ pub use builder::build;
 pub use codebooks::{CODEBOOKS_FILE, CodebooksError, UsedCodebooks, write_codebooks};
 pub use codec::{CodecTrainError, EncodeError, Encoder, SampleError, SampleStore, TrainOptions, train as train_codec};
 pub use error::BuildError;
+pub use graph::{FlatGraph, GraphBuilder};
 pub use mempack_corpus::{CorpusError, DuplicateIds, Input};
 pub use metadata::MetadataNote;
 pub use options::{BuildOptions, GraphOptions, MAX_THREADS};

@@ -32,13 +32,14 @@ impl Distance<f32> for UnitDistance {
 ///
 /// Its lists depend only on the embeddings, their order and the options: hnsw_rs draws levels from a generator with a fixed seed,
 /// and insertion is serial. Memory: the embedding (4 bytes a dimension) and about 3 KiB for a node and its links at `m` = 16, 4,500 bytes with 384 dimensions.
-pub(crate) struct GraphBuilder {
+pub struct GraphBuilder {
     hnsw: Hnsw<'static, f32, UnitDistance>,
     m: u32,
     nodes: u32,
 }
 
 impl GraphBuilder {
+    /// An empty graph with room for so many references.
     pub fn new(options: GraphOptions, references: u64) -> Self {
         let hnsw = Hnsw::new(options.m as usize, references as usize, MAX_LEVELS, options.ef_construction as usize, UnitDistance);
         Self { hnsw, m: options.m, nodes: 0 }
@@ -112,7 +113,7 @@ fn raise_levels(lists: &Lists, levels: &mut [u8]) {
 }
 
 /// Lists of neighbours of fixed size. Memory: `8 m + 5` bytes a node, and `4 m` for each level above the lowest.
-pub(crate) struct FlatGraph {
+pub struct FlatGraph {
     m: usize,
     entry: u32,
     levels: Vec<u8>,
