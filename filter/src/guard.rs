@@ -19,12 +19,7 @@ pub(crate) fn check(expression: &str) -> Result<(), (Position, Problem)> {
         let next = characters.get(at + 1).copied();
         match character {
             '"' | '\'' => {
-                let raw = at.checked_sub(1).and_then(|before| characters.get(before)).is_some_and(|prefix| matches!(prefix, 'r' | 'R'))
-                    || at
-                        .checked_sub(2)
-                        .and_then(|before| characters.get(before..at))
-                        .is_some_and(|prefix| matches!(prefix, ['r' | 'R', 'b' | 'B']));
-                at = text_end(&characters, at, raw)?;
+                at = text_end(&characters, at, is_raw(&characters, at)?)?;
                 continue;
             }
             '/' if next == Some('/') => {
@@ -61,6 +56,18 @@ pub(crate) fn check(expression: &str) -> Result<(), (Position, Problem)> {
         at += 1;
     }
     Ok(())
+}
+
+/// Whether the text whose quote is at `quote` has the prefix of one without escapes. Any other letters or digits before it are refused: whether `0xbr"` is a
+/// number before a raw text or a name before another text, only the parser knows.
+fn is_raw(characters: &[char], quote: usize) -> Result<bool, (Position, Problem)> {
+    let before = characters.get(..quote).unwrap_or_default();
+    let length = before.iter().rev().take_while(|character| character.is_alphanumeric() || **character == '_').count();
+    match before.get(quote - length..).unwrap_or_default() {
+        [] | ['b' | 'B'] => Ok(false),
+        ['r' | 'R'] | ['b' | 'B', 'r' | 'R'] => Ok(true),
+        _ => Err((quote, Problem::Syntax("a text cannot stand here; an operator is missing before it".to_owned()))),
+    }
 }
 
 /// The position after the text that begins at `start`. Escapes are those of CEL: any other would make the parser read the text's inside as operators.
@@ -118,6 +125,7 @@ mod tests {
             &vec!["a"; 1000].join(", "),
             &"(a)||".repeat(1000),
             "'''\n\"(\n''' == r'\\'",
+            "a in['b'] && r\"(\" != b'(' && Br'\\' == \"\"",
             "))))",
         ] {
             assert_eq!(check(fine), Ok(()), "{fine}");
@@ -140,6 +148,11 @@ mod tests {
             format!("\"\\q{}\"", deep("(")),
             format!("\"\\u12{}\"", deep("(")),
             format!("\"\\\"{}", deep("(")),
+            // Texts right after a name or a number, which the parser may end elsewhere.
+            format!("bar\"\\\" \"{}\"", deep("(")),
+            format!("1r\"\\\"{}\"", deep("(")),
+            format!("0xbr\"\\\"{}\"", deep("(")),
+            format!("1e5r\"\\\"{}\"", deep("(")),
         ] {
             assert!(check(&refused).is_err(), "{refused}");
         }

@@ -94,6 +94,10 @@ fn in_plain_words(message: &str) -> String {
         "has() takes a field with a dot; write has(metadata.field)".to_owned()
     } else if message.starts_with("token recognition error") {
         format!("{} is no part of an expression; texts are in quotes, and equality is ==", quoted().trim())
+    } else if message.starts_with("invalid string literal") {
+        "the text has an escape that is no character".to_owned()
+    } else if message.starts_with("invalid") && message.contains("literal") {
+        "the number is out of range".to_owned()
     } else if let Some((_, rest)) = message.split_once(" input '") {
         let input = rest.split_once("' expecting").map_or(rest, |(input, _)| input).trim_end_matches('\'');
         format!("{input} cannot stand here")

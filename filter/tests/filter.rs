@@ -148,6 +148,12 @@ fn what_is_wrong_is_named_with_its_place() {
         ("", 1, "the expression is not complete"),
         ("pages ==", 9, "the expression is not complete"),
         ("pages = 3", 7, "= is no part of an expression"),
+        ("jurisdiction == x\"BY\"", 18, "a text cannot stand here"),
+        ("jurisdiction == \"\\U00110000\"", 17, "an escape that is no character"),
+        ("jurisdiction == \"\\ud800\"", 17, "an escape that is no character"),
+        ("jurisdiction == b\"\\xff\"", 17, "filters have no bytes"),
+        ("pages == 99999999999999999999", 10, "the number is out of range"),
+        ("pages == 1e999", 10, "the number is out of range"),
         ("in_force &&\n  pages ==", 23, "the expression is not complete"),
         ("pages 3", 7, "3 cannot stand here"),
         (
