@@ -1,4 +1,4 @@
-//! Bounds what the parser has to recurse into. It calls itself for each bracket and each operator of a chain, and a service reads expressions from
+//! Bounds what the parser has to do. It takes time for each character that no expression has, and collects them all; and it calls itself for each bracket and each operator of a chain, and a service reads expressions from
 //! strangers: without a bound, a few thousand parentheses overflow its stack.
 
 use crate::condition::Position;
@@ -33,13 +33,13 @@ pub(crate) fn check(expression: &str) -> Result<(), (Position, Problem)> {
                 chains.last_mut().into_iter().for_each(|chain| *chain = 0);
                 at += 1;
             }
-            '(' | '[' | '{' | '.' | '!' | '=' | '<' | '>' | '+' | '-' | '*' | '/' | '%' | '?' | ':' => {
-                if let Some(chain) = chains.last_mut() {
-                    *chain += 1;
-                    if *chain > MAX_CHAIN {
-                        return Err((at, Problem::TooDeep { found: "operators one after the other", most: MAX_CHAIN }));
-                    }
-                }
+            // Two characters that are one operator.
+            '=' | '!' | '<' | '>' if next == Some('=') => {
+                count(&mut chains, at)?;
+                at += 1;
+            }
+            '(' | '[' | '{' | '.' | '!' | '<' | '>' | '+' | '-' | '*' | '/' | '%' | '?' | ':' => {
+                count(&mut chains, at)?;
                 if matches!(character, '(' | '[' | '{') {
                     chains.push(0);
                     if chains.len() > MAX_NESTING + 1 {
@@ -48,12 +48,28 @@ pub(crate) fn check(expression: &str) -> Result<(), (Position, Problem)> {
                 }
             }
             // Brackets that were never opened are the parser's to refuse.
-            ')' | ']' | '}' if chains.len() > 1 => {
-                chains.pop();
+            ')' | ']' | '}' => {
+                if chains.len() > 1 {
+                    chains.pop();
+                }
             }
-            _ => {}
+            '_' | '`' => {}
+            character if character.is_ascii_alphanumeric() || character.is_ascii_whitespace() => {}
+            character => {
+                return Err((at, Problem::Syntax(format!("{character} is no part of an expression; texts are in quotes, and equality is =="))));
+            }
         }
         at += 1;
+    }
+    Ok(())
+}
+
+/// Counts an operator at the present depth.
+fn count(chains: &mut [usize], at: Position) -> Result<(), (Position, Problem)> {
+    let Some(chain) = chains.last_mut() else { return Ok(()) };
+    *chain += 1;
+    if *chain > MAX_CHAIN {
+        return Err((at, Problem::TooDeep { found: "operators one after the other", most: MAX_CHAIN }));
     }
     Ok(())
 }
@@ -141,6 +157,12 @@ mod tests {
             chain(".f()"),
             chain("+a"),
             "!".repeat(MAX_CHAIN + 1),
+            // Characters that no expression has, or not alone.
+            "判".repeat(20_000),
+            "a = 1".to_owned(),
+            "a & b".to_owned(),
+            "a == 1; b".to_owned(),
+            "a == \u{0}".to_owned(),
             // What only looks like a text or a comment.
             format!("\"a\" // \"\n{}", deep("(")),
             format!("'\n{}", deep("(")),
