@@ -2,6 +2,10 @@
 //!
 //!     search_vectors build VECTORS.f32 DIM PACK.mpk        a pack of these vectors, with the compiler's graph and the smallest memories
 //!     search_vectors search PACK.mpk QUERIES.f32 THREADS EF...
+//!     search_vectors filtered PACK.mpk QUERIES.f32 EF FILTER...
+//!
+//! Each vector is a document of its own with the fields `percent`, 0 to 99.99 by chance, and `near`, its similarity to the first vector. `filtered` prints for each filter
+//! {"filter", "admitted", "recall", "queries_per_second", "exact_queries_per_second"}: the search that chooses between scan and graph beside the scan.
 //!
 //! Files are rows of little-endian f32. `search` prints a JSON object for each EF: {"ef", "recall", "queries_per_second"}, the fastest of three
 //! rounds. The time is that of the processor for one thread, and of the clock for several.
@@ -11,8 +15,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use mempack_compiler::{GraphBuilder, GraphOptions};
-use mempack_format::{CodecSpec, Digest, Document, GraphParameters, Origin, PackWriter};
-use mempack_runtime::{Hit, MappedPack};
+use mempack_format::{CodecSpec, Digest, Document, FieldColumn, FieldKind, GraphParameters, Origin, PackWriter};
+use mempack_numeric::{Rng, dot};
+use mempack_runtime::{Expression, Hit, MappedPack, Method, Mounts, OnDamage};
 
 #[path = "../../runtime/tests/common/mod.rs"]
 mod common;
@@ -21,7 +26,7 @@ use common::{SHAPE, embedder_identity, model_identity, record};
 /// References that each query asks for.
 const K: usize = 5;
 const ROUNDS: usize = 3;
-const USAGE: &str = "usage: search_vectors build VECTORS.f32 DIM PACK.mpk | search PACK.mpk QUERIES.f32 THREADS EF...";
+const USAGE: &str = "usage: search_vectors build VECTORS.f32 DIM PACK.mpk | search PACK.mpk QUERIES.f32 THREADS EF... | filtered PACK.mpk QUERIES.f32 EF FILTER...";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     match args.as_slice() {
         ["build", vectors, dim, pack] => build(Path::new(vectors), dim.parse()?, Path::new(pack)),
         ["search", pack, queries, threads, efs @ ..] => search(Path::new(pack), Path::new(queries), threads.parse()?, efs),
+        ["filtered", pack, queries, ef, filters @ ..] => filtered(Path::new(pack), Path::new(queries), ef.parse()?, filters),
         _ => Err(USAGE.into()),
     }
 }
@@ -44,15 +50,58 @@ fn build(vectors: &Path, dim: usize, pack: &Path) -> Result<(), Box<dyn Error>> 
     let mut graph = GraphBuilder::new(options, (rows.len() / dim) as u64);
     let mut writer = PackWriter::create(pack, SHAPE, dim as u32)?;
     writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes())?;
-    writer.push_document(&Document { id: "vectors".into(), ..Document::default() })?;
+    let first = rows.get(..dim).unwrap_or_default();
+    let (mut random, mut percents, mut near) = (Rng::from_seed(18), Vec::new(), Vec::new());
     for (number, row) in (0u32..).zip(rows.chunks_exact(dim)) {
-        writer.push_reference(&Digest::of(&number.to_le_bytes()), 9, "a vector", &[Origin { document: 0, start: 0, end: 1 }])?;
+        writer.push_document(&Document { id: number.to_string(), ..Document::default() })?;
+        percents.push(format!("{}", random.below(10_000) as f64 / 100.0));
+        near.push(format!("{:.4}", dot(first, row)));
+        writer.push_reference(&Digest::of(&number.to_le_bytes()), 9, "a vector", &[Origin { document: number, start: 0, end: 1 }])?;
         writer.push_memory(&record(SHAPE, number))?;
         writer.push_embedding(row)?;
         graph.push(row);
     }
+    writer.set_metadata(&[column("near", &near), column("percent", &percents)])?;
     writer.set_graph(&graph.finish(), GraphParameters { m: options.m, ef_construction: options.ef_construction })?;
     writer.finish(model_identity(SHAPE), "f32", embedder_identity(dim), "search_vectors")?;
+    Ok(())
+}
+
+/// A field of numbers, one for each document.
+fn column(name: &str, texts: &[String]) -> FieldColumn {
+    let mut values = texts.to_vec();
+    values.sort_unstable();
+    values.dedup();
+    let code = |text: &String| values.binary_search(text).unwrap_or_default() as u32;
+    let codes: Vec<u32> = texts.iter().map(code).collect();
+    FieldColumn { name: name.to_owned(), kind: FieldKind::Number, list: false, ends: (1..=codes.len() as u32).collect(), codes, values }
+}
+
+fn filtered(pack: &Path, queries: &Path, ef: usize, filters: &[&str]) -> Result<(), Box<dyn Error>> {
+    let pack = std::sync::Arc::new(MappedPack::open(pack)?);
+    let rows = read(queries)?;
+    let queries: Vec<&[f32]> = rows.chunks_exact(pack.manifest().embedder.dim as usize).collect();
+    for filter in filters {
+        let packs = Mounts::of(std::sync::Arc::clone(&pack)).packs().selecting(&Expression::parse(filter)?)?;
+        let find = |method| -> Result<_, Box<dyn Error>> {
+            let start = thread_seconds();
+            let found = queries.iter().map(|query| packs.nearest(query, K, method, OnDamage::Fail)).collect::<Result<Vec<_>, _>>()?;
+            Ok((found, queries.len() as f64 / (thread_seconds() - start)))
+        };
+        let (exact, exact_rate) = find(Method::Exact)?;
+        let (found, rate) = find(Method::Graph { ef })?;
+        let wanted: usize = exact.iter().map(Vec::len).sum();
+        let right = |(found, exact): (&Vec<Hit<_>>, &Vec<Hit<_>>)| found.iter().filter(|hit| exact.contains(hit)).count();
+        let right: usize = found.iter().zip(&exact).map(right).sum();
+        let admitted: u32 = packs.packs().iter().map(|mounted| mounted.documents()).sum();
+        let recall = right as f64 / wanted.max(1) as f64;
+        println!(
+            "{}",
+            serde_json::json!({
+                "filter": filter, "admitted": admitted, "recall": recall, "queries_per_second": rate, "exact_queries_per_second": exact_rate,
+            })
+        );
+    }
     Ok(())
 }
 

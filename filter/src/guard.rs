@@ -56,7 +56,10 @@ pub(crate) fn check(expression: &str) -> Result<(), (Position, Problem)> {
             '_' | '`' => {}
             character if character.is_ascii_alphanumeric() || character.is_ascii_whitespace() => {}
             character => {
-                return Err((at, Problem::Syntax(format!("{character} is no part of an expression; texts are in quotes, and equality is =="))));
+                return Err((
+                    at,
+                    Problem::Syntax(format!("{character} is no part of an expression; texts are in quotes, and equality is ==")),
+                ));
             }
         }
         at += 1;
