@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Bench, distinct_documents, json_lines, object, run};
+use common::{Bench, distinct_documents, documents, hits, object, run};
 use serde_json::{Value, json};
 
 /// Twelve documents without fields, and five acts with.
@@ -28,13 +28,14 @@ fn corpus() -> String {
     distinct_documents(12) + &rows.concat() + &boilerplate("shared-1", "NW") + &boilerplate("shared-2", "BY")
 }
 
-fn hits(pack: &str, query: &str, more: &[&str]) -> Vec<Value> {
-    let lines = json_lines(&run(["search", pack, query, "--json", "-k", "200"].iter().chain(more)).ok());
-    lines[0]["hits"].as_array().expect("hits").clone()
+/// All hits.
+fn all_hits(pack: &str, query: &str, more: &[&str]) -> Vec<Value> {
+    hits(pack, query, &[more, &["-k", "200"]].concat())
 }
 
-fn documents(hits: &[Value]) -> Vec<&str> {
-    let mut ids: Vec<&str> = hits.iter().map(|hit| hit["document"].as_str().expect("an id")).collect();
+/// The documents of hits, each once, in the order of their ids.
+fn sorted(hits: &[Value]) -> Vec<&str> {
+    let mut ids = documents(hits);
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -55,17 +56,17 @@ fn filters_admit_what_they_say() {
         (r#"date < "2000-01-01" && !has(metadata.jurisdiction)"#, &["none"]),
     ] {
         for ranking in ["dense", "lexical", "hybrid"] {
-            let found = hits(&pack, "What fee is due in March?", &["--where", filter, "--search", ranking]);
+            let found = all_hits(&pack, "What fee is due in March?", &["--where", filter, "--search", ranking]);
             // By terms alone, references without a term of the query are not found.
             let expected: Vec<&str> = expected.iter().copied().filter(|id| ranking != "lexical" || !id.starts_with("shared")).collect();
-            assert_eq!(documents(&found), expected, "{filter} by {ranking}");
+            assert_eq!(sorted(&found), expected, "{filter} by {ranking}");
         }
-        let exact = hits(&pack, "fee", &["--where", filter, "--exact"]);
-        assert_eq!(exact, hits(&pack, "fee", &["--where", filter]), "{filter}");
+        let exact = all_hits(&pack, "fee", &["--where", filter, "--exact"]);
+        assert_eq!(exact, all_hits(&pack, "fee", &["--where", filter]), "{filter}");
     }
     // Of two documents with the same text, the one that passes is cited, with its own metadata.
     let shared = |filter: &str| {
-        let found = hits(&pack, "The same words stand in two acts, letter for letter.", &["--where", filter]);
+        let found = all_hits(&pack, "The same words stand in two acts, letter for letter.", &["--where", filter]);
         (found[0]["document"].clone(), found[0]["metadata"]["jurisdiction"].clone(), found[0]["text"].clone())
     };
     let text = json!("The same words stand in two acts, letter for letter.");
@@ -88,7 +89,7 @@ fn answers_read_only_what_passes() {
         reads
     };
     let reads = ask(r#"jurisdiction == "HE""#);
-    assert_eq!(documents(&reads), ["he-2021", "he-2023"]);
+    assert_eq!(sorted(&reads), ["he-2021", "he-2023"]);
     assert!(reads.iter().all(|read| read["metadata"]["jurisdiction"] == "HE"), "{reads:?}");
     assert_eq!(ask("pages > 1000"), Vec::<Value>::new());
 }

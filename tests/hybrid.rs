@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{Bench, build_args, distinct_documents, json_lines, object, run};
+use common::{Bench, build_args, distinct_documents, hits, object, run};
 use mempack_hostile::Parts;
 use serde_json::{Value, json};
 
@@ -20,13 +20,8 @@ fn corpus() -> String {
     distinct_documents(60) + &rows.concat()
 }
 
-fn search(pack: &str, query: &str, more: &[&str]) -> Vec<Value> {
-    let hits = json_lines(&run(["search", pack, query, "--json"].iter().chain(more)).ok());
-    hits[0]["hits"].as_array().expect("hits").clone()
-}
-
 fn first(pack: &str, query: &str, more: &[&str]) -> String {
-    search(pack, query, more)[0]["document"].as_str().expect("an id").to_owned()
+    hits(pack, query, more)[0]["document"].as_str().expect("an id").to_owned()
 }
 
 fn sections(pack: &str) -> Vec<Value> {
@@ -50,13 +45,13 @@ fn shared_terms_find_what_vectors_do_not() {
     }
     // Nothing but stop words and punctuation, and words that no document has: the vectors decide.
     for query in ["to be or not to be?!", "?!?!", "xylophonic"] {
-        let dense = search(&pack, query, &["--search", "dense"]);
-        assert_eq!(dense, search(&pack, query, &["--search", "hybrid"]), "{query}");
-        assert_eq!(dense, search(&pack, query, &[]), "the default");
+        let dense = hits(&pack, query, &["--search", "dense"]);
+        assert_eq!(dense, hits(&pack, query, &["--search", "hybrid"]), "{query}");
+        assert_eq!(dense, hits(&pack, query, &[]), "the default");
     }
     // A query of ten thousand words is one query.
     let long = "The lease of 3 is kept by the river. ".repeat(1250);
-    assert_eq!(search(&pack, &long, &["--search", "hybrid", "-k", "3"]).len(), 3);
+    assert_eq!(hits(&pack, &long, &["--search", "hybrid", "-k", "3"]).len(), 3);
     run(["search", &pack, "fever", "--search", "wrong"]).fails(2, &["dense", "lexical", "hybrid"]);
 }
 
@@ -94,8 +89,8 @@ fn packs_without_terms_are_searched_by_vectors_and_damaged_terms_are_told() {
     let damaged = bench.file("damaged.mpk", damaged);
     run(["search", &damaged, "qx-4471", "--search", "hybrid"]).fails(3, &["damaged.mpk", "TERMS"]);
     run(["search", &damaged, "qx-4471"]).ok();
-    let dense = search(&pack, "qx-4471", &["--search", "dense"]);
-    assert_eq!(search(&damaged, "qx-4471", &["--search", "hybrid", "--skip-damaged"]), {
+    let dense = hits(&pack, "qx-4471", &["--search", "dense"]);
+    assert_eq!(hits(&damaged, "qx-4471", &["--search", "hybrid", "--skip-damaged"]), {
         let mut dense = dense.clone();
         dense.iter_mut().for_each(|hit| hit["pack"] = json!("damaged"));
         dense
@@ -104,7 +99,7 @@ fn packs_without_terms_are_searched_by_vectors_and_damaged_terms_are_told() {
     let older = bench.file("older.mpk", parts.assemble());
     run(["verify", &older]).ok();
     let essence = |hits: &[Value]| hits.iter().map(|hit| (hit["document"].clone(), hit["score"].clone())).collect::<Vec<_>>();
-    assert_eq!(essence(&search(&older, "qx-4471", &["--search", "hybrid"])), essence(&dense));
+    assert_eq!(essence(&hits(&older, "qx-4471", &["--search", "hybrid"])), essence(&dense));
     // A build that takes everything from it has the terms.
     let again = bench.path("again.mpk");
     let corpus = bench.path("corpus.jsonl");

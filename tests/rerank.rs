@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Bench, build_args, distinct_documents, json_lines, object, root, run, tiny};
+use common::{Bench, distinct_documents, documents, hits, json_lines, object, root, run, tiny};
 use mempack_model::{DeviceChoice, LoadOptions, Reranker};
 use serde_json::{Value, json};
 
@@ -33,11 +33,7 @@ fn pack(bench: &Bench) -> String {
 }
 
 fn search(pack: &str, more: &[&str]) -> Vec<Value> {
-    object(&run(["search", pack, QUERY, "--json"].iter().chain(more)).ok())["hits"].as_array().expect("hits").clone()
-}
-
-fn documents(hits: &[Value]) -> Vec<&str> {
-    hits.iter().map(|hit| hit["document"].as_str().expect("an id")).collect()
+    hits(pack, QUERY, more)
 }
 
 fn score(hit: &Value) -> f32 {
@@ -152,14 +148,7 @@ fn damaged_texts_have_no_score() {
 fn packs_beside_each_other_are_reranked_together() {
     let bench = Bench::new();
     let whole = pack(&bench);
-    let half = |name: &str, odd: bool| {
-        let rows =
-            corpus().lines().enumerate().filter(|(at, _)| (at % 2 == 1) == odd).map(|(_, row)| format!("{row}\n")).collect::<String>();
-        let (corpus, pack) = (bench.file(&format!("{name}.jsonl"), rows), bench.path(&format!("{name}.mpk")));
-        run(build_args(&corpus, &pack, &["--any-language", "--codec", "SQ8"])).ok();
-        pack
-    };
-    let (odd, even, reranker) = (half("odd", true), half("even", false), bert());
+    let ((odd, even), reranker) = (bench.halves(&corpus(), &["--any-language", "--codec", "SQ8"]), bert());
     let both = search(&odd, &["--with", &even, "--reranker", &reranker]);
     let whole = search(&whole, &["--reranker", &reranker]);
     let near = |(a, b): (&Value, &Value)| (score(a) - score(b)).abs() < 1e-4;

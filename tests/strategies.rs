@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Bench, build_args, distinct_documents, object, root, run, tiny};
+use common::{Bench, distinct_documents, documents, hits, object, root, run, tiny};
 use mempack_model::{EmbedAs, Embedder, LoadOptions};
 use mempack_runtime::{MappedPack, Method, OnDamage};
 use serde_json::{Value, json};
@@ -22,11 +22,7 @@ fn corpus() -> String {
 const QUERY: &str = "What is the usual dose of Nutepril?";
 
 fn search(pack: &str, more: &[&str]) -> Vec<Value> {
-    object(&run(["search", pack, QUERY, "--json"].iter().chain(more)).ok())["hits"].as_array().expect("hits").clone()
-}
-
-fn documents(hits: &[Value]) -> Vec<&str> {
-    hits.iter().map(|hit| hit["document"].as_str().expect("an id")).collect()
+    hits(pack, QUERY, more)
 }
 
 /// Maximal marginal relevance by the formula, over the `pool` nearest references.
@@ -88,14 +84,7 @@ fn search_chooses_by_name() {
 fn packs_beside_each_other_are_compared() {
     let bench = Bench::new();
     let path = bench.pack("corpus", &corpus(), &["--any-language", "--codec", "SQ8"]);
-    let half = |name: &str, odd: bool| {
-        let rows =
-            corpus().lines().enumerate().filter(|(at, _)| (at % 2 == 1) == odd).map(|(_, row)| format!("{row}\n")).collect::<String>();
-        let (corpus, pack) = (bench.file(&format!("{name}.jsonl"), rows), bench.path(&format!("{name}.mpk")));
-        run(build_args(&corpus, &pack, &["--any-language", "--codec", "SQ8"])).ok();
-        pack
-    };
-    let (odd, even) = (half("odd", true), half("even", false));
+    let (odd, even) = bench.halves(&corpus(), &["--any-language", "--codec", "SQ8"]);
     let whole = search(&path, &["--strategy", "diverse:0.3"]);
     let both = search(&odd, &["--with", &even, "--strategy", "diverse:0.3"]);
     assert_eq!(documents(&whole), documents(&both));

@@ -46,6 +46,23 @@ pub(crate) fn first_pack(mounts: &Arc<Mounts>) -> Arc<MappedPack> {
     Arc::clone(mounts.packs().packs()[0].pack())
 }
 
+/// The documents of a pack that have one of these ids: the ids by the documents' numbers.
+pub(crate) fn documents_named(pack: &MappedPack, wanted: &HashSet<&str>) -> Result<HashMap<u32, String>, EvaluateError> {
+    let mut ids = HashMap::new();
+    for number in 0..pack.manifest().counts.documents {
+        let id = pack.document(number).map_err(|source| unreadable(pack, "document", number, source))?.id;
+        if wanted.contains(id.as_str()) {
+            ids.insert(number, id);
+        }
+    }
+    Ok(ids)
+}
+
+/// An item of a pack that cannot be read.
+pub(crate) fn unreadable(pack: &MappedPack, item: &'static str, number: u32, source: ReadError) -> EvaluateError {
+    EvaluateError::Read { path: pack.path().to_owned(), item, number, source: Box::new(source) }
+}
+
 /// A pack with the model and the embedder that it was built with.
 pub(crate) struct Library {
     mounts: Arc<Mounts>,
@@ -123,23 +140,16 @@ impl Library {
 
     /// The unit vector of a reference.
     pub fn embedding(&self, number: u32) -> Result<Vec<f32>, EvaluateError> {
-        let embedding = self.pack().embedding(number).map_err(|source| self.unreadable("reference", number, source))?;
+        let embedding = self.pack().embedding(number).map_err(|source| unreadable(self.pack(), "reference", number, source))?;
         Ok(embedding.iter().map(|value| value.get()).collect())
     }
 
     /// The references of each of the documents, in the order of the pack.
     pub fn references_of(&self, documents: &HashSet<&str>) -> Result<HashMap<String, Vec<u32>>, EvaluateError> {
-        let counts = self.pack().manifest().counts;
-        let mut names = HashMap::new();
-        for number in 0..counts.documents {
-            let id = self.pack().document(number).map_err(|source| self.unreadable("document", number, source))?.id;
-            if documents.contains(id.as_str()) {
-                names.insert(number, id);
-            }
-        }
+        let names = documents_named(self.pack(), documents)?;
         let mut references: HashMap<String, Vec<u32>> = HashMap::new();
-        for reference in 0..counts.references {
-            let origins = self.pack().origins(reference).map_err(|source| self.unreadable("reference", reference, source))?;
+        for reference in 0..self.pack().manifest().counts.references {
+            let origins = self.pack().origins(reference).map_err(|source| unreadable(self.pack(), "reference", reference, source))?;
             for name in origins.filter_map(|origin| names.get(&origin.document)) {
                 let list = references.entry(name.clone()).or_default();
                 // A text that occurs twice in a document is one reference.
@@ -190,10 +200,6 @@ impl Library {
     pub fn passage(&self, hit: Hit<PackReference>) -> Result<Passage, EvaluateError> {
         let reference = read_reference(&self.model, hit.reference.pack.pack(), hit.reference.number)?;
         Ok(Passage { hit, words: Words::of(&reference.text), reference })
-    }
-
-    fn unreadable(&self, item: &'static str, number: u32, source: ReadError) -> EvaluateError {
-        EvaluateError::Read { path: self.pack().path().to_owned(), item, number, source: Box::new(source) }
     }
 }
 

@@ -88,6 +88,11 @@ pub enum Problem {
     Pattern(String),
 }
 
+/// What is said of a character that no expression has.
+pub(crate) fn no_part(of: impl std::fmt::Display) -> String {
+    format!("{of} is no part of an expression; texts are in quotes, and equality is ==")
+}
+
 fn shown(expression: &str) -> String {
     const MOST: usize = 80;
     match expression.char_indices().nth(MOST) {

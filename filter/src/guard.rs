@@ -2,7 +2,7 @@
 //! strangers: without a bound, a few thousand parentheses overflow its stack.
 
 use crate::condition::Position;
-use crate::error::Problem;
+use crate::error::{Problem, no_part};
 
 /// Most brackets that are open at once.
 const MAX_NESTING: usize = 32;
@@ -56,10 +56,7 @@ pub(crate) fn check(expression: &str) -> Result<(), (Position, Problem)> {
             '_' | '`' => {}
             character if character.is_ascii_alphanumeric() || character.is_ascii_whitespace() => {}
             character => {
-                return Err((
-                    at,
-                    Problem::Syntax(format!("{character} is no part of an expression; texts are in quotes, and equality is ==")),
-                ));
+                return Err((at, Problem::Syntax(no_part(character))));
             }
         }
         at += 1;

@@ -10,7 +10,7 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue
 use cel::parser::Parser;
 
 use crate::condition::{Comparison, Condition, FieldName, Literal, LiteralValue, Of, Position, Test, TextTest};
-use crate::error::{FilterError, Problem};
+use crate::error::{FilterError, Problem, no_part};
 use crate::guard;
 
 /// Most bytes of an expression.
@@ -93,7 +93,7 @@ fn in_plain_words(message: &str) -> String {
     } else if message.contains("has() macro") {
         "has() takes a field with a dot; write has(metadata.field)".to_owned()
     } else if message.starts_with("token recognition error") {
-        format!("{} is no part of an expression; texts are in quotes, and equality is ==", quoted().trim())
+        no_part(quoted().trim())
     } else if message.starts_with("invalid string literal") {
         "the text has an escape that is no character".to_owned()
     } else if message.starts_with("invalid") && message.contains("literal") {

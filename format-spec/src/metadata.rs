@@ -288,6 +288,14 @@ impl<'a> Field<'a> {
         std::str::from_utf8(text).map_err(|_| self.damage(at, Defect::Utf8 { field: "a value" }))
     }
 
+    /// The texts of a document's values, in the order of its list.
+    ///
+    /// # Errors
+    /// As [`codes`](Self::codes) and [`value`](Self::value).
+    pub fn texts(&self, document: u32) -> Result<Vec<&'a str>, Damage> {
+        self.codes(document)?.iter().map(|code| self.value(code.get())).collect()
+    }
+
     /// The numbers of a document's values, in the order of its list; none for a document without the field, or that does not exist. At most
     /// one if the field has no lists. [`Field::value`] reports a number that is out of range.
     ///

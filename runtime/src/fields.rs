@@ -21,9 +21,8 @@ pub(crate) fn fields_of<D: AsRef<[u8]>>(pack: &Pack<D>, document: u32) -> Result
     let mut found = Vec::new();
     for field in metadata.fields() {
         let field = field?;
-        let codes = field.codes(document)?;
-        if !codes.is_empty() {
-            let values = codes.iter().map(|code| Ok(field.value(code.get())?.to_owned())).collect::<Result<_, ReadError>>()?;
+        let values: Vec<String> = field.texts(document)?.into_iter().map(str::to_owned).collect();
+        if !values.is_empty() {
             found.push(CitedField { name: field.name().to_owned(), kind: field.kind(), list: field.is_list(), values });
         }
     }

@@ -130,7 +130,7 @@ impl MappedPack {
             checks.tables(self)?;
             checks.metadata(self)?;
             let columns = Columns::of(self, filter)?;
-            let checked = filter.check(|name| columns.0.get(name).map(PackColumn::field_type)).map_err(Refused::Filter)?;
+            let checked = filter.check(|name| columns.0.get(name).map(|column| column.field_type())).map_err(Refused::Filter)?;
             Ok(checked.select(self.manifest().counts.documents, |name| Ok(columns.0.get(name)))?)
         })
     }
@@ -213,7 +213,10 @@ impl Column for &PackColumn<'_> {
     type Error = ReadError;
 
     fn field_type(&self) -> FieldType {
-        PackColumn::field_type(self)
+        match self {
+            PackColumn::Stored(field) => FieldType { kind: field.kind(), list: field.is_list() },
+            PackColumn::Read(column) => FieldType { kind: column.kind, list: false },
+        }
     }
 
     fn values(&self) -> u32 {
@@ -237,14 +240,5 @@ impl Column for &PackColumn<'_> {
             PackColumn::Read(column) => numbers.extend(column.documents.get(document as usize).copied().flatten()),
         }
         Ok(())
-    }
-}
-
-impl PackColumn<'_> {
-    fn field_type(&self) -> FieldType {
-        match self {
-            Self::Stored(field) => FieldType { kind: field.kind(), list: field.is_list() },
-            Self::Read(column) => FieldType { kind: column.kind, list: false },
-        }
     }
 }

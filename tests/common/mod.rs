@@ -112,6 +112,15 @@ impl Bench {
         pack
     }
 
+    /// Build the lines of a corpus with odd places and those with even ones, counted from 0, as packs of their own.
+    pub fn halves(&self, corpus: &str, more: &[&str]) -> (String, String) {
+        let half = |name, rest| {
+            let lines = corpus.lines().enumerate().filter(|(at, _)| at % 2 == rest);
+            self.pack(name, &lines.map(|(_, line)| format!("{line}\n")).collect::<String>(), more)
+        };
+        (half("odd", 1), half("even", 0))
+    }
+
     /// The names in the folder, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(self.dir.path())
@@ -155,4 +164,17 @@ pub fn distinct_documents(count: usize) -> String {
         format!("{}\n", serde_json::json!({"id": format!("d{at}"), "text": text.join(" ")}))
     };
     (0..count).map(row).collect()
+}
+
+/// The hits of a search.
+pub fn hits(pack: &str, query: &str, more: &[&str]) -> Vec<Value> {
+    let lines = json_lines(&run(["search", pack, query, "--json"].iter().chain(more)).ok());
+    // What was skipped is a line of its own.
+    assert_eq!(lines.len(), 1 + usize::from(more.contains(&"--skip-damaged")));
+    lines[0]["hits"].as_array().expect("hits").clone()
+}
+
+/// The documents of hits, in their order.
+pub fn documents(hits: &[Value]) -> Vec<&str> {
+    hits.iter().map(|hit| hit["document"].as_str().expect("an id")).collect()
 }

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use mempack_format::ReadError;
 use mempack_retrieval::Hit;
 use mempack_runtime::{Mounted, OnDamage, PackReference, PackSet, cite};
 
+use crate::library::{documents_named, unreadable};
 use crate::{EvaluateError, Question};
 
 /// The gold documents of all questions, in all packs.
@@ -35,7 +35,7 @@ impl GoldDocuments {
         let place = self.packs.packs().iter().position(|own| Arc::ptr_eq(own, mounted));
         let ids = place.and_then(|place| self.ids.get(place));
         let pack = mounted.pack();
-        let origins = pack.origins(*number).map_err(|source| unreadable(mounted, "reference", *number, source))?;
+        let origins = pack.origins(*number).map_err(|source| unreadable(pack, "reference", *number, source))?;
         let mut documents: Vec<usize> = Vec::new();
         for id in origins.clone().filter_map(|origin| ids?.get(&origin.document)) {
             documents.extend(gold.iter().position(|own| own == id).filter(|number| !documents.contains(number)));
@@ -44,7 +44,7 @@ impl GoldDocuments {
             (Some(id), _) => (*id).to_owned(),
             (None, Some(origin)) => {
                 let document = pack.document(origin.document);
-                document.map_err(|source| unreadable(mounted, "document", origin.document, source))?.id
+                document.map_err(|source| unreadable(pack, "document", origin.document, source))?.id
             }
             (None, None) => String::new(),
         };
@@ -62,21 +62,9 @@ pub(super) struct Source {
 
 /// The numbers of the documents of a pack whose ids are wanted.
 fn of_pack(mounted: &Arc<Mounted>, wanted: &HashSet<&str>) -> Result<HashMap<u32, String>, EvaluateError> {
-    let counts = mounted.pack().manifest().counts;
-    if counts.references > 0 {
+    if mounted.pack().manifest().counts.references > 0 {
         // A citation compares the tables of references, origins and documents with their digests.
         cite(&Hit { reference: PackReference { pack: Arc::clone(mounted), number: 0 }, similarity: 0.0 }, OnDamage::Fail)?;
     }
-    let mut ids = HashMap::new();
-    for number in 0..counts.documents {
-        let id = mounted.pack().document(number).map_err(|source| unreadable(mounted, "document", number, source))?.id;
-        if wanted.contains(id.as_str()) {
-            ids.insert(number, id);
-        }
-    }
-    Ok(ids)
-}
-
-fn unreadable(mounted: &Mounted, item: &'static str, number: u32, source: ReadError) -> EvaluateError {
-    EvaluateError::Read { path: mounted.pack().path().to_owned(), item, number, source: Box::new(source) }
+    documents_named(mounted.pack(), wanted)
 }

@@ -52,6 +52,5 @@ fn all<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<Vec<Field<'_>>, ReadError> {
 }
 
 fn values<'a>(field: Option<&Field<'a>>, document: u32) -> Result<Vec<&'a str>, ReadError> {
-    let Some(field) = field else { return Ok(Vec::new()) };
-    field.codes(document)?.iter().map(|code| Ok(field.value(code.get())?)).collect()
+    Ok(field.map_or(Ok(Vec::new()), |field| field.texts(document))?)
 }
