@@ -42,12 +42,12 @@ fn shared_terms_find_what_vectors_do_not() {
         for how in ["lexical", "hybrid"] {
             assert_eq!(first(&pack, query, &["--search", how]), document, "{query} {how}");
         }
+        assert_eq!(hits(&pack, query, &[]), hits(&pack, query, &["--search", "hybrid"]), "the default");
     }
     // Nothing but stop words and punctuation, and words that no document has: the vectors decide.
     for query in ["to be or not to be?!", "?!?!", "xylophonic"] {
         let dense = hits(&pack, query, &["--search", "dense"]);
         assert_eq!(dense, hits(&pack, query, &["--search", "hybrid"]), "{query}");
-        assert_eq!(dense, hits(&pack, query, &[]), "the default");
     }
     // A query of ten thousand words is one query.
     let long = "The lease of 3 is kept by the river. ".repeat(1250);
@@ -88,7 +88,7 @@ fn packs_without_terms_are_searched_by_vectors_and_damaged_terms_are_told() {
     damaged[offset as usize + 100] ^= 1;
     let damaged = bench.file("damaged.mpk", damaged);
     run(["search", &damaged, "qx-4471", "--search", "hybrid"]).fails(3, &["damaged.mpk", "TERMS"]);
-    run(["search", &damaged, "qx-4471"]).ok();
+    run(["search", &damaged, "qx-4471", "--search", "dense"]).ok();
     let dense = hits(&pack, "qx-4471", &["--search", "dense"]);
     assert_eq!(hits(&damaged, "qx-4471", &["--search", "hybrid", "--skip-damaged"]), {
         let mut dense = dense.clone();
@@ -100,6 +100,11 @@ fn packs_without_terms_are_searched_by_vectors_and_damaged_terms_are_told() {
     run(["verify", &older]).ok();
     let essence = |hits: &[Value]| hits.iter().map(|hit| (hit["document"].clone(), hit["score"].clone())).collect::<Vec<_>>();
     assert_eq!(essence(&hits(&older, "qx-4471", &["--search", "hybrid"])), essence(&dense));
+    for options in [&[][..], &["--search", "lexical"]] {
+        let found = run(["search", older.as_str(), "qx-4471"].iter().chain(options));
+        assert!(found.code == 0 && found.err.contains("older.mpk has no index of terms"), "{}", found.err);
+    }
+    assert_eq!(run(["search", &older, "qx-4471", "--search", "dense"]).err, "");
     // A build that takes everything from it has the terms.
     let again = bench.path("again.mpk");
     let corpus = bench.path("corpus.jsonl");

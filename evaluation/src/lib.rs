@@ -27,7 +27,7 @@
 //! let embedder = Embedder::load(Path::new("embedder"), &LoadOptions::default())?;
 //! let mounts = Arc::new(Mounts::of(MappedPack::open("corpus.mpk")?));
 //! let questions = read_questions(Path::new("questions.jsonl"))?;
-//! let models = Models { model: &model, base: None, embedder: &embedder, ranking: Ranking::Dense, strategy: Strategy::TOP_K, reranking: None };
+//! let models = Models { model: &model, base: None, embedder: &embedder, ranking: Ranking::default(), strategy: Strategy::TOP_K, reranking: None };
 //! let report = answer_questions(&models, &mounts, &questions, &QuestionOptions::default(), &mut |question| {
 //!     println!("{}: {}", question.id, question.outcomes[0].answer);
 //!     ControlFlow::Continue(())

@@ -14,11 +14,11 @@ use crate::search::Method;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ranking {
     /// By the cosine of embeddings alone.
-    #[default]
     Dense,
     /// By BM25 alone.
     Lexical,
     /// By both.
+    #[default]
     Hybrid,
 }
 

@@ -76,7 +76,7 @@ pub struct Args {
     /// Number of references; may exceed the number of memories that the model reads by default
     #[arg(short, value_name = "K")]
     k: Option<usize>,
-    /// By what references are ranked: dense, lexical or hybrid, as in ask [default: dense; --retrieval measures all of them]
+    /// By what references are ranked: dense, lexical or hybrid, as in ask [default: hybrid; --retrieval measures all of them]
     #[arg(long, value_enum, value_name = "RANKING")]
     search: Option<Search>,
     /// Which of the references found are read, as in ask; for --retrieval several, separated by commas [default: top-k; --retrieval compares
@@ -168,7 +168,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let outputs = Outputs::check(&args)?;
     let mounts = args.pack.as_deref().map(|pack| {
         let mounts = packs::mount_beside(Mounts::of(super::open(pack)?), &args.with)?;
-        packs::selecting(mounts, args.filter.clone())
+        let mounts = packs::selecting(mounts, args.filter.clone())?;
+        packs::tell_missing_terms(&mounts, args.search.unwrap_or_default().into());
+        Ok::<_, Failure>(mounts)
     });
     let mounts = mounts.transpose()?;
     let measuring = Measuring { interrupted, progress: Progress::new(), json: args.json };

@@ -19,8 +19,8 @@ pub struct PackArgs {
     /// Another pack of the same model, read together with the first; may be repeated
     #[arg(long = "with", value_name = "PACK")]
     with: Vec<PathBuf>,
-    /// By what references are ranked: dense (similarity of embeddings), lexical (shared terms, BM25) or hybrid (both); packs of older versions have no
-    /// index of terms and are searched by embeddings
+    /// By what references are ranked: dense (similarity of embeddings), lexical (shared terms, BM25) or hybrid (both). Packs of older versions have no
+    /// index of terms and are searched by embeddings, which is said
     #[arg(long, value_enum, default_value_t, value_name = "RANKING")]
     search: Search,
     /// Find only what this filter over the documents' fields admits, such as 'jurisdiction == "BY" && date >= "2021-01-01"' (CEL; `mempack inspect` lists a
@@ -44,7 +44,9 @@ impl PackArgs {
     pub fn mount(&self) -> Result<Arc<Mounts>, Failure> {
         let trusted = trust::read_keys(&self.trusted)?;
         let mounts = mount_beside(Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?, &self.with)?;
-        selecting(mounts, self.filter.clone())
+        let mounts = selecting(mounts, self.filter.clone())?;
+        tell_missing_terms(&mounts, self.ranking());
+        Ok(mounts)
     }
 
     /// By what references are ranked.
@@ -61,9 +63,9 @@ impl PackArgs {
 /// The values of `--search`.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 pub enum Search {
-    #[default]
     Dense,
     Lexical,
+    #[default]
     Hybrid,
 }
 
@@ -96,6 +98,19 @@ pub fn selecting(mounts: Mounts, filter: Option<Expression>) -> Result<Arc<Mount
         errln!("mempack: no document passes the filter of --where");
     }
     Ok(Arc::new(mounts))
+}
+
+/// Says which packs have no index of terms, if it would be searched.
+pub fn tell_missing_terms(mounts: &Mounts, ranking: Ranking) {
+    if ranking == Ranking::Dense {
+        return;
+    }
+    let packs = mounts.packs();
+    // A damaged index is told by the search.
+    for mounted in packs.packs().iter().filter(|mounted| matches!(mounted.has_terms(), Ok(false))) {
+        let path = one_line(&mounted.pack().path().display().to_string());
+        errln!("mempack: {path} has no index of terms and is searched by embeddings alone; mempack build --from {path} writes one");
+    }
 }
 
 fn refused(error: MountError) -> Failure {

@@ -49,7 +49,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let model = args.model.load(precision)?;
     let embedder = args.model.embedder.load(Precision::F32)?;
     let models =
-        Models { model: &model, base: None, embedder: &embedder, ranking: Ranking::Dense, strategy: Strategy::TOP_K, reranking: None };
+        Models { model: &model, base: None, embedder: &embedder, ranking: Ranking::default(), strategy: Strategy::TOP_K, reranking: None };
     let progress = Progress::new();
     progress.begin("measuring", "memories", Some(args.sample.min(pack.manifest().counts.references as usize) as u64));
     let report = measure_quality(&models, &pack, &QualityOptions { sample: args.sample, seed: args.seed }, &mut |done, _| {
