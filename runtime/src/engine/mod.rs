@@ -1,11 +1,16 @@
 //! Decoding with memories: the parts of the runtime that need the model.
 
+mod answer;
+mod answerer;
+mod batching;
 mod chunk;
 mod confidence;
+mod decoding;
 mod error;
-mod generator;
+mod feed;
 mod memory_read;
 mod prefetch;
+mod prompting;
 mod recall;
 mod reference;
 mod rerank;
@@ -14,10 +19,12 @@ mod session;
 mod source;
 mod text;
 
+pub use answer::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
+pub use batching::{Answered, BatchOptions, Batching, MAX_SEQUENCES, Request};
 pub use chunk::ChunkMemories;
 pub use confidence::Confidence;
+pub use decoding::OnText;
 pub use error::{AskError, IdentityMismatch, RetrieveError, SessionError};
-pub use generator::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
 pub use memory_read::MemoryRead;
 pub use recall::{NotRepeating, PackIndex, PackStages, Retriever};
 pub use reference::{ReferenceError, ReferenceText, read_reference};
