@@ -14,6 +14,7 @@ use super::error::{AskError, SessionError};
 use super::feed::{Due, Feed};
 use super::prefetch::Pending;
 use super::sampling::Sampler;
+use super::times::Part;
 use crate::PackReference;
 
 /// Max number of sequences that advance together.
@@ -206,7 +207,7 @@ impl<'a> Batching<'a> {
             sequence.watch_memories();
         }
         let slots: Vec<_> = prompt.chunks.iter().map(ChunkMemories::slots).collect();
-        let computed = sequence.prompt(&prompt.tokens.ids, &slots);
+        let computed = self.answerer.prompter.chunks.times.measure(Part::Prompt, || sequence.prompt(&prompt.tokens.ids, &slots));
         drop(slots);
         if let Err(error) = computed {
             self.batch.close(sequence);
@@ -255,7 +256,7 @@ impl<'a> Batching<'a> {
     fn compute(&mut self, answered: &mut Vec<Answered>) {
         let rows = self.running.iter_mut().filter(|running| running.ready);
         let mut rows: Vec<_> = rows.map(|running| Row::new(&mut running.sequence, running.decoding.last())).collect();
-        self.batch.step(&mut rows);
+        self.answerer.prompter.chunks.times.measure(Part::Generation, || self.batch.step(&mut rows));
         let outcomes: Vec<_> = rows.into_iter().map(|row| row.outcome).collect();
         let mut ended: Vec<(usize, Result<Stop, AskError>)> = Vec::new();
         let computed = self.running.iter_mut().enumerate().filter(|(_, running)| running.ready);

@@ -18,6 +18,7 @@ mod sampling;
 mod session;
 mod source;
 mod text;
+mod times;
 
 pub use answer::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
 pub use batching::{Answered, BatchOptions, Batching, MAX_SEQUENCES, Request};
@@ -32,3 +33,4 @@ pub use rerank::{DEFAULT_RERANK_DEPTH, PackEmbeddings, PackReranker, Reranking};
 pub use sampling::Sampling;
 pub use session::{Session, SessionOptions};
 pub use source::ReadFrom;
+pub use times::Part;

@@ -19,6 +19,7 @@ use super::recall::Retriever;
 use super::rerank::Reranking;
 use super::sampling::Sampling;
 use super::source::{MemorySource, ReadFrom};
+use super::times::Part;
 use crate::{MappedPack, MemoryCache, Mounts, PackReference, Ranking};
 
 /// Maximum number of references whose texts can be put into a prompt.
@@ -138,7 +139,7 @@ impl Session {
         let source = MemorySource::new(read_from, model, cache);
         let max_overlap = max_overlap.map(|max| (model.share(), max));
         let margin = model.memory().margin();
-        let chunks = ChunkReader { retriever, source, k, margin, max_overlap };
+        let chunks = ChunkReader { retriever, source, k, margin, max_overlap, times: Arc::default() };
         let prompter = Prompter { model: model.share(), chunks, read_from, max_tokens };
         let prefetcher = if read_from.reads_memories() && prefetch { Some(Prefetcher::start(&prompter)?) } else { None };
         Ok(Self { answerer: Answerer { prompter, prefetcher, sampling, measures, skip_damaged, trusted } })
@@ -162,6 +163,11 @@ impl Session {
     /// Time that this session has spent writing memories; zero unless it reads [`ReadFrom::WrittenMemories`].
     pub fn time_writing(&self) -> Duration {
         self.answerer.prompter.chunks.source.time_writing()
+    }
+
+    /// Time that this session and its second thread have spent on a part of the work.
+    pub fn time(&self, part: Part) -> Duration {
+        self.answerer.prompter.chunks.times.of(part)
     }
 
     /// Answers a question and streams the text to `on_text`, which can stop the answer.
