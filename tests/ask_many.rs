@@ -93,6 +93,6 @@ fn what_cannot_be_asked_is_refused_before_any_work() {
     let questions = bench.file("questions.jsonl", "{\"id\": 7, \"question\": \"Who?\"}\n");
     ask(&[&pack, "--questions", &questions], &["--sequences", "0"]).fails(2, &["sequences", "1 to 4096"]);
     ask(&[&pack, "Who?"], &["--questions", &questions]).fails(2, &["--questions"]);
-    ask(&[&pack, "Who?"], &["--sequences", "3"]).fails(2, &["--questions"]);
+    ask(&[&pack, "Who?"], &["--sequences", "3"]).fails(2, &["--sequences"]);
     ask(&[&pack], &[]).fails(2, &["QUESTION"]);
 }

@@ -25,7 +25,8 @@ fn main() {
             let mut y = vec![0.0; rows * 49152];
             let mut times: Vec<f64> = (0..9)
                 .map(|_| {
-                    let start = Instant::now(); let c = cpu_ms();
+                    let start = Instant::now();
+                    let c = cpu_ms();
                     for matrix in matrices {
                         let x = &x[..rows * matrix.columns()];
                         product.run(&pool, matrix, x, None, false, &mut y[..rows * matrix.rows()]).expect("sizes");
@@ -35,7 +36,13 @@ fn main() {
                 .collect();
             times.sort_by(f64::total_cmp);
             let bytes: usize = matrices.iter().map(Matrix::bytes).sum();
-            println!("{name} {rows} rows: {:.2} ms (min {:.2}), {:.1} GB/s, {:.0} rows/s", times[4], times[0], bytes as f64 / times[4] / 1e6, rows as f64 / times[4] * 1e3);
+            println!(
+                "{name} {rows} rows: {:.2} ms (min {:.2}), {:.1} GB/s, {:.0} rows/s",
+                times[4],
+                times[0],
+                bytes as f64 / times[4] / 1e6,
+                rows as f64 / times[4] * 1e3
+            );
         }
     }
 }

@@ -27,10 +27,10 @@ pub struct Row {
 #[derive(clap::Args, Clone, Copy)]
 pub struct BatchArgs {
     /// With --questions, answers that are decoded at once
-    #[arg(long, default_value_t = BatchOptions::default().sequences, requires = "questions", value_name = "N")]
+    #[arg(long, default_value_t = BatchOptions::default().sequences, conflicts_with = "question", value_name = "N")]
     sequences: usize,
     /// With --questions, megabytes for keys and values of the answers that are decoded at once; questions that find no room wait
-    #[arg(long, default_value_t = BatchOptions::default().bytes >> 20, requires = "questions", value_name = "MB")]
+    #[arg(long, default_value_t = BatchOptions::default().bytes >> 20, conflicts_with = "question", value_name = "MB")]
     batch_memory: usize,
 }
 

@@ -114,7 +114,8 @@ impl Model {
 
     /// Bytes of the weights that a step reads: all but the embedding.
     pub fn bytes(&self) -> usize {
-        let of_layer = |layer: &Layer| [&layer.qkv, &layer.output, &layer.gate_up, &layer.down].map(|l| l.matrix.bytes()).iter().sum::<usize>();
+        let of_layer =
+            |layer: &Layer| [&layer.qkv, &layer.output, &layer.gate_up, &layer.down].map(|l| l.matrix.bytes()).iter().sum::<usize>();
         self.layers.iter().map(of_layer).sum::<usize>() + self.head.matrix.bytes()
     }
 

@@ -9,13 +9,13 @@ use std::ops::Range;
 use super::model::{Layer, Linear, Model, Norm};
 use super::sequence::{Cache, Pair, Sequence, angles};
 use super::{Buffers, Local, Piece, Row};
+use crate::Cpu;
 use crate::attention::{Attend, Segment, TOGETHER};
 use crate::pool::Worker;
 use crate::product::{Form, Input, Inputs, Output, Rows, UNIT, multiply};
 use crate::shared::{Cells, Shared};
 use crate::simd::Element;
 use crate::small::{Gate, NormInPlace, RmsNorm, Rotate};
-use crate::Cpu;
 
 /// A step that all threads run.
 pub(super) struct Run<'a, 'b> {

@@ -121,7 +121,11 @@ impl Sequence {
     pub(super) fn new(model: Arc<Model>, options: SequenceOptions) -> Result<Self, KernelError> {
         let most = model.positions().saturating_sub(options.gap);
         if options.capacity > most {
-            return Err(KernelError::Size { what: "capacity of a sequence", expected: format!("at most {most}, for which there are rotations"), found: options.capacity });
+            return Err(KernelError::Size {
+                what: "capacity of a sequence",
+                expected: format!("at most {most}, for which there are rotations"),
+                found: options.capacity,
+            });
         }
         let mut slots = 0;
         let mut places = Vec::with_capacity(model.layers.len() * model.heads);
@@ -169,6 +173,13 @@ impl Sequence {
     /// Forgets all tokens after the first `length`, and keeps the memories. No effect if there are fewer.
     pub fn truncate(&mut self, length: usize) {
         self.length = self.length.min(length);
+    }
+
+    /// Forgets all tokens and memories, and what [`watch_memories`](Self::watch_memories) asked for.
+    pub fn clear(&mut self) {
+        self.length = 0;
+        self.used.clear();
+        self.shares = Cells::new(0);
     }
 
     /// Computes [`shares`](Self::shares) from the next token on.

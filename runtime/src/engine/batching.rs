@@ -86,17 +86,17 @@ pub type Answered = (u64, Result<Answer, AskError>);
 impl<'a> Batching<'a> {
     pub(super) fn new(answerer: &'a Answerer, options: BatchOptions) -> Result<Self, SessionError> {
         SessionError::check_range("sequences", options.sequences, MAX_SEQUENCES)?;
-        Ok(Self::with(answerer, options))
+        Ok(Self::with(answerer, options)?)
     }
 
     /// For one question, whose cache is as large as it needs.
-    pub(super) fn alone(answerer: &'a Answerer) -> Self {
+    pub(super) fn alone(answerer: &'a Answerer) -> Result<Self, ComputeError> {
         Self::with(answerer, BatchOptions { sequences: 1, bytes: usize::MAX })
     }
 
-    fn with(answerer: &'a Answerer, options: BatchOptions) -> Self {
-        let batch = Batch::new(answerer.prompter.model.decoder(), options.bytes);
-        Self { answerer, options, batch, waiting: VecDeque::new(), running: Vec::new(), next: 0 }
+    fn with(answerer: &'a Answerer, options: BatchOptions) -> Result<Self, ComputeError> {
+        let batch = Batch::new(&answerer.steps, options.bytes)?;
+        Ok(Self { answerer, options, batch, waiting: VecDeque::new(), running: Vec::new(), next: 0 })
     }
 
     /// Puts a question into the queue and returns its number. It reads the packs that are mounted now.
@@ -207,7 +207,8 @@ impl<'a> Batching<'a> {
             sequence.watch_memories();
         }
         let slots: Vec<_> = prompt.chunks.iter().map(ChunkMemories::slots).collect();
-        let computed = self.answerer.prompter.chunks.times.measure(Part::Prompt, || sequence.prompt(&prompt.tokens.ids, &slots));
+        let computed =
+            self.answerer.prompter.chunks.times.measure(Part::Prompt, || self.batch.prompt(&mut sequence, &prompt.tokens.ids, &slots));
         drop(slots);
         if let Err(error) = computed {
             self.batch.close(sequence);
@@ -236,7 +237,7 @@ impl<'a> Batching<'a> {
         while !self.running.is_empty() {
             let mut failed = Vec::new();
             for (at, running) in self.running.iter_mut().enumerate() {
-                match running.place_memories(wait) {
+                match running.place_memories(&self.batch, wait) {
                     Ok(()) => wait = false,
                     Err(error) => failed.push((at, error)),
                 }
@@ -299,7 +300,7 @@ enum Place {
 
 impl Running<'_> {
     /// Puts the memories that the last token reads into the sequence if they have arrived, or waits for them if `wait`.
-    fn place_memories(&mut self, wait: bool) -> Result<(), AskError> {
+    fn place_memories(&mut self, batch: &Batch, wait: bool) -> Result<(), AskError> {
         if self.ready {
             return Ok(());
         }
@@ -307,7 +308,7 @@ impl Running<'_> {
             Due::Later => return Ok(()),
             Due::Nothing => {}
             Due::Memories(chunk, memories) => {
-                self.sequence.set_memories(&memories.slots())?;
+                batch.set_memories(&mut self.sequence, &memories.slots())?;
                 self.decoding.reads(chunk, memories);
             }
         }

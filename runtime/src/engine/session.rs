@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mempack_format::PublicKey;
-use mempack_model::{AnswerMeasure, Embedder, Model};
+use mempack_model::{AnswerMeasure, Embedder, Model, StepDecoder};
 use mempack_retrieval::{Hit, Query, Strategy};
 
 use super::answer::{Answer, MAX_ANSWER_TOKENS, PreparedPrompt};
@@ -142,7 +142,17 @@ impl Session {
         let chunks = ChunkReader { retriever, source, k, margin, max_overlap, times: Arc::default() };
         let prompter = Prompter { model: model.share(), chunks, read_from, max_tokens };
         let prefetcher = if read_from.reads_memories() && prefetch { Some(Prefetcher::start(&prompter)?) } else { None };
-        Ok(Self { answerer: Answerer { prompter, prefetcher, sampling, measures, skip_damaged, trusted } })
+        Ok(Self {
+            answerer: Answerer {
+                prompter,
+                steps: StepDecoder::new(model.decoder())?,
+                prefetcher,
+                sampling,
+                measures,
+                skip_damaged,
+                trusted,
+            },
+        })
     }
 
     /// The packs that it reads.
@@ -224,7 +234,7 @@ impl Session {
     }
 
     fn answer(&self, request: Request<'_>) -> Result<Answer, AskError> {
-        let mut alone = Batching::alone(&self.answerer);
+        let mut alone = Batching::alone(&self.answerer)?;
         alone.submit(request)?;
         loop {
             if let Some((_, answer)) = alone.step().pop() {
