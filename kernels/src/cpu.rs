@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::simd::{Kernel, Scalar};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+use crate::simd::{Kernel, Scalar};
 
 /// The environment variable that [`Cpu::from_env`] reads.
 pub const PATH_VARIABLE: &str = "MEMPACK_CPU";

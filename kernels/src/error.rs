@@ -44,7 +44,9 @@ pub enum KernelError {
         vocabulary: usize,
     },
     /// A sequence without room for the tokens.
-    #[error("sequence {sequence} of the batch: it holds {length} tokens of at most {capacity}, and {more} more do not fit; begin a new one")]
+    #[error(
+        "sequence {sequence} of the batch: it holds {length} tokens of at most {capacity}, and {more} more do not fit; begin a new one"
+    )]
     Full {
         /// Number of the sequence in the batch.
         sequence: usize,

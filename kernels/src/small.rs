@@ -206,7 +206,10 @@ mod tests {
                     };
                     let expected = 2.0 * x / (1.0 + (-z).exp());
                     let close = (f64::from(found) - expected).abs() <= 1e-6 * expected.abs() + 1e-7;
-                    assert!(x.is_nan() && found.is_nan() || close || x == -1e30 && found.abs() < 1e-5, "{cpu:?} {activation:?} {x}: {found}, {expected}");
+                    assert!(
+                        x.is_nan() && found.is_nan() || close || x == -1e30 && found.abs() < 1e-5,
+                        "{cpu:?} {activation:?} {x}: {found}, {expected}"
+                    );
                 }
             }
         }

@@ -96,7 +96,8 @@ fn sizes_that_do_not_fit() {
     }
     let matrix = Matrix::f32(Arc::new(vec![1.0; 6]), 2, 3).unwrap();
     let mut product = Product::new(Cpu::detect(), Inputs::Exact, 2, 3);
-    let mut run = |x: usize, bias: usize, y: usize| product.run(&pool, &matrix, &vec![1.0; x], Some(&vec![0.0; bias]), false, &mut vec![0.0; y]);
+    let mut run =
+        |x: usize, bias: usize, y: usize| product.run(&pool, &matrix, &vec![1.0; x], Some(&vec![0.0; bias]), false, &mut vec![0.0; y]);
     assert_eq!(run(6, 2, 4), Ok(()));
     assert_eq!(run(0, 2, 0), Ok(()));
     for (x, bias, y) in [(5, 2, 4), (6, 1, 4), (6, 2, 3), (9, 2, 6)] {

@@ -1,9 +1,9 @@
 //! Measures steps with random weights of known shapes:
-//! `step_speed [smollm2|qwen2.5] [bf16|exact|int8] [threads] [rows,rows,...] [steps] [watch]`.
+//! `step_speed [smollm2|qwen2.5] [bf16|exact|int8] [threads] [rows,rows,...] [steps]`.
 //!
-//! Prints the median and the least time of a step, by the clock and by the processor time of the calling thread, which other programs disturb less, beside
-//! the time of reading all weights once. Steps and reading alternate. Every sequence has read 100 tokens and reads five memories of 8
-//! tokens a head in the second half of the layers.
+//! Prints the median and the least time of a step, by the clock and by the processor time of the calling thread, which other programs
+//! disturb less, beside the time of reading all weights once, and what it costs to watch memories (median of the ratios of processor times). All of
+//! these alternate. Every sequence has read 100 tokens and reads five memories of 8 tokens a head in the second half of the layers.
 
 mod shapes;
 
@@ -27,37 +27,36 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}, {}, {cpu:?}, {threads} threads, {:.0} MB of weights", shape.name, word(1, "bf16"), model.bytes() as f64 / 1e6);
     for rows in batches {
         let mut step = Step::new(Arc::clone(&model), cpu, inputs, Arc::clone(&pool), rows.max(10))?;
-        let mut sequences = (0..rows).map(|_| sequence(&mut step, word(5, "") == "watch")).collect::<Result<Vec<_>, _>>()?;
+        let mut sequences = |watched| (0..rows).map(|_| sequence(&mut step, watched)).collect::<Result<Vec<_>, _>>();
+        let (mut plain, mut watched) = (sequences(false)?, sequences(true)?);
         let mut logits = vec![0.0; rows * model.vocabulary()];
-        let mut times = vec![Vec::new(); 3];
+        let mut times = vec![Vec::new(); 4];
         for _ in 0..steps {
-            let (start, before) = (Instant::now(), processor_ms());
-            let pieces = sequences.iter_mut().map(|sequence| Piece { sequence, tokens: &[7], logits: Logits::Last });
-            let mut pieces: Vec<Piece<'_>> = pieces.collect();
-            step.run(&mut pieces, &mut logits)?;
-            times[0].push(start.elapsed().as_secs_f64() * 1e3);
-            times[1].push(processor_ms() - before);
+            let (clock, processor) = timed(&mut step, &mut plain, &mut logits)?;
+            times[0].push(clock);
+            times[1].push(processor);
+            times[2].push(timed(&mut step, &mut watched, &mut logits)?.1 / processor);
             let start = Instant::now();
             read(&bytes, threads);
-            times[2].push(start.elapsed().as_secs_f64() * 1e3);
+            times[3].push(start.elapsed().as_secs_f64() * 1e3);
         }
-        let [clock, processor, read] = [0, 1, 2].map(|i| {
+        let [clock, processor, watched, read] = [0, 1, 2, 3].map(|i| {
             times[i].sort_by(f64::total_cmp);
             (times[i][steps / 2], times[i][0])
         });
-        println!(
-            "{rows:3} rows: {:6.2} ms (least {:6.2}), processor {:6.2} ({:6.2}), reading {:5.2} ({:5.2}); {:5.0} tokens/s (most {:5.0})",
-            clock.0,
-            clock.1,
-            processor.0,
-            processor.1,
-            read.0,
-            read.1,
-            rows as f64 / clock.0 * 1e3,
-            rows as f64 / clock.1 * 1e3,
-        );
+        print!("{rows:3} rows: {:6.2} ms (least {:6.2}), processor {:6.2} ({:6.2}), ", clock.0, clock.1, processor.0, processor.1);
+        print!("reading {:5.2} ({:5.2}), watched {:.3}; ", read.0, read.1, watched.0);
+        println!("{:.0} tokens/s (most {:.0})", rows as f64 / clock.0 * 1e3, rows as f64 / clock.1 * 1e3);
     }
     Ok(())
+}
+
+/// Milliseconds of a step by the clock and by processor time.
+fn timed(step: &mut Step, sequences: &mut [Sequence], logits: &mut [f32]) -> Result<(f64, f64), Box<dyn std::error::Error>> {
+    let (start, before) = (Instant::now(), processor_ms());
+    let pieces = sequences.iter_mut().map(|sequence| Piece { sequence, tokens: &[7], logits: Logits::Last });
+    step.run(&mut pieces.collect::<Vec<_>>(), logits)?;
+    Ok((start.elapsed().as_secs_f64() * 1e3, processor_ms() - before))
 }
 
 /// A sequence of 100 tokens with five memories.
@@ -92,8 +91,10 @@ fn read(bytes: &[u64], threads: usize) {
     });
 }
 
-/// The time that this thread has run, in milliseconds; 0 where the system does not say.
+/// The time that this thread has run, in milliseconds.
 fn processor_ms() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e6
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: The call writes to the structure that it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }

@@ -98,11 +98,8 @@ impl Step {
     /// A model whose sizes do not fit each other.
     pub fn new(model: Arc<Model>, cpu: Cpu, inputs: Inputs, pool: Arc<Pool>, rows: usize) -> Result<Self, KernelError> {
         model.check()?;
-        let local = || Local {
-            normed: vec![0.0; rows * model.hidden()],
-            input: Input::new(rows, model.widest_input()),
-            scores: Vec::new(),
-        };
+        let local =
+            || Local { normed: vec![0.0; rows * model.hidden()], input: Input::new(rows, model.widest_input()), scores: Vec::new() };
         let buffers = Buffers {
             x: Cells::new(rows * model.hidden()),
             branch: Cells::new(rows * model.hidden()),

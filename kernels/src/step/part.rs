@@ -9,13 +9,13 @@ use std::ops::Range;
 use super::model::{Layer, Linear, Model, Norm};
 use super::sequence::{Cache, Pair, Sequence, angles};
 use super::{Buffers, Local, Piece, Row};
+use crate::Cpu;
 use crate::attention::{Attend, Segment, TOGETHER};
 use crate::pool::Worker;
 use crate::product::{Form, Input, Inputs, Output, Rows, UNIT, multiply};
 use crate::shared::{Cells, Shared};
 use crate::simd::Element;
 use crate::small::{Gate, NormInPlace, RmsNorm, Rotate};
-use crate::Cpu;
 
 /// A step that all threads run.
 pub(super) struct Run<'a, 'b> {
@@ -219,7 +219,7 @@ impl Run<'_, '_> {
                 self.cpu.run(Gate { activation: self.model.activation, gate, up, to });
             }
         };
-        if n % UNIT == 0 {
+        if n.is_multiple_of(UNIT) {
             worker.each(n, worker.grain(n, UNIT), |range| {
                 self.product(linear, x, range.clone(), &y, 2 * n, false);
                 self.product(linear, x, n + range.start..n + range.end, &y, 2 * n, false);

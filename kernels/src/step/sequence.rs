@@ -121,7 +121,11 @@ impl Sequence {
     pub(super) fn new(model: Arc<Model>, options: SequenceOptions) -> Result<Self, KernelError> {
         let most = model.positions().saturating_sub(options.gap);
         if options.capacity > most {
-            return Err(KernelError::Size { what: "capacity of a sequence", expected: format!("at most {most}, for which there are rotations"), found: options.capacity });
+            return Err(KernelError::Size {
+                what: "capacity of a sequence",
+                expected: format!("at most {most}, for which there are rotations"),
+                found: options.capacity,
+            });
         }
         let mut slots = 0;
         let mut places = Vec::with_capacity(model.layers.len() * model.heads);

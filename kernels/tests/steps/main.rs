@@ -154,5 +154,8 @@ fn pieces_that_do_not_fit_change_nothing() {
     assert!(sequence.set_memories(&[wrong; 4]).is_err());
     let mut broken = (*model).clone();
     broken.layers[1].down.matrix = broken.head.matrix.clone();
-    assert!(mempack_kernels::Step::new(Arc::new(broken), Cpu::detect(), Inputs::Exact, Arc::new(mempack_kernels::Pool::new(1).unwrap()), 1).is_err());
+    assert!(
+        mempack_kernels::Step::new(Arc::new(broken), Cpu::detect(), Inputs::Exact, Arc::new(mempack_kernels::Pool::new(1).unwrap()), 1)
+            .is_err()
+    );
 }

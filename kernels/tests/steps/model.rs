@@ -33,10 +33,8 @@ pub fn model(plain: &Plain, weights: Weights) -> Model {
         }
     };
     let norm = |weight: &[f64]| Norm { weight: floats(weight), eps: plain.eps as f32 };
-    let linear = |linear: &PlainLinear, columns: usize| Linear {
-        matrix: matrix(&linear.weight, columns),
-        bias: linear.bias.as_deref().map(floats),
-    };
+    let linear =
+        |linear: &PlainLinear, columns: usize| Linear { matrix: matrix(&linear.weight, columns), bias: linear.bias.as_deref().map(floats) };
     let layers = plain.layers.iter().map(|layer| Layer {
         attention_norm: norm(&layer.attention_norm),
         qkv: linear(&layer.qkv, plain.hidden),

@@ -65,6 +65,9 @@ pub struct PlainSequence {
     pub shares: Vec<Vec<f64>>,
 }
 
+/// A token that is attended to: its key, its value, its bias, and the memory it is of.
+type Seen = (Vec<f64>, Vec<f64>, f64, Option<usize>);
+
 /// What a family computes differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -143,7 +146,8 @@ impl Plain {
         s.values.resize(self.layers.len() * self.heads, Vec::new());
         s.shares.clear();
         let mut slot = 0;
-        let mut x: Vec<f64> = self.embedding[token as usize * self.hidden..][..self.hidden].iter().map(|x| x * self.embedding_scale).collect();
+        let mut x: Vec<f64> =
+            self.embedding[token as usize * self.hidden..][..self.hidden].iter().map(|x| x * self.embedding_scale).collect();
         for (number, layer) in self.layers.iter().enumerate() {
             let frequencies = &self.frequencies[layer.rotation];
             let mut qkv = layer.qkv.apply(&norm(&x, &layer.attention_norm, self.eps));
@@ -163,8 +167,7 @@ impl Plain {
                 s.keys[place].push(keys[head * dim..][..dim].to_vec());
                 s.values[place].push(values[head * dim..][..dim].to_vec());
                 let kept = layer.kept.get(head).copied().unwrap_or(0);
-                // Everything that is attended to: key, value, bias, and the memory it is of.
-                let mut seen: Vec<(Vec<f64>, Vec<f64>, f64, Option<usize>)> = Vec::new();
+                let mut seen: Vec<Seen> = Vec::new();
                 for (m, memory) in s.memories.iter().enumerate() {
                     for at in slot..slot + kept.min(memory.tokens) {
                         let mut key = memory.keys[at * dim..][..dim].to_vec();
