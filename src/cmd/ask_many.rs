@@ -20,7 +20,7 @@ use crate::terminal::{self, errln, one_line, outln};
 pub struct Row {
     #[serde(default)]
     id: Value,
-    question: String,
+    pub question: String,
 }
 
 /// How many answers are decoded at once.

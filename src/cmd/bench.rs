@@ -8,6 +8,7 @@ use mempack_evaluation::{Models, SpeedOptions, measure_speed, speed_figure};
 use mempack_model::Precision;
 use mempack_runtime::{Ranking, Strategy};
 
+use super::ask_many;
 use super::measuring::{Details, Measuring};
 use super::packs::Search;
 use super::rerank::RerankArgs;
@@ -19,7 +20,7 @@ use crate::progress::Progress;
 
 /// Measures tokens a second and the time to the first token with memories, without, and with the texts in the prompt: by batch size, number of memories,
 /// and length of the question, one varied at a time. Shows where the time goes: retrieval, loading memories, prompt, generation. Questions are texts
-/// of the first pack; answers go on to their full length.
+/// of the first pack, or --questions; answers go on to their full length.
 #[derive(clap::Args)]
 pub struct Args {
     /// The packs of one model; several show what their codecs cost
@@ -39,6 +40,9 @@ pub struct Args {
     /// Tokens of a question, separated by commas
     #[arg(long, value_delimiter = ',', default_values_t = SpeedOptions::default().inputs, value_name = "LIST")]
     input: Vec<usize>,
+    /// A file of questions to ask in place of texts, one {"id": ..., "question": ...} per line
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    questions: Option<PathBuf>,
     /// Tokens of an answer
     #[arg(long, default_value_t = SpeedOptions::default().tokens, value_name = "N")]
     tokens: usize,
@@ -68,6 +72,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     mempack_model::set_threads(args.threads);
     let inputs: Vec<&Path> = args.packs.iter().map(PathBuf::as_path).collect();
     let figure = args.figure.as_deref().map(|path| OutputFile::check("--figure", path, Contents::of_figure(path), &inputs)).transpose()?;
+    let rows = args.questions.as_deref().map(ask_many::read).transpose()?.unwrap_or_default();
     let packs = args.packs.iter().map(|path| Ok(Arc::new(super::open(path)?))).collect::<Result<Vec<_>, Failure>>()?;
     let reranking = args.rerank.load(args.model.embedder.device)?;
     let model = args.model.load(args.precision)?;
@@ -84,6 +89,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         batches: args.batch,
         memories: args.memories,
         inputs: args.input,
+        questions: rows.into_iter().map(|row| row.question).collect(),
         tokens: args.tokens,
         rounds: args.rounds,
         seed: args.seed,

@@ -17,19 +17,29 @@ pub struct SpeedOptions {
     pub batches: Vec<usize>,
     /// Numbers of memories.
     pub memories: Vec<usize>,
-    /// Tokens of a question.
+    /// Tokens of a question; not varied if there are [`questions`](Self::questions).
     pub inputs: Vec<usize>,
+    /// The questions; if there are none, texts of the first pack are cut to the wanted length.
+    pub questions: Vec<String>,
     /// Tokens of an answer: every answer has as many.
     pub tokens: usize,
     /// How often each case is measured; the rounds alternate between the cases.
     pub rounds: usize,
-    /// Seed of the choice of questions, which are texts of the first pack.
+    /// Seed of the choice of texts as questions.
     pub seed: u64,
 }
 
 impl Default for SpeedOptions {
     fn default() -> Self {
-        Self { batches: vec![1, 8, 32], memories: vec![1, 3, 5], inputs: vec![32, 128, 512], tokens: 48, rounds: 5, seed: 0 }
+        Self {
+            batches: vec![1, 8, 32],
+            memories: vec![1, 3, 5],
+            inputs: vec![32, 128, 512],
+            questions: Vec::new(),
+            tokens: 48,
+            rounds: 5,
+            seed: 0,
+        }
     }
 }
 
@@ -71,8 +81,8 @@ pub struct Case {
     pub reads: Reads,
     /// Questions that are answered at once.
     pub batch: usize,
-    /// Tokens of a question, without the prompt's template.
-    pub input: usize,
+    /// Tokens of a question, without the prompt's template; `None` for given questions.
+    pub input: Option<usize>,
 }
 
 /// Tokens of a question where its length is not varied.
@@ -88,6 +98,7 @@ pub(super) fn cases(options: &SpeedOptions, packs: usize, own: usize) -> Result<
             return Err(EvaluateError::Option { option, found: found.to_string(), expected: format!("1 to {MAX}") });
         }
     }
+    let base = options.questions.is_empty().then_some(INPUT);
     let mut cases = Vec::new();
     let mut add = |case| {
         if !cases.contains(&case) {
@@ -97,11 +108,11 @@ pub(super) fn cases(options: &SpeedOptions, packs: usize, own: usize) -> Result<
     let all = |pack| [Reads::Memories(own), Reads::Nothing, Reads::Texts(own)].into_iter().take(if pack == 0 { 3 } else { 1 });
     for pack in 0..packs {
         for &batch in std::iter::once(&1).chain(batches) {
-            all(pack).for_each(|reads| add(Case { pack, reads, batch, input: INPUT }));
+            all(pack).for_each(|reads| add(Case { pack, reads, batch, input: base }));
         }
-        memories.iter().for_each(|count| add(Case { pack, reads: Reads::Memories(*count), batch: 1, input: INPUT }));
-        for &input in inputs {
-            all(pack).for_each(|reads| add(Case { pack, reads, batch: 1, input }));
+        memories.iter().for_each(|count| add(Case { pack, reads: Reads::Memories(*count), batch: 1, input: base }));
+        for input in base.iter().flat_map(|_| inputs) {
+            all(pack).for_each(|reads| add(Case { pack, reads, batch: 1, input: Some(*input) }));
         }
     }
     Ok(cases)
@@ -120,6 +131,8 @@ mod tests {
         assert_eq!(two[..one.len()], one);
         assert!(two[one.len()..].iter().all(|case| case.pack == 1 && matches!(case.reads, Reads::Memories(_))));
         assert_eq!(two.len(), one.len() + 1 + 1 + 1 + 1);
+        let given = SpeedOptions { questions: vec!["Who?".into()], ..options.clone() };
+        assert!(cases(&given, 1, 5).unwrap().iter().all(|case| case.input.is_none()));
         for wrong in [
             SpeedOptions { batches: vec![0], ..options.clone() },
             SpeedOptions { rounds: 0, ..options.clone() },

@@ -18,7 +18,7 @@ use crate::{EvaluateError, Models};
 /// Measures how fast `models` decode with `packs`. `observe` is called after each run with the number of runs done and their total, and can stop the
 /// measurement.
 ///
-/// Questions are texts of the first pack, cut to the wanted length. Answers go on to the wanted number of tokens whatever the model says. Decoded
+/// Answers go on to the wanted number of tokens whatever the model says. Decoded
 /// memories are not kept from one run to the next.
 ///
 /// # Errors
@@ -38,7 +38,11 @@ pub fn measure_speed(
     for round in 0..options.rounds {
         for (number, ((case, session), runs)) in cases.iter().zip(&sessions).zip(&mut runs).enumerate() {
             let mut random = Rng::from_seed(options.seed.wrapping_add(round as u64));
-            let questions = (0..case.batch).map(|_| question(models.model, &packs[0], case.input, &mut random));
+            let questions = (0..case.batch).map(|at| match case.input {
+                Some(tokens) => question(models.model, &packs[0], tokens, &mut random),
+                // Rounds and places of a batch go on through the list.
+                None => Ok(options.questions[(round * case.batch + at) % options.questions.len()].clone()),
+            });
             runs.push(run(session, questions.collect::<Result<_, _>>()?)?);
             if observe(round * cases.len() + number + 1, total).is_break() {
                 return Err(EvaluateError::Interrupted);

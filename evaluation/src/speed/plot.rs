@@ -3,7 +3,7 @@
 use mempack_figure::{Anchor, Drawing, INK};
 use mempack_runtime::Part;
 
-use super::report::SpeedReport;
+use super::report::{SpeedReport, input};
 use crate::panel::colour;
 
 const WIDTH: f64 = 760.0;
@@ -26,7 +26,7 @@ pub fn speed_figure(report: &SpeedReport) -> Drawing {
     let scale = (WIDTH - LEFT - 90.0) / longest;
     for (row, place) in report.rows.iter().zip(0..) {
         let y = TOP + PITCH * f64::from(place);
-        let name = format!("{}, batch {}, input {}", report.name(&row.case), row.case.batch, row.case.input);
+        let name = format!("{}, batch {}, input {}", report.name(&row.case), row.case.batch, input(&row.case));
         drawing.text((LEFT - 8.0, y + BAR - 3.0), 11, Anchor::End, name);
         let mut x = LEFT;
         for (number, milliseconds) in row.parts_ms.into_iter().enumerate() {

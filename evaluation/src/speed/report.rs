@@ -99,6 +99,11 @@ impl SpeedReport {
     }
 }
 
+/// The length of the questions, or a dash.
+pub(super) fn input(case: &Case) -> String {
+    case.input.map_or_else(|| "-".to_owned(), |tokens| tokens.to_string())
+}
+
 impl fmt::Display for SpeedReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}, answers of {} tokens, medians of {} rounds (smallest to largest)", self.model, self.tokens, self.rounds)?;
@@ -120,7 +125,7 @@ impl fmt::Display for SpeedReport {
                 "{:<22} {:>5} {:>5}  {all:<24} {:>9.1} {:>9.1}  ",
                 self.name(case),
                 case.batch,
-                case.input,
+                input(case),
                 decoding.median,
                 first.median
             )?;
