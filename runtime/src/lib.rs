@@ -75,8 +75,8 @@ pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
     Answer, AskError, ChunkMemories, ChunkReads, Confidence, DEFAULT_RERANK_DEPTH, IdentityMismatch, MAX_ANSWER_TOKENS, MemoryRead,
-    NotRepeating, PackEmbeddings, PackIndex, PackReranker, PackStages, PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, Reranking,
-    RetrieveError, Retriever, Sampling, Session, SessionError, SessionOptions, Stop, read_reference,
+    MemoryScorer, NotRepeating, PackEmbeddings, PackIndex, PackReranker, PackStages, PreparedPrompt, ReadFrom, ReferenceError,
+    ReferenceText, Reranking, RetrieveError, Retriever, Sampling, Scorer, Session, SessionError, SessionOptions, Stop, read_reference,
 };
 pub use fields::CitedField;
 #[cfg(feature = "filters")]
