@@ -1,15 +1,14 @@
-//! How much attention a question gives to memories (arXiv 2407.01178, remark 2): what orders the memories found for it, without reading their texts.
+//! How much attention a question gives to memories (arXiv 2407.01178, remark 2): an order of the memories found for it that needs no text.
 
 use std::ops::Range;
 
-use mempack_format::EMPTY_SLOT;
 use tch::{Kind, TchError, Tensor};
 
 use crate::attention::{Mask, attend, shares};
-use crate::context::{ContextLayout, similarity_biases};
+use crate::context::ContextLayout;
 use crate::decoder::Decoder;
 use crate::head_spans::HeadSpan;
-use crate::slots::{check, keys_of_span};
+use crate::slots::{biases, check, keys_of_span};
 use crate::write::copy_out;
 use crate::{ComputeError, Model, Slot, prompt_tokens};
 
@@ -19,17 +18,17 @@ const SIMILARITY_WEIGHT: f32 = 20.0;
 const MAX_QUESTION: usize = 128;
 
 impl Model {
-    /// For each memory the share of attention, 0 to 1, that the tokens of `question` give to it if they read all of `slots` in one chunk. There may be
-    /// more of them than a chunk reads.
+    /// For each memory the share of attention, 0 to 1, that the tokens of `question` give to it if one chunk reads all of `slots`. There may be
+    /// more of them than a chunk reads otherwise.
     ///
-    /// The question is put into the prompt template, after the prefix and the memories' interval of positions, and runs through the decoder once, without
-    /// reading anything: a memory changes no other memory's score but by its own share. A share is that of a softmax over the stored keys of all memories and
-    /// the tokens up to the question's own, to whose scores a memory's similarity less the best one is added 20 times, instead of the model's `similarity_bias`.
-    /// It is averaged over the first 128 tokens of the question, and over the query heads of the first two thirds of the decoder's
-    /// layers, each with the square of the number of tokens that its key-value head keeps: queries of later layers ask for the next word, and a head that keeps few
-    /// tokens of a reference may have missed the one that matters. If no head of these layers keeps any, all layers count.
+    /// The question, in the prompt template and at the positions that it has beside memories, runs through the decoder once and reads nothing.
+    /// A share is that of a softmax over the stored keys of all memories and the context up to the token. What a memory's similarity is below
+    /// the best one is subtracted from its attention scores 20 times, whatever the model's `similarity_bias` is.
     ///
-    /// Of a question without tokens all scores are 0.
+    /// Shares are averaged over the first 128 tokens of the question, and over the query heads of the first two thirds of the decoder's layers
+    /// (of all layers, if no head of these keeps a token of a reference), each with the square of the number of tokens that its key-value head
+    /// keeps. Queries of later layers are about the next word, and a head that keeps few tokens of a reference may lack the one that
+    /// matters. Of a question without tokens all scores are 0.
     ///
     /// # Errors
     /// Memories of another shape or damaged ones, or a failure of the tokenizer or of libtorch.
@@ -72,6 +71,7 @@ impl Decoder {
         let rotation = self.rope.rotation(layout.positions(tokens as u32), self.kind(), self.device)?;
         let s = self.sizes();
         let layers = self.scoring_layers();
+        let biases = biases(self, SIMILARITY_WEIGHT, slots);
         let (mut sums, mut weights) = (Vec::new(), 0.0);
         let mut x = self.embed(&ids)?;
         for (number, layer) in self.layers.iter().enumerate().take(layers.end) {
@@ -81,10 +81,11 @@ impl Decoder {
             let q = heads_first(&rotated, 0, s.query_heads)?;
             let k = heads_first(&rotated, s.query_heads, s.heads)?;
             if layers.contains(&number) {
-                for span in self.spans(number).into_iter().filter(|span| span.tokens > 0) {
+                for span in self.spans(number) {
+                    let Some(bias) = biases.get(&span.tokens) else { continue };
                     let q = span.of_query_heads(&q, s.group())?.f_narrow(2, tokens - asked, asked)?;
                     let weight = (span.tokens * span.tokens) as f64;
-                    sums.push(self.attention_of_span(&q, &span.of_heads(&k)?, span, slots)?.f_mul_scalar(weight)?);
+                    sums.push(self.attention_of_span(&q, &span.of_heads(&k)?, span, slots, bias)?.f_mul_scalar(weight)?);
                     weights += weight * (span.heads * s.group()) as f64;
                 }
             }
@@ -99,23 +100,12 @@ impl Decoder {
     }
 
     /// The shares of each memory, summed over the query heads of a span and averaged over tokens, `[memories]`: of queries
-    /// `[1, query heads, asked, head_dim]` beside the context's keys `[1, heads, tokens, head_dim]`, to whose end the queries belong.
-    fn attention_of_span(&self, q: &Tensor, k: &Tensor, span: HeadSpan, slots: &[Slot<'_>]) -> Result<Tensor, TchError> {
+    /// `[1, query heads, asked, head_dim]` beside the context's keys `[1, heads, tokens, head_dim]`, to whose end the queries belong, with
+    /// `bias`, `[tokens of all memories]`, added to the scores of memories.
+    fn attention_of_span(&self, q: &Tensor, k: &Tensor, span: HeadSpan, slots: &[Slot<'_>], bias: &[f32]) -> Result<Tensor, TchError> {
         let (asked, tokens, memories) = (q.size4()?.2, k.size4()?.2, slots.len() as i64);
-        // Heads of a span keep as many tokens and so have the same empty slots.
-        let first_head = span.slot as usize..(span.slot + span.tokens) as usize;
-        let similarities: Vec<f32> = slots.iter().map(|slot| slot.similarity).collect();
-        let of_memories = similarity_biases(SIMILARITY_WEIGHT, &similarities);
-        let bias: Vec<f32> = slots
-            .iter()
-            .zip(of_memories)
-            .flat_map(|(slot, of_memory)| {
-                let positions = slot.memory.positions[first_head.clone()].iter();
-                positions.map(move |position| if *position == EMPTY_SLOT { f32::NEG_INFINITY } else { of_memory })
-            })
-            .collect();
         let options = (Kind::Float, self.device);
-        let bias = Tensor::f_from_slice(&bias)?.f_to_device(self.device)?.f_expand([asked, memories * span.tokens], false)?;
+        let bias = Tensor::f_from_slice(bias)?.f_to_device(self.device)?.f_expand([asked, memories * span.tokens], false)?;
         let later = Tensor::f_full([asked, tokens], f64::NEG_INFINITY, options)?.f_triu(tokens - asked + 1)?;
         let mask = Tensor::f_cat(&[bias, later], 1)?.f_view([1, 1, asked, -1])?;
         let keys = Tensor::f_cat(&[keys_of_span(self, slots, span)?, k.f_to_kind(Kind::Float)?], 2)?;

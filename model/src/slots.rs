@@ -50,12 +50,17 @@ impl SlotTensors {
         }
         let keys = rotated(decoder, keys, &positions)?;
         let (kind, memories) = (decoder.kind(), slots.len() as i64);
-        Ok(Self { keys: keys.f_to_kind(kind)?, values: values.f_to_kind(kind)?, biases: biases(decoder, slots), memories })
+        Ok(Self {
+            keys: keys.f_to_kind(kind)?,
+            values: values.f_to_kind(kind)?,
+            biases: biases(decoder, decoder.memory.similarity_bias, slots),
+            memories,
+        })
     }
 }
 
-/// Keys before RoPE, `[slots, head_dim]`, rotated to their slots' positions in the interval that memories share. They are rotated in f32 whatever the
-/// precision: they are stored exactly, and are rounded only once, afterwards.
+/// Keys before RoPE, `[slots, head_dim]`, rotated to their slots' positions in the interval that memories share. They are rotated in f32
+/// whatever the precision: they are stored exactly, and are rounded only once, afterwards.
 fn rotated(decoder: &Decoder, keys: &Tensor, positions: &[u8]) -> Result<Tensor, TchError> {
     let prefix = decoder.memory.reference_prefix_ids.len() as i64;
     // The key of an empty slot is zero and masked, so any position will do.
@@ -80,14 +85,14 @@ pub(crate) fn keys_of_span(decoder: &Decoder, slots: &[Slot<'_>], span: HeadSpan
     rotated(decoder, &keys, &positions)?.f_view([1, span.heads, -1, dim as i64])
 }
 
-/// What is added to the scores of memory tokens: see [`SlotTensors::biases`].
-fn biases(decoder: &Decoder, slots: &[Slot<'_>]) -> BTreeMap<i64, Vec<f32>> {
+/// What is added to the scores of memory tokens, if a similarity of 1 adds `weight`: see [`SlotTensors::biases`].
+pub(crate) fn biases(decoder: &Decoder, weight: f32, slots: &[Slot<'_>]) -> BTreeMap<i64, Vec<f32>> {
     let similarities: Vec<f32> = slots.iter().map(|slot| slot.similarity).collect();
     let mut biases = BTreeMap::new();
     for tokens in decoder.shape().slots_of_heads().filter(|tokens| !tokens.is_empty()) {
         // Heads that keep as many tokens have the same empty slots, as `check` made sure, so the first one stands for all.
         biases.entry(tokens.len() as i64).or_insert_with(|| {
-            let of_memories = similarity_biases(decoder.memory.similarity_bias, &similarities);
+            let of_memories = similarity_biases(weight, &similarities);
             let of_slots = slots.iter().zip(of_memories).flat_map(|(slot, of_memory)| {
                 let positions = slot.memory.positions[tokens.clone()].iter();
                 positions.map(move |position| if *position == EMPTY_SLOT { f32::NEG_INFINITY } else { of_memory })

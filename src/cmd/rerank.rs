@@ -13,9 +13,9 @@ use crate::folders::not_loaded;
 /// Which reranker to use, and how.
 #[derive(clap::Args)]
 pub struct RerankArgs {
-    /// Reranker: memory, the attention that the query gives to the references' memories in the pack's own model; or the folder of a cross-encoder, a BERT or
-    /// XLM-RoBERTa model that scores a query and a passage together (./memory is a folder) (default: none). The best references found are put in the
-    /// order of its scores, and --strategy chooses in that order
+    /// Reranker: memory, the attention that the query gives to the references' memories in the pack's own model (--model), or the folder of a
+    /// cross-encoder, a BERT or XLM-RoBERTa model that scores a query and a passage together (default: none; ./memory is a folder). The
+    /// best references found are put in the order of its scores, and --strategy chooses in that order
     #[arg(long, value_name = "memory|DIR")]
     reranker: Option<Named>,
     /// How many of the references found the reranker scores; others follow in the order of the search

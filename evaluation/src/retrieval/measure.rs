@@ -24,8 +24,8 @@ use crate::{EvaluateError, Question, RerankerName};
 /// index of terms. A text that several packs have is a reference of the first of them, and so comes from the documents of that pack.
 ///
 /// # Errors
-/// If the packs were built with another embedder, or the reranker reads memories with another model than theirs; if no question or no stage is left, a pack is damaged, the embedder fails, or `observe` stops the
-/// measurement.
+/// If the packs were built with another embedder, or the reranker reads memories with another model than theirs; if no question or no stage
+/// is left, a pack is damaged, the embedder fails, or `observe` stops the measurement.
 pub fn measure_retrieval(
     embedder: &Embedder,
     mounts: &Arc<Mounts>,

@@ -16,8 +16,8 @@ pub struct MemoryScorer {
 }
 
 impl MemoryScorer {
-    /// A scorer with a model, which must be that of the packs, and a cache of memories, which is best the session's own: the memories that are read are
-    /// among those that are scored.
+    /// A scorer with a model, which must be that of the packs, and a cache of memories. It is best the session's own, because the memories
+    /// that are read are among those that are scored.
     pub fn new(model: &Model, cache: Arc<MemoryCache>) -> Self {
         Self { model: model.share(), cache }
     }

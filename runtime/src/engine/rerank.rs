@@ -16,8 +16,8 @@ pub const DEFAULT_RERANK_DEPTH: usize = 20;
 /// What scores references for a query. Clones share its weights.
 #[derive(Clone, Debug)]
 pub enum Scorer {
-    /// A cross-encoder, which reads the query and the text of a reference together. A reference is scored as the embedder reads it: the title of its
-    /// document, unless it begins with that, then its text.
+    /// A cross-encoder, which reads the query and the text of a reference together. A reference is scored as the embedder reads it: the
+    /// title of its document, unless it begins with that, then its text.
     Pairs(Reranker),
     /// The model that reads the memories, by the attention that the query gives to them. It reads no text.
     Memories(MemoryScorer),
@@ -85,8 +85,8 @@ impl Reranking {
         Self { scorer, depth: DEFAULT_RERANK_DEPTH }
     }
 
-    /// The hits with the highest scores first; equal ones stay in the order of the search. Hits without a score, because what it needs is damaged and skipped, come
-    /// after those that have one.
+    /// The hits with the highest scores first; equal ones stay in the order of the search. Hits without a score come after those that have
+    /// one: what the score needs of them is damaged and skipped.
     fn order(
         &self,
         query: &str,

@@ -106,8 +106,8 @@ impl Session {
     /// references the model composes to the same number of tokens.
     ///
     /// # Errors
-    /// If the packs were built with another model or embedder, or the reranker reads memories with another model; if one lacks a required signature, or an
-    /// option is out of range.
+    /// If the packs were built with another model or embedder, or the reranker reads memories with another model; if one lacks a required
+    /// signature, or an option is out of range.
     pub fn over(model: &Model, embedder: &Embedder, mounts: Arc<Mounts>, options: SessionOptions) -> Result<Self, SessionError> {
         let SessionOptions {
             read_from,
