@@ -216,6 +216,16 @@ pub enum ComputeError {
         /// The state that the method needs.
         needs: &'static str,
     },
+    /// A sequence that does not fit into the budget of its batch.
+    #[error("the cache of a sequence takes {needed} bytes, and {free} of the budget of {budget} are free")]
+    Budget {
+        /// Bytes that the sequence takes.
+        needed: usize,
+        /// Bytes that open sequences do not take.
+        free: usize,
+        /// Bytes for all sequences.
+        budget: usize,
+    },
     /// Memories for a reader without a prefix, which has no memory slots.
     #[error("a reader with `prefix: false` has no memory slots")]
     NoSlots,

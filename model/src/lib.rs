@@ -21,6 +21,7 @@ mod answer_measure;
 mod attention;
 mod attention_error;
 mod base;
+mod batch;
 mod checkpoint;
 mod config;
 mod context;
@@ -71,6 +72,7 @@ mod write;
 
 pub use answer_measure::{AnswerMeasure, UnknownMeasure};
 pub use attention_error::{AttentionError, RelativeError, attention_error};
+pub use batch::{Batch, Row, Sequence};
 pub use checkpoint::weights_digest;
 pub use config::ModelConfig;
 pub use decoder::Decoder;

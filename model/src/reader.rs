@@ -80,6 +80,15 @@ pub(crate) struct AttentionInputs<'a> {
 type AttentionObserver<'a> = dyn FnMut(AttentionInputs<'_>) -> Result<(), TchError> + 'a;
 
 impl Decoder {
+    /// Bytes of the cache of a reader with these options.
+    pub fn bytes_of_reader(&self, options: &ReaderOptions) -> usize {
+        let (config, memory) = (&self.config, &self.memory);
+        let (prefix, room) = if options.prefix { (memory.reference_prefix_ids.len(), memory.memories_per_chunk as usize) } else { (0, 0) };
+        let own = prefix.saturating_add(options.capacity).saturating_mul(config.heads as usize).saturating_mul(config.layers as usize);
+        let vectors = own.saturating_add(room.saturating_mul(self.shape().slots()));
+        vectors.saturating_mul(2 * config.head_dim as usize * self.kind().elt_size_in_bytes())
+    }
+
     /// A reader with an empty context.
     ///
     /// Its cache holds `2 * head_dim * (prefix + capacity)` numbers in the model's precision for each head of each layer, and
@@ -126,6 +135,11 @@ impl Decoder {
 }
 
 impl Reader {
+    /// Empties the context, so that the cache serves another sequence.
+    pub fn clear(&mut self) {
+        (self.length, self.used, self.watched, self.memory_share) = (0, 0, false, None);
+    }
+
     /// Puts the BOS and `text` into an empty context, in one pass.
     ///
     /// `chunks[c]` lists what chunk `c` of `text` reads: text token `t` is in chunk `t / retrieval_interval`, the BOS in chunk 0, and
@@ -247,6 +261,11 @@ impl Reader {
     /// Max tokens of the context, BOS included.
     pub fn capacity(&self) -> usize {
         self.options.capacity
+    }
+
+    /// Whether the context follows the reference prefix: see [`ReaderOptions::prefix`].
+    pub fn has_prefix(&self) -> bool {
+        self.options.prefix
     }
 
     fn check_room(&self, wanted: usize) -> Result<(), ComputeError> {

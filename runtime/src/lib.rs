@@ -74,9 +74,10 @@ pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
 pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
-    Answer, AskError, ChunkMemories, ChunkReads, Confidence, DEFAULT_RERANK_DEPTH, IdentityMismatch, MAX_ANSWER_TOKENS, MemoryRead,
-    MemoryScorer, NotRepeating, PackEmbeddings, PackIndex, PackReranker, PackStages, PreparedPrompt, ReadFrom, ReferenceError,
-    ReferenceText, Reranking, RetrieveError, Retriever, Sampling, Scorer, Session, SessionError, SessionOptions, Stop, read_reference,
+    Answer, Answered, AskError, BatchOptions, Batching, ChunkMemories, ChunkReads, Confidence, DEFAULT_RERANK_DEPTH, IdentityMismatch,
+    MAX_ANSWER_TOKENS, MAX_SEQUENCES, MemoryRead, MemoryScorer, NotRepeating, OnText, PackEmbeddings, PackIndex, PackReranker, PackStages,
+    PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, Request, Reranking, RetrieveError, Retriever, Sampling, Scorer, Session,
+    SessionError, SessionOptions, Stop, read_reference,
 };
 pub use fields::CitedField;
 #[cfg(feature = "filters")]

@@ -1,12 +1,17 @@
 //! Decoding with memories: the parts of the runtime that need the model.
 
+mod answer;
+mod answerer;
+mod batching;
 mod chunk;
 mod confidence;
+mod decoding;
 mod error;
-mod generator;
+mod feed;
 mod memory_read;
 mod memory_scorer;
 mod prefetch;
+mod prompting;
 mod recall;
 mod reference;
 mod rerank;
@@ -15,10 +20,12 @@ mod session;
 mod source;
 mod text;
 
+pub use answer::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
+pub use batching::{Answered, BatchOptions, Batching, MAX_SEQUENCES, Request};
 pub use chunk::ChunkMemories;
 pub use confidence::Confidence;
+pub use decoding::OnText;
 pub use error::{AskError, IdentityMismatch, RetrieveError, SessionError};
-pub use generator::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
 pub use memory_read::MemoryRead;
 pub use memory_scorer::MemoryScorer;
 pub use recall::{NotRepeating, PackIndex, PackStages, Retriever};

@@ -1,18 +1,27 @@
 //! A second thread that retrieves while the model decodes. It affects when memories are loaded, never which.
 
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
-use super::chunk::{ChunkMemories, ChunkReader, Scope};
+use super::answer::PreparedPrompt;
+use super::chunk::{ChunkMemories, Scope};
 use super::error::{AskError, SessionError};
+use super::prompting::Prompter;
 
-/// A request to the thread.
+/// A request to the thread. Chunks of answers come before prompts, because sequences wait for them, and both before memories that are only probably
+/// read.
 enum Request {
-    /// Decode the memories that the query will probably retrieve.
-    Warm(Scope, String),
-    /// Retrieve, and send the memories.
-    Read(Scope, String, SyncSender<Result<ChunkMemories, AskError>>),
+    /// Retrieve for a chunk.
+    Read(Scope, String, Reply<ChunkMemories>),
+    /// Make the prompt of a question.
+    Prompt(Scope, String, Reply<PreparedPrompt>),
+    /// Decode the memories that the query will probably retrieve, unless nobody waits for them any more.
+    Warm(Scope, String, Weak<()>),
 }
+
+type Reply<T> = SyncSender<Result<T, AskError>>;
 
 /// Handle of the thread, which ends when the handle is dropped.
 pub(crate) struct Prefetcher {
@@ -20,48 +29,83 @@ pub(crate) struct Prefetcher {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A retrieval whose result has not been received yet.
-pub(crate) struct Pending {
-    query: String,
-    reply: Option<Receiver<Result<ChunkMemories, AskError>>>,
+/// Keeps a request to decode memories in advance alive.
+pub(crate) struct Warming(#[expect(dead_code, reason = "the thread looks whether it is alive")] Arc<()>);
+
+/// Something that the thread was asked for and that has not been received yet.
+pub(crate) struct Pending<T> {
+    /// The query or question that it is for.
+    text: String,
+    reply: Option<Receiver<Result<T, AskError>>>,
+    received: Option<Result<T, AskError>>,
 }
 
 impl Prefetcher {
-    pub(crate) fn start(reader: &ChunkReader) -> Result<Self, SessionError> {
+    pub fn start(prompter: &Prompter) -> Result<Self, SessionError> {
         let (requests, inbox) = channel();
-        let reader = reader.share();
-        let thread = std::thread::Builder::new().name("mempack-prefetch".into()).spawn(move || work(&reader, &inbox));
+        let prompter = prompter.share();
+        let thread = std::thread::Builder::new().name("mempack-prefetch".into()).spawn(move || work(&prompter, &inbox));
         Ok(Self { requests: Some(requests), thread: Some(thread.map_err(SessionError::Thread)?) })
     }
 
-    /// Starts decoding the memories that a later query will probably retrieve.
-    pub(crate) fn warm(&self, scope: Scope, query: String) {
-        if let Some(requests) = &self.requests {
-            // If the thread has ended, nothing is decoded in advance; retrieval works without it.
-            let _ = requests.send(Request::Warm(scope, query));
-        }
+    /// Starts decoding the memories that a later query will probably retrieve, as long as what it returns is kept.
+    pub fn warm(&self, scope: Scope, query: String) -> Warming {
+        let wanted = Arc::new(());
+        // If the thread has ended, nothing is decoded in advance; retrieval works without it.
+        self.send(Request::Warm(scope, query, Arc::downgrade(&wanted)));
+        Warming(wanted)
     }
 
     /// Starts the retrieval for `query`.
-    pub(crate) fn begin(&self, scope: Scope, query: String) -> Pending {
+    pub fn read(&self, scope: Scope, query: String) -> Pending<ChunkMemories> {
+        self.begin(query, |query, reply| Request::Read(scope, query, reply))
+    }
+
+    /// Starts making the prompt of a question.
+    pub fn prompt(&self, scope: Scope, question: String) -> Pending<PreparedPrompt> {
+        self.begin(question, |question, reply| Request::Prompt(scope, question, reply))
+    }
+
+    fn begin<T>(&self, text: String, request: impl FnOnce(String, Reply<T>) -> Request) -> Pending<T> {
         let (reply, receiver) = sync_channel(1);
-        let sent = self.requests.as_ref().is_some_and(|requests| requests.send(Request::Read(scope, query.clone(), reply)).is_ok());
-        Pending { query, reply: sent.then_some(receiver) }
+        let sent = self.send(request(text.clone(), reply));
+        Pending { text, reply: sent.then_some(receiver), received: None }
+    }
+
+    fn send(&self, request: Request) -> bool {
+        self.requests.as_ref().is_some_and(|requests| requests.send(request).is_ok())
     }
 }
 
-impl Pending {
-    /// A retrieval that [`wait`](Self::wait) performs.
-    pub(crate) fn later(query: String) -> Self {
-        Self { query, reply: None }
+impl<T> Pending<T> {
+    /// What [`wait`](Self::wait) computes.
+    pub fn later(text: String) -> Self {
+        Self { text, reply: None, received: None }
     }
 
-    /// Waits for the memories, or retrieves them on this thread if the prefetch thread did not.
-    pub(crate) fn wait(self, reader: &ChunkReader, scope: &Scope) -> Result<ChunkMemories, AskError> {
-        match self.reply.and_then(|reply| reply.recv().ok()) {
-            Some(result) => result,
-            None => reader.read(scope, self.query),
+    /// Something that is there already.
+    pub fn ready(result: T) -> Self {
+        Self { text: String::new(), reply: None, received: Some(Ok(result)) }
+    }
+
+    /// Whether [`wait`](Self::wait) returns at once, or has to compute.
+    pub fn is_ready(&mut self) -> bool {
+        if self.received.is_none() {
+            match self.reply.as_ref().map(Receiver::try_recv) {
+                Some(Ok(received)) => self.received = Some(received),
+                Some(Err(TryRecvError::Empty)) => return false,
+                // The thread has ended.
+                Some(Err(TryRecvError::Disconnected)) => self.reply = None,
+                None => {}
+            }
         }
+        true
+    }
+
+    /// Waits for the result, or computes it on this thread if the prefetch thread did not.
+    pub fn wait(self, compute: impl FnOnce(String) -> Result<T, AskError>) -> Result<T, AskError> {
+        let received = self.received.or_else(|| self.reply.and_then(|reply| reply.recv().ok()));
+        received.unwrap_or_else(|| compute(self.text))
     }
 }
 
@@ -75,27 +119,64 @@ impl Drop for Prefetcher {
     }
 }
 
-fn work(reader: &ChunkReader, inbox: &Receiver<Request>) {
-    while let Ok(mut request) = inbox.recv() {
-        // Newer requests take priority over warming.
-        while matches!(request, Request::Warm(..)) {
+/// Requests that have arrived, by urgency.
+#[derive(Default)]
+struct Queues {
+    reads: VecDeque<Request>,
+    prompts: VecDeque<Request>,
+    warms: VecDeque<Request>,
+}
+
+impl Queues {
+    fn add(&mut self, request: Request) {
+        let queue = match request {
+            Request::Read(..) => &mut self.reads,
+            Request::Prompt(..) => &mut self.prompts,
+            Request::Warm(..) => &mut self.warms,
+        };
+        queue.push_back(request);
+    }
+
+    fn next(&mut self) -> Option<Request> {
+        let Self { reads, prompts, warms } = self;
+        [reads, prompts, warms].into_iter().find_map(VecDeque::pop_front)
+    }
+}
+
+fn work(prompter: &Prompter, inbox: &Receiver<Request>) {
+    let mut queues = Queues::default();
+    loop {
+        loop {
             match inbox.try_recv() {
-                Ok(newer) => request = newer,
-                Err(_) => break,
+                Ok(request) => queues.add(request),
+                Err(TryRecvError::Empty) => break,
+                // The session has ended, and with it whoever waits.
+                Err(TryRecvError::Disconnected) => return,
             }
         }
+        let request = match queues.next() {
+            Some(request) => request,
+            None => match inbox.recv() {
+                Ok(request) => request,
+                Err(_) => return,
+            },
+        };
         match request {
-            Request::Warm(scope, query) => {
-                // An error here is reported when a chunk reads the same memory.
-                let _ = reader.warm(&scope, &query);
-            }
             Request::Read(scope, query, reply) => {
-                let memories = reader.read(&scope, query);
+                let memories = prompter.chunks.read(&scope, query);
                 // Drop the packs before the reply, so that the receiver does not wait for an unmapping.
                 drop(scope);
                 // The send fails if the answer ended first.
                 let _ = reply.send(memories);
             }
+            Request::Prompt(scope, question, reply) => {
+                let prompt = prompter.prompt(&question, &scope);
+                drop(scope);
+                let _ = reply.send(prompt);
+            }
+            // An error here is reported when a chunk reads the same memory.
+            Request::Warm(scope, query, wanted) if wanted.strong_count() > 0 => drop(prompter.chunks.warm(&scope, &query)),
+            Request::Warm(..) => {}
         }
     }
 }

@@ -1,0 +1,81 @@
+//! From a question to a prompt with the memories or texts that it reads.
+
+use std::ops::Range;
+
+use mempack_model::{Model, PromptTokens, context_tokens, prompt_tokens};
+use mempack_retrieval::{Recalled, Transcript};
+
+use super::answer::PreparedPrompt;
+use super::chunk::{ChunkReader, Scope};
+use super::error::AskError;
+use super::memory_read::MemoryRead;
+use super::reference::read_reference;
+use super::source::ReadFrom;
+
+/// Separates the texts in a prompt.
+const BETWEEN_TEXTS: &str = "\n\n";
+
+/// Makes prompts, and retrieves for the chunks of prompts and answers.
+pub(crate) struct Prompter {
+    pub model: Model,
+    pub chunks: ChunkReader,
+    pub read_from: ReadFrom,
+    /// Max tokens of an answer.
+    pub max_tokens: usize,
+}
+
+impl Prompter {
+    /// Another one over the same weights, packs and cache, for another thread.
+    pub fn share(&self) -> Self {
+        Self { model: self.model.share(), chunks: self.chunks.share(), read_from: self.read_from, max_tokens: self.max_tokens }
+    }
+
+    /// The prompt of a question, and what it reads.
+    pub fn prompt(&self, question: &str, scope: &Scope) -> Result<PreparedPrompt, AskError> {
+        if self.read_from == ReadFrom::Texts {
+            return self.with_texts(question, scope);
+        }
+        let (tokens, prefix) = (prompt_tokens(&self.model, question)?, self.read_from.has_prefix());
+        let mut chunks = Vec::new();
+        if self.read_from.reads_memories() {
+            let text = Transcript::new(tokens.ids.clone(), tokens.question.clone(), self.model.memory().chunks());
+            self.room(text.len(), prefix)?;
+            let read = |chunk| self.chunks.read(scope, self.query(&text, text.prompt_window(chunk))?);
+            chunks = (0..text.prompt_chunks()).map(read).collect::<Result<_, _>>()?;
+        }
+        Ok(PreparedPrompt { tokens, prefix, chunks, texts: Vec::new() })
+    }
+
+    /// A prompt that contains the texts that the whole question retrieves.
+    fn with_texts(&self, question: &str, scope: &Scope) -> Result<PreparedPrompt, AskError> {
+        let Recalled { hits, scores, .. } = self.chunks.hits(scope, question)?;
+        let mut texts = Vec::with_capacity(hits.len());
+        for hit in &hits {
+            texts.push(read_reference(&self.model, hit.reference.pack.pack(), hit.reference.number)?.text);
+        }
+        let filled = context_tokens(&self.model, &texts.join(BETWEEN_TEXTS), question)?;
+        // The session has checked that the template exists.
+        let tokens = filled.map_or_else(|| prompt_tokens(&self.model, question), Ok::<PromptTokens, _>)?;
+        let read = |(hit, rerank_score)| MemoryRead { hit, rerank_score, cached: false };
+        let texts = hits.into_iter().zip(scores).map(read).collect();
+        Ok(PreparedPrompt { tokens, prefix: false, chunks: Vec::new(), texts })
+    }
+
+    /// The query text of a window of tokens.
+    pub fn query(&self, text: &Transcript, window: Range<usize>) -> Result<String, AskError> {
+        Ok(self.model.tokenizer().decode(&text.query_ids(window))?.trim().to_owned())
+    }
+
+    /// Max tokens of an answer after a prompt of `prompt` tokens, and whether it is the context that limits it. An error if there is no room for any.
+    pub fn room(&self, prompt: usize, prefix: bool) -> Result<(usize, bool), AskError> {
+        let Some(positions) = self.model.config().max_positions else { return Ok((self.max_tokens, false)) };
+        let memory = self.model.memory();
+        let before = if prefix { memory.reference_prefix_ids.len() + memory.reference_length as usize } else { 0 };
+        // The BOS also takes a position.
+        let max = (positions as usize).saturating_sub(before + 1);
+        match max.saturating_sub(prompt) {
+            0 => Err(AskError::TooLong { tokens: prompt, max: max.saturating_sub(1) }),
+            left => Ok((left.min(self.max_tokens), left < self.max_tokens)),
+        }
+    }
+}

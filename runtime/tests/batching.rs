@@ -1,0 +1,164 @@
+//! Answers in a batch are the answers alone, whatever the schedule. Needs the embedder that `make` downloads.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mempack_format::Tag;
+use mempack_model::{AnswerMeasure, ComputeError, EmbedAs, Embedder, Model};
+use mempack_runtime::{
+    Answer, AskError, BatchOptions, Batching, MappedPack, ReadFrom, Request, Session, SessionError, SessionOptions, Stop,
+};
+
+mod common;
+mod engine;
+use common::Random;
+use engine::{STOP, embedder, tiny_with, write_pack};
+
+/// Runs one test with a model at a time, because concurrent tests would compete for the cores.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Questions of one chunk and of several. The last one is too long for the model.
+fn questions() -> Vec<String> {
+    let short = ["Keltamin", "Vendril", "Orvexa", "Tarvicet"].map(|name| format!("What is the usual dose of {name}?"));
+    let long = [
+        "Nutepril is used against fever and I have taken it for a week. My neighbour takes Ulmoxan against gout, which is another thing \
+         altogether, and says that three times a day is too often. What is the usual dose of Keltamin against a cough?",
+        "Is Sumetol used against asthma, and how many times a day may it be taken at most if the patient takes Palidrin too?",
+    ];
+    short.into_iter().chain(long.map(str::to_owned)).chain(["dose ".repeat(3000)]).collect()
+}
+
+/// A model with chunks of 16 tokens that never stops at a full stop, so that answers begin several chunks.
+fn model() -> Model {
+    tiny_with(&[(STOP, "\"similarity_bias\": 20.0"), ("\"retrieval_interval\": 64", "\"retrieval_interval\": 16")])
+}
+
+/// What an answer is, apart from what was in a cache.
+type Essence = Result<(String, Vec<u32>, Stop, Vec<(usize, String, Vec<u32>)>, [Option<u64>; 2]), String>;
+
+fn essence(answer: Result<Answer, AskError>) -> Essence {
+    let answer = answer.map_err(|error| error.to_string())?;
+    let numbers = |reads: &[mempack_runtime::MemoryRead]| reads.iter().map(|read| read.hit.reference.number).collect();
+    let chunks = answer.chunks.iter().map(|chunk| (chunk.chunk, chunk.query.clone(), numbers(&chunk.reads))).collect();
+    let confidence = [answer.confidence.log_probability, answer.confidence.memory_attention].map(|mean| mean.map(f64::to_bits));
+    Ok((answer.text, answer.tokens, answer.stop, chunks, confidence))
+}
+
+/// The pack with a damaged memory, which some questions read.
+fn damaged(pack: &MappedPack, embedder: &Embedder, question: &str) -> Arc<MappedPack> {
+    let first = pack.search_exact(&embedder.embed(EmbedAs::Query, &[question]).unwrap(), 1).unwrap()[0].reference;
+    let memories = *pack.sections().iter().find(|section| section.tag == Tag::MEMORIES).unwrap();
+    let mut bytes = fs::read(pack.path()).unwrap();
+    bytes[(memories.offset + u64::from(first) * pack.record_bytes() + 9) as usize] ^= 1;
+    let copy = pack.path().with_file_name("damaged.mpk");
+    fs::write(&copy, bytes).unwrap();
+    Arc::new(MappedPack::open(copy).unwrap())
+}
+
+/// Asks a question whose receiver stops after `pieces` pieces.
+fn request(question: &str, pieces: usize) -> Request<'static> {
+    let mut left = pieces;
+    let on_text = move |_: &str| {
+        left = left.saturating_sub(1);
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    Request { question: question.to_owned(), references: None, on_text: Box::new(on_text) }
+}
+
+const NEVER: usize = usize::MAX;
+
+/// Random schedules: how many sequences, how many bytes, when questions arrive, which ones, and when their receivers stop them.
+fn schedules(seeds: std::ops::Range<u64>) {
+    let (model, embedder) = (model(), embedder());
+    let written = write_pack(&model, &embedder);
+    let questions = questions();
+    let session = |pack, read_from, prefetch| {
+        let measures = vec![AnswerMeasure::LogProbability, AnswerMeasure::MemoryAttention];
+        let options = SessionOptions { max_tokens: 24, measures, read_from, prefetch, ..Default::default() };
+        Session::new(&model, &embedder, pack, options).unwrap()
+    };
+    let broken = damaged(&written.open(), &embedder, &questions[1]);
+    let sessions = [
+        session(written.open(), ReadFrom::PackMemories, true),
+        session(broken, ReadFrom::PackMemories, true),
+        session(written.open(), ReadFrom::PackMemories, false),
+        session(written.open(), ReadFrom::Weights { prefix: false }, true),
+    ];
+    let mut known: BTreeMap<(usize, usize, usize), Essence> = BTreeMap::new();
+    let mut failed = 0;
+    for seed in seeds {
+        let mut random = Random(seed);
+        let mut below = |n: usize| ((random.uniform() * n as f32) as usize).min(n - 1);
+        let which = below(sessions.len());
+        let session = &sessions[which];
+        let options = BatchOptions { sequences: 1 + below(8), bytes: [1 << 21, 1 << 22, 1 << 30][below(3)] };
+        let mut batching: Batching<'_> = session.batching(options).unwrap();
+        let mut asked = Vec::new();
+        let mut answered = BTreeMap::new();
+        let count = 1 + below(10);
+        while asked.len() < count || batching.pending() > 0 {
+            if asked.len() < count && (batching.pending() == 0 || below(3) == 0) {
+                let (question, pieces) = (below(questions.len()), [NEVER, 1 + below(20)][below(2)]);
+                let number = batching.submit(request(&questions[question], pieces)).unwrap();
+                assert_eq!(number as usize, asked.len());
+                asked.push((question, pieces));
+            } else {
+                for (number, answer) in batching.step() {
+                    assert!(answered.insert(number as usize, essence(answer)).is_none(), "seed {seed}: {number} is answered twice");
+                }
+            }
+        }
+        assert_eq!(answered.len(), asked.len());
+        for (number, (question, pieces)) in asked.into_iter().enumerate() {
+            let key = (which, question, pieces);
+            let wanted = known.entry(key).or_insert_with(|| {
+                let mut request = request(&questions[question], pieces);
+                essence(session.ask(&questions[question], &mut *request.on_text))
+            });
+            assert_eq!(answered[&number], *wanted, "seed {seed}, {options:?}, question {number}");
+            failed += usize::from(wanted.is_err());
+        }
+    }
+    assert!(failed > 0, "no question failed");
+}
+
+#[test]
+fn a_hundred_random_schedules() {
+    let _alone = alone();
+    schedules(0..100);
+}
+
+/// `make schedules`.
+#[test]
+#[ignore = "takes minutes"]
+fn ten_thousand_random_schedules() {
+    let _alone = alone();
+    schedules(100..10_100);
+}
+
+#[test]
+fn a_batch_beyond_its_budget_is_refused_before_anything_is_allocated() {
+    let _alone = alone();
+    let (model, embedder) = (model(), embedder());
+    let session = Session::new(&model, &embedder, write_pack(&model, &embedder).open(), SessionOptions::default()).unwrap();
+    let mut batching = session.batching(BatchOptions { sequences: 4, bytes: 1000 }).unwrap();
+    batching.submit(request("What is the usual dose of Keltamin?", NEVER)).unwrap();
+    let answered = batching.step();
+    assert!(
+        matches!(&answered[..], [(0, Err(AskError::Compute(ComputeError::Budget { needed: 1001.., free: 1000, budget: 1000 })))]),
+        "{answered:?}"
+    );
+    assert_eq!(batching.pending(), 0);
+    assert!(matches!(batching.submit(request(" ", NEVER)), Err(AskError::EmptyQuestion)));
+    for sequences in [0, 5000] {
+        assert!(matches!(
+            session.batching(BatchOptions { sequences, bytes: 1 << 30 }),
+            Err(SessionError::Option { option: "sequences", .. })
+        ));
+    }
+}
