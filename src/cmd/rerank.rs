@@ -62,7 +62,7 @@ impl Chosen {
     pub fn with(self, model: impl FnOnce() -> Result<Model, Failure>, cache: Arc<MemoryCache>) -> Result<Reranking, Failure> {
         match self {
             Self::Pairs(reranking) => Ok(reranking),
-            Self::Memories { depth } => Ok(Reranking { scorer: Scorer::Memories(MemoryScorer::new(&model()?, cache)), depth }),
+            Self::Memories { depth } => Ok(Reranking { scorer: Scorer::Memories(Box::new(MemoryScorer::new(&model()?, cache))), depth }),
         }
     }
 }

@@ -20,7 +20,7 @@ pub enum Scorer {
     /// title of its document, unless it begins with that, then its text.
     Pairs(Reranker),
     /// The model that reads the memories, by the attention that the query gives to them. It reads no text.
-    Memories(MemoryScorer),
+    Memories(Box<MemoryScorer>),
 }
 
 impl Scorer {
