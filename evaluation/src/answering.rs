@@ -1,14 +1,14 @@
-//! Answers each question in several modes, one after the other.
+//! Answers questions in several modes, some questions at a time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use mempack_model::AnswerMeasure;
-use mempack_runtime::{Answer, AskError, Mounts, Session};
+use mempack_runtime::{Answer, Mounts};
 
 use crate::contender::{Answers, Contender, Setting, WrittenMemories};
+use crate::lane::Lane;
 use crate::library::{Library, Passage};
 use crate::metrics::{Score, Words, novel_share, score};
 use crate::options::QuestionOptions;
@@ -33,16 +33,15 @@ pub fn answer_questions(
     options: &QuestionOptions,
     observe: &mut dyn FnMut(&Asked) -> ControlFlow<()>,
 ) -> Result<QuestionReport, EvaluateError> {
-    let mut answering = Answering::new(models, mounts, questions, options)?;
-    for question in questions {
-        let asked = answering.ask(question)?;
-        let flow = observe(&asked);
-        answering.tally.add(&asked, question, options.measure);
-        if flow.is_break() {
-            return Err(EvaluateError::Interrupted);
-        }
-    }
-    Ok(answering.tally.report(&answering.own, options, models, answering.library.pack()))
+    let answering = Answering::new(models, mounts, questions, options)?;
+    let mut tally = Tally::default();
+    let mut asked = |asked: &Asked, question: &Question| {
+        let flow = observe(asked);
+        tally.add(asked, question, options.measure);
+        flow
+    };
+    answering.run(questions, options.sequences, &mut asked)?;
+    Ok(tally.report(&answering.own, options, models, answering.library.pack()))
 }
 
 struct Answering {
@@ -56,7 +55,6 @@ struct Answering {
     max: usize,
     threshold: Option<f64>,
     measure: AnswerMeasure,
-    tally: Tally,
 }
 
 impl Answering {
@@ -74,10 +72,49 @@ impl Answering {
         let contender = |setting: &Setting| Contender::new(models, Some(&library), *setting, &answers, &mut written);
         let contenders = settings.iter().map(contender).collect::<Result<Vec<_>, _>>()?;
         let QuestionOptions { threshold, measure, .. } = *options;
-        Ok(Self { library, contenders, gold, own, max, threshold, measure, tally: Tally::default() })
+        Ok(Self { library, contenders, gold, own, max, threshold, measure })
     }
 
-    fn ask(&self, question: &Question) -> Result<Asked, EvaluateError> {
+    /// Answers the questions, some at a time in all settings.
+    fn run(
+        &self,
+        questions: &[Question],
+        sequences: usize,
+        observe: &mut dyn FnMut(&Asked, &Question) -> ControlFlow<()>,
+    ) -> Result<(), EvaluateError> {
+        let mut lanes = Vec::with_capacity(self.contenders.len());
+        for contender in &self.contenders {
+            let lane = contender.session().map(|session| Lane::new(contender.setting, session, sequences)).transpose()?;
+            lanes.push((contender.setting, lane));
+        }
+        let mut open: VecDeque<Open> = VecDeque::new();
+        let (mut coming, mut first) = (questions.iter().enumerate(), 0);
+        while let Some(question) = questions.get(first) {
+            for (place, question) in coming.by_ref().take(sequences.saturating_sub(open.len())) {
+                open.push_back(self.begin(place, question, &mut lanes)?);
+            }
+            for (number, (_, lane)) in lanes.iter_mut().enumerate() {
+                let Some(lane) = lane else { continue };
+                for (place, outcome, answer) in lane.step()? {
+                    if let Some(open) = open.get_mut(place - first) {
+                        let outcome = self.scored(open, outcome, answer.as_ref())?;
+                        open.outcomes.insert(number, outcome);
+                    }
+                }
+            }
+            // Questions are reported in their order.
+            if open.front().is_some_and(|open| open.outcomes.len() == open.settings) {
+                first += 1;
+                if open.pop_front().is_some_and(|complete| observe(&complete.finish(), question).is_break()) {
+                    return Err(EvaluateError::Interrupted);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Retrieves for a question and asks it in all settings that can answer it.
+    fn begin(&self, place: usize, question: &Question, lanes: &mut [(Setting, Option<Lane<'_>>)]) -> Result<Open, EvaluateError> {
         let found = self.library.nearest(&question.question, self.max)?;
         let accepted = accepted(question);
         let mut asked = Asked {
@@ -90,26 +127,29 @@ impl Answering {
             gold: None,
             outcomes: Vec::new(),
         };
-        let Some(accepted) = accepted else { return Ok(asked) };
-        let candidates: Vec<u32> = question.gold_ids.iter().filter_map(|id| self.gold.get(id)).flatten().copied().collect();
-        let gold = self.library.gold(&question.question, &candidates, &accepted)?;
-        asked.gold = gold.as_ref().map(Retrieved::of);
-
-        for contender in &self.contenders {
-            let Some(session) = contender.session() else { continue };
-            if contender.setting.mode.uses_gold() && gold.is_none() {
-                continue;
+        let mut settings = 0;
+        if let Some(accepted) = &accepted {
+            let candidates: Vec<u32> = question.gold_ids.iter().filter_map(|id| self.gold.get(id)).flatten().copied().collect();
+            let gold = self.library.gold(&question.question, &candidates, accepted)?;
+            asked.gold = gold.as_ref().map(Retrieved::of);
+            for (setting, lane) in lanes {
+                let named = gold.as_ref().filter(|_| setting.mode.uses_gold());
+                let Some(lane) = lane.as_mut().filter(|_| named.is_some() || !setting.mode.uses_gold()) else { continue };
+                lane.ask(place, question, named)?;
+                settings += 1;
             }
-            let named = gold.as_ref().filter(|_| contender.setting.mode.uses_gold());
-            let (mut outcome, answer) = answer(contender, session, question, named)?;
-            let reads = answer.iter().flat_map(|answer| &answer.chunks).flat_map(|chunk| &chunk.reads);
-            let given = self.library.passages(reads)?;
-            score_outcome(&mut outcome, &accepted, if given.is_empty() { &found.passages } else { &given });
-            self.withhold(&mut outcome, accepted.is_empty());
-            asked.outcomes.push(outcome);
         }
-        mark_integrated(&mut asked.outcomes);
-        Ok(asked)
+        let accepted = accepted.unwrap_or_default();
+        Ok(Open { asked, accepted, passages: found.passages, settings, outcomes: BTreeMap::new() })
+    }
+
+    /// The outcome with its scores, withheld if the model is too unsure.
+    fn scored(&self, open: &Open, mut outcome: Outcome, answer: Option<&Answer>) -> Result<Outcome, EvaluateError> {
+        let reads = answer.into_iter().flat_map(|answer| &answer.chunks).flat_map(|chunk| &chunk.reads);
+        let given = self.library.passages(reads)?;
+        score_outcome(&mut outcome, &open.accepted, if given.is_empty() { &open.passages } else { &given });
+        self.withhold(&mut outcome, open.accepted.is_empty());
+        Ok(outcome)
     }
 
     /// Withholds the answer if it comes from references and its confidence is below the threshold. Scores it as abstaining.
@@ -127,48 +167,25 @@ impl Answering {
     }
 }
 
-/// The answer of one setting, not yet scored. Reads only the passage `named`, if there is one. `None` if the prompt is too long.
-fn answer(
-    contender: &Contender,
-    session: &Session,
-    question: &Question,
-    named: Option<&Passage>,
-) -> Result<(Outcome, Option<Answer>), EvaluateError> {
-    let (started, written) = (Instant::now(), session.time_writing());
-    // Time spent writing memories does not count: a pack already contains them.
-    let elapsed = || started.elapsed().saturating_sub(session.time_writing().saturating_sub(written)).as_secs_f64();
-    let mut first = None;
-    let mut on_text = |_: &str| {
-        first.get_or_insert_with(elapsed);
-        ControlFlow::Continue(())
-    };
-    let answer = match named {
-        Some(passage) => session.ask_about(&question.question, vec![passage.hit.clone()], &mut on_text),
-        None => session.ask(&question.question, &mut on_text),
-    };
-    let (prompt_tokens, answer) = match answer {
-        Ok(answer) => (answer.prompt_tokens, Some(answer)),
-        Err(AskError::TooLong { tokens, .. }) => (tokens, None),
-        Err(source) => return Err(EvaluateError::Ask { id: question.id.clone(), source: Box::new(source) }),
-    };
-    let outcome = Outcome {
-        setting: contender.setting,
-        answer: answer.as_ref().map_or_else(String::new, |answer| answer.text.trim().to_owned()),
-        confidence: answer.as_ref().and_then(|answer| answer.confidence.log_probability),
-        memory_attention: answer.as_ref().and_then(|answer| answer.confidence.memory_attention),
-        withheld: None,
-        exact_match: 0.0,
-        f1: 0.0,
-        novel: None,
-        in_references: false,
-        integrated: None,
-        seconds: elapsed(),
-        first_token_seconds: first,
-        prompt_tokens,
-        answer_tokens: answer.as_ref().map_or(0, |answer| answer.tokens.len()),
-        too_long: answer.is_none(),
-    };
-    Ok((outcome, answer))
+/// A question that is being answered.
+struct Open {
+    asked: Asked,
+    accepted: Vec<Words>,
+    /// What the whole question retrieves.
+    passages: Vec<Passage>,
+    /// In how many settings it is answered.
+    settings: usize,
+    /// The outcomes so far, by the number of the setting.
+    outcomes: BTreeMap<usize, Outcome>,
+}
+
+impl Open {
+    fn finish(self) -> Asked {
+        let mut asked = self.asked;
+        asked.outcomes = self.outcomes.into_values().collect();
+        mark_integrated(&mut asked.outcomes);
+        asked
+    }
 }
 
 /// Scores an answer, and compares its words with those of the passages.

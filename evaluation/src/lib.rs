@@ -45,6 +45,7 @@ mod choices;
 mod contender;
 mod error;
 mod figure;
+mod lane;
 mod library;
 mod likelihood;
 mod metrics;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use mempack_model::{AnswerMeasure, DEFAULT_OVERLAP};
+use mempack_runtime::BatchOptions;
 
 use crate::contender::{ALL, Setting, Thousandths, TokensKept};
 use crate::{EvaluateError, Mode, Models};
@@ -63,6 +64,8 @@ pub struct QuestionOptions {
     pub sweeps: Vec<Sweep>,
     /// References per question; `None` uses the model's number of memories per chunk. May exceed that number.
     pub k: Option<usize>,
+    /// Questions that are answered at once in each setting. Scores do not depend on it; times do.
+    pub sequences: usize,
     /// Maximum number of tokens of an answer.
     pub max_tokens: usize,
     /// References whose [overlap](crate::overlap) with the question exceeds this share are not read; 1 filters nothing.
@@ -83,6 +86,7 @@ impl Default for QuestionOptions {
             modes: Mode::DEFAULT.to_vec(),
             sweeps: Vec::new(),
             k: None,
+            sequences: BatchOptions::default().sequences,
             max_tokens: 64,
             overlap: DEFAULT_OVERLAP,
             threshold: None,

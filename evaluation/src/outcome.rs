@@ -66,9 +66,11 @@ pub struct Outcome {
     /// Whether the answer came from the references: it occurs in one, and the same model does not give it closed book. `None` if
     /// `closed_book` is not measured, and for modes that read no references.
     pub integrated: Option<bool>,
-    /// Seconds from the question to the end of the answer, including retrieval and excluding the writing of memories.
+    /// Seconds from the question to the end of the answer, including retrieval and excluding the writing of memories. Questions that are answered
+    /// at once share the time.
     pub seconds: f64,
-    /// Seconds from the question to the first text of the answer; `None` if there was no text.
+    /// Seconds of its setting from the question to the first text of the answer; `None` if there was no text. Beside other questions it is longer
+    /// than alone.
     pub first_token_seconds: Option<f64>,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,

@@ -82,7 +82,7 @@ pub struct ModeReport {
     pub in_references: Option<f64>,
     /// Share of the answers that occur in a reference read and that the same model does not give closed book.
     pub integration: Option<f64>,
-    /// Questions per second, answered one after the other, including retrieval.
+    /// Questions per second, including retrieval.
     pub questions_per_second: Option<f64>,
     /// Median time from the question to the first text of the answer in milliseconds, including retrieval and excluding the writing of
     /// memories.

@@ -176,6 +176,11 @@ impl Decoder {
         self.head.data_ptr() == self.embedding.data_ptr()
     }
 
+    /// What rows of the embedding are multiplied by, if not 1.
+    pub(crate) fn embedding_scale(&self) -> Option<f64> {
+        self.embedding_scale
+    }
+
     /// The input of the first layer, `[ids, hidden]`: scaled rows of the embedding.
     pub(crate) fn embed(&self, ids: &[i64]) -> Result<Tensor, TchError> {
         let rows = self.embedding.f_index_select(0, &Tensor::f_from_slice(ids)?.f_to_device(self.device)?)?;

@@ -216,6 +216,15 @@ pub enum ComputeError {
         /// The state that the method needs.
         needs: &'static str,
     },
+    /// The environment asks for a path of the kernels that there is not.
+    #[error(transparent)]
+    Path(#[from] mempack_kernels::PathError),
+    /// The kernels refuse shapes or weights.
+    #[error(transparent)]
+    Kernel(#[from] mempack_kernels::KernelError),
+    /// The threads of the kernels could not be started.
+    #[error("the threads that compute could not be started: {0}")]
+    Threads(#[source] std::io::Error),
     /// A sequence that does not fit into the budget of its batch.
     #[error("the cache of a sequence takes {needed} bytes, and {free} of the budget of {budget} are free")]
     Budget {

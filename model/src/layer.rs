@@ -195,6 +195,11 @@ impl Layer {
         [&self.qkv, &self.output, &self.gate_up, &self.down]
     }
 
+    /// The norms before attention and before the feed-forward part.
+    pub(crate) fn norms(&self) -> [&RmsNorm; 2] {
+        [&self.attention_norm, &self.mlp_norm]
+    }
+
     /// The weights of the norms, with the modules they belong to.
     pub(crate) fn norms_mut(&mut self) -> [(LayerModule, &mut Tensor); 2] {
         [(LayerModule::AttentionNorm, &mut self.attention_norm.weight), (LayerModule::MlpNorm, &mut self.mlp_norm.weight)]

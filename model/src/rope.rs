@@ -35,14 +35,19 @@ impl Rope {
         Self { frequencies: frequencies.collect() }
     }
 
+    /// Cosines and sines of `positions`, `[positions, head_dim / 2]` each, with angles as in [`rotation`](Self::rotation).
+    pub(crate) fn tables(&self, positions: impl Iterator<Item = u32>) -> (Vec<f32>, Vec<f32>) {
+        let angles = positions.flat_map(|position| self.frequencies.iter().map(move |f| (f * f64::from(position)).sin_cos()));
+        angles.map(|(sin, cos)| (cos as f32, sin as f32)).unzip()
+    }
+
     /// Rotations of `positions`. Angles are computed in f64, because at position 10^5 an f32 angle is off in the third digit.
     pub(crate) fn rotation(&self, positions: impl Iterator<Item = u32>, kind: Kind, device: Device) -> Result<Rotation, TchError> {
         let half = self.frequencies.len() as i64;
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
-        for position in positions {
-            let angles = self.frequencies.iter().map(|f| (f * f64::from(position)).sin_cos());
-            let (sines, cosines): (Vec<f32>, Vec<f32>) = angles.map(|(s, c)| (s as f32, c as f32)).unzip();
-            cos.extend(cosines.iter().chain(&cosines));
+        let (cosines, sines) = self.tables(positions);
+        for (cosines, sines) in cosines.chunks(half.max(1) as usize).zip(sines.chunks(half.max(1) as usize)) {
+            cos.extend(cosines.iter().chain(cosines));
             sin.extend(sines.iter().map(|s| -s).chain(sines.iter().copied()));
         }
         let table = |values: &[f32]| Tensor::f_from_slice(values)?.f_view([-1, 1, 2 * half])?.f_to_kind(kind)?.f_to_device(device);

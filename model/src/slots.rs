@@ -105,13 +105,7 @@ pub(crate) fn biases(decoder: &Decoder, weight: f32, slots: &[Slot<'_>]) -> BTre
 
 /// Keys before RoPE and values of the memories as they are stored, in f32, in the form of [`SlotTensors`].
 pub(crate) fn stored(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<(Tensor, Tensor), ComputeError> {
-    let max = decoder.memory.memories_per_chunk as usize;
-    if slots.len() > max {
-        return Err(ComputeError::TooManyMemories { given: slots.len(), slots: max });
-    }
-    for slot in slots {
-        check(decoder, slot.memory)?;
-    }
+    check_slots(decoder, slots)?;
     let dim = decoder.shape().head_dim as usize;
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     for tokens in decoder.shape().slots_of_heads() {
@@ -123,6 +117,15 @@ pub(crate) fn stored(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<(Tensor, T
     }
     let tensor = |x: &[f32]| Tensor::f_from_slice(x)?.f_view([-1, dim as i64])?.f_to_device(decoder.device);
     Ok((tensor(&keys)?, tensor(&values)?))
+}
+
+/// Refuses more memories than a chunk reads, and those that [`check`] refuses.
+pub(crate) fn check_slots(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<(), ComputeError> {
+    let max = decoder.memory.memories_per_chunk as usize;
+    if slots.len() > max {
+        return Err(ComputeError::TooManyMemories { given: slots.len(), slots: max });
+    }
+    slots.iter().try_for_each(|slot| check(decoder, slot.memory))
 }
 
 /// Refuses a memory of another shape, and one whose contents would index past a table.

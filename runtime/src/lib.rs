@@ -76,7 +76,7 @@ pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 pub use engine::{
     Answer, Answered, AskError, BatchOptions, Batching, ChunkMemories, ChunkReads, Confidence, DEFAULT_RERANK_DEPTH, IdentityMismatch,
     MAX_ANSWER_TOKENS, MAX_SEQUENCES, MemoryRead, MemoryScorer, NotRepeating, OnText, PackEmbeddings, PackIndex, PackReranker, PackStages,
-    PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, Request, Reranking, RetrieveError, Retriever, Sampling, Scorer, Session,
+    Part, PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, Request, Reranking, RetrieveError, Retriever, Sampling, Scorer, Session,
     SessionError, SessionOptions, Stop, read_reference,
 };
 pub use fields::CitedField;

@@ -1,15 +1,15 @@
 //! `mempack ask`: an answer, and the references it was read from.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mempack_model::{AnswerMeasure, Precision};
-use mempack_runtime::{
-    Answer, Citation, MemoryCache, MemoryRead, Mounts, PackSet, ReadFrom, Sampling, Session, SessionError, SessionOptions, Stop,
-};
-use serde_json::{Value, json};
+use mempack_runtime::{MemoryCache, Mounts, ReadFrom, Sampling, Session, SessionError, SessionOptions, Stop};
 
+use super::answer::Printing;
+use super::ask_many::{self, BatchArgs};
 use super::packs::{self, PackArgs};
 use super::rerank::RerankArgs;
 use super::threshold::{self, Rule, Threshold};
@@ -24,7 +24,13 @@ pub struct Args {
     #[command(flatten)]
     packs: PackArgs,
     /// The question
-    question: String,
+    #[arg(required_unless_present = "questions", conflicts_with = "questions")]
+    question: Option<String>,
+    /// A file of questions, one {"id": ..., "question": ...} per line, which are answered many at once and printed in their order
+    #[arg(long, value_name = "FILE")]
+    questions: Option<PathBuf>,
+    #[command(flatten)]
+    batch: BatchArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -126,104 +132,31 @@ impl Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     threshold::check(args.measure, args.threshold)?;
+    let rows = args.questions.as_deref().map(ask_many::read).transpose()?;
     let mounts = args.packs.mount()?;
     let mounted = mounts.packs();
     let interrupted = interrupt::flag();
-    let (session, Rule { measure, threshold }) = args.session(mounts)?;
-    let memory = session.model().memory();
-    let answer = session.ask(&args.question, &mut |text| {
-        if !args.json && threshold.is_none() {
+    let (session, rule) = args.session(mounts)?;
+    let printing = Printing { session: &session, packs: &args.packs, mounted, rule, json: args.json, show_memories: args.show_memories };
+    if let Some(rows) = rows {
+        return ask_many::answer(&printing, &rows, args.batch.options(), interrupted);
+    }
+    let question = args.question.as_deref().unwrap_or_default(); // clap requires one of the two
+    let answer = session.ask(question, &mut |text| {
+        if printing.streams() {
             out!("{text}");
         }
         if terminal::is_closed() || interrupted.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let answer = answer.map_err(|error| super::failed(error.is_damage(), error))?;
-    // An interrupted answer is neither given nor declined.
     let complete = answer.stop != Stop::Interrupted;
-    let unsure = threshold.zip(answer.confidence.get(measure)).is_some_and(|(threshold, confidence)| confidence < threshold);
-    let declined = complete && unsure;
-    let said = if declined { threshold::no_answer(memory) } else { answer.text.trim() };
-    if args.json {
-        let mut json = as_json(&args, &mounted, &answer)?;
-        json["answer"] = json!(said);
-        json["confidence"] = json!(answer.confidence.log_probability);
-        json["memory_attention"] = json!(answer.confidence.memory_attention);
-        json["measure"] = json!(measure.name());
-        json["threshold"] = json!(threshold);
-        json["declined"] = json!(declined);
-        json["withheld"] = json!(declined.then(|| answer.text.trim()));
-        json["reader"] = folders::reader_json(session.model());
-        terminal::print_json(&json);
-    } else {
-        if threshold.is_some() && complete {
-            out!("{}", if declined { said } else { &answer.text });
-        }
-        outln!();
-        print_sources(&args, mounted.packs().len() > 1, &answer)?;
-        if let Some(reader) = folders::reader(session.model()) {
-            outln!("\nreading adapter: {}", terminal::one_line(&reader));
-        }
+    printing.print(question, &answer)?;
+    if let Some(reader) = folders::reader(session.model()).filter(|_| !args.json) {
+        outln!("\nreading adapter: {}", terminal::one_line(&reader));
     }
     packs::report_skipped(&answer.skipped);
-    if said.is_empty() && complete {
+    if printing.said(&answer).is_empty() && complete {
         errln!("mempack: the answer is empty: the model ended it at once");
     }
     if !complete && !terminal::is_closed() { Err(Failure::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
-}
-
-/// The references that a chunk read.
-fn resolve<'a>(args: &Args, answer: &'a Answer, chunk: usize) -> Result<Vec<(Citation, &'a MemoryRead)>, Failure> {
-    let reads = answer.chunks.get(chunk).map_or(&[][..], |chunk| &chunk.reads);
-    let on_damage = args.packs.on_damage(&answer.skipped);
-    let cited = reads.iter().map(|read| (read.cite(on_damage), read));
-    cited.map(|(hit, read)| Ok((hit.map_err(|error| super::failed(error.is_damage(), error))?, read))).collect()
-}
-
-fn as_json(args: &Args, mounted: &PackSet, answer: &Answer) -> Result<Value, Failure> {
-    let mut chunks = Vec::new();
-    for (i, chunk) in answer.chunks.iter().enumerate() {
-        let reads = resolve(args, answer, i)?;
-        let reads: Vec<_> = reads
-            .iter()
-            .map(|(hit, read)| {
-                let mut json = packs::hit_json(hit, read.rerank_score);
-                json["cached"] = json!(read.cached);
-                json
-            })
-            .collect();
-        chunks.push(json!({"chunk": chunk.chunk, "query": chunk.query, "reads": reads}));
-    }
-    let name = |pack: &Arc<mempack_runtime::Mounted>| json!({"name": pack.name(), "id": pack.id().to_string(), "path": pack.pack().path()});
-    let names: Vec<_> = mounted.packs().iter().map(name).collect();
-    let stop = match &answer.stop {
-        Stop::Token(_) => "end of text",
-        Stop::Text(_) => "stop string",
-        Stop::MaxTokens => "most tokens",
-        Stop::ContextFull => "context full",
-        Stop::Interrupted => "interrupted",
-    };
-    Ok(json!({
-        "question": args.question, "tokens": answer.tokens.len(), "prompt_tokens": answer.prompt_tokens,
-        "stop": stop, "packs": names, "chunks": chunks, "skipped": packs::skipped_json(&answer.skipped),
-    }))
-}
-
-/// The documents that the first chunk read, best first; with `--show-memories`, those of each chunk with their text.
-fn print_sources(args: &Args, several: bool, answer: &Answer) -> Result<(), Failure> {
-    for (i, chunk) in answer.chunks.iter().enumerate() {
-        if args.show_memories {
-            outln!("\nchunk {} read, for {:?}:", chunk.chunk, chunk.query);
-        } else if i == 0 {
-            outln!("\nread:");
-        } else {
-            break;
-        }
-        for (hit, read) in resolve(args, answer, i)? {
-            outln!("  {}", packs::place(&hit, read.rerank_score, several));
-            if args.show_memories {
-                outln!("{}", packs::text(&hit, "         "));
-            }
-        }
-    }
-    Ok(())
 }

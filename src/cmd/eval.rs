@@ -104,6 +104,9 @@ pub struct Args {
     /// Maximum number of tokens of an answer
     #[arg(long, default_value_t = QuestionOptions::default().max_tokens, value_name = "N")]
     max_tokens: usize,
+    /// Questions that each way of answering decodes at once; 1 measures times as a single question takes them
+    #[arg(long, default_value_t = QuestionOptions::default().sequences, value_name = "N")]
+    sequences: usize,
     /// Use only this many questions (or windows of text), evenly spaced over the file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -249,6 +252,7 @@ impl Job<'_> {
             modes,
             sweeps: self.args.sweep.clone(),
             k: self.args.k,
+            sequences: self.args.sequences,
             max_tokens: self.args.max_tokens,
             overlap: self.args.overlap,
             threshold,

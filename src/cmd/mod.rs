@@ -1,7 +1,11 @@
 //! One file per command: its arguments and its `run`.
 
 #[cfg(feature = "engine")]
+mod answer;
+#[cfg(feature = "engine")]
 pub mod ask;
+#[cfg(feature = "engine")]
+mod ask_many;
 #[cfg(feature = "engine")]
 pub mod budget;
 #[cfg(feature = "engine")]

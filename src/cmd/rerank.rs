@@ -53,7 +53,7 @@ impl RerankArgs {
             Some(Named::Folder(folder)) => folder,
         };
         let reranker = Reranker::load(folder, &LoadOptions { device, ..LoadOptions::default() }).map_err(not_loaded)?;
-        Ok(Some(Chosen::Pairs(Reranking { scorer: Scorer::Pairs(reranker), depth })))
+        Ok(Some(Chosen::Pairs(Reranking { scorer: Scorer::Pairs(Box::new(reranker)), depth })))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mempack_format::PublicKey;
-use mempack_model::AnswerMeasure;
+use mempack_model::{AnswerMeasure, StepDecoder};
 use mempack_retrieval::Hit;
 
 use super::chunk::Scope;
@@ -16,6 +16,8 @@ use crate::{PackReference, PackSet};
 /// A session's prompts, second thread and options, which its answers share.
 pub(crate) struct Answerer {
     pub prompter: Prompter,
+    /// What the tokens of answers are computed with.
+    pub steps: StepDecoder,
     /// The thread that retrieves while the model decodes.
     pub prefetcher: Option<Prefetcher>,
     pub sampling: Sampling,

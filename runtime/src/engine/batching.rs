@@ -14,6 +14,7 @@ use super::error::{AskError, SessionError};
 use super::feed::{Due, Feed};
 use super::prefetch::Pending;
 use super::sampling::Sampler;
+use super::times::Part;
 use crate::PackReference;
 
 /// Max number of sequences that advance together.
@@ -85,17 +86,17 @@ pub type Answered = (u64, Result<Answer, AskError>);
 impl<'a> Batching<'a> {
     pub(super) fn new(answerer: &'a Answerer, options: BatchOptions) -> Result<Self, SessionError> {
         SessionError::check_range("sequences", options.sequences, MAX_SEQUENCES)?;
-        Ok(Self::with(answerer, options))
+        Ok(Self::with(answerer, options)?)
     }
 
     /// For one question, whose cache is as large as it needs.
-    pub(super) fn alone(answerer: &'a Answerer) -> Self {
+    pub(super) fn alone(answerer: &'a Answerer) -> Result<Self, ComputeError> {
         Self::with(answerer, BatchOptions { sequences: 1, bytes: usize::MAX })
     }
 
-    fn with(answerer: &'a Answerer, options: BatchOptions) -> Self {
-        let batch = Batch::new(answerer.prompter.model.decoder(), options.bytes);
-        Self { answerer, options, batch, waiting: VecDeque::new(), running: Vec::new(), next: 0 }
+    fn with(answerer: &'a Answerer, options: BatchOptions) -> Result<Self, ComputeError> {
+        let batch = Batch::new(&answerer.steps, options.bytes)?;
+        Ok(Self { answerer, options, batch, waiting: VecDeque::new(), running: Vec::new(), next: 0 })
     }
 
     /// Puts a question into the queue and returns its number. It reads the packs that are mounted now.
@@ -206,7 +207,8 @@ impl<'a> Batching<'a> {
             sequence.watch_memories();
         }
         let slots: Vec<_> = prompt.chunks.iter().map(ChunkMemories::slots).collect();
-        let computed = sequence.prompt(&prompt.tokens.ids, &slots);
+        let computed =
+            self.answerer.prompter.chunks.times.measure(Part::Prompt, || self.batch.prompt(&mut sequence, &prompt.tokens.ids, &slots));
         drop(slots);
         if let Err(error) = computed {
             self.batch.close(sequence);
@@ -235,7 +237,7 @@ impl<'a> Batching<'a> {
         while !self.running.is_empty() {
             let mut failed = Vec::new();
             for (at, running) in self.running.iter_mut().enumerate() {
-                match running.place_memories(wait) {
+                match running.place_memories(&self.batch, wait) {
                     Ok(()) => wait = false,
                     Err(error) => failed.push((at, error)),
                 }
@@ -255,7 +257,7 @@ impl<'a> Batching<'a> {
     fn compute(&mut self, answered: &mut Vec<Answered>) {
         let rows = self.running.iter_mut().filter(|running| running.ready);
         let mut rows: Vec<_> = rows.map(|running| Row::new(&mut running.sequence, running.decoding.last())).collect();
-        self.batch.step(&mut rows);
+        self.answerer.prompter.chunks.times.measure(Part::Generation, || self.batch.step(&mut rows));
         let outcomes: Vec<_> = rows.into_iter().map(|row| row.outcome).collect();
         let mut ended: Vec<(usize, Result<Stop, AskError>)> = Vec::new();
         let computed = self.running.iter_mut().enumerate().filter(|(_, running)| running.ready);
@@ -298,7 +300,7 @@ enum Place {
 
 impl Running<'_> {
     /// Puts the memories that the last token reads into the sequence if they have arrived, or waits for them if `wait`.
-    fn place_memories(&mut self, wait: bool) -> Result<(), AskError> {
+    fn place_memories(&mut self, batch: &Batch, wait: bool) -> Result<(), AskError> {
         if self.ready {
             return Ok(());
         }
@@ -306,7 +308,7 @@ impl Running<'_> {
             Due::Later => return Ok(()),
             Due::Nothing => {}
             Due::Memories(chunk, memories) => {
-                self.sequence.set_memories(&memories.slots())?;
+                batch.set_memories(&mut self.sequence, &memories.slots())?;
                 self.decoding.reads(chunk, memories);
             }
         }

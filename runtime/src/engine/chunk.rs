@@ -10,6 +10,7 @@ use super::error::{AskError, RetrieveError};
 use super::memory_read::MemoryRead;
 use super::recall::{NotRepeating, Readable, Retriever};
 use super::source::{Loaded, MemorySource};
+use super::times::{Part, Times};
 use crate::{Method, OnDamage, PackReference, PackSet, Skipped};
 
 /// Maximum number of damaged references that a chunk replaces by others.
@@ -43,6 +44,7 @@ pub(crate) struct ChunkReader {
     pub(crate) margin: Margin,
     /// The model that tokenizes, and the overlap with the question above which a reference is filtered out; `None` filters nothing.
     pub(crate) max_overlap: Option<(Model, f64)>,
+    pub(crate) times: Arc<Times>,
 }
 
 /// The state that one question uses from beginning to end, regardless of later mounts.
@@ -71,6 +73,7 @@ impl ChunkReader {
             k: self.k,
             margin: self.margin,
             max_overlap: self.max_overlap.as_ref().map(|(model, max)| (model.share(), *max)),
+            times: Arc::clone(&self.times),
         }
     }
 
@@ -79,14 +82,14 @@ impl ChunkReader {
     /// If damage is skipped, the next most similar references replace damaged ones.
     pub(crate) fn read(&self, scope: &Scope, query: String) -> Result<ChunkMemories, AskError> {
         if let Some(named) = &scope.named {
-            let Loaded { reads, memories, .. } = self.source.load(Recalled::unscored(named.to_vec()), scope.on_damage())?;
+            let Loaded { reads, memories, .. } = self.load(scope, Recalled::unscored(named.to_vec()))?;
             return Ok(ChunkMemories { query: String::new(), reads, memories });
         }
-        let vector = self.retriever.embed(&query)?;
+        let vector = self.times.measure(Part::Retrieval, || self.retriever.embed(&query))?;
         let mut unreadable: Vec<PackReference> = Vec::new();
         loop {
-            let recalled = self.recall(scope, &query, &vector, &unreadable)?;
-            let Loaded { reads, memories, damaged } = self.source.load(recalled, scope.on_damage())?;
+            let recalled = self.times.measure(Part::Retrieval, || self.recall(scope, &query, &vector, &unreadable))?;
+            let Loaded { reads, memories, damaged } = self.load(scope, recalled)?;
             if damaged.is_empty() || unreadable.len() >= MAX_REPLACED {
                 return Ok(ChunkMemories { query, reads, memories });
             }
@@ -94,11 +97,15 @@ impl ChunkReader {
         }
     }
 
+    fn load(&self, scope: &Scope, recalled: Recalled<PackReference>) -> Result<Loaded, AskError> {
+        self.times.measure(Part::Loading, || self.source.load(recalled, scope.on_damage()))
+    }
+
     /// The references that `query` retrieves, without their memories.
     pub(crate) fn hits(&self, scope: &Scope, query: &str) -> Result<Recalled<PackReference>, RetrieveError> {
         match &scope.named {
             Some(named) => Ok(Recalled::unscored(named.to_vec())),
-            None => self.recall(scope, query, &self.retriever.embed(query)?, &[]),
+            None => self.times.measure(Part::Retrieval, || self.recall(scope, query, &self.retriever.embed(query)?, &[])),
         }
     }
 

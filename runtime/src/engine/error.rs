@@ -75,6 +75,9 @@ pub enum SessionError {
         /// What is accepted.
         expected: String,
     },
+    /// The model cannot be prepared for decoding.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
     /// The prefetch thread could not be started.
     #[error("the prefetch thread could not be started: {0}")]
     Thread(#[source] std::io::Error),

@@ -19,6 +19,7 @@ mod sampling;
 mod session;
 mod source;
 mod text;
+mod times;
 
 pub use answer::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
 pub use batching::{Answered, BatchOptions, Batching, MAX_SEQUENCES, Request};
@@ -34,3 +35,4 @@ pub use rerank::{DEFAULT_RERANK_DEPTH, PackEmbeddings, PackReranker, Reranking, 
 pub use sampling::Sampling;
 pub use session::{Session, SessionOptions};
 pub use source::ReadFrom;
+pub use times::Part;

@@ -18,7 +18,7 @@ pub const DEFAULT_RERANK_DEPTH: usize = 20;
 pub enum Scorer {
     /// A cross-encoder, which reads the query and the text of a reference together. A reference is scored as the embedder reads it: the
     /// title of its document, unless it begins with that, then its text.
-    Pairs(Reranker),
+    Pairs(Box<Reranker>),
     /// The model that reads the memories, by the attention that the query gives to them. It reads no text.
     Memories(Box<MemoryScorer>),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mempack_format::PublicKey;
-use mempack_model::{AnswerMeasure, Embedder, Model};
+use mempack_model::{AnswerMeasure, Embedder, Model, StepDecoder};
 use mempack_retrieval::{Hit, Query, Strategy};
 
 use super::answer::{Answer, MAX_ANSWER_TOKENS, PreparedPrompt};
@@ -19,6 +19,7 @@ use super::recall::Retriever;
 use super::rerank::Reranking;
 use super::sampling::Sampling;
 use super::source::{MemorySource, ReadFrom};
+use super::times::Part;
 use crate::{MappedPack, MemoryCache, Mounts, PackReference, Ranking};
 
 /// Maximum number of references whose texts can be put into a prompt.
@@ -139,10 +140,20 @@ impl Session {
         let source = MemorySource::new(read_from, model, cache);
         let max_overlap = max_overlap.map(|max| (model.share(), max));
         let margin = model.memory().margin();
-        let chunks = ChunkReader { retriever, source, k, margin, max_overlap };
+        let chunks = ChunkReader { retriever, source, k, margin, max_overlap, times: Arc::default() };
         let prompter = Prompter { model: model.share(), chunks, read_from, max_tokens };
         let prefetcher = if read_from.reads_memories() && prefetch { Some(Prefetcher::start(&prompter)?) } else { None };
-        Ok(Self { answerer: Answerer { prompter, prefetcher, sampling, measures, skip_damaged, trusted } })
+        Ok(Self {
+            answerer: Answerer {
+                prompter,
+                steps: StepDecoder::new(model.decoder())?,
+                prefetcher,
+                sampling,
+                measures,
+                skip_damaged,
+                trusted,
+            },
+        })
     }
 
     /// The packs that it reads.
@@ -163,6 +174,11 @@ impl Session {
     /// Time that this session has spent writing memories; zero unless it reads [`ReadFrom::WrittenMemories`].
     pub fn time_writing(&self) -> Duration {
         self.answerer.prompter.chunks.source.time_writing()
+    }
+
+    /// Time that this session and its second thread have spent on a part of the work.
+    pub fn time(&self, part: Part) -> Duration {
+        self.answerer.prompter.chunks.times.of(part)
     }
 
     /// Answers a question and streams the text to `on_text`, which can stop the answer.
@@ -219,7 +235,7 @@ impl Session {
     }
 
     fn answer(&self, request: Request<'_>) -> Result<Answer, AskError> {
-        let mut alone = Batching::alone(&self.answerer);
+        let mut alone = Batching::alone(&self.answerer)?;
         alone.submit(request)?;
         loop {
             if let Some((_, answer)) = alone.step().pop() {
