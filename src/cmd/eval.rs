@@ -28,7 +28,8 @@ pub struct Args {
     /// Questions to answer, one {"id", "question", "answers": [...], "gold_ids": [...]} per line
     #[arg(required_unless_present_any = ["retrieval", "multiple_choice", "perplexity", "suite"], requires = "pack")]
     questions: Option<PathBuf>,
-    /// Retrieval alone instead, without the model (unless --reranker memory needs it): where the documents of "gold_ids" are among the references found by each --search
+    /// Retrieval alone instead, without the model (unless --reranker memory needs it): where the documents of "gold_ids" are among the
+    /// references found by each --search
     #[arg(long, value_name = "FILE", requires = "pack", conflicts_with_all = ["questions", "multiple_choice", "perplexity", "suite", "modes",
         "sweep", "k", "overlap", "threshold", "measure", "choose_threshold", "max_tokens", "precision"])]
     retrieval: Option<PathBuf>,
