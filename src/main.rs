@@ -80,6 +80,9 @@ enum Command {
     /// Measure the loss of a pack's codec, and compare it with what the pack records
     #[cfg(feature = "engine")]
     Quality(cmd::quality::Args),
+    /// Measure how fast a model decodes with memories, without, and with texts in the prompt
+    #[cfg(feature = "engine")]
+    Bench(cmd::bench::Args),
     /// Teach a model to read memories
     #[cfg(feature = "engine")]
     Train(cmd::train::Args),
@@ -124,6 +127,8 @@ fn main() -> ExitCode {
         Command::Ask(args) => cmd::ask::run(args),
         #[cfg(feature = "engine")]
         Command::Eval(args) => cmd::eval::run(*args),
+        #[cfg(feature = "engine")]
+        Command::Bench(args) => cmd::bench::run(args),
         #[cfg(feature = "engine")]
         Command::Quality(args) => match cmd::quality::run(args) {
             Ok(code) if code != ExitCode::SUCCESS => return code,

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Queries a second at equal recall: the graph of a pack beside HNSW of faiss, hnswlib and usearch, on the same vectors.
 
-    benches/peers/search.py PACK|VECTORS.f32... [--queries N] [--threads N] [--rounds N]
+    benches/peers/search.py PACK|VECTORS.f32... [--queries N] [--threads N] [--rounds N] [--processor] [--graphs FOLDER]
 
 The vectors are the embeddings of packs, or files of 384 little-endian f32 a row. Every program builds a graph of all but N of them, which are the queries (M 16,
 efConstruction 200, inner product), and searches it with several sizes of the candidate list, one query at a time in each thread. Recall is that of the 5 nearest.
-Rounds alternate between the programs, for machines that are not idle; the medians are printed, interpolated to a recall of 0.99.
+Rounds alternate between the programs, for machines that are not idle; the medians are printed, interpolated to a recall of 0.99. The time of one thread is
+that of the processor, and that of several is of the clock, or with --processor the processor time of all threads over their number. The graphs are kept in
+FOLDER, and taken from it by the next run with the same vectors.
 
 Needs `cargo build --release -p mempack-benches --bin search_vectors`, and a Python with numpy, faiss-cpu, hnswlib and usearch (benches/peers/search.txt).
 """
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import struct
@@ -42,17 +45,27 @@ def vectors(path):
 class Peers:
     """The other libraries, with one graph each."""
 
-    def __init__(self, base, threads):
+    def __init__(self, base, threads, processor, folder):
         self.threads = threads
+        self.processor = processor or threads == 1
         faiss.omp_set_num_threads(threads)
-        self.faiss = faiss.IndexHNSWFlat(DIM, M, faiss.METRIC_INNER_PRODUCT)
-        self.faiss.hnsw.efConstruction = CONSTRUCTION
-        self.faiss.add(base)
         self.hnswlib = hnswlib.Index("ip", DIM)
-        self.hnswlib.init_index(len(base), M=M, ef_construction=CONSTRUCTION)
-        self.hnswlib.add_items(base, num_threads=threads)
         self.usearch = Index(ndim=DIM, metric="ip", dtype="f32", connectivity=M, expansion_add=CONSTRUCTION)
-        self.usearch.add(np.arange(len(base)), base, threads=threads)
+        paths = [str(folder / name) for name in ["faiss.idx", "hnswlib.idx", "usearch.idx"]]
+        if all(map(os.path.exists, paths)):
+            self.faiss = faiss.read_index(paths[0])
+            self.hnswlib.load_index(paths[1])
+            self.usearch.load(paths[2])
+        else:
+            self.faiss = faiss.IndexHNSWFlat(DIM, M, faiss.METRIC_INNER_PRODUCT)
+            self.faiss.hnsw.efConstruction = CONSTRUCTION
+            self.faiss.add(base)
+            self.hnswlib.init_index(len(base), M=M, ef_construction=CONSTRUCTION)
+            self.hnswlib.add_items(base, num_threads=threads)
+            self.usearch.add(np.arange(len(base)), base, threads=threads)
+            faiss.write_index(self.faiss, paths[0])
+            self.hnswlib.save_index(paths[1])
+            self.usearch.save(paths[2])
         exact = faiss.IndexFlatIP(DIM)
         exact.add(base)
         self.exact = exact
@@ -68,7 +81,7 @@ class Peers:
         return self.usearch.search(queries, K, threads=self.threads).keys
 
     def measure(self, name, queries, nearest):
-        clock = time.process_time if self.threads == 1 else time.perf_counter
+        clock = (lambda: time.process_time() / self.threads) if self.processor else time.perf_counter
         for ef in EFS:
             best = float("inf")
             for _ in range(3):
@@ -94,24 +107,32 @@ def main():
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--processor", action="store_true")
+    parser.add_argument("--graphs")
     parser.add_argument("--tool", default=str(ROOT / "target/release/search_vectors"))
     args = parser.parse_args()
     rows = np.unique(np.concatenate([vectors(path) for path in args.vectors]), axis=0)
     rows = rows[np.random.default_rng(1).permutation(len(rows))]
     queries, base = np.ascontiguousarray(rows[:args.queries]), np.ascontiguousarray(rows[args.queries:])
     print(f"{len(base)} vectors, {len(queries)} queries, {args.threads} threads")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(args.graphs or temporary)
+        folder.mkdir(exist_ok=True)
         base.tofile(f"{folder}/base.f32")
         queries.tofile(f"{folder}/queries.f32")
         pack = f"{folder}/vectors.mpk"
-        subprocess.run([args.tool, "build", f"{folder}/base.f32", str(DIM), pack], check=True)
-        peers = Peers(base, args.threads)
+        if not os.path.exists(pack):
+            subprocess.run([args.tool, "build", f"{folder}/base.f32", str(DIM), pack], check=True)
+        peers = Peers(base, args.threads, args.processor, folder)
         nearest = peers.exact.search(queries, K)[1]
         found = {name: [] for name in ["mempack", "faiss", "hnswlib", "usearch"]}
         for _ in range(args.rounds):
             command = [args.tool, "search", pack, f"{folder}/queries.f32", str(args.threads), *map(str, EFS)]
             lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-            found["mempack"].append([json.loads(line) for line in lines])
+            points = [json.loads(line) for line in lines]
+            if args.processor:
+                points = [{**point, "queries_per_second": point["queries_per_processor_second"]} for point in points]
+            found["mempack"].append(points)
             for name in ["faiss", "hnswlib", "usearch"]:
                 found[name].append(list(peers.measure(name, queries, nearest)))
     own = [at_goal(points) for points in found["mempack"]]

@@ -46,7 +46,7 @@ mod unknown_text;
 mod work_files;
 mod write;
 
-pub use builder::build;
+pub use builder::{COARSE_FROM, build};
 pub use codebooks::{CODEBOOKS_FILE, CodebooksError, UsedCodebooks, write_codebooks};
 pub use codec::{CodecTrainError, EncodeError, Encoder, SampleError, SampleStore, TrainOptions, train as train_codec};
 pub use error::BuildError;

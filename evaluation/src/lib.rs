@@ -64,6 +64,7 @@ mod rows;
 mod scatter;
 mod segments;
 mod selective;
+mod speed;
 mod suite;
 mod table;
 mod tally;
@@ -93,6 +94,7 @@ pub use retrieval::{
 pub use rows::{RowsError, evenly, read_rows};
 pub use scatter::{ScatterPoints, read_points, scatter_figure};
 pub use selective::{Declined, Judged, Point, Selective, choose, declined, precision_over_coverage};
+pub use speed::{Case, Reads, SpeedOptions, SpeedReport, SpeedRow, Spread, measure_speed, speed_figure};
 pub use suite::{
     SettingReport, Suite, SuiteAsked, SuiteChoice, SuiteOptions, SuiteReport, SuiteTask, TaskReport, UnknownSuite, measure_suite,
     read_suite,

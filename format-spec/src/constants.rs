@@ -5,7 +5,7 @@ pub const MAGIC: [u8; 8] = *b"\x89MPK\r\n\x1a\n";
 /// Major version this crate writes and reads (SPEC 2).
 pub const MAJOR_VERSION: u16 = 1;
 /// Newest minor version this crate writes. A pack states the oldest that has all it holds, at least 1; any is read (SPEC 2).
-pub const MINOR_VERSION: u16 = 4;
+pub const MINOR_VERSION: u16 = 5;
 /// Required feature: the codec is one that version 1.1 adds (SPEC 2).
 pub const FEATURE_CODECS: u64 = 1;
 /// Required feature: the heads keep different numbers of tokens, which the section `BUDGET` lists (SPEC 2, 5.3).
@@ -61,6 +61,8 @@ pub const TEXT_BLOCK_BYTES: u64 = 65_536;
 pub const MAX_REFERENCE_TEXT: u64 = 1 << 20;
 /// Allowed distance of an embedding's length from 1 (SPEC 11).
 pub const UNIT_TOLERANCE: f64 = 1e-3;
+/// Rows of coarse embeddings are a multiple of so many bytes (SPEC 11.1).
+pub const COARSE_ALIGNMENT: u64 = 64;
 /// Size of the header of the graph (SPEC 12).
 pub const GRAPH_HEADER_BYTES: u64 = 32;
 /// Size of the header of the terms (SPEC 12.1).

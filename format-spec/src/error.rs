@@ -309,6 +309,18 @@ pub enum Defect {
         /// Its length.
         length: f64,
     },
+    /// A number of a coarse embedding does not follow from the embedding.
+    #[error("coarse embedding {reference} holds {found} at {index}, expected {expected}")]
+    Coarse {
+        /// Number of the reference.
+        reference: u32,
+        /// Index of the number in its row.
+        index: usize,
+        /// The number that follows from the embedding; 0 behind its dimensions.
+        expected: i8,
+        /// The number found.
+        found: i8,
+    },
     /// The spread of similarities is negative or not finite.
     #[error("the spread of similarities is {found}, expected a finite number of 0 or more")]
     Spread {

@@ -99,16 +99,21 @@ impl<'a> Graph<'a> {
     /// If a neighbour is no node.
     pub fn neighbours(&self, node: u32, level: u32) -> Result<&'a [U32], Damage> {
         let list = self.list(node, level);
-        let used = list.iter().position(|id| id.get() == NO_NODE).unwrap_or(list.len());
-        let list = list.get(..used).unwrap_or_default();
-        match list.iter().position(|id| id.get() >= self.nodes()) {
+        // No node has a number as large as `NO_NODE`.
+        let end = list.iter().enumerate().find(|(_, id)| id.get() >= self.nodes());
+        match end.map(|(at, id)| (at, id.get())) {
             None => Ok(list),
-            Some(at) => {
-                let found = list.get(at).map_or(0, |id| u64::from(id.get()));
-                let defect = Defect::TooLarge { field: "neighbour", limit: u64::from(self.nodes()).saturating_sub(1), found };
+            Some((used, NO_NODE)) => Ok(list.get(..used).unwrap_or_default()),
+            Some((at, found)) => {
+                let defect = Defect::TooLarge { field: "neighbour", limit: u64::from(self.nodes()).saturating_sub(1), found: found.into() };
                 Err(self.damage(self.list_at(node, level) + 4 * at as u64, defect))
             }
         }
+    }
+
+    /// A node's list on level 0 with its padding, unchecked; empty for a node that does not exist.
+    pub fn base_list(&self, node: u32) -> &'a [U32] {
+        self.list(node, 0)
     }
 
     /// A node's list on a level with its padding: `2 m` ids on level 0, `m` above.

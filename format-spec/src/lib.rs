@@ -73,6 +73,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod budget;
+mod coarse;
 mod codec;
 mod constants;
 mod date;
@@ -98,6 +99,7 @@ mod text;
 mod verify;
 mod writer;
 
+pub use coarse::{CoarseEmbeddings, round_to_8_bits};
 pub use codec::{
     CONTINUED, Codec, CodecError, CodecSpec, CodecStage, MAX_CODE_BITS, MAX_CODE_PARTS, MAX_HEAD_DIM, MAX_MAPPED_VALUE, MAX_MEMORY_FLOATS,
     MAX_PARAMETER_BYTES, MAX_TABLE_VALUE, MAX_TRELLIS_BYTES, SpecError, VectorKind, stages,

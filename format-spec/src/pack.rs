@@ -5,6 +5,7 @@ use std::fmt;
 use zerocopy::little_endian::{F32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
+use crate::coarse::{self, CoarseEmbeddings};
 use crate::codec::MAX_PARAMETER_BYTES;
 use crate::constants::{DIGEST_BYTES, FEATURE_BUDGET, MAX_DOCUMENT_BYTES, ORIGIN_BYTES, REFERENCE_BYTES, TEXT_BLOCK_BYTES};
 use crate::error::{Damage, Defect};
@@ -25,7 +26,7 @@ impl fmt::Display for PackId {
     }
 }
 
-/// Where the sections of version 1.4 are.
+/// Where the sections of version 1.5 are.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout {
     pub(crate) manifest: Section,
@@ -38,6 +39,7 @@ pub(crate) struct Layout {
     pub(crate) codec: Section,
     pub(crate) memories: Section,
     pub(crate) embeddings: Section,
+    pub(crate) coarse: Option<Section>,
     pub(crate) graph: Option<Section>,
     pub(crate) leaves: Section,
     pub(crate) quality: Option<Section>,
@@ -62,6 +64,7 @@ impl Layout {
             codec: find(Tag::CODEC)?,
             memories: find(Tag::MEMORIES)?,
             embeddings: find(Tag::EMBEDDINGS)?,
+            coarse: optional(Tag::COARSE_EMBEDDINGS),
             graph: optional(Tag::GRAPH),
             leaves: find(Tag::LEAVES)?,
             quality: optional(Tag::QUALITY),
@@ -292,6 +295,15 @@ impl<D: AsRef<[u8]>> Pack<D> {
         Ok(<[F32]>::ref_from_bytes(self.contents(&self.layout.embeddings)?).unwrap_or_default())
     }
 
+    /// The embeddings in 8 bits a dimension, if the pack has them; unchecked.
+    ///
+    /// # Errors
+    /// Only if `D` no longer gives the bytes it gave to `open`.
+    pub fn coarse_embeddings(&self) -> Result<Option<CoarseEmbeddings<'_>>, ReadError> {
+        let Some(section) = self.layout.coarse else { return Ok(None) };
+        Ok(Some(CoarseEmbeddings::new(self.contents(&section)?, self.manifest.embedder.dim)))
+    }
+
     /// The search graph, if the pack has one. Its header is checked, its lists are when they are read.
     ///
     /// # Errors
@@ -465,7 +477,8 @@ fn check_lengths(layout: &Layout, manifest: &Manifest, record_bytes: u64) -> Res
         (&layout.embeddings, (4 * references).checked_mul(manifest.embedder.dim.into())),
         (&layout.leaves, counts.leaves().checked_mul(DIGEST_BYTES)),
     ];
-    for (section, expected) in demanded {
+    let coarse = layout.coarse.as_ref().map(|section| (section, references.checked_mul(coarse::row_bytes(manifest.embedder.dim))));
+    for (section, expected) in demanded.into_iter().chain(coarse) {
         if expected != Some(section.length) {
             let (tag, offset, found) = (section.tag, section.offset, section.length);
             return Err(OpenError::SectionLength { tag, offset, expected: expected.unwrap_or(u64::MAX), found });

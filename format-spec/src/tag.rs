@@ -33,6 +33,8 @@ impl Tag {
     pub const MEMORIES: Self = Self(*b"MEMORIES");
     /// Embeddings (SPEC 11).
     pub const EMBEDDINGS: Self = Self(*b"EMBED   ");
+    /// Embeddings in 8 bits a dimension (SPEC 11.1); since version 1.5, in large packs.
+    pub const COARSE_EMBEDDINGS: Self = Self(*b"EMBED8  ");
     /// Search graph (SPEC 12).
     pub const GRAPH: Self = Self(*b"GRAPH   ");
     /// Digests of memories, embeddings and text blocks (SPEC 13).
@@ -49,7 +51,7 @@ impl Tag {
     pub const METADATA: Self = Self(*b"METADATA");
 
     /// Every section of this version, and whether it is required.
-    pub(crate) const ALL: [(Self, bool); 17] = [
+    pub(crate) const ALL: [(Self, bool); 18] = [
         (Self::MANIFEST, true),
         (Self::DOCUMENT_INDEX, true),
         (Self::DOCUMENTS, true),
@@ -67,6 +69,7 @@ impl Tag {
         (Self::BUDGET, true),
         (Self::TERMS, false),
         (Self::METADATA, false),
+        (Self::COARSE_EMBEDDINGS, false),
     ];
 
     /// A tag from a file; `None` if it does not have the form of SPEC 3.
@@ -79,6 +82,7 @@ impl Tag {
     /// The minor version that a pack with the section states (SPEC 2).
     pub(crate) fn minor_version(self) -> u16 {
         match self {
+            Self::COARSE_EMBEDDINGS => 5,
             Self::METADATA => 4,
             Self::TERMS => 3,
             Self::PROMPTS | Self::BUDGET => 2,

@@ -111,6 +111,26 @@ fn the_golden_pack_of_version_1_4_has_metadata() {
 }
 
 #[test]
+fn the_golden_pack_of_version_1_5_has_coarse_embeddings() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("golden.mpk");
+    generate::write_with_coarse_embeddings(&target).unwrap();
+    let made = Parts::of(&std::fs::read(&target).unwrap());
+    assert_eq!(made.get("EMBED8"), Parts::of(GOLDEN_1_5).get("EMBED8"));
+    let pack = Pack::open(GOLDEN_1_5).unwrap();
+    assert_eq!(pack.id().to_string(), "9ec10219605f72b93d242d9dd92ba52a17262de70d41a689c00844dec814cb69");
+    assert_eq!((pack.version(), Pack::open(GOLDEN_1_4).unwrap().coarse_embeddings().unwrap().is_none()), ((1, 5), true));
+    check_contents(&pack);
+    let coarse = pack.coarse_embeddings().unwrap().unwrap();
+    let largest = (0..REFERENCES).flat_map(generate::embedding).fold(0.0, |largest: f32, value| largest.max(value.abs()));
+    for reference in 0..REFERENCES {
+        assert_eq!(coarse.row(reference).unwrap(), generate::coarse_row(reference, largest), "{reference}");
+    }
+    assert!((0..REFERENCES).any(|reference| coarse.row(reference).unwrap().iter().any(|code| code.abs() == 127)));
+    no_flipped_byte_is_accepted(GOLDEN_1_5);
+}
+
+#[test]
 fn the_golden_pack_with_a_budget_has_ragged_records() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("golden.mpk");
@@ -266,6 +286,7 @@ const GOLDEN_1_1: &[u8] = include_bytes!("golden/v1.1.mpk");
 const GOLDEN_1_2: &[u8] = include_bytes!("golden/v1.2.mpk");
 const GOLDEN_1_3: &[u8] = include_bytes!("golden/v1.3.mpk");
 const GOLDEN_1_4: &[u8] = include_bytes!("golden/v1.4.mpk");
+const GOLDEN_1_5: &[u8] = include_bytes!("golden/v1.5.mpk");
 const GOLDEN_BUDGET: &[u8] = include_bytes!("golden/v1.2-budget.mpk");
 
 /// Runs `check` for all of `0..count`, on every core.

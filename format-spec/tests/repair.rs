@@ -44,8 +44,11 @@ fn damaged(whole: &[u8], places: &[(&str, u64)]) -> Vec<u8> {
 }
 
 fn tag(name: &str) -> Tag {
-    let golden = Pack::open(common::GOLDEN).unwrap();
-    golden.sections().iter().find(|section| section.tag.to_string() == name).unwrap().tag
+    tag_of(common::GOLDEN, name)
+}
+
+fn tag_of(pack: &[u8], name: &str) -> Tag {
+    Pack::open(pack).unwrap().sections().iter().find(|section| section.tag.to_string() == name).unwrap().tag
 }
 
 #[test]
@@ -144,6 +147,25 @@ fn what_follows_from_the_rest_needs_no_donor() {
     let pack = damaged(&whole, &[("LEAVES", 32 * 150), ("MEMORIES", 150 * RECORD)]);
     let tags: Vec<String> = missing(&pack, &[&later]).iter().map(|missing| missing.section().to_string()).collect();
     assert_eq!(tags, ["MEMORIES", "LEAVES"]);
+}
+
+#[test]
+fn coarse_embeddings_follow_from_embeddings() {
+    let whole = made::with_coarse_embeddings(0..300);
+    let (start, length) = section(&whole, "EMBED8");
+    let mut wiped = whole.clone();
+    wiped[start..start + length].fill(0xA5);
+    for pack in [wiped, damaged(&whole, &[("EMBED8", 64 * 7)])] {
+        assert_eq!(mended(&pack, &[], &whole), [Mended::Recomputed { section: tag_of(&whole, "EMBED8") }]);
+    }
+    // From embeddings that are repaired themselves, and not from damaged ones.
+    let other = made::pack(100..400);
+    let pack = damaged(&whole, &[("EMBED8", 64 * 7), ("EMBED", 160 * ROW)]);
+    let how = mended(&pack, &[&other], &whole);
+    assert!(matches!(how[0], Mended::Pieces { kind: LeafKind::Embedding, count: 1, .. }), "{how:?}");
+    assert_eq!(how[1..], [Mended::Recomputed { section: tag_of(&whole, "EMBED8") }]);
+    let tags: Vec<String> = missing(&pack, &[]).iter().map(|missing| missing.section().to_string()).collect();
+    assert_eq!(tags, ["EMBED", "EMBED8"]);
 }
 
 #[test]

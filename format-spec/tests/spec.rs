@@ -60,6 +60,7 @@ fn code() -> BTreeMap<String, String> {
         CONTINUED,
         MAX_CODE_PARTS,
         UNIT_TOLERANCE,
+        COARSE_ALIGNMENT,
         GRAPH_HEADER_BYTES,
         TERMS_HEADER_BYTES,
         MAX_TERM_BYTES,

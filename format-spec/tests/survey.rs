@@ -99,6 +99,28 @@ fn what_follows_from_damage_is_not_told_again() {
 }
 
 #[test]
+fn coarse_embeddings_are_compared_with_whole_embeddings() {
+    let whole = made::with_coarse_embeddings(0..300);
+    let told = |places: &[(&str, u64)]| {
+        let mut pack = whole.clone();
+        places.iter().for_each(|(tag, at)| flip(&mut pack, &whole, tag, *at));
+        survey(&pack, Scope::Whole).1
+    };
+    let damages = told(&[("EMBED8", 7 * 64 + 3), ("EMBED8", 9 * 64), ("EMBED8", 9 * 64 + 20)]);
+    let places: Vec<_> = damages.iter().map(|damage| damage.defect.clone()).collect();
+    assert!(
+        matches!(places[..], [Defect::Coarse { reference: 7, index: 3, .. }, Defect::Coarse { reference: 9, index: 0, .. }]),
+        "{damages:#?}"
+    );
+    assert_eq!(damages[0].offset, section(&whole, "EMBED8").0 as u64 + 7 * 64 + 3);
+    // A damaged embedding says nothing of the coarse ones, which their digest then covers.
+    let damages = told(&[("EMBED", 160 * ROW + 3)]);
+    assert!(matches!(damages[..], [Damage { section: Tag::EMBEDDINGS, .. }]), "{damages:#?}");
+    let damages = told(&[("EMBED", 160 * ROW + 3), ("EMBED8", 7 * 64 + 3)]);
+    assert!(matches!(damages[..], [_, Damage { defect: Defect::Digest { .. }, .. }]), "{damages:#?}");
+}
+
+#[test]
 fn damage_is_told_of_the_section_that_has_it() {
     let sections = Pack::open(GOLDEN).unwrap().sections().to_vec();
     for section in sections.iter().filter(|section| section.tag != Tag::MANIFEST) {

@@ -34,7 +34,6 @@ pub(crate) struct Int8 {
     pub scales: Vec<u16>,
     /// Blocks of a row.
     pub blocks: usize,
-    pub rows: usize,
 }
 
 impl Int8 {
@@ -62,7 +61,7 @@ impl Int8 {
                 }
             }
         }
-        Ok(Self { lines, scales, blocks, rows })
+        Ok(Self { lines, scales, blocks })
     }
 
     pub fn bytes(&self) -> usize {

@@ -23,7 +23,8 @@ mod tests {
 
     #[test]
     fn rounding_is_that_of_the_crate_half() {
-        for x in [0.0, -0.0, 1.0, 1.003_906_25, 1.011_718_75, 3.4e38, f32::MAX, f32::INFINITY, f32::NEG_INFINITY, 1e-40, -7.3e-5] {
+        for x in [0.0, -0.0, 1.0, 1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, 3.4e38, f32::MAX, f32::INFINITY, f32::NEG_INFINITY, 1e-40, -7.3e-5]
+        {
             assert_eq!(to_bf16(x), half::bf16::from_f32(x).to_bits(), "{x}");
         }
         assert!(from_bf16(to_bf16(f32::NAN)).is_nan());

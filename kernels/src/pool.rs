@@ -289,7 +289,11 @@ mod tests {
             let text = *found.unwrap_err().downcast::<String>().unwrap();
             assert!(text.contains(&format!("thread {bad}")), "{text}");
             let sum = AtomicUsize::new(0);
-            pool.run(&|worker| worker.each(10, 1, |range| drop(sum.fetch_add(range.start, Ordering::Relaxed))));
+            pool.run(&|worker| {
+                worker.each(10, 1, |range| {
+                    sum.fetch_add(range.start, Ordering::Relaxed);
+                });
+            });
             assert_eq!(sum.into_inner(), 45);
         }
     }

@@ -22,21 +22,6 @@ impl<'a, T> Shared<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
     }
 
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// These elements, to read.
-    ///
-    /// # Safety
-    /// No thread may write any of them while the result lives.
-    #[inline(always)]
-    pub unsafe fn range(&self, range: Range<usize>) -> &[T] {
-        assert!(range.start <= range.end && range.end <= self.len, "a range of the slice");
-        // SAFETY: The range is in the slice, as was just checked, and the caller makes sure that nobody writes it.
-        unsafe { std::slice::from_raw_parts(self.start.add(range.start), range.len()) }
-    }
-
     /// These elements, to write.
     ///
     /// # Safety

@@ -1,7 +1,7 @@
-//! Numbers that are the same, bit for bit, on every machine: a random generator and an inner product of `f32` vectors.
+//! Numbers that are the same, bit for bit, on every machine: a random generator and inner products.
 //!
 //! Packs, generated questions and training runs are reproducible because every random draw comes from an [`Rng`] with an explicit
-//! seed, and because inner products add in an order that does not depend on the instruction set.
+//! seed, and because inner products add in an order that does not depend on the instruction set, or are of integers and exact.
 //!
 //! ```
 //! use mempack_numeric::{Rng, dot};
@@ -15,9 +15,11 @@
 //! ```
 
 mod dot;
+mod int8;
 mod prefetch;
 mod rng;
 
 pub use dot::{LANES, dot, dot_with, lane_sums};
+pub use int8::Int8Query;
 pub use prefetch::prefetch;
 pub use rng::Rng;

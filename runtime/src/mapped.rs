@@ -141,7 +141,8 @@ impl MappedPack {
     /// The `k` references nearest to `query`, a unit vector `[dim]`, best first; equal similarities in the order of their numbers.
     ///
     /// The search goes through the graph with a candidate list of `ef` nodes, at least `k` ([`DEFAULT_EF`](crate::DEFAULT_EF) is a good
-    /// default). It is approximate and can miss one of the nearest. Packs of at most [`EXACT_UP_TO`](crate::EXACT_UP_TO) references and
+    /// default). It is approximate and can miss one of the nearest. If the pack has coarse embeddings, the search goes by these, and the best
+    /// candidates are compared by their embeddings. Packs of at most [`EXACT_UP_TO`](crate::EXACT_UP_TO) references and
     /// packs without a graph are scanned completely. Memory: one bit per reference; only pages that the search visits are touched.
     ///
     /// # Errors

@@ -1,10 +1,11 @@
 //! Nearest-neighbour search: through the graph, or by an exact scan.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use fixedbitset::FixedBitSet;
-use mempack_format::{Damage, Defect, Graph, Pack, ReadError, Tag};
+use mempack_format::{CoarseEmbeddings, Damage, Defect, Graph, Pack, ReadError, Tag, round_to_8_bits};
+use mempack_numeric::Int8Query;
 use mempack_retrieval::Hit;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::F32;
@@ -21,8 +22,8 @@ pub const DEFAULT_EF: usize = 100;
 /// less than a millisecond at 384 dimensions.
 pub const EXACT_UP_TO: u32 = 4096;
 
-/// Vectors that are on their way while one is compared.
-const AHEAD: usize = 3;
+/// Candidates that a search by coarse embeddings compares exactly, for each hit wanted; at most the candidate list.
+const RESCORED: usize = 4;
 
 /// Nodes whose similarity a search of the graph computes, for each candidate of its list, over those that a scan could compute in the same time: the graph's
 /// are spread over the file (`benches/search.rs`).
@@ -80,6 +81,8 @@ impl SearchError {
 
 /// The graph that a search walks: the similarity of each node to the query, and the links between nodes.
 pub(crate) trait Nodes {
+    /// Vectors that are on their way while one is compared.
+    const AHEAD: usize;
     fn count(&self) -> u32;
     /// The node's similarity to the query, a finite number; `None` if the node's vector is damaged and damage is skipped. An error for a
     /// node that does not exist.
@@ -88,6 +91,8 @@ pub(crate) trait Nodes {
     fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError>;
     /// Has the node's vector brought near the processor, while others are compared. Any number may be given.
     fn prefetch(&self, node: u32);
+    /// As [`prefetch`](Self::prefetch), for the node's links on level 0.
+    fn prefetch_links(&self, node: u32);
     /// The nodes that may be found; `None` if all may. Others are only ways to them.
     fn admitted(&self) -> Option<&FixedBitSet>;
 }
@@ -137,6 +142,8 @@ impl<'a, D: AsRef<[u8]>> PackNodes<'a, D> {
 }
 
 impl<D: AsRef<[u8]>> Nodes for PackNodes<'_, D> {
+    const AHEAD: usize = 3;
+
     fn count(&self) -> u32 {
         self.pack.manifest().counts.references
     }
@@ -160,8 +167,64 @@ impl<D: AsRef<[u8]>> Nodes for PackNodes<'_, D> {
         }
     }
 
+    fn prefetch_links(&self, node: u32) {
+        let links = self.graph.as_ref().map_or(&[][..], |graph| graph.base_list(node));
+        mempack_numeric::prefetch(links.as_bytes());
+    }
+
     fn admitted(&self) -> Option<&FixedBitSet> {
         self.admitted
+    }
+}
+
+/// The references of a pack that has coarse embeddings, for one query. Similarities are inner products of 8-bit integers, and damage of these is not
+/// noticed: it can only mislead the search.
+struct CoarseNodes<'a, D> {
+    nodes: &'a PackNodes<'a, D>,
+    rows: CoarseEmbeddings<'a>,
+    query: Int8Query,
+}
+
+impl<'a, D: AsRef<[u8]>> CoarseNodes<'a, D> {
+    fn new(nodes: &'a PackNodes<'a, D>, rows: CoarseEmbeddings<'a>) -> Self {
+        let largest = nodes.query.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let mut query: Vec<i8> = round_to_8_bits(nodes.query.iter().copied(), largest).collect();
+        query.resize(rows.stride(), 0);
+        Self { nodes, rows, query: Int8Query::new(query) }
+    }
+}
+
+impl<D: AsRef<[u8]>> Nodes for CoarseNodes<'_, D> {
+    const AHEAD: usize = 8;
+
+    fn count(&self) -> u32 {
+        self.nodes.count()
+    }
+
+    #[inline]
+    fn similarity(&self, node: u32) -> Result<Option<f32>, SearchError> {
+        match self.rows.row(node) {
+            Some(row) => Ok(Some(self.query.dot(row) as f32)),
+            None => Err(ReadError::OutOfRange { what: "reference", index: node.into(), count: self.count().into() }.into()),
+        }
+    }
+
+    fn neighbours(&self, node: u32, level: u32) -> Result<impl Iterator<Item = u32>, SearchError> {
+        self.nodes.neighbours(node, level)
+    }
+
+    fn prefetch(&self, node: u32) {
+        if let Some(row) = self.rows.row(node) {
+            mempack_numeric::prefetch(row.as_bytes());
+        }
+    }
+
+    fn prefetch_links(&self, node: u32) {
+        self.nodes.prefetch_links(node);
+    }
+
+    fn admitted(&self) -> Option<&FixedBitSet> {
+        self.nodes.admitted
     }
 }
 
@@ -186,7 +249,14 @@ pub(crate) fn nearest<D: AsRef<[u8]>>(
     let Some(entry) = graph.entry() else { return Ok(Vec::new()) };
     // Past so many visits, a scan would have been the shorter way.
     let most = if admitted.is_some() { 2 * found } else { usize::MAX };
-    let hits = descend(&nodes, entry, graph.max_level(), k, ef, most)?;
+    let hits = match pack.coarse_embeddings()? {
+        Some(rows) => {
+            let candidates = ef.min(RESCORED.saturating_mul(k)).max(k);
+            let found = descend(&CoarseNodes::new(&nodes, rows), entry, graph.max_level(), candidates, ef, most)?;
+            found.map(|found| rescore(&nodes, found, k)).transpose()?
+        }
+        None => descend(&nodes, entry, graph.max_level(), k, ef, most)?,
+    };
     // Damaged lists and vectors can disconnect nodes, and so can references that are not admitted; a scan finds those.
     let too_few = |hits: &Vec<Hit>| hits.len() < k.min(found) && (tolerance.skips() || admitted.is_some());
     match hits {
@@ -215,29 +285,43 @@ pub(crate) fn cosines<D: AsRef<[u8]>>(
     references.iter().filter_map(|reference| hit(reference).transpose()).collect()
 }
 
-/// A hit ordered by similarity. The greater one is better; of equal similarities, the lower reference is greater.
-#[derive(Clone, Copy, Debug)]
-struct Candidate(Hit);
-
-impl Ord for Candidate {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.similarity.total_cmp(&other.0.similarity).then(other.0.reference.cmp(&self.0.reference))
+/// The best `k` of what a coarse search found, by their checked embeddings.
+fn rescore(nodes: &impl Nodes, found: Vec<Hit>, k: usize) -> Result<Vec<Hit>, SearchError> {
+    found.iter().for_each(|hit| nodes.prefetch(hit.reference));
+    let mut best = Best::new(k);
+    for hit in found {
+        if let Some(exact) = candidate(nodes, hit.reference)? {
+            best.offer(exact);
+        }
     }
+    Ok(best.into_hits(k))
 }
 
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+/// A hit as one number, for heaps: the greater one is better. In its upper half, the similarity in the order of [`f32::total_cmp`]; in its lower half,
+/// the reference, of which the lower number is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate(u64);
+
+/// The sign of an `f32`.
+const SIGN: u32 = 1 << 31;
+
+impl Candidate {
+    fn new(hit: Hit) -> Self {
+        let bits = hit.similarity.to_bits();
+        let ordered = if bits & SIGN == 0 { bits | SIGN } else { !bits };
+        Self(u64::from(ordered) << 32 | u64::from(!hit.reference))
+    }
+
+    fn reference(self) -> u32 {
+        !(self.0 as u32)
+    }
+
+    fn hit(self) -> Hit {
+        let ordered = (self.0 >> 32) as u32;
+        let bits = if ordered & SIGN == 0 { !ordered } else { ordered ^ SIGN };
+        Hit { reference: self.reference(), similarity: f32::from_bits(bits) }
     }
 }
-
-impl PartialEq for Candidate {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Candidate {}
 
 /// The best `capacity` candidates seen.
 struct Best {
@@ -270,7 +354,7 @@ impl Best {
     /// The best `k`, best first.
     fn into_hits(self, k: usize) -> Vec<Hit> {
         // Ascending order of reversed candidates is descending order of candidates.
-        self.heap.into_sorted_vec().into_iter().take(k).map(|Reverse(candidate)| candidate.0).collect()
+        self.heap.into_sorted_vec().into_iter().take(k).map(|Reverse(candidate)| candidate.hit()).collect()
     }
 }
 
@@ -293,7 +377,7 @@ impl Seen {
 }
 
 fn candidate(nodes: &impl Nodes, reference: u32) -> Result<Option<Candidate>, SearchError> {
-    Ok(nodes.similarity(reference)?.map(|similarity| Candidate(Hit { reference, similarity })))
+    Ok(nodes.similarity(reference)?.map(|similarity| Candidate::new(Hit { reference, similarity })))
 }
 
 /// The best `k` of all nodes that may be found, in O(count) time and O(k) memory.
@@ -321,7 +405,7 @@ fn scan(nodes: &impl Nodes, k: usize) -> Result<Vec<Hit>, SearchError> {
 /// candidates. It terminates for any links: each greedy step strictly improves, and level 0 expands a node once. It finds nothing if the
 /// entry node is damaged and skipped. Nodes that may not be found are expanded like others, but are no candidates. `None` once more than `most` nodes
 /// of level 0 have been compared.
-fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize, most: usize) -> Result<Option<Vec<Hit>>, SearchError> {
+fn descend<N: Nodes>(nodes: &N, entry: u32, top_level: u32, k: usize, ef: usize, most: usize) -> Result<Option<Vec<Hit>>, SearchError> {
     let ef = ef.max(k).min(nodes.count() as usize);
     if k == 0 || ef == 0 {
         return Ok(Some(Vec::new()));
@@ -330,7 +414,7 @@ fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize, 
     for level in (1..=top_level).rev() {
         loop {
             let from = nearest;
-            for neighbour in nodes.neighbours(from.0.reference, level)? {
+            for neighbour in nodes.neighbours(from.reference(), level)? {
                 nearest = candidate(nodes, neighbour)?.map_or(nearest, |found| nearest.max(found));
             }
             if nearest == from {
@@ -339,13 +423,13 @@ fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize, 
         }
     }
     let admitted = nodes.admitted();
-    let admits = |candidate: Candidate| admitted.is_none_or(|admitted| admitted.contains(candidate.0.reference as usize));
+    let admits = |candidate: Candidate| admitted.is_none_or(|admitted| admitted.contains(candidate.reference() as usize));
     let mut seen = Seen::new(nodes.count());
     let mut best = Best::new(ef);
     let mut open = BinaryHeap::from([nearest]);
     let mut compared = 0;
     let mut fresh = Vec::new();
-    seen.first(nearest.0.reference);
+    seen.first(nearest.reference());
     if admits(nearest) {
         best.offer(nearest);
     }
@@ -353,17 +437,24 @@ fn descend(nodes: &impl Nodes, entry: u32, top_level: u32, k: usize, ef: usize, 
         if best.is_full_above(next) {
             break;
         }
+        // The next node to expand is likely to be the best of those that are open now, or one that is found to be better.
+        if let Some(later) = open.peek() {
+            nodes.prefetch_links(later.reference());
+        }
         // Vectors stand anywhere in the file: the first are on their way while the others are looked up, and each while the one before it is compared.
-        fresh.extend(nodes.neighbours(next.0.reference, 0)?.filter(|neighbour| seen.first(*neighbour)));
-        fresh.iter().take(AHEAD).for_each(|neighbour| nodes.prefetch(*neighbour));
+        fresh.extend(nodes.neighbours(next.reference(), 0)?.filter(|neighbour| seen.first(*neighbour)));
+        fresh.iter().take(N::AHEAD).for_each(|neighbour| nodes.prefetch(*neighbour));
         for (place, neighbour) in fresh.iter().copied().enumerate() {
-            if let Some(later) = fresh.get(place + AHEAD) {
+            if let Some(later) = fresh.get(place + N::AHEAD) {
                 nodes.prefetch(*later);
             }
             compared += 1;
             let Some(found) = candidate(nodes, neighbour)? else { continue };
             if best.is_full_above(found) {
                 continue;
+            }
+            if open.peek().is_none_or(|best| *best < found) {
+                nodes.prefetch_links(found.reference());
             }
             open.push(found);
             if admits(found) {

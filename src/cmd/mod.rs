@@ -7,6 +7,8 @@ pub mod ask;
 #[cfg(feature = "engine")]
 mod ask_many;
 #[cfg(feature = "engine")]
+pub mod bench;
+#[cfg(feature = "engine")]
 pub mod budget;
 #[cfg(feature = "engine")]
 pub mod build;

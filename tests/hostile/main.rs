@@ -4,6 +4,7 @@
 
 mod allocations;
 mod check;
+mod coarse;
 mod codec;
 mod corpus;
 mod fields;
@@ -34,8 +35,19 @@ const MOST_TIME: Duration = Duration::from_secs(10);
 
 fn corpus() -> Corpus {
     let mut corpus = Corpus::new();
-    let all =
-        [header::add, trailer::add, manifest::add, tables::add, text::add, codec::add, vectors::add, graph::add, terms::add, metadata::add];
+    let all = [
+        header::add,
+        trailer::add,
+        manifest::add,
+        tables::add,
+        text::add,
+        codec::add,
+        vectors::add,
+        coarse::add,
+        graph::add,
+        terms::add,
+        metadata::add,
+    ];
     all.into_iter().for_each(|add| add(&mut corpus));
     corpus
 }

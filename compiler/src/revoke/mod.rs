@@ -172,6 +172,9 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         if self.pack.terms()?.is_some() {
             writer.set_terms(&terms)?;
         }
+        if self.pack.coarse_embeddings()?.is_some() {
+            writer.add_coarse_embeddings();
+        }
         if let Some(parameters) = manifest.graph {
             self.write_graph(&mut writer, parameters, &left, progress, cancel)?;
         }

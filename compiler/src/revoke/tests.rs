@@ -104,6 +104,7 @@ fn make(documents: u32, graph: Option<GraphParameters>) -> Made {
         writer.push_document(&document(number)).unwrap();
     }
     writer.set_metadata(&metadata(documents)).unwrap();
+    writer.add_coarse_embeddings();
     let options = graph.map(|graph| GraphOptions { m: graph.m, ef_construction: graph.ef_construction });
     let mut builder = options.map(|options| GraphBuilder::new(options, u64::from(documents * REFERENCES)));
     for reference in 0..documents * REFERENCES {
@@ -275,6 +276,11 @@ fn what_is_revoked_is_gone_from_the_bytes_and_the_rest_stays_as_it_was() {
         in_file.extend(file);
         in_text.extend(text);
     }
+    let coarse = old.coarse_embeddings().unwrap().unwrap();
+    for reference in (0..).zip(order(&old)).filter(|(_, key)| !after.contains_key(key)).map(|(reference, _)| reference) {
+        in_file.push(coarse.row(reference).unwrap()[..DIM].iter().map(|code| code.cast_unsigned()).collect());
+    }
+    assert!(new.coarse_embeddings().unwrap().is_some());
     for number in numbers {
         let Document { id, title, source, .. } = document(number);
         in_file.extend([id, title, source, note(number)].map(String::into_bytes));

@@ -1,8 +1,8 @@
 //! Repair of a damaged pack from others that have the same content (SPEC 4, 13).
 //!
 //! A digest identifies bytes in any file. So a section can be taken from any pack that has one of the same name, length and digest, and a
-//! memory, an embedding or a text frame from any pack that has one with the same leaf digest. Padding, the leaf digests and the two
-//! indices follow from the rest. A section that was put together is accepted only if it fits its digest, which the pack's id covers.
+//! memory, an embedding or a text frame from any pack that has one with the same leaf digest. Padding, the leaf digests, the two
+//! indices and the coarse embeddings follow from the rest. A section that was put together is accepted only if it fits its digest, which the pack's id covers.
 
 mod error;
 mod hashing;
@@ -248,6 +248,7 @@ impl<'a> Repair<'a> {
                 missing.extend(self.pieces(kind, &strides, pack, donors, hashing)?);
             }
             self.recompute(Tag::LEAVES, &strides, hashing)?;
+            self.recompute(Tag::COARSE_EMBEDDINGS, &strides, hashing)?;
         }
         let listed: Vec<Tag> = missing.iter().map(Missing::section).collect();
         let unlisted = self.damaged().map(|(_, section)| section.tag).filter(|tag| !listed.contains(tag));
@@ -292,6 +293,7 @@ impl<'a> Repair<'a> {
         let computed = match tag {
             Tag::DOCUMENT_INDEX => recompute::document_index(contents(Tag::DOCUMENTS), section.length),
             Tag::TEXT_INDEX => recompute::text_index(contents(Tag::TEXT), section.length),
+            Tag::COARSE_EMBEDDINGS => recompute::coarse_embeddings(contents(Tag::EMBEDDINGS), section.length, strides, hashing)?,
             _ => {
                 let [memories, embeddings, text, index] = [Tag::MEMORIES, Tag::EMBEDDINGS, Tag::TEXT, Tag::TEXT_INDEX].map(contents);
                 recompute::leaves(memories, embeddings, text, index, strides, hashing)?

@@ -1,9 +1,10 @@
-//! Sections that follow from others: the two indices and the leaf digests. The caller compares them with their digests.
+//! Sections that follow from others: the two indices, the leaf digests and the coarse embeddings. The caller compares them with their digests.
 
 use zstd::zstd_safe;
 
 use super::patches::frame_span;
 use super::{Contents, Hashing, Strides};
+use crate::coarse::{largest_of, round_to_8_bits, row_bytes};
 use crate::error::Interrupted;
 use crate::{Digest, Tag};
 
@@ -70,4 +71,34 @@ pub(super) fn leaves(
         }
     }
     Ok(Some(leaves))
+}
+
+/// `EMBED8` of `length` bytes, of embeddings that are undamaged or repaired (SPEC 11.1).
+pub(super) fn coarse_embeddings(
+    embeddings: &Contents<'_>,
+    length: u64,
+    strides: &Strides,
+    hashing: &mut Hashing<'_>,
+) -> Result<Option<Vec<u8>>, Interrupted> {
+    let Ok(dim) = u32::try_from(strides.embedding / 4) else { return Ok(None) };
+    let stride = row_bytes(dim);
+    let references = u64::from(strides.counts.references);
+    if references.checked_mul(stride) != Some(length) {
+        return Ok(None);
+    }
+    let row = |reference: u64| {
+        let bytes = embeddings.slice(reference.checked_mul(strides.embedding)?, strides.embedding)?;
+        Some(bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)))
+    };
+    let Some(largest) = (0..references).try_fold(0.0, |largest, reference| Some(largest_of(largest, row(reference)?))) else {
+        return Ok(None);
+    };
+    let mut coarse = Vec::new();
+    for (reference, end) in (0..references).zip((stride..).step_by(stride as usize)) {
+        let Some(values) = row(reference) else { return Ok(None) };
+        coarse.extend(round_to_8_bits(values, largest).map(i8::cast_unsigned));
+        coarse.resize(end as usize, 0);
+        hashing.advance(Tag::COARSE_EMBEDDINGS, stride)?;
+    }
+    Ok(Some(coarse))
 }

@@ -4,6 +4,7 @@ use zerocopy::FromBytes;
 use zerocopy::little_endian::F32;
 
 use super::{STEP_BYTES, Verifier};
+use crate::coarse::largest_of;
 use crate::codec::VectorKind;
 use crate::constants::UNIT_TOLERANCE;
 use crate::error::{Damage, Defect, Interrupted};
@@ -11,12 +12,17 @@ use crate::pack::Layout;
 use crate::{Codec, CodecError, Digest, EMPTY_SLOT, LeafKind, MemoryShape, ReadError, Section};
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
-    /// Checks that embeddings fit their leaves and their section's digest, are finite and of unit length (SPEC 11, 13).
-    pub(super) fn embeddings(&mut self, section: &Section) -> Result<(), Interrupted> {
+    /// Checks that embeddings fit their leaves and their section's digest, are finite and of unit length (SPEC 11, 13). Gives the largest
+    /// magnitude of their numbers.
+    pub(super) fn embeddings(&mut self, section: &Section) -> Result<f32, Interrupted> {
+        let mut largest = 0.0;
         self.rows(section, self.pack.embedding_bytes(), |verifier, reference, at, row| {
             verifier.report.embeddings += 1;
+            let numbers = <[F32]>::ref_from_bytes(row).unwrap_or_default();
+            largest = largest_of(largest, numbers.iter().map(|value| value.get()));
             verifier.embedding(section, reference, at, row)
-        })
+        })?;
+        Ok(largest)
     }
 
     /// Checks that memories fit their leaves and their section's digest, and that positions and codes are valid (SPEC 9, 10, 13).
@@ -43,7 +49,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
     }
 
     /// Checks every row of a section of rows of `stride` bytes, one per reference, and the section's digest.
-    fn rows(
+    pub(super) fn rows(
         &mut self,
         section: &Section,
         stride: u64,

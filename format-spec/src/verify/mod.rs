@@ -3,6 +3,7 @@
 //! For packs of any size and with any damage, verification holds at most [`VERIFY_MEMORY_BYTES`], the codec's tables and, to compare keys,
 //! [`VERIFY_KEY_BYTES`].
 
+mod coarse;
 mod graph;
 mod keys;
 mod memories;
@@ -187,7 +188,10 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         if let Some(section) = layout.terms {
             self.terms(&section)?;
         }
-        self.embeddings(&layout.embeddings)?;
+        let largest = self.embeddings(&layout.embeddings)?;
+        if let Some(section) = layout.coarse {
+            self.coarse(&section, largest)?;
+        }
         self.memories(&layout)?;
         // Sections without checks of their own, known or not: they have a digest like all others.
         let pack = self.pack;

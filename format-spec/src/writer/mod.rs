@@ -1,6 +1,7 @@
 //! Writing a pack as its contents arrive, in bounded memory.
 
 mod assembly;
+mod coarse;
 mod error;
 mod folder;
 mod graph;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::F32;
 
+use crate::coarse::largest_of;
 use crate::constants::{FEATURE_BUDGET, MAX_DOCUMENT_BYTES, MAX_POSITIONS, MAX_REFERENCE_TEXT, MAX_REFERENCES, PAGE_BYTES};
 use crate::identity::tokens_per_head;
 use crate::records::{RawOrigin, RawReference};
@@ -64,6 +66,10 @@ pub struct PackWriter {
     counts: Counts,
     memories: u32,
     embeddings: u32,
+    /// The largest magnitude of their numbers.
+    largest: f32,
+    /// Whether the pack has coarse embeddings.
+    coarse: bool,
     max_tokens: u16,
     max_position: Option<u8>,
     graph: Option<(GraphParameters, u32, Spool)>,
@@ -154,6 +160,8 @@ impl PackWriter {
             counts: Counts::default(),
             memories: 0,
             embeddings: 0,
+            largest: 0.0,
+            coarse: false,
             max_tokens: 0,
             max_position: None,
             graph: None,
@@ -283,8 +291,14 @@ impl PackWriter {
         check_unit(reference, &row).map_err(|(_, defect)| WriteError::Malformed { what: "embedding", reference, defect })?;
         self.spools.embeddings.write(row.as_bytes())?;
         self.spools.embedding_leaves.write(&Digest::of(row.as_bytes()).0)?;
+        self.largest = largest_of(self.largest, embedding.iter().copied());
         self.embeddings += 1;
         Ok(reference)
+    }
+
+    /// Gives the pack coarse embeddings (SPEC 11.1), by which large packs are searched faster.
+    pub fn add_coarse_embeddings(&mut self) {
+        self.coarse = true;
     }
 
     /// Sets the search graph, once.
@@ -362,10 +376,13 @@ impl PackWriter {
         let features = manifest::check(&manifest)?.required_features() | of_budget;
         let encoded = manifest::encode(&manifest)?;
         let [text_blocks, text_index, text_leaves] = self.text.finish()?;
-        let Spools { pack, codec, documents, document_index, references, origins, embeddings, mut leaves, embedding_leaves } = self.spools;
+        let Spools { pack, codec, documents, document_index, references, origins, mut embeddings, mut leaves, embedding_leaves } =
+            self.spools;
         leaves.join(embedding_leaves, &*self.files.storage)?;
         leaves.join(text_leaves, &*self.files.storage)?;
         let codec = codec.ok_or(WriteError::Missing { what: "codec", remedy: "call set_codec" })?;
+        let coarse = self.coarse.then(|| coarse::write(&self.files, &mut embeddings, self.dim, self.largest)).transpose()?;
+        let coarse = coarse.map(|spool| (Tag::COARSE_EMBEDDINGS, spool));
         let graph = self.graph.map(|(_, _, spool)| (Tag::GRAPH, spool));
         let terms = self.terms.map(|(_, spool)| (Tag::TERMS, spool));
         let metadata = self.metadata.map(|(_, spool)| (Tag::METADATA, spool));
@@ -381,7 +398,7 @@ impl PackWriter {
             (Tag::CODEC, codec),
         ];
         let mut assembly = Assembly::new(pack);
-        for (tag, spool) in graph.into_iter().chain(spools).chain(terms).chain(metadata) {
+        for (tag, spool) in graph.into_iter().chain(coarse).chain(spools).chain(terms).chain(metadata) {
             assembly.append(tag, spool, &*self.files.storage)?;
         }
         let quality = self.quality.as_ref().map(quality::encode).transpose()?;

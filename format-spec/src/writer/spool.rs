@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{Digest, Storage, StorageCursor, WriteError};
+use crate::{Digest, Storage, StorageCursor, StorageFile, WriteError};
 
 /// Bytes of the write buffer.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -97,6 +97,25 @@ impl Spool {
         storage.remove_file(&path).map_err(io_error(&path, "remove"))
     }
 
+    /// Gives all of the section, which begins its file, to `each` in pieces of `bytes` bytes.
+    pub(super) fn reread(&mut self, bytes: usize, mut each: impl FnMut(&[u8]) -> Result<(), WriteError>) -> Result<(), WriteError> {
+        if self.failed {
+            return Err(WriteError::Failed { path: self.path.clone() });
+        }
+        self.file.flush().map_err(io_error(&self.path, "write"))?;
+        let at_once = (BUFFER_BYTES / bytes.max(1)).max(1) * bytes;
+        let (mut buffer, mut at) = (vec![0; at_once], 0);
+        while at < self.length {
+            let wanted = usize::try_from(self.length - at).unwrap_or(at_once).min(at_once);
+            let pieces = buffer.get_mut(..wanted).unwrap_or_default();
+            let read = read_exact_at(self.file.get_ref().file(), pieces, at);
+            read.map_err(io_error(&self.path, "read"))?;
+            pieces.chunks_exact(bytes.max(1)).try_for_each(&mut each)?;
+            at += wanted as u64;
+        }
+        Ok(())
+    }
+
     /// The file, with the buffer flushed.
     pub(super) fn into_file(self) -> Result<StorageCursor, WriteError> {
         if self.failed {
@@ -105,4 +124,17 @@ impl Spool {
         let path = self.path;
         self.file.into_inner().map_err(|error| io_error(&path, "write")(error.into_error()))
     }
+}
+
+fn read_exact_at(file: &dyn StorageFile, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.read_at(bytes, at)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                bytes = bytes.get_mut(read..).unwrap_or_default();
+                at += read as u64;
+            }
+        }
+    }
+    Ok(())
 }

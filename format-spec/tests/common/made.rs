@@ -62,6 +62,15 @@ impl GraphSource for Ring {
 
 /// A pack of these references, each of a document of its own, in their order.
 pub fn pack(references: Range<u64>) -> Vec<u8> {
+    write(references, |_| ())
+}
+
+/// As [`pack`], with coarse embeddings.
+pub fn with_coarse_embeddings(references: Range<u64>) -> Vec<u8> {
+    write(references, PackWriter::add_coarse_embeddings)
+}
+
+fn write(references: Range<u64>, add: impl FnOnce(&mut PackWriter)) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("made.mpk");
     let mut writer = PackWriter::create(&target, SHAPE, DIM as u32).unwrap();
@@ -76,6 +85,7 @@ pub fn pack(references: Range<u64>) -> Vec<u8> {
         writer.push_embedding(&embedding(reference)).unwrap();
     }
     writer.set_graph(&Ring(count), GraphParameters { m: 2, ef_construction: 10 }).unwrap();
+    add(&mut writer);
     let digest = Digest::of(b"made");
     let model = ModelIdentity {
         name: "made".into(),

@@ -239,12 +239,39 @@ pub fn metadata() -> Vec<FieldColumn> {
 
 /// Writes the golden pack with an inverted index and metadata.
 pub fn write_with_metadata(target: &Path) -> Result<PackSummary, WriteError> {
+    finish(with_metadata(target)?, Some(prompts()))
+}
+
+/// Writes the golden pack with an inverted index, metadata and coarse embeddings.
+pub fn write_with_coarse_embeddings(target: &Path) -> Result<PackSummary, WriteError> {
+    let mut writer = with_metadata(target)?;
+    writer.add_coarse_embeddings();
+    finish(writer, Some(prompts()))
+}
+
+fn with_metadata(target: &Path) -> Result<PackWriter, WriteError> {
     let mut writer = PackWriter::create(target, SHAPE, DIM)?;
     fill(&mut writer, record)?;
     writer.set_quality(quality())?;
     writer.set_terms(&GoldenTerms::default())?;
     writer.set_metadata(&metadata())?;
-    finish(writer, Some(prompts()))
+    Ok(writer)
+}
+
+/// SPEC 11.1, by another way of rounding: the row of a reference; `largest` is the largest magnitude of any number.
+pub fn coarse_row(reference: u32, largest: f32) -> Vec<i8> {
+    let mut row: Vec<i8> = embedding(reference)
+        .iter()
+        .map(|value| {
+            let exact = f64::from(*value) * 127.0 / f64::from(largest);
+            // Nearest, and none of them is a tie.
+            let below = exact.floor();
+            assert!((exact - below - 0.5).abs() > 1e-6);
+            (if exact - below < 0.5 { below } else { below + 1.0 }) as i8
+        })
+        .collect();
+    row.resize(64, 0);
+    row
 }
 
 /// Writes the golden pack with a head budget.

@@ -20,7 +20,7 @@ const WIDE: usize = 32;
 /// A processor without AVX512_BF16.
 pub(super) unsafe fn multiply(cpu: Cpu, weights: &[u16], columns: usize, x: &[u16], range: Range<usize>, to: Output<'_>) {
     assert!(cpu.avx512().is_some_and(|token| token.bf16()), "a processor that multiplies bf16");
-    assert!(range.end * columns <= weights.len() && x.len() % columns.next_multiple_of(BLOCK) == 0, "whole rows");
+    assert!(range.end * columns <= weights.len() && x.len().is_multiple_of(columns.next_multiple_of(BLOCK)), "whole rows");
     // SAFETY: The instructions are there and the sizes fit, as was just checked; the outputs are up to the caller.
     unsafe { multiply_checked(weights, columns, x, range, to) }
 }
@@ -68,7 +68,7 @@ impl Tile<'_> {
         let columns = self.columns;
         let padded = columns.next_multiple_of(BLOCK);
         let count = self.weights.len() / columns;
-        debug_assert!((1..=W).contains(&count) && W % 4 == 0 && R * padded <= self.x.len());
+        debug_assert!((1..=W).contains(&count) && W.is_multiple_of(4) && R * padded <= self.x.len());
         let ahead = place.ahead.unwrap_or(0) * columns;
         let mut sums = [[_mm512_setzero_ps(); W]; R];
         // SAFETY: Weights are read at `at..at + 32` and, with a mask, at the rest of rows 0 to `count - 1`, the last of which stands for

@@ -107,17 +107,19 @@ fn tiles(range: Range<usize>, bytes: usize, rows: usize, mut tile: impl FnMut(Pl
 /// A form or a size that does not fit the matrix.
 pub(crate) unsafe fn multiply(cpu: Cpu, matrix: &Matrix, x: Rows<'_>, range: Range<usize>, to: Output<'_>) {
     let (rows, columns) = (matrix.rows(), matrix.columns());
-    assert!(range.start <= range.end && range.end <= rows && range.start % UNIT == 0, "{range:?} of {rows}");
+    assert!(range.start <= range.end && range.end <= rows && range.start.is_multiple_of(UNIT), "{range:?} of {rows}");
     assert!(to.bias.is_none_or(|bias| bias.len() == rows), "a bias for {rows} rows");
     x.check(columns);
-    // SAFETY, in all arms: the caller makes sure that nobody else uses the numbers.
-    match (&matrix.weights, x) {
-        (Weights::F32(weights), Rows::F32(x)) => unsafe { generic::multiply::<f32>(cpu, (**weights).as_ref(), columns, x, range, to) },
-        (Weights::Bf16(weights), Rows::F32(x)) => unsafe { generic::multiply::<u16>(cpu, (**weights).as_ref(), columns, x, range, to) },
-        #[cfg(target_arch = "x86_64")]
-        (Weights::Bf16(weights), Rows::Bf16(x)) => unsafe { bf16::multiply(cpu, (**weights).as_ref(), columns, x, range, to) },
-        (Weights::Int8(weights), Rows::Int8(x)) => unsafe { int8::multiply(cpu, weights, x, range, to) },
-        _ => panic!("inputs in the form that the matrix needs"),
+    // SAFETY: The caller makes sure that nobody else uses the numbers.
+    unsafe {
+        match (&matrix.weights, x) {
+            (Weights::F32(weights), Rows::F32(x)) => generic::multiply::<f32>(cpu, (**weights).as_ref(), columns, x, range, to),
+            (Weights::Bf16(weights), Rows::F32(x)) => generic::multiply::<u16>(cpu, (**weights).as_ref(), columns, x, range, to),
+            #[cfg(target_arch = "x86_64")]
+            (Weights::Bf16(weights), Rows::Bf16(x)) => bf16::multiply(cpu, (**weights).as_ref(), columns, x, range, to),
+            (Weights::Int8(weights), Rows::Int8(x)) => int8::multiply(cpu, weights, x, range, to),
+            _ => panic!("inputs in the form that the matrix needs"),
+        }
     }
 }
 

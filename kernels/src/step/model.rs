@@ -168,7 +168,7 @@ impl Model {
         };
         let (hidden, dim) = (self.hidden(), self.head_dim);
         size("dimensions of a head", "an even number above 0", dim, dim > 0 && dim % 2 == 0)?;
-        size("key-value heads", "a divisor of the query heads", self.heads, self.heads > 0 && self.query_heads % self.heads == 0)?;
+        size("key-value heads", "a divisor of the query heads", self.heads, self.heads > 0 && self.query_heads.is_multiple_of(self.heads))?;
         size("query heads", "a number above 0", self.query_heads, self.query_heads > 0)?;
         for rotation in &self.rotations {
             size("cosines of a rotation", "whole positions", rotation.cos.len(), rotation.cos.len() % (dim / 2) == 0)?;

@@ -219,7 +219,7 @@ impl Run<'_, '_> {
                 self.cpu.run(Gate { activation: self.model.activation, gate, up, to });
             }
         };
-        if n % UNIT == 0 {
+        if n.is_multiple_of(UNIT) {
             worker.each(n, worker.grain(n, UNIT), |range| {
                 self.product(linear, x, range.clone(), &y, 2 * n, false);
                 self.product(linear, x, n + range.start..n + range.end, &y, 2 * n, false);

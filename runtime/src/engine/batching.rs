@@ -217,7 +217,8 @@ impl<'a> Batching<'a> {
         let Waiting { number, scope, on_text, .. } = waiting;
         let feed = Feed::new(&self.answerer.prompter, self.answerer.prefetcher.as_ref(), scope);
         let sampler = Sampler::new(self.answerer.sampling);
-        let mut decoding = Decoding::new(&self.answerer.prompter.model, prompt, room, sampler, measuring, on_text, feed);
+        let Answerer { prompter, full_length, .. } = self.answerer;
+        let mut decoding = Decoding::new(&prompter.model, prompt, room, *full_length, sampler, measuring, on_text, feed);
         match decoding.advance(sequence.logits(), sequence.memory_share()) {
             Ok(Next::Step) => Ok(Ok(Running { number, sequence, decoding, ready: false })),
             Ok(Next::Ends(stop)) => {

@@ -23,6 +23,8 @@ pub(crate) struct Decoding<'a> {
     /// Max tokens of the answer, and whether the context allows no more.
     room: usize,
     context_full: bool,
+    /// Whether no token and no text ends the answer.
+    full_length: bool,
     sampler: Sampler,
     measuring: Measuring,
     output: Output<'a>,
@@ -46,6 +48,7 @@ impl<'a> Decoding<'a> {
         model: &'a Model,
         prompt: PreparedPrompt,
         (room, context_full): (usize, bool),
+        full_length: bool,
         sampler: Sampler,
         measuring: Measuring,
         on_text: OnText<'a>,
@@ -57,14 +60,15 @@ impl<'a> Decoding<'a> {
             chunks.push(ChunkReads { chunk: 0, query: String::new(), reads: texts });
         }
         let transcript = Transcript::new(tokens.ids, tokens.question, model.memory().chunks());
-        Self { transcript, room, context_full, sampler, measuring, output: Output::new(model, on_text), chunks, feed, last: 0, model }
+        let output = Output::new(model, if full_length { &[] } else { &model.memory().stop }, on_text);
+        Self { transcript, room, context_full, full_length, sampler, measuring, output, chunks, feed, last: 0, model }
     }
 
     /// Chooses the next token by the logits after the last one, where memories had this share of attention.
     pub fn advance(&mut self, logits: &[f32], memory_share: Option<f32>) -> Result<Next, AskError> {
         let token = self.sampler.choose(logits).ok_or(AskError::Scores { token: self.transcript.answer().len() })?;
         self.measuring.add(logits, token, memory_share);
-        if ends(self.model.memory(), self.model.config(), token) {
+        if !self.full_length && ends(self.model.memory(), self.model.config(), token) {
             return Ok(Next::Ends(Stop::Token(token)));
         }
         self.transcript.push(token);
@@ -123,8 +127,8 @@ struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    fn new(model: &Model, on_text: OnText<'a>) -> Self {
-        Self { stream: TextStream::new(model.tokenizer()), text: AnswerText::new(&model.memory().stop), on_text }
+    fn new(model: &Model, stop: &[String], on_text: OnText<'a>) -> Self {
+        Self { stream: TextStream::new(model.tokenizer()), text: AnswerText::new(stop), on_text }
     }
 
     fn push(&mut self, token: u32) -> Result<Option<Stop>, AskError> {

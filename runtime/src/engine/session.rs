@@ -34,6 +34,8 @@ pub struct SessionOptions {
     pub sampling: Sampling,
     /// Maximum number of tokens of an answer, 1 to [`MAX_ANSWER_TOKENS`](crate::MAX_ANSWER_TOKENS).
     pub max_tokens: usize,
+    /// Whether answers go on to `max_tokens` (or a full context), whatever the model says: for measuring speed.
+    pub full_length: bool,
     /// References per chunk, at most the model's `memories_per_chunk`, which `None` uses. With [`ReadFrom::Texts`] there may be more.
     pub k: Option<usize>,
     /// References whose [overlap](mempack_model::overlap) with the question exceeds this share are filtered out; `None` filters nothing.
@@ -64,6 +66,7 @@ impl Default for SessionOptions {
             read_from: ReadFrom::default(),
             sampling: Sampling::Greedy,
             max_tokens: 256,
+            full_length: false,
             k: None,
             max_overlap: None,
             measures: Vec::new(),
@@ -108,6 +111,7 @@ impl Session {
             read_from,
             sampling,
             max_tokens,
+            full_length,
             k,
             max_overlap,
             mut measures,
@@ -149,6 +153,7 @@ impl Session {
                 steps: StepDecoder::new(model.decoder())?,
                 prefetcher,
                 sampling,
+                full_length,
                 measures,
                 skip_damaged,
                 trusted,

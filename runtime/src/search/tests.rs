@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
-use common::{Random, SHAPE, World, write_pack};
+use common::{Random, SHAPE, World, write_coarse_pack, write_pack};
 
 struct QueryNodes<'a> {
     world: &'a World,
@@ -19,6 +19,8 @@ struct QueryNodes<'a> {
 }
 
 impl Nodes for QueryNodes<'_> {
+    const AHEAD: usize = 1;
+
     fn count(&self) -> u32 {
         self.world.links.len() as u32
     }
@@ -36,6 +38,8 @@ impl Nodes for QueryNodes<'_> {
     }
 
     fn prefetch(&self, _: u32) {}
+
+    fn prefetch_links(&self, _: u32) {}
 
     fn admitted(&self) -> Option<&FixedBitSet> {
         self.admitted.as_ref()
@@ -57,7 +61,7 @@ fn recall(world: &World, random: &mut Random, clustered: bool, k: usize) -> f64 
         let wanted = scan(&nodes, k).unwrap();
         let got = search_all(&nodes, world.entry, world.top_level(), k, DEFAULT_EF).unwrap();
         assert_eq!(got.len(), k.min(world.links.len()));
-        assert!(got.windows(2).all(|pair| Candidate(pair[0]) > Candidate(pair[1])));
+        assert!(got.windows(2).all(|pair| Candidate::new(pair[0]) > Candidate::new(pair[1])));
         found += got.iter().filter(|hit| wanted.contains(hit)).count();
     }
     found as f64 / (queries * k) as f64
@@ -133,6 +137,89 @@ fn large() -> &'static (Vec<u8>, World) {
         write_pack(&path, &world, SHAPE, Some(8));
         (std::fs::read(path).unwrap(), world)
     })
+}
+
+/// The bytes of the same pack with coarse embeddings.
+fn coarse() -> &'static Vec<u8> {
+    static COARSE: OnceLock<Vec<u8>> = OnceLock::new();
+    COARSE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("coarse.mpk");
+        write_coarse_pack(&path, &large().1, SHAPE, Some(8));
+        std::fs::read(path).unwrap()
+    })
+}
+
+/// [`coarse`] with a section changed by `change`.
+fn changed(tag: Tag, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut bytes = coarse().clone();
+    let section = *Pack::open(coarse().as_slice()).unwrap().sections().iter().find(|section| section.tag == tag).unwrap();
+    change(&mut bytes[section.offset as usize..][..section.length as usize]);
+    bytes
+}
+
+/// The hits of a search, after a comparison of their similarities with those of the points.
+fn true_hits(hits: Vec<Hit>, query: &[f32]) -> Vec<Hit> {
+    let nodes = QueryNodes { world: &large().1, query: query.to_vec(), admitted: None };
+    assert!(hits.iter().all(|hit| nodes.similarity(hit.reference).unwrap() == Some(hit.similarity)));
+    assert!(hits.windows(2).all(|pair| Candidate::new(pair[0]) > Candidate::new(pair[1])));
+    hits
+}
+
+#[test]
+fn coarse_embeddings_lose_hardly_a_hit_and_give_exact_similarities() {
+    let (plain, pack) = (Pack::open(large().0.as_slice()).unwrap(), Pack::open(coarse().as_slice()).unwrap());
+    let mut random = Random(21);
+    let (mut with, mut without) = (0, 0);
+    for near in 0..200 {
+        let query = random.unit(16, Some(large().1.row(near)), 0.1);
+        let wanted = search_exact(&pack, &query, 5).unwrap();
+        assert_eq!(wanted, search_exact(&plain, &query, 5).unwrap());
+        let found = true_hits(search_graph(&pack, &query, 5, 50).unwrap(), &query);
+        with += found.iter().filter(|hit| wanted.contains(hit)).count();
+        without += search_graph(&plain, &query, 5, 50).unwrap().iter().filter(|hit| wanted.contains(hit)).count();
+    }
+    assert!(with + 2 >= without && without >= 950, "{with} with coarse embeddings, {without} without, of 1000");
+    let query = large().1.row(3);
+    for (k, ef, hits) in [(0, 50, 0), (1, 0, 1), (40, 10, 40), (usize::MAX, 1, large().1.links.len())] {
+        assert_eq!(true_hits(search_graph(&pack, query, k, ef).unwrap(), query).len(), hits, "k {k}, ef {ef}");
+    }
+    assert_eq!(search_graph(&pack, &[0.0; 16], 5, 50).unwrap().len(), 5, "a query without direction");
+}
+
+#[test]
+fn damaged_coarse_embeddings_cost_recall_alone() {
+    let query = large().1.row(77);
+    let shift = |rows: &mut [u8]| rows.rotate_left(64);
+    let changes: [(&str, &dyn Fn(&mut [u8])); 4] =
+        [("zeros", &|rows| rows.fill(0)), ("ones", &|rows| rows.fill(0xff)), ("-128", &|rows| rows.fill(0x80)), ("shifted", &shift)];
+    for (name, change) in changes {
+        let bytes = changed(Tag::COARSE_EMBEDDINGS, change);
+        let pack = Pack::open(bytes.as_slice()).unwrap();
+        assert_eq!(true_hits(search_graph(&pack, query, 5, 50).unwrap(), query).len(), 5, "{name}");
+        assert_eq!(search_exact(&pack, query, 1).unwrap()[0].reference, 77, "{name}");
+    }
+}
+
+#[test]
+fn only_embeddings_that_decide_are_checked() {
+    let query = large().1.row(77);
+    let wanted = search_graph(&Pack::open(coarse().as_slice()).unwrap(), query, 5, 50).unwrap();
+    // One that is a hit, and one that is far from the query.
+    let hit = wanted[1].reference as usize;
+    let far = (0..large().1.links.len()).min_by(|a, b| {
+        let similarity = |node: usize| large().1.row(node as u32).iter().zip(query).map(|(a, b)| a * b).sum::<f32>();
+        similarity(*a).total_cmp(&similarity(*b))
+    });
+    let bytes = changed(Tag::EMBEDDINGS, |rows| rows[far.unwrap() * 64] ^= 1);
+    assert_eq!(search_graph(&Pack::open(bytes.as_slice()).unwrap(), query, 5, 50).unwrap(), wanted);
+    let bytes = changed(Tag::EMBEDDINGS, |rows| rows[hit * 64] ^= 1);
+    let pack = Pack::open(bytes.as_slice()).unwrap();
+    let error = search_graph(&pack, query, 5, 50).unwrap_err().to_string();
+    assert!(error.contains(&format!("embedding {hit}")), "{error}");
+    let skipped = Skipped::default();
+    let hits = search(&pack, query, 5, Method::Graph { ef: 50 }, OnDamage::Skip(&skipped)).unwrap();
+    assert_eq!((hits[0], hits[1..4].to_vec(), hits.len()), (wanted[0], wanted[2..].to_vec(), 5));
 }
 
 #[test]
@@ -277,6 +364,34 @@ fn a_damaged_entry_is_passed_over() {
     let skipped = Skipped::default();
     let hits = search(&pack, world.row(9), 3, Method::Graph { ef: 50 }, OnDamage::Skip(&skipped)).unwrap();
     assert_eq!((hits.len(), hits[0].reference, skipped.parts()[0].places), (3, 9, 1));
+}
+
+proptest! {
+    #[test]
+    fn a_candidate_keeps_its_hit_and_its_order(a: (u32, u32), b: (u32, u32)) {
+        let [x, y] = [a, b].map(|(reference, bits)| Hit { reference, similarity: f32::from_bits(bits) });
+        let order = x.similarity.total_cmp(&y.similarity).then(y.reference.cmp(&x.reference));
+        prop_assert_eq!(Candidate::new(x).cmp(&Candidate::new(y)), order);
+        let kept = Candidate::new(x).hit();
+        prop_assert_eq!((kept.reference, kept.similarity.to_bits()), a);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// For any change of coarse embeddings: hits with the similarities of the original vectors.
+    #[test]
+    fn any_coarse_bytes_give_true_hits(fills in proptest::collection::vec((any::<prop::sample::Index>(), 1usize..100_000, any::<u8>()), 1..20), seed: u64) {
+        let bytes = changed(Tag::COARSE_EMBEDDINGS, |rows| for (start, length, byte) in fills {
+            let start = start.index(rows.len());
+            let end = rows.len().min(start + length);
+            rows[start..end].iter_mut().for_each(|old| *old = old.wrapping_mul(3).wrapping_add(byte));
+        });
+        let query = Random(seed).unit(16, None, 1.0);
+        let pack = Pack::open(bytes.as_slice()).unwrap();
+        prop_assert_eq!(true_hits(search_graph(&pack, &query, 5, 20).unwrap(), &query).len(), 5);
+    }
 }
 
 proptest! {

@@ -194,6 +194,12 @@ pub fn write_numbered(target: &Path, world: &World, shape: MemoryShape, graph: O
     write_pack_as(target, world, shape.clone(), graph, first, (model_identity(shape), embedder_identity(world.dim)))
 }
 
+/// As [`write_pack`], with coarse embeddings.
+pub fn write_coarse_pack(target: &Path, world: &World, shape: MemoryShape, graph: Option<u32>) -> PackSummary {
+    let identities = (model_identity(shape.clone()), embedder_identity(world.dim));
+    write(target, world, shape, graph, 0, identities, true)
+}
+
 /// As [`write_pack`], with the given identities.
 pub fn write_pack_as(
     target: &Path,
@@ -202,6 +208,18 @@ pub fn write_pack_as(
     graph: Option<u32>,
     first: u32,
     identities: (ModelIdentity, EmbedderIdentity),
+) -> PackSummary {
+    write(target, world, shape, graph, first, identities, false)
+}
+
+fn write(
+    target: &Path,
+    world: &World,
+    shape: MemoryShape,
+    graph: Option<u32>,
+    first: u32,
+    identities: (ModelIdentity, EmbedderIdentity),
+    coarse: bool,
 ) -> PackSummary {
     let mut writer = PackWriter::create(target, shape.clone(), world.dim as u32).unwrap();
     writer.set_codec(&CodecSpec::F32, &0u32.to_le_bytes()).unwrap();
@@ -216,6 +234,9 @@ pub fn write_pack_as(
         writer.push_reference(&Digest::of(&number.to_le_bytes()), 9, &text(number), &origins).unwrap();
         writer.push_memory(&record(shape.clone(), number)).unwrap();
         writer.push_embedding(world.row(i)).unwrap();
+    }
+    if coarse {
+        writer.add_coarse_embeddings();
     }
     if let Some(m) = graph {
         writer.set_graph(world, GraphParameters { m, ef_construction: 200 }).unwrap();

@@ -111,6 +111,10 @@ fn read<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<(), ReadError> {
         }
         note(metadata.field("year").map(drop).map_err(Into::into));
     }
+    if let Ok(Some(coarse)) = pack.coarse_embeddings() {
+        let rows = some(counts.references).filter(|reference| coarse.row(*reference).is_some_and(|row| row.len() == coarse.stride()));
+        assert_eq!(rows.count(), some(counts.references).count() - 2, "every reference has a coarse row, and no other has");
+    }
     for reference in some(counts.references) {
         let text = pack.text(reference);
         if let (Ok(text), Ok(info)) = (&text, pack.reference(reference)) {

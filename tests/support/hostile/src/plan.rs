@@ -32,13 +32,15 @@ pub struct Plan {
     pub terms: bool,
     /// Whether its documents have metadata.
     pub metadata: bool,
+    /// Whether it has coarse embeddings.
+    pub coarse: bool,
 }
 
 impl Plan {
     /// A few references in three text blocks, with the caller's codec: 200 KB.
     pub fn small(codec: CodecSpec) -> Self {
         let shape = MemoryShape::new(2, 2, 4, 6);
-        Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000, terms: false, metadata: false }
+        Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000, terms: false, metadata: false, coarse: false }
     }
 
     /// As [`small`](Self::small), with heads that keep different numbers of tokens (SPEC 5.3): 3, 0, 1 and 6.
@@ -57,10 +59,26 @@ impl Plan {
         Self { metadata: true, ..Self::small(codec) }
     }
 
+    /// As [`small`](Self::small), with coarse embeddings (SPEC 11.1).
+    pub fn coarse(codec: CodecSpec) -> Self {
+        Self { coarse: true, ..Self::small(codec) }
+    }
+
     /// Enough references that a search uses the graph, and little else: 1 MB.
     pub fn wide() -> Self {
         let shape = MemoryShape::new(1, 2, 1, 1);
-        Self { references: 4200, documents: 2, shape, codec: CodecSpec::BF16, dim: 4, m: 2, text_bytes: 8, terms: false, metadata: false }
+        Self {
+            references: 4200,
+            documents: 2,
+            shape,
+            codec: CodecSpec::BF16,
+            dim: 4,
+            m: 2,
+            text_bytes: 8,
+            terms: false,
+            metadata: false,
+            coarse: false,
+        }
     }
 
     /// Like a real pack: 5 MB.
@@ -76,6 +94,7 @@ impl Plan {
             text_bytes: 700,
             terms: false,
             metadata: false,
+            coarse: false,
         }
     }
 
@@ -109,6 +128,9 @@ impl Plan {
         writer.set_graph(&Rings(self.clone()), GraphParameters { m: self.m, ef_construction: 40 })?;
         if self.terms {
             writer.set_terms(&Terms::of(self.references))?;
+        }
+        if self.coarse {
+            writer.add_coarse_embeddings();
         }
         if self.metadata {
             writer.set_metadata(&metadata(self.documents))?;

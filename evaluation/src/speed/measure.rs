@@ -1,0 +1,127 @@
+//! Runs the cases in alternating rounds.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mempack_model::{MemoryConfig, Model};
+use mempack_numeric::Rng;
+use mempack_runtime::{BatchOptions, MappedPack, MemoryCache, Mounts, Part, ReadFrom, Request, Session, SessionOptions, read_reference};
+
+use super::cases::{Case, Reads, SpeedOptions, cases};
+use super::report::{Run, SpeedReport};
+use crate::models::ModelName;
+use crate::{EvaluateError, Models};
+
+/// Measures how fast `models` decode with `packs`. `observe` is called after each run with the number of runs done and their total, and can stop the
+/// measurement.
+///
+/// Questions are texts of the first pack, cut to the wanted length. Answers go on to the wanted number of tokens whatever the model says. Decoded
+/// memories are not kept from one run to the next.
+///
+/// # Errors
+/// If a pack and the models do not match, an option is out of range, a pack is damaged, a question does not fit into the model's context, or `observe`
+/// stops the measurement.
+pub fn measure_speed(
+    models: &Models<'_>,
+    packs: &[Arc<MappedPack>],
+    options: &SpeedOptions,
+    observe: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<SpeedReport, EvaluateError> {
+    let own = models.model.memory().memories_per_chunk as usize;
+    let cases = cases(options, packs.len(), own)?;
+    let mut runs: Vec<Vec<Run>> = vec![Vec::new(); cases.len()];
+    let sessions = cases.iter().map(|case| session(models, packs, case, options)).collect::<Result<Vec<_>, _>>()?;
+    let total = cases.len() * options.rounds;
+    for round in 0..options.rounds {
+        for (number, ((case, session), runs)) in cases.iter().zip(&sessions).zip(&mut runs).enumerate() {
+            let mut random = Rng::from_seed(options.seed.wrapping_add(round as u64));
+            let questions = (0..case.batch).map(|_| question(models.model, &packs[0], case.input, &mut random));
+            runs.push(run(session, questions.collect::<Result<_, _>>()?)?);
+            if observe(round * cases.len() + number + 1, total).is_break() {
+                return Err(EvaluateError::Interrupted);
+            }
+        }
+    }
+    let names = packs.iter().map(|pack| (pack.path().display().to_string(), pack.manifest().codec.to_string())).collect();
+    Ok(SpeedReport::new(ModelName::of(models.model), names, options, &cases, &runs))
+}
+
+/// The session of a case.
+fn session(models: &Models<'_>, packs: &[Arc<MappedPack>], case: &Case, options: &SpeedOptions) -> Result<Session, EvaluateError> {
+    let (read_from, k) = match case.reads {
+        Reads::Nothing => (ReadFrom::Weights { prefix: true }, 1),
+        Reads::Memories(k) => (ReadFrom::PackMemories, k),
+        Reads::Texts(k) => (ReadFrom::Texts, k),
+    };
+    let own = models.model.memory();
+    let memories_per_chunk = own.memories_per_chunk.max(u32::try_from(k).unwrap_or(u32::MAX));
+    let model = models.model.with_memory(MemoryConfig { memories_per_chunk, ..own.clone() })?;
+    let options = SessionOptions {
+        read_from,
+        max_tokens: options.tokens,
+        full_length: true,
+        k: Some(k),
+        ranking: models.ranking,
+        strategy: models.strategy,
+        reranking: models.reranking.cloned(),
+        cache: Arc::new(MemoryCache::new(0)),
+        ..SessionOptions::default()
+    };
+    let mounts = Arc::new(Mounts::of(Arc::clone(&packs[case.pack])));
+    Ok(Session::over(&model, models.embedder, mounts, options)?)
+}
+
+/// `tokens` tokens of texts that follow one another in the pack, from a place of chance on.
+fn question(model: &Model, pack: &Arc<MappedPack>, tokens: usize, random: &mut Rng) -> Result<String, EvaluateError> {
+    let references = pack.manifest().counts.references;
+    let mut number = random.below(references.max(1) as usize) as u32;
+    let mut ids = Vec::with_capacity(tokens);
+    while ids.len() < tokens {
+        let text = read_reference(model, pack, number)?.text;
+        let before = ids.len();
+        ids.extend(model.tokenizer().encode_plain(&format!("{text} "))?);
+        if ids.len() == before {
+            break;
+        }
+        number = (number + 1) % references.max(1);
+    }
+    ids.truncate(tokens);
+    Ok(model.tokenizer().decode(&ids)?)
+}
+
+/// Answers questions at once.
+fn run(session: &Session, questions: Vec<String>) -> Result<Run, EvaluateError> {
+    let parts = || Part::ALL.map(|part| session.time(part).as_secs_f64());
+    let (before, started, count) = (parts(), Instant::now(), questions.len());
+    let mut batching = session.batching(BatchOptions { sequences: count, bytes: usize::MAX })?;
+    let first: Vec<Rc<Cell<f64>>> = (0..count).map(|_| Rc::default()).collect();
+    for (question, first) in questions.into_iter().zip(&first) {
+        let first = Rc::clone(first);
+        let on_text = move |_: &str| {
+            if first.get() == 0.0 {
+                first.set(started.elapsed().as_secs_f64());
+            }
+            ControlFlow::Continue(())
+        };
+        let request = Request { question, references: None, on_text: Box::new(on_text) };
+        batching.submit(request).map_err(failed)?;
+    }
+    let mut tokens = 0;
+    while batching.pending() > 0 {
+        for (_, answer) in batching.step() {
+            tokens += answer.map_err(failed)?.tokens.len();
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let after = parts();
+    let parts = [0, 1, 2, 3].map(|part| after[part] - before[part]);
+    let first_token = first.iter().map(|first| first.get()).sum::<f64>() / count.max(1) as f64;
+    Ok(Run { seconds, first_token, tokens, answers: count, parts })
+}
+
+fn failed(error: mempack_runtime::AskError) -> EvaluateError {
+    EvaluateError::Ask { id: "of the measurement".to_owned(), source: Box::new(error) }
+}
