@@ -91,7 +91,7 @@ impl Library {
             return Err(EvaluateError::Option { option: "overlap", found: max_overlap.to_string(), expected });
         }
         let retriever =
-            Retriever::over(embedder, Arc::clone(mounts))?.ranked_by(ranking).chosen_by(strategy).reranked_by(reranking.cloned());
+            Retriever::over(embedder, Arc::clone(mounts))?.ranked_by(ranking).chosen_by(strategy).reranked_by(reranking.cloned())?;
         // A set of mounts is never empty.
         let mounted = Arc::clone(&mounts.packs().packs()[0]);
         let (model, embedder, mounts) = (model.share(), embedder.share(), Arc::clone(mounts));

@@ -38,7 +38,7 @@ pub struct Retrieving {
 /// A reranker in a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RerankerName {
-    /// The name of its folder.
+    /// The name of its folder, or `memory`.
     pub name: String,
     /// How many of the references found it scores.
     pub depth: usize,
@@ -46,7 +46,7 @@ pub struct RerankerName {
 
 impl RerankerName {
     pub(crate) fn of(reranking: &Reranking) -> Self {
-        Self { name: reranking.reranker.name().to_owned(), depth: reranking.depth }
+        Self { name: reranking.scorer.name().to_owned(), depth: reranking.depth }
     }
 }
 

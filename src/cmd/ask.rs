@@ -96,6 +96,8 @@ impl Args {
         if !self.no_memories {
             folders::warn_if_untrained(&model);
         }
+        let cache = Arc::new(MemoryCache::new(self.cache << 20));
+        let reranking = reranking.map(|chosen| chosen.with(|| Ok(model.share()), Arc::clone(&cache))).transpose()?;
         let embedder = self.model.embedder.load(Precision::F32)?;
         let sampling = match self.temperature {
             // At temperature 0 the most likely token has all the probability.
@@ -108,7 +110,7 @@ impl Args {
             max_tokens: self.max_tokens,
             k: self.k,
             measures,
-            cache: Arc::new(MemoryCache::new(self.cache << 20)),
+            cache,
             ranking: self.packs.ranking(),
             strategy: self.packs.strategy,
             reranking,

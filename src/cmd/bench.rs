@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mempack_evaluation::{Models, SpeedOptions, measure_speed, speed_figure};
 use mempack_model::Precision;
-use mempack_runtime::{Ranking, Strategy};
+use mempack_runtime::{MemoryCache, Ranking, Strategy};
 
 use super::ask_many;
 use super::measuring::{Details, Measuring};
@@ -76,6 +76,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let packs = args.packs.iter().map(|path| Ok(Arc::new(super::open(path)?))).collect::<Result<Vec<_>, Failure>>()?;
     let reranking = args.rerank.load(args.model.embedder.device)?;
     let model = args.model.load(args.precision)?;
+    let reranking = reranking.map(|chosen| chosen.with(|| Ok(model.share()), Arc::new(MemoryCache::new(0)))).transpose()?;
     let embedder = args.model.embedder.load(Precision::F32)?;
     let models = Models {
         model: &model,

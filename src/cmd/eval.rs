@@ -28,7 +28,8 @@ pub struct Args {
     /// Questions to answer, one {"id", "question", "answers": [...], "gold_ids": [...]} per line
     #[arg(required_unless_present_any = ["retrieval", "multiple_choice", "perplexity", "suite"], requires = "pack")]
     questions: Option<PathBuf>,
-    /// Retrieval alone instead, without the model: where the documents of "gold_ids" are among the references found by each --search
+    /// Retrieval alone instead, without the model (unless --reranker memory needs it): where the documents of "gold_ids" are among the
+    /// references found by each --search
     #[arg(long, value_name = "FILE", requires = "pack", conflicts_with_all = ["questions", "multiple_choice", "perplexity", "suite", "modes",
         "sweep", "k", "overlap", "threshold", "measure", "choose_threshold", "max_tokens", "precision"])]
     retrieval: Option<PathBuf>,
@@ -277,6 +278,8 @@ impl Job<'_> {
         let Some(mounts) = &self.mounts else { return Ok(()) }; // clap requires it
         mempack_model::set_threads(self.args.threads);
         let reranking = self.args.rerank.load(self.args.model.embedder.device)?;
+        let model = || self.args.model.load(self.args.precision);
+        let reranking = reranking.map(|chosen| chosen.with(model, Arc::default())).transpose()?;
         let embedder = self.args.model.embedder.load(Precision::F32)?;
         let options = retrieval::options(self.args.search, &self.args.strategy, reranking);
         retrieval::run(&self.measuring, &embedder, mounts, &questions, &options, outputs.details, outputs.figure)
@@ -376,6 +379,7 @@ impl Job<'_> {
             }
         };
         let model = self.args.model.load(self.args.precision)?;
+        let reranking = reranking.map(|chosen| chosen.with(|| Ok(model.share()), Arc::default())).transpose()?;
         let embedder = self.args.model.embedder.load(Precision::F32)?;
         let (ranking, strategy) = (self.args.search.unwrap_or_default().into(), self.args.strategy.first().copied().unwrap_or_default());
         Ok((Loaded { model, base, embedder, ranking, strategy, reranking }, modes))

@@ -1,16 +1,17 @@
 //! `mempack search`: the references nearest to a query, or to each query of a file.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use mempack_model::Precision;
-use mempack_runtime::{Citation, CiteError, Method, Recalled, Retriever, Skipped, cite};
+use mempack_runtime::{Citation, CiteError, IdentityMismatch, MemoryCache, Method, Recalled, Retriever, Skipped, cite};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
 use super::rerank::RerankArgs;
 use crate::failure::{Failure, Kind};
-use crate::folders::EmbedderArgs;
+use crate::folders::ModelArgs;
 use crate::hints;
 use crate::terminal::{self, outln};
 
@@ -36,8 +37,9 @@ pub struct Args {
     /// Print one JSON object per query, and with --skip-damaged a last one with what was left out
     #[arg(long)]
     json: bool,
+    // Only `--reranker memory` loads the model.
     #[command(flatten)]
-    embedder: EmbedderArgs,
+    model: ModelArgs,
     #[command(flatten)]
     rerank: RerankArgs,
 }
@@ -60,13 +62,16 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let which = if empty.id.is_null() { String::new() } else { format!(" {}", empty.id) };
         return Err(Failure::new(Kind::Work, format!("the query{which} is empty; name something to look for")));
     }
-    let reranking = args.rerank.load(args.embedder.device)?;
-    let embedder = args.embedder.load(Precision::F32)?;
-    let retriever = Retriever::over(&embedder, mounts).map_err(|error| {
+    let reranking = args.rerank.load(args.model.embedder.device)?;
+    let reranking =
+        reranking.map(|chosen| chosen.with(|| args.model.load(Precision::F32), Arc::new(MemoryCache::default()))).transpose()?;
+    let embedder = args.model.embedder.load(Precision::F32)?;
+    let mismatch = |error: IdentityMismatch| {
         let (hint, details) = (hints::mismatch(&error), error.details());
         Failure::new(Kind::Mismatch, error).with_hint(Some(hint)).with_details(Some(details))
-    })?;
-    let retriever = retriever.ranked_by(args.packs.ranking()).chosen_by(args.packs.strategy).reranked_by(reranking);
+    };
+    let retriever = Retriever::over(&embedder, mounts).map_err(mismatch)?;
+    let retriever = retriever.ranked_by(args.packs.ranking()).chosen_by(args.packs.strategy).reranked_by(reranking).map_err(mismatch)?;
     let method = if args.exact { Method::Exact } else { Method::default() };
     let skipped = Skipped::default();
     let on_damage = args.packs.on_damage(&skipped);

@@ -24,8 +24,8 @@ use crate::{EvaluateError, Question, RerankerName};
 /// index of terms. A text that several packs have is a reference of the first of them, and so comes from the documents of that pack.
 ///
 /// # Errors
-/// If the packs were built with another embedder, no question or no stage is left, a pack is damaged, the embedder fails, or `observe` stops the
-/// measurement.
+/// If the packs were built with another embedder, or the reranker reads memories with another model than theirs; if no question or no stage
+/// is left, a pack is damaged, the embedder fails, or `observe` stops the measurement.
 pub fn measure_retrieval(
     embedder: &Embedder,
     mounts: &Arc<Mounts>,
@@ -45,7 +45,7 @@ pub fn measure_retrieval(
         let NotMeasured { without_gold, without_document, ids, first_ids, .. } = tally.not_measured;
         return Err(EvaluateError::NothingToFind { without_gold, without_document, ids, first_ids });
     }
-    let searches: Vec<Search> = stages.into_iter().map(|stage| Search::new(stage, &retriever, options)).collect();
+    let searches: Vec<Search> = stages.into_iter().map(|stage| Search::new(stage, &retriever, options)).collect::<Result<_, _>>()?;
     for (question, gold_ids) in judged {
         let (query, started) = (Query::new(&question.question), Instant::now());
         let vector = retriever.embed(query.text)?;
@@ -96,11 +96,11 @@ struct Search {
 }
 
 impl Search {
-    fn new(stage: Stage, retriever: &Retriever, options: &RetrievalOptions) -> Self {
+    fn new(stage: Stage, retriever: &Retriever, options: &RetrievalOptions) -> Result<Self, EvaluateError> {
         let reranking = options.reranking.clone().filter(|_| stage.reranked);
-        let ranking = retriever.share().ranked_by(stage.ranking).reranked_by(reranking);
+        let ranking = retriever.share().ranked_by(stage.ranking).reranked_by(reranking)?;
         let strategies = options.strategies.iter().map(|strategy| (*strategy, ranking.share().chosen_by(*strategy))).collect();
-        Self { stage, ranking, strategies }
+        Ok(Self { stage, ranking, strategies })
     }
 
     fn find(&self, asked: &Asked<'_>) -> Result<StageFound, EvaluateError> {

@@ -109,6 +109,9 @@ pub enum RetrieveError {
     /// A reference that is reranked could not be read.
     #[error(transparent)]
     Cite(#[from] CiteError),
+    /// A memory that is reranked could not be read.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The reranker failed.
     #[error("reranking: {0}")]
     Rerank(#[source] ComputeError),
@@ -127,6 +130,7 @@ impl RetrieveError {
             Self::Search(error) => error.is_damage(),
             Self::Reference(error) => error.is_damage(),
             Self::Cite(error) => error.is_damage(),
+            Self::Fetch(error) => error.is_damage(),
             Self::Embed(_) | Self::Rerank(_) => false,
         }
     }

@@ -119,8 +119,12 @@ impl Retriever {
     }
 
     /// The same retriever with this reranker, or without one. The strategy chooses in the reranker's order.
-    pub fn reranked_by(self, reranking: Option<Reranking>) -> Self {
-        Self { reranking, ..self }
+    ///
+    /// # Errors
+    /// If the reranker reads memories with another model than the packs'.
+    pub fn reranked_by(self, reranking: Option<Reranking>) -> Result<Self, IdentityMismatch> {
+        reranking.iter().try_for_each(|reranking| reranking.scorer.check(&self.mounts))?;
+        Ok(Self { reranking, ..self })
     }
 
     /// A second retriever over the same packs, for another thread.

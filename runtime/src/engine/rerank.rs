@@ -1,4 +1,4 @@
-//! The order of hits in packs: by a cross-encoder, by a strategy, or by both.
+//! The order of hits in packs: by a reranker, by a strategy, or by both.
 
 use std::sync::Arc;
 
@@ -6,30 +6,87 @@ use mempack_model::{Composer, Reranker, reference_text};
 use mempack_numeric::dot;
 use mempack_retrieval::{Compare, Diverse, Hit, Query, Rerank, Reranked};
 
-use super::error::RetrieveError;
-use crate::{OnDamage, PackReference, cite};
+use super::error::{IdentityMismatch, RetrieveError};
+use super::memory_scorer::MemoryScorer;
+use crate::{Mounts, OnDamage, PackReference, cite};
 
 /// References that a reranker scores by default.
 pub const DEFAULT_RERANK_DEPTH: usize = 20;
 
-/// A reranker, and how many of the references found it scores. Clones share its weights.
+/// What scores references for a query. Clones share its weights.
+#[derive(Clone, Debug)]
+pub enum Scorer {
+    /// A cross-encoder, which reads the query and the text of a reference together. A reference is scored as the embedder reads it: the
+    /// title of its document, unless it begins with that, then its text.
+    Pairs(Box<Reranker>),
+    /// The model that reads the memories, by the attention that the query gives to them. It reads no text.
+    Memories(Box<MemoryScorer>),
+}
+
+impl Scorer {
+    /// The name of the cross-encoder's folder, or `memory`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Pairs(reranker) => reranker.name(),
+            Self::Memories(_) => "memory",
+        }
+    }
+
+    /// Refuses a scorer that reads memories with another model than the packs'.
+    pub(crate) fn check(&self, mounts: &Mounts) -> Result<(), IdentityMismatch> {
+        match self {
+            Self::Pairs(_) => Ok(()),
+            Self::Memories(scorer) => IdentityMismatch::check_model(mounts.model(), scorer.model().identity()),
+        }
+    }
+
+    /// The scores of hits; none of those whose text or memory is damaged and skipped.
+    fn scores(&self, query: &str, hits: &[Hit<PackReference>], on_damage: OnDamage<'_>) -> Result<Vec<Option<f32>>, RetrieveError> {
+        match self {
+            Self::Pairs(reranker) => score_texts(reranker, query, hits, on_damage),
+            Self::Memories(scorer) => scorer.scores(query, hits, on_damage),
+        }
+    }
+}
+
+fn score_texts(
+    reranker: &Reranker,
+    query: &str,
+    hits: &[Hit<PackReference>],
+    on_damage: OnDamage<'_>,
+) -> Result<Vec<Option<f32>>, RetrieveError> {
+    let composer = Composer::new(reranker).map_err(RetrieveError::Rerank)?;
+    let text = |hit: &Hit<PackReference>| -> Result<Option<String>, RetrieveError> {
+        let cited = cite(hit, on_damage)?;
+        let compose = || {
+            let composed = composer.compose(&composer.lead(&cited.found.title)?, &cited.found.text)?;
+            Ok(reference_text(&composed.lead, &cited.found.text).into_owned())
+        };
+        if cited.text_damaged { Ok(None) } else { compose().map(Some).map_err(RetrieveError::Rerank) }
+    };
+    let texts: Vec<Option<String>> = hits.iter().map(text).collect::<Result<_, _>>()?;
+    let known: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
+    let mut scores = reranker.score_pairs(query, &known).map_err(RetrieveError::Rerank)?.into_iter();
+    Ok(texts.iter().map(|text| text.as_ref().and_then(|_| scores.next())).collect())
+}
+
+/// What scores references, and how many of the references found it scores.
 #[derive(Clone, Debug)]
 pub struct Reranking {
-    /// What scores pairs of a query and a reference.
-    pub reranker: Reranker,
+    /// What scores them.
+    pub scorer: Scorer,
     /// How many of the references that a search finds are scored. Those after them follow in the order of the search.
     pub depth: usize,
 }
 
 impl Reranking {
     /// Scores the first [`DEFAULT_RERANK_DEPTH`] references.
-    pub fn new(reranker: Reranker) -> Self {
-        Self { reranker, depth: DEFAULT_RERANK_DEPTH }
+    pub fn new(scorer: Scorer) -> Self {
+        Self { scorer, depth: DEFAULT_RERANK_DEPTH }
     }
 
-    /// The hits with the highest scores first; equal ones stay in the order of the search. A reference is scored as the embedder reads it: the title
-    /// of its document, unless it begins with that, then its text. Hits whose text is damaged and skipped have no score and come after those
-    /// that have one.
+    /// The hits with the highest scores first; equal ones stay in the order of the search. Hits without a score come after those that have
+    /// one: what the score needs of them is damaged and skipped.
     fn order(
         &self,
         query: &str,
@@ -37,20 +94,8 @@ impl Reranking {
         on_damage: OnDamage<'_>,
     ) -> Result<Vec<Reranked<PackReference>>, RetrieveError> {
         let rest = hits.split_off(self.depth.min(hits.len()));
-        let composer = Composer::new(&self.reranker).map_err(RetrieveError::Rerank)?;
-        let text = |hit: &Hit<PackReference>| -> Result<Option<String>, RetrieveError> {
-            let cited = cite(hit, on_damage)?;
-            let compose = || {
-                let composed = composer.compose(&composer.lead(&cited.found.title)?, &cited.found.text)?;
-                Ok(reference_text(&composed.lead, &cited.found.text).into_owned())
-            };
-            if cited.text_damaged { Ok(None) } else { compose().map(Some).map_err(RetrieveError::Rerank) }
-        };
-        let texts: Vec<Option<String>> = hits.iter().map(text).collect::<Result<_, _>>()?;
-        let known: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
-        let mut scores = self.reranker.score_pairs(query, &known).map_err(RetrieveError::Rerank)?.into_iter();
-        let score = |(hit, text): (_, Option<String>)| Reranked { hit, score: text.and_then(|_| scores.next()) };
-        let mut ranked: Vec<_> = hits.into_iter().zip(texts).map(score).collect();
+        let scores = self.scorer.scores(query, &hits, on_damage)?;
+        let mut ranked: Vec<_> = hits.into_iter().zip(scores).map(|(hit, score)| Reranked { hit, score }).collect();
         let key = |ranked: &Reranked<PackReference>| ranked.score.unwrap_or(f32::NEG_INFINITY);
         ranked.sort_by(|a, b| key(b).total_cmp(&key(a)));
         ranked.extend(rest.into_iter().map(Reranked::from));

@@ -104,7 +104,8 @@ impl Session {
     /// references the model composes to the same number of tokens.
     ///
     /// # Errors
-    /// If the packs were built with another model or embedder, one lacks a required signature, or an option is out of range.
+    /// If the packs were built with another model or embedder, or the reranker reads memories with another model; if one lacks a required
+    /// signature, or an option is out of range.
     pub fn over(model: &Model, embedder: &Embedder, mounts: Arc<Mounts>, options: SessionOptions) -> Result<Self, SessionError> {
         let SessionOptions {
             read_from,
@@ -126,7 +127,7 @@ impl Session {
             IdentityMismatch::check_model(mounts.model(), model.identity())?;
         }
         mounts.packs().check_signed(&trusted)?;
-        let retriever = Retriever::over(embedder, mounts)?.ranked_by(ranking).chosen_by(strategy).reranked_by(reranking);
+        let retriever = Retriever::over(embedder, mounts)?.ranked_by(ranking).chosen_by(strategy).reranked_by(reranking)?;
         measures.retain(|measure| read_from.reads_memories() || *measure != AnswerMeasure::MemoryAttention);
         sampling.check()?;
         SessionError::check_range("max_tokens", max_tokens, MAX_ANSWER_TOKENS)?;
