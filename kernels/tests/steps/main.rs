@@ -23,7 +23,7 @@ const TYPES: [(Weights, Inputs, CacheKind, f64); 5] = [
 
 #[test]
 fn logits_and_shares_are_the_oracles() {
-    for (seed, kind) in KINDS.into_iter().cycle().take(12).enumerate() {
+    for (seed, kind) in KINDS.into_iter().enumerate() {
         let mut r = Random(seed as u64);
         let plain = Plain::random(&mut r, kind);
         // The prefix, then tokens in pieces, each piece with other memories.
