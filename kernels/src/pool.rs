@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 /// Looks at a barrier before a thread yields.
-const SPINS_AT_BARRIER: u32 = 4000;
+const SPINS_AT_BARRIER: u32 = 500;
 /// Looks for the next job before a thread sleeps.
 const SPINS_BEFORE_SLEEP: u32 = 1000;
 

@@ -18,6 +18,7 @@ pub(crate) enum Form {
     /// Rounded to bf16, as f32.
     Rounded,
     /// bf16, for instructions that multiply it.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     Bf16,
     Int8,
 }

@@ -7,7 +7,7 @@ use half::f16;
 use super::Output;
 use super::input::Int8Rows;
 use crate::Cpu;
-use crate::int8::{BLOCK, GROUP, Int8, LINES, Line, PANEL};
+use crate::int8::{GROUP, Int8, LINES, Line, PANEL};
 
 /// A panel of weights and the inputs of all rows.
 #[derive(Clone, Copy)]
@@ -85,6 +85,7 @@ impl Panel<'_> {
         sums
     }
 
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     /// Panics unless all slices have the sizes that `rows` rows need.
     fn check(&self, rows: usize) {
         let blocks = rows * self.blocks;
@@ -97,7 +98,8 @@ impl Panel<'_> {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{BLOCK, GROUP, LINES, PANEL, Panel};
+    use super::{GROUP, LINES, PANEL, Panel};
+    use crate::int8::BLOCK;
 
     /// [`Panel::run`] with AVX512_VNNI.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]

@@ -76,6 +76,7 @@ struct Place {
     /// Rows of inputs, at most 4.
     rows: usize,
     /// Rows of weights from the first to those that are needed next, to prefetch; `None` if others have prefetched them.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     ahead: Option<usize>,
 }
 

@@ -10,6 +10,9 @@ use crate::shared::Cells;
 use crate::simd::Element;
 use crate::small::Rotate;
 
+/// The most memories of a sequence.
+const MOST_MEMORIES: usize = 1 << 16;
+
 /// The type of the numbers in a key-value cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheKind {
@@ -117,7 +120,7 @@ impl<T: Element> Pair<T> {
 }
 
 impl Sequence {
-    /// An empty sequence; see [`Step::sequence`](super::Step::sequence).
+    /// An empty sequence of a model that was checked; see [`Step::sequence`](super::Step::sequence).
     pub(super) fn new(model: Arc<Model>, options: SequenceOptions) -> Result<Self, KernelError> {
         let most = model.positions().saturating_sub(options.gap);
         if options.capacity > most {
@@ -127,18 +130,26 @@ impl Sequence {
                 found: options.capacity,
             });
         }
-        let mut slots = 0;
+        let too_many = || KernelError::Size {
+            what: "memories of a sequence",
+            expected: format!("at most {MOST_MEMORIES}, with addressable slots"),
+            found: options.memories,
+        };
+        if options.memories > MOST_MEMORIES {
+            return Err(too_many());
+        }
+        let mut slots = 0usize;
         let mut places = Vec::with_capacity(model.layers.len() * model.heads);
         for layer in 0..model.layers.len() {
             for head in 0..model.heads {
                 let kept = model.kept(layer, head);
                 let memories = slots;
-                let context = memories + options.memories * kept;
-                slots = context + options.capacity;
+                let context = options.memories.checked_mul(kept).and_then(|n| n.checked_add(memories)).ok_or_else(too_many)?;
+                slots = context.checked_add(options.capacity).ok_or_else(too_many)?;
                 places.push(Places { memories, kept, context });
             }
         }
-        let numbers = slots * model.head_dim;
+        let numbers = slots.checked_mul(model.head_dim).filter(|n| *n <= isize::MAX as usize / 4).ok_or_else(too_many)?;
         let cache = match options.cache {
             CacheKind::F32 => Cache::F32(Pair::new(numbers)),
             CacheKind::Bf16 => Cache::Bf16(Pair::new(numbers)),
