@@ -66,6 +66,7 @@ pub fn pack(references: Range<u64>) -> Vec<u8> {
 }
 
 /// As [`pack`], with coarse embeddings.
+#[allow(dead_code)] // Not every test with these packs needs them.
 pub fn with_coarse_embeddings(references: Range<u64>) -> Vec<u8> {
     write(references, PackWriter::add_coarse_embeddings)
 }
