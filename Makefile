@@ -29,7 +29,7 @@ else
 LIBTORCH_READY := libtorch/build-version
 endif
 
-.PHONY: all build models demo test eval lint bench bench-codec dist clean-packs
+.PHONY: all build models demo test schedules eval lint bench bench-codec dist clean-packs
 
 all: build
 
@@ -80,6 +80,10 @@ test: $(LIBTORCH_READY)
 	$(CARGO) test --workspace --no-run
 	@$(MAKE) --no-print-directory in-place $(E5)/config.json IMPORTER=$(TARGET)/debug/mempack
 	$(CARGO) test --workspace
+
+# Answers in batches by 10,000 random schedules beside those alone.
+schedules: models
+	$(CARGO) test --release --package mempack-runtime --features engine --test batching -- --ignored
 
 lint: $(LIBTORCH_READY)
 	$(CARGO) fmt --all --check
