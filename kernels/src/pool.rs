@@ -194,7 +194,8 @@ impl Worker<'_> {
         self.common.threads
     }
 
-    /// Calls `part` with ranges of at most `grain` items that together are `0..items`, each in one of the threads, and returns when all have returned in
+    /// Calls `part` with ranges of at most `grain` items that together are `0..items`, each in one of the threads, and returns when
+    /// all have returned in
     /// all threads. Every thread must call it, with the same numbers.
     pub fn each(&self, items: usize, grain: usize, mut part: impl FnMut(Range<usize>)) {
         let barrier = &self.common.barrier;
