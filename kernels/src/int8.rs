@@ -1,6 +1,7 @@
 //! Weights of 8 bits.
 //!
-//! Codes are symmetric, `weight = scale * code` with codes -127 to 127 and an f16 scale for every [`BLOCK`] weights of a row, as in ggml's Q8_0. The order is
+//! Codes are symmetric, `weight = scale * code` with codes -127 to 127 and an f16 scale for every [`BLOCK`] weights of a row, as in
+//! ggml's Q8_0. The order is
 //! another one, in which products need no sums across lanes: panels of [`PANEL`] rows; in a panel block by block; in a block eight lines of
 //! 64 bytes, each with 4 columns of all 16 rows, row by row. Codes are stored with 128 added, because the instruction (VPDPBUSD)
 //! multiplies unsigned by signed bytes.

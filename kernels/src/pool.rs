@@ -1,7 +1,8 @@
 //! Threads that wait for work, and the barriers between the parts of a step.
 //!
 //! A step is one job of the pool: every thread runs the same function, and the parts of the step are divided among the threads by a
-//! counter and separated by barriers. With some 180 barriers a token, a barrier has to take a fraction of a microsecond: threads spin at it, and yield
+//! counter and separated by barriers. With some 180 barriers a token, a barrier has to take a fraction of a microsecond: threads spin
+//! at it, and yield
 //! to others when that takes long. Between jobs they spin for some 50 microseconds, then they sleep.
 
 use std::any::Any;
@@ -193,7 +194,8 @@ impl Worker<'_> {
         self.common.threads
     }
 
-    /// Calls `part` with ranges of at most `grain` items that together are `0..items`, each in one of the threads, and returns when all have returned in
+    /// Calls `part` with ranges of at most `grain` items that together are `0..items`, each in one of the threads, and returns when
+    /// all have returned in
     /// all threads. Every thread must call it, with the same numbers.
     pub fn each(&self, items: usize, grain: usize, mut part: impl FnMut(Range<usize>)) {
         let barrier = &self.common.barrier;

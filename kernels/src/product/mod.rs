@@ -80,7 +80,8 @@ struct Place {
     ahead: Option<usize>,
 }
 
-/// Calls `tile` for all of the weights `range`, whose rows have `bytes` bytes, and all of `rows` rows of inputs. Tiles have up to 8 rows of weights if
+/// Calls `tile` for all of the weights `range`, whose rows have `bytes` bytes, and all of `rows` rows of inputs. Tiles have up to 8
+/// rows of weights if
 /// there is one row of inputs, else 4.
 #[inline(always)]
 fn tiles(range: Range<usize>, bytes: usize, rows: usize, mut tile: impl FnMut(Place)) {

@@ -133,7 +133,8 @@ impl Step {
         Ok(sequence)
     }
 
-    /// Appends tokens to sequences, and writes the logits that are asked for, in the order of pieces and tokens, `[logits, vocabulary]`. Returns how many
+    /// Appends tokens to sequences, and writes the logits that are asked for, in the order of pieces and tokens, `[logits,
+    /// vocabulary]`. Returns how many
     /// there are.
     ///
     /// The result of a token does not depend on the other sequences of the batch, nor on how the tokens of its own sequence are divided

@@ -139,7 +139,7 @@ impl Model {
         (self.query_heads + 2 * self.heads) * self.head_dim
     }
 
-    /// The most numbers that a product takes or gives in a layer: of its inputs.
+    /// The most numbers that a product takes.
     pub(super) fn widest_input(&self) -> usize {
         let inputs = self.layers.iter().flat_map(|layer| [layer.output.matrix.columns(), layer.down.matrix.columns()]);
         inputs.fold(self.hidden(), usize::max)

@@ -7,7 +7,7 @@ use super::model::Model;
 use crate::KernelError;
 use crate::error::check;
 use crate::shared::Cells;
-use crate::simd::Element;
+use crate::simd::{Element, Kernel, Scalar};
 use crate::small::Rotate;
 
 /// The most memories of a sequence.
@@ -235,10 +235,7 @@ impl Sequence {
                     let numbers = slot * dim..(slot + 1) * dim;
                     key.copy_from_slice(&memory.keys[numbers.clone()]);
                     let angles = angles(dim, memory.positions[slot]);
-                    crate::simd::Kernel::run(
-                        Rotate { x: &mut key, cos: &rotation.cos[angles.clone()], sin: &rotation.sin[angles] },
-                        crate::simd::Scalar,
-                    );
+                    Rotate { x: &mut key, cos: &rotation.cos[angles.clone()], sin: &rotation.sin[angles] }.run(Scalar);
                     let to = places.memories + number * places.kept + token;
                     // SAFETY: The sequence is borrowed mutably.
                     unsafe { self.cache.write(to, &key, &memory.values[numbers]) };
