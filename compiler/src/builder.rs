@@ -28,7 +28,7 @@ use crate::work_files::{WORK_FILES, WorkFiles};
 use crate::write::WritePass;
 use crate::{BuildError, BuildOptions, BuildProgress, BuildReport, GENERATOR, GraphOptions, MAX_THREADS, Stage, UsedCodebooks};
 
-/// A pack of at least so many references has coarse embeddings, by which its graph is searched 1.7 times as fast or more. Smaller packs are scanned, or
+/// A pack of at least so many references has coarse embeddings, by which its graph is searched at least 1.7 times as fast (docs/retrieval.md). Smaller packs are scanned, or
 /// searched in a tenth of a millisecond.
 pub const COARSE_FROM: u64 = 5000;
 

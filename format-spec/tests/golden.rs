@@ -233,7 +233,8 @@ fn check_contents<D: AsRef<[u8]>>(pack: &Pack<D>) {
                 pack.quality().is_some(),
                 pack.manifest().embedder.prompts.is_some(),
                 pack.terms().unwrap().is_some(),
-                pack.metadata().unwrap().is_some()
+                pack.metadata().unwrap().is_some(),
+                pack.coarse_embeddings().unwrap().is_some()
             ]
             .into_iter()
             .map(usize::from)
