@@ -65,7 +65,7 @@ fn references_are_passages_and_questions_are_queries() {
     assert!(near(&embedding(&pack, 0), &passage));
 
     // Queries are embedded behind the query prompt.
-    let found = run(["search", &pack, QUERY, "--embedder", &prompted, "--json"]).ok();
+    let found = run(["search", &pack, QUERY, "--embedder", &prompted, "--search", "dense", "--json"]).ok();
     let hit = &json_lines(&found)[0]["hits"][0];
     assert_eq!(hit["document"], "a");
     let query = bare.embed(EmbedAs::Query, &[&format!("query: {QUERY}")]).expect("a vector");
@@ -76,7 +76,7 @@ fn references_are_passages_and_questions_are_queries() {
     // So does a session for each chunk.
     let model = common::tiny();
     let model = model.to_string_lossy();
-    let asked = run(["ask", &pack, QUERY, "--model", &model, "--embedder", &prompted, "--json"]).ok();
+    let asked = run(["ask", &pack, QUERY, "--model", &model, "--embedder", &prompted, "--search", "dense", "--json"]).ok();
     let chunk = &json_lines(&asked)[0]["chunks"][0];
     let read = &chunk["reads"][0];
     let text = chunk["query"].as_str().expect("a query");

@@ -66,7 +66,7 @@ pub struct Sequence {
 
 /// Keys and values of a sequence.
 enum Cache {
-    Torch(Reader),
+    Torch(Box<Reader>),
     Kernels(kernels::Sequence),
 }
 
@@ -136,7 +136,7 @@ impl Batch {
         }
         let cache = match self.on_kernels(&options)? {
             Some(sequence) => Cache::Kernels(sequence),
-            None => Cache::Torch(self.decoder.reader(&options)?),
+            None => Cache::Torch(Box::new(self.decoder.reader(&options)?)),
         };
         self.used += bytes;
         let logits = Vec::with_capacity(self.decoder.config().vocabulary as usize);

@@ -37,7 +37,7 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let at = |place: usize| values.get(place).copied().unwrap_or_default();
         let (middle, last) = (values.len() / 2, values.len().saturating_sub(1));
-        let median = if values.len() % 2 == 0 { (at(middle.saturating_sub(1)) + at(middle)) / 2.0 } else { at(middle) };
+        let median = if values.len().is_multiple_of(2) { (at(middle.saturating_sub(1)) + at(middle)) / 2.0 } else { at(middle) };
         Self { median, min: at(0), max: at(last) }
     }
 }
@@ -111,7 +111,7 @@ impl fmt::Display for SpeedReport {
             writeln!(f, "pack {}: {path}, {codec}", number + 1)?;
         }
         let [retrieval, loading, prompt, generation] = Part::ALL.map(Part::name);
-        writeln!(f, "\n{:<22} {:>5} {:>5}  {:<24} {:>9} {:>9}   {}", "", "", "", "", "", "first", "milliseconds an answer")?;
+        writeln!(f, "\n{:<22} {:>5} {:>5}  {:<24} {:>9} {:>9}   milliseconds an answer", "", "", "", "", "", "first")?;
         writeln!(
             f,
             "{:<22} {:>5} {:>5}  {:<24} {:>9} {:>9}   {retrieval:>9} {loading:>9} {prompt:>9} {generation:>10}",

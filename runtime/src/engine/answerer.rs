@@ -21,8 +21,6 @@ pub(crate) struct Answerer {
     /// The thread that retrieves while the model decodes.
     pub prefetcher: Option<Prefetcher>,
     pub sampling: Sampling,
-    /// Whether answers go on whatever the model says.
-    pub full_length: bool,
     /// The measures of confidence that answers come with.
     pub measures: Vec<AnswerMeasure>,
     pub skip_damaged: bool,

@@ -13,6 +13,7 @@ use super::decoding::{Decoding, Next, OnText};
 use super::error::{AskError, SessionError};
 use super::feed::{Due, Feed};
 use super::prefetch::Pending;
+use super::prompting::Room;
 use super::sampling::Sampler;
 use super::times::Part;
 use crate::PackReference;
@@ -157,12 +158,12 @@ impl<'a> Batching<'a> {
             };
             let number = first.number;
             match sequence {
-                Place::Open(sequence, room) => match self.begin(first, sequence, room, prompt) {
+                Some((sequence, room)) => match self.begin(first, sequence, room, prompt) {
                     Ok(Ok(running)) => self.running.push(running),
                     Ok(Err(answer)) => answered.push((number, Ok(answer))),
                     Err(error) => answered.push((number, Err(error))),
                 },
-                Place::None => {
+                None => {
                     first.prompt = Some(Pending::ready(prompt));
                     return self.waiting.push_front(first);
                 }
@@ -183,13 +184,13 @@ impl<'a> Batching<'a> {
         }
     }
 
-    /// A sequence for a prompt, if there are enough bytes now.
-    fn open(&mut self, prompt: &PreparedPrompt) -> Result<Place, AskError> {
+    /// A sequence for a prompt, and how far its answer may go; `None` until other sequences leave enough bytes.
+    fn open(&mut self, prompt: &PreparedPrompt) -> Result<Option<(Sequence, Room)>, AskError> {
         let tokens = prompt.tokens.ids.len();
         let room = self.answerer.prompter.room(tokens, prompt.prefix)?;
-        match self.batch.open(&ReaderOptions { capacity: 1 + tokens + room.0, prefix: prompt.prefix }) {
-            Ok(sequence) => Ok(Place::Open(sequence, room)),
-            Err(ComputeError::Budget { .. }) if !self.running.is_empty() => Ok(Place::None),
+        match self.batch.open(&ReaderOptions { capacity: 1 + tokens + room.tokens, prefix: prompt.prefix }) {
+            Ok(sequence) => Ok(Some((sequence, room))),
+            Err(ComputeError::Budget { .. }) if !self.running.is_empty() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -199,7 +200,7 @@ impl<'a> Batching<'a> {
         &mut self,
         waiting: Waiting<'a>,
         mut sequence: Sequence,
-        room: (usize, bool),
+        room: Room,
         prompt: PreparedPrompt,
     ) -> Result<Result<Running<'a>, Answer>, AskError> {
         let measuring = Measuring::new(&self.answerer.measures);
@@ -217,8 +218,7 @@ impl<'a> Batching<'a> {
         let Waiting { number, scope, on_text, .. } = waiting;
         let feed = Feed::new(&self.answerer.prompter, self.answerer.prefetcher.as_ref(), scope);
         let sampler = Sampler::new(self.answerer.sampling);
-        let Answerer { prompter, full_length, .. } = self.answerer;
-        let mut decoding = Decoding::new(&prompter.model, prompt, room, *full_length, sampler, measuring, on_text, feed);
+        let mut decoding = Decoding::new(&self.answerer.prompter.model, prompt, room, sampler, measuring, on_text, feed);
         match decoding.advance(sequence.logits(), sequence.memory_share()) {
             Ok(Next::Step) => Ok(Ok(Running { number, sequence, decoding, ready: false })),
             Ok(Next::Ends(stop)) => {
@@ -289,14 +289,6 @@ impl<'a> Batching<'a> {
         self.batch.close(sequence);
         (number, decoding)
     }
-}
-
-/// What a prompt gets.
-enum Place {
-    /// A sequence, and how many tokens its answer may have, and whether the context limits that.
-    Open(Sequence, (usize, bool)),
-    /// Nothing until other sequences end.
-    None,
 }
 
 impl Running<'_> {

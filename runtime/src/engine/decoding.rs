@@ -10,6 +10,7 @@ use super::chunk::ChunkMemories;
 use super::confidence::Measuring;
 use super::error::AskError;
 use super::feed::{Due, Feed};
+use super::prompting::Room;
 use super::sampling::Sampler;
 use super::text::{AnswerText, Piece};
 
@@ -20,11 +21,7 @@ pub type OnText<'a> = Box<dyn FnMut(&str) -> ControlFlow<()> + 'a>;
 pub(crate) struct Decoding<'a> {
     model: &'a Model,
     transcript: Transcript,
-    /// Max tokens of the answer, and whether the context allows no more.
-    room: usize,
-    context_full: bool,
-    /// Whether no token and no text ends the answer.
-    full_length: bool,
+    room: Room,
     sampler: Sampler,
     measuring: Measuring,
     output: Output<'a>,
@@ -43,12 +40,11 @@ pub(crate) enum Next {
 }
 
 impl<'a> Decoding<'a> {
-    /// An answer to a prompt, of at most `room` tokens; `context_full` if it is the context that limits it.
+    /// An answer to a prompt.
     pub fn new(
         model: &'a Model,
         prompt: PreparedPrompt,
-        (room, context_full): (usize, bool),
-        full_length: bool,
+        room: Room,
         sampler: Sampler,
         measuring: Measuring,
         on_text: OnText<'a>,
@@ -60,23 +56,23 @@ impl<'a> Decoding<'a> {
             chunks.push(ChunkReads { chunk: 0, query: String::new(), reads: texts });
         }
         let transcript = Transcript::new(tokens.ids, tokens.question, model.memory().chunks());
-        let output = Output::new(model, if full_length { &[] } else { &model.memory().stop }, on_text);
-        Self { transcript, room, context_full, full_length, sampler, measuring, output, chunks, feed, last: 0, model }
+        let output = Output::new(model, if room.full_length { &[] } else { &model.memory().stop }, on_text);
+        Self { transcript, room, sampler, measuring, output, chunks, feed, last: 0, model }
     }
 
     /// Chooses the next token by the logits after the last one, where memories had this share of attention.
     pub fn advance(&mut self, logits: &[f32], memory_share: Option<f32>) -> Result<Next, AskError> {
         let token = self.sampler.choose(logits).ok_or(AskError::Scores { token: self.transcript.answer().len() })?;
         self.measuring.add(logits, token, memory_share);
-        if !self.full_length && ends(self.model.memory(), self.model.config(), token) {
+        if !self.room.full_length && ends(self.model.memory(), self.model.config(), token) {
             return Ok(Next::Ends(Stop::Token(token)));
         }
         self.transcript.push(token);
         if let Some(stop) = self.output.push(token)? {
             return Ok(Next::Ends(stop));
         }
-        if self.transcript.answer().len() == self.room {
-            return Ok(Next::Ends(if self.context_full { Stop::ContextFull } else { Stop::MaxTokens }));
+        if self.transcript.answer().len() == self.room.tokens {
+            return Ok(Next::Ends(if self.room.context_full { Stop::ContextFull } else { Stop::MaxTokens }));
         }
         self.last = token;
         Ok(Next::Step)

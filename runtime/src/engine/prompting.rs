@@ -22,12 +22,31 @@ pub(crate) struct Prompter {
     pub read_from: ReadFrom,
     /// Max tokens of an answer.
     pub max_tokens: usize,
+    /// Whether answers go on to it whatever the model says.
+    pub full_length: bool,
+}
+
+/// How far an answer may go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Max tokens.
+    pub tokens: usize,
+    /// Whether it is the context that allows no more.
+    pub context_full: bool,
+    /// Whether no token and no text ends the answer.
+    pub full_length: bool,
 }
 
 impl Prompter {
     /// Another one over the same weights, packs and cache, for another thread.
     pub fn share(&self) -> Self {
-        Self { model: self.model.share(), chunks: self.chunks.share(), read_from: self.read_from, max_tokens: self.max_tokens }
+        Self {
+            model: self.model.share(),
+            chunks: self.chunks.share(),
+            read_from: self.read_from,
+            max_tokens: self.max_tokens,
+            full_length: self.full_length,
+        }
     }
 
     /// The prompt of a question, and what it reads.
@@ -66,16 +85,19 @@ impl Prompter {
         Ok(self.model.tokenizer().decode(&text.query_ids(window))?.trim().to_owned())
     }
 
-    /// Max tokens of an answer after a prompt of `prompt` tokens, and whether it is the context that limits it. An error if there is no room for any.
-    pub fn room(&self, prompt: usize, prefix: bool) -> Result<(usize, bool), AskError> {
-        let Some(positions) = self.model.config().max_positions else { return Ok((self.max_tokens, false)) };
+    /// How far an answer may go after a prompt of `prompt` tokens. An error if there is no room for any token.
+    pub fn room(&self, prompt: usize, prefix: bool) -> Result<Room, AskError> {
+        let Self { max_tokens, full_length, .. } = *self;
+        let Some(positions) = self.model.config().max_positions else {
+            return Ok(Room { tokens: max_tokens, context_full: false, full_length });
+        };
         let memory = self.model.memory();
         let before = if prefix { memory.reference_prefix_ids.len() + memory.reference_length as usize } else { 0 };
         // The BOS also takes a position.
         let max = (positions as usize).saturating_sub(before + 1);
         match max.saturating_sub(prompt) {
             0 => Err(AskError::TooLong { tokens: prompt, max: max.saturating_sub(1) }),
-            left => Ok((left.min(self.max_tokens), left < self.max_tokens)),
+            left => Ok(Room { tokens: left.min(max_tokens), context_full: left < max_tokens, full_length }),
         }
     }
 }

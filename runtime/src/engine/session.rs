@@ -145,7 +145,7 @@ impl Session {
         let max_overlap = max_overlap.map(|max| (model.share(), max));
         let margin = model.memory().margin();
         let chunks = ChunkReader { retriever, source, k, margin, max_overlap, times: Arc::default() };
-        let prompter = Prompter { model: model.share(), chunks, read_from, max_tokens };
+        let prompter = Prompter { model: model.share(), chunks, read_from, max_tokens, full_length };
         let prefetcher = if read_from.reads_memories() && prefetch { Some(Prefetcher::start(&prompter)?) } else { None };
         Ok(Self {
             answerer: Answerer {
@@ -153,7 +153,6 @@ impl Session {
                 steps: StepDecoder::new(model.decoder())?,
                 prefetcher,
                 sampling,
-                full_length,
                 measures,
                 skip_damaged,
                 trusted,
