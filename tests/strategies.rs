@@ -25,6 +25,11 @@ fn search(pack: &str, more: &[&str]) -> Vec<Value> {
     hits(pack, QUERY, more)
 }
 
+/// As [`search`], by embeddings alone.
+fn dense(pack: &str, more: &[&str]) -> Vec<Value> {
+    search(pack, &[&["--search", "dense"], more].concat())
+}
+
 /// Maximal marginal relevance by the formula, over the `pool` nearest references.
 fn marginal(pack: &MappedPack, query: &[f32], pool: usize, lambda: f32, k: usize) -> Vec<u32> {
     let hits = pack.nearest(query, pool, Method::Exact, OnDamage::Fail).expect("a search");
@@ -46,24 +51,24 @@ fn marginal(pack: &MappedPack, query: &[f32], pool: usize, lambda: f32, k: usize
 fn search_chooses_by_name() {
     let bench = Bench::new();
     let path = bench.pack("corpus", &corpus(), &["--any-language", "--codec", "SQ8"]);
-    let top = search(&path, &[]);
+    let top = dense(&path, &[]);
     assert!(documents(&top).iter().all(|id| id.starts_with("dose")), "{top:?}");
     for strategy in ["top-k", "similarity:2", "diverse:1"] {
-        assert_eq!(search(&path, &["--strategy", strategy]), top, "{strategy}");
+        assert_eq!(dense(&path, &["--strategy", strategy]), top, "{strategy}");
     }
     // A margin cuts the list where the best is that far away.
     let score = |hit: &Value| hit["score"].as_f64().expect("a score");
     let margin = (score(&top[0]) - score(&top[2])) as f32 + 1e-6;
-    let near = search(&path, &["--strategy", &format!("similarity:{margin}")]);
+    let near = dense(&path, &["--strategy", &format!("similarity:{margin}")]);
     assert!(near.len() >= 3 && near[..] == top[..near.len()], "{near:?}");
-    assert_eq!(search(&path, &["--strategy", "similarity:0", "-k", "28"]).len(), 1);
+    assert_eq!(dense(&path, &["--strategy", "similarity:0", "-k", "28"]).len(), 1);
 
     let pack = Arc::new(MappedPack::open(&path).expect("the pack"));
     let embedder = std::env::var("MEMPACK_EMBEDDER").map_or_else(|_| root().join("models/all-MiniLM-L6-v2"), Into::into);
     let embedder = Embedder::load(&embedder, &LoadOptions::default()).expect("the embedder of `make models`");
     let query = embedder.embed(EmbedAs::Query, &[QUERY]).expect("an embedding");
     for (strategy, lambda, k, pool) in [("diverse", 0.8, 5, 20), ("diverse:0.3", 0.3, 5, 20), ("diverse:0.5", 0.5, 7, 28)] {
-        let hits = search(&path, &["--strategy", strategy, "-k", &k.to_string()]);
+        let hits = dense(&path, &["--strategy", strategy, "-k", &k.to_string()]);
         let own: Vec<u32> = hits.iter().map(|hit| hit["reference"].as_u64().expect("a number") as u32).collect();
         assert_eq!(own, marginal(&pack, &query, pool, lambda, k), "{strategy}");
         assert!(own.len() == k && hits[0] == top[0], "the most similar comes first");
@@ -111,11 +116,11 @@ fn ask_and_eval_read_what_the_strategy_chooses() {
     let base = ["eval", &questions, "--pack", &pack, "--model", tiny, "--threads", "1", "--max-tokens", "2", "--modes", "memory_quantized"];
     let eval = |more: &[&str]| run(base.iter().chain(more));
     let report = object(&eval(&["--json"]).ok());
-    assert_eq!((&report["search"], &report["strategy"]), (&json!("dense"), &json!("top-k")));
-    let report = object(&eval(&["--json", "--strategy", "diverse", "--search", "hybrid"]).ok());
-    assert_eq!((&report["search"], &report["strategy"]), (&json!("hybrid"), &json!("diverse:0.8")));
+    assert_eq!((&report["search"], &report["strategy"]), (&json!("hybrid"), &json!("top-k")));
+    let report = object(&eval(&["--json", "--strategy", "diverse", "--search", "dense"]).ok());
+    assert_eq!((&report["search"], &report["strategy"]), (&json!("dense"), &json!("diverse:0.8")));
     let table = eval(&["--strategy", "similarity"]).ok();
-    assert!(table.contains("references by dense search, similarity:0.2"), "{table}");
+    assert!(table.contains("references by hybrid search, similarity:0.2"), "{table}");
     eval(&["--strategy", "top-k,diverse"]).fails(2, &["--strategy", "only --retrieval"]);
 
     let compare = |more: &[&str]| {

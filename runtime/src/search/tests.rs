@@ -191,7 +191,8 @@ fn coarse_embeddings_lose_hardly_a_hit_and_give_exact_similarities() {
 fn damaged_coarse_embeddings_cost_recall_alone() {
     let query = large().1.row(77);
     let shift = |rows: &mut [u8]| rows.rotate_left(64);
-    let changes: [(&str, &dyn Fn(&mut [u8])); 4] =
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut [u8]));
+    let changes: [Change<'_>; 4] =
         [("zeros", &|rows| rows.fill(0)), ("ones", &|rows| rows.fill(0xff)), ("-128", &|rows| rows.fill(0x80)), ("shifted", &shift)];
     for (name, change) in changes {
         let bytes = changed(Tag::COARSE_EMBEDDINGS, change);
