@@ -14,6 +14,8 @@ use crate::{ComputeError, Slot};
 
 /// Tokens that the capacity of a sequence is rounded up to, so that caches fit other sequences later.
 const GRANULE: usize = 64;
+/// Tokens of a prompt from which libtorch computes it, whose products of many rows are faster: see docs/performance.md.
+const LIBTORCH_FROM: usize = 768;
 /// Tokens that one pass of the kernels computes, of prompts and of sequences.
 const ROWS: usize = 64;
 
@@ -192,6 +194,9 @@ impl Batch {
         if sequence.watched {
             cache.watch_memories();
         }
+        if 1 + text.len() >= LIBTORCH_FROM {
+            return sequence.prompt_by_libtorch(decoder, text, chunks);
+        }
         if sequence.options.prefix {
             steps.append(cache, &decoder.memory.reference_prefix_ids, None)?;
         }
@@ -310,6 +315,23 @@ impl Sequence {
     /// As [`Reader::memory_share`].
     pub fn memory_share(&self) -> Option<f32> {
         self.memory_share
+    }
+
+    /// As [`Batch::prompt`]: libtorch computes the prompt, and the kernels go on from its keys and values.
+    fn prompt_by_libtorch(&mut self, decoder: &Decoder, text: &[u32], chunks: &[Vec<Slot<'_>>]) -> Result<(), ComputeError> {
+        let Cache::Kernels(cache) = &mut self.cache else { return Ok(()) };
+        let layout = layout(decoder, &self.options);
+        let mut reader = decoder.reader(&ReaderOptions { capacity: 1 + text.len(), ..self.options })?;
+        if self.watched {
+            reader.watch_memories();
+        }
+        self.logits = reader.prompt(text, chunks, false)?;
+        self.memory_share = reader.memory_share();
+        cache.append_computed(layout.prefix() + 1 + text.len(), &reader.context()?)?;
+        match layout.list_of_position(text.len(), chunks.len()).and_then(|list| chunks.get(list)) {
+            Some(last) => place(decoder, cache, last),
+            None => Ok(()),
+        }
     }
 
     fn torch_prompt(&mut self, text: &[u32], chunks: &[Vec<Slot<'_>>]) -> Result<(), ComputeError> {

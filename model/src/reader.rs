@@ -258,6 +258,20 @@ impl Reader {
         self.length == 0
     }
 
+    /// The keys, rotated, and values of the prefix and the context, in f32, `[heads, prefix + context, head_dim]` of each layer.
+    pub(crate) fn context(&self) -> Result<Vec<(Vec<f32>, Vec<f32>)>, TchError> {
+        let _guard = tch::no_grad_guard();
+        let tokens = self.prefix + self.length as i64;
+        let of = |cache: &[SpanCache], part: fn(&SpanCache) -> &Tensor| {
+            let mut numbers = Vec::new();
+            for span in cache {
+                numbers.extend(copy_out::<f32>(&part(span).f_narrow(2, span.slots, tokens)?.f_to_kind(Kind::Float)?)?);
+            }
+            Ok::<_, TchError>(numbers)
+        };
+        self.cache.iter().map(|cache| Ok((of(cache, |span| &span.keys)?, of(cache, |span| &span.values)?))).collect()
+    }
+
     /// Max tokens of the context, BOS included.
     pub fn capacity(&self) -> usize {
         self.options.capacity

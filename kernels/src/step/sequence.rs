@@ -206,6 +206,31 @@ impl Sequence {
         self.shares.all()
     }
 
+    /// Appends tokens whose keys, with RoPE, and values were computed elsewhere: `[heads, tokens, head_dim]` of each layer.
+    ///
+    /// # Errors
+    /// No room for them, or slices of other lengths. Nothing is appended then.
+    pub fn append_computed(&mut self, tokens: usize, layers: &[(Vec<f32>, Vec<f32>)]) -> Result<(), KernelError> {
+        let (dim, heads, capacity) = (self.model.head_dim, self.model.heads, self.options.capacity);
+        if capacity - self.length < tokens {
+            return Err(KernelError::Full { sequence: 0, length: self.length, capacity, more: tokens });
+        }
+        check("layers of computed tokens", self.model.layers.len(), layers.len())?;
+        for (keys, values) in layers {
+            check("keys of computed tokens", heads * tokens * dim, keys.len())?;
+            check("values of computed tokens", heads * tokens * dim, values.len())?;
+        }
+        let of_heads = layers.iter().flat_map(|(keys, values)| keys.chunks(tokens.max(1) * dim).zip(values.chunks(tokens.max(1) * dim)));
+        for (places, (keys, values)) in self.places.iter().zip(of_heads) {
+            for (token, (key, value)) in keys.chunks(dim).zip(values.chunks(dim)).enumerate() {
+                // SAFETY: The sequence is borrowed mutably.
+                unsafe { self.cache.write(places.context + self.length + token, key, value) };
+            }
+        }
+        self.length += tokens;
+        Ok(())
+    }
+
     /// Replaces the memories that the next tokens read.
     ///
     /// # Errors
