@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mempack_kernels::Computed;
 use tch::{Kind, Reduction, TchError, Tensor};
 
 use crate::ComputeError;
@@ -259,7 +260,7 @@ impl Reader {
     }
 
     /// The keys, rotated, and values of the prefix and the context, in f32, `[heads, prefix + context, head_dim]` of each layer.
-    pub(crate) fn context(&self) -> Result<Vec<(Vec<f32>, Vec<f32>)>, TchError> {
+    pub(crate) fn context(&self) -> Result<Vec<Computed>, TchError> {
         let _guard = tch::no_grad_guard();
         let tokens = self.prefix + self.length as i64;
         let of = |cache: &[SpanCache], part: fn(&SpanCache) -> &Tensor| {
@@ -269,7 +270,8 @@ impl Reader {
             }
             Ok::<_, TchError>(numbers)
         };
-        self.cache.iter().map(|cache| Ok((of(cache, |span| &span.keys)?, of(cache, |span| &span.values)?))).collect()
+        let layer = |cache: &Vec<SpanCache>| Ok(Computed { keys: of(cache, |span| &span.keys)?, values: of(cache, |span| &span.values)? });
+        self.cache.iter().map(layer).collect()
     }
 
     /// Max tokens of the context, BOS included.

@@ -52,6 +52,15 @@ pub struct Memory<'a> {
     pub bias: f32,
 }
 
+/// Keys and values of some tokens in a layer, which were computed elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Computed {
+    /// Keys with RoPE, `[heads, tokens, head_dim]`.
+    pub keys: Vec<f32>,
+    /// Values, in the same form.
+    pub values: Vec<f32>,
+}
+
 /// Keys and values of a sequence.
 pub(super) enum Cache {
     F32(Pair<f32>),
@@ -206,21 +215,22 @@ impl Sequence {
         self.shares.all()
     }
 
-    /// Appends tokens whose keys, with RoPE, and values were computed elsewhere: `[heads, tokens, head_dim]` of each layer.
+    /// Appends tokens whose keys and values were computed elsewhere, in each layer.
     ///
     /// # Errors
     /// No room for them, or slices of other lengths. Nothing is appended then.
-    pub fn append_computed(&mut self, tokens: usize, layers: &[(Vec<f32>, Vec<f32>)]) -> Result<(), KernelError> {
+    pub fn append_computed(&mut self, tokens: usize, layers: &[Computed]) -> Result<(), KernelError> {
         let (dim, heads, capacity) = (self.model.head_dim, self.model.heads, self.options.capacity);
         if capacity - self.length < tokens {
             return Err(KernelError::Full { sequence: 0, length: self.length, capacity, more: tokens });
         }
         check("layers of computed tokens", self.model.layers.len(), layers.len())?;
-        for (keys, values) in layers {
+        for Computed { keys, values } in layers {
             check("keys of computed tokens", heads * tokens * dim, keys.len())?;
             check("values of computed tokens", heads * tokens * dim, values.len())?;
         }
-        let of_heads = layers.iter().flat_map(|(keys, values)| keys.chunks(tokens.max(1) * dim).zip(values.chunks(tokens.max(1) * dim)));
+        let of_heads =
+            layers.iter().flat_map(|Computed { keys, values }| keys.chunks(tokens.max(1) * dim).zip(values.chunks(tokens.max(1) * dim)));
         for (places, (keys, values)) in self.places.iter().zip(of_heads) {
             for (token, (key, value)) in keys.chunks(dim).zip(values.chunks(dim)).enumerate() {
                 // SAFETY: The sequence is borrowed mutably.
