@@ -86,7 +86,7 @@ pub struct Case {
 }
 
 /// Tokens of a question where its length is not varied.
-const INPUT: usize = 64;
+pub(super) const INPUT: usize = 64;
 
 /// The cases of `packs` packs for a model that reads `own` memories, each once. Only what reads memories depends on the pack.
 pub(super) fn cases(options: &SpeedOptions, packs: usize, own: usize) -> Result<Vec<Case>, EvaluateError> {

@@ -10,7 +10,7 @@ use mempack_model::{MemoryConfig, Model};
 use mempack_numeric::Rng;
 use mempack_runtime::{BatchOptions, MappedPack, MemoryCache, Mounts, Part, ReadFrom, Request, Session, SessionOptions, read_reference};
 
-use super::cases::{Case, Reads, SpeedOptions, cases};
+use super::cases::{Case, INPUT, Reads, SpeedOptions, cases};
 use super::report::{Run, SpeedReport};
 use crate::models::ModelName;
 use crate::{EvaluateError, Models};
@@ -35,6 +35,10 @@ pub fn measure_speed(
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); cases.len()];
     let sessions = cases.iter().map(|case| session(models, packs, case, options)).collect::<Result<Vec<_>, _>>()?;
     let total = cases.len() * options.rounds;
+    // The first pass over the weights reads them from the disk.
+    if let (Some(session), Some(pack)) = (sessions.first(), packs.first()) {
+        run(session, vec![question(models.model, pack, INPUT, &mut Rng::from_seed(options.seed))?])?;
+    }
     for round in 0..options.rounds {
         for (number, ((case, session), runs)) in cases.iter().zip(&sessions).zip(&mut runs).enumerate() {
             let mut random = Rng::from_seed(options.seed.wrapping_add(round as u64));
