@@ -79,6 +79,22 @@ fn a_question_that_fails_leaves_the_others() {
 }
 
 #[test]
+fn eight_bits_are_for_answers_alone() {
+    let bench = Bench::new();
+    let (corpus, questions) = corpus();
+    let pack = bench.pack("corpus", &corpus, &["--codec", "SQ8"]);
+    let file = bench.file("questions.jsonl", file(&questions[..2]));
+    let answers = json_lines(&ask(&[&pack, "--questions", &file], &["--json", "--max-tokens", "4", "--precision", "int8"]).ok());
+    assert!(answers.iter().all(|answer| answer["tokens"].as_u64() > Some(0)), "{answers:?}");
+    let (model, corpus, other) = (tiny(), bench.path("corpus.jsonl"), bench.path("other.mpk"));
+    let model = model.to_string_lossy();
+    run(["build", &corpus, "-o", &other, "--model", &model, "--precision", "int8"]).fails(2, &["int8", "bf16"]);
+    let text = bench.file("text.txt", "A lease is a contract.");
+    run(["eval", "--perplexity", &text, "--pack", &pack, "--model", &model, "--precision", "int8"]).fails(2, &["likelihoods", "bf16"]);
+    ask(&[&pack, "Who?"], &["--precision", "int4"]).fails(2, &["f32, bf16 or int8"]);
+}
+
+#[test]
 fn what_cannot_be_asked_is_refused_before_any_work() {
     let bench = Bench::new();
     let (corpus, _) = corpus();

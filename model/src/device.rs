@@ -17,13 +17,16 @@ pub enum Precision {
     F32,
     /// bfloat16, with f32 where tokens are selected.
     Bf16,
+    /// As `Bf16`, with 8-bit weights (in blocks of 32 with a scale) where answers are decoded, on the CPU. Memories that are written and
+    /// likelihoods of given texts are those of `Bf16`; no file names this precision.
+    Int8,
 }
 
 impl Precision {
     pub(crate) fn kind(self) -> Kind {
         match self {
             Self::F32 => Kind::Float,
-            Self::Bf16 => Kind::BFloat16,
+            Self::Bf16 | Self::Int8 => Kind::BFloat16,
         }
     }
 }
@@ -33,6 +36,7 @@ impl fmt::Display for Precision {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         })
     }
 }
@@ -45,6 +49,7 @@ pub struct UnknownPrecision {
     pub found: String,
 }
 
+/// `f32` or `bf16`: what models compute in.
 impl FromStr for Precision {
     type Err = UnknownPrecision;
 

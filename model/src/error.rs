@@ -222,6 +222,9 @@ pub enum ComputeError {
     /// The kernels refuse shapes or weights.
     #[error(transparent)]
     Kernel(#[from] mempack_kernels::KernelError),
+    /// 8-bit weights for a decoder that is not on the CPU, or of which an adapter is in training.
+    #[error("answers are decoded with 8-bit weights on the CPU only; use bf16")]
+    Int8,
     /// The threads of the kernels could not be started.
     #[error("the threads that compute could not be started: {0}")]
     Threads(#[source] std::io::Error),

@@ -33,17 +33,18 @@ impl Decoder {
     pub(crate) fn on_kernels(&self) -> Result<Option<KernelDecoder>, ComputeError> {
         let in_training = self.layers.iter().flat_map(|layer| layer.linears()).flat_map(|l| &l.parts).any(|part| part.low_rank.is_some());
         if self.device != Device::Cpu || in_training {
-            return Ok(None);
+            return if self.precision == Precision::Int8 { Err(ComputeError::Int8) } else { Ok(None) };
         }
         let _guard = tch::no_grad_guard();
         let (inputs, cache) = match self.precision {
             Precision::F32 => (Inputs::Exact, CacheKind::F32),
-            Precision::Bf16 => (Inputs::Bf16, CacheKind::Bf16),
+            Precision::Bf16 | Precision::Int8 => (Inputs::Bf16, CacheKind::Bf16),
         };
         let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
         let pool = Arc::new(Pool::new(threads).map_err(ComputeError::Threads)?);
         let positions = self.config.max_positions.unwrap_or(MAX_POSITIONS).min(MAX_POSITIONS);
-        let model = Arc::new(self.kernel_model(positions)?);
+        let model = self.kernel_model(positions)?;
+        let model = Arc::new(if self.precision == Precision::Int8 { model.to_int8()? } else { model });
         Ok(Some(KernelDecoder { model, cpu: Cpu::from_env()?, pool, inputs, cache, positions: positions as usize }))
     }
 

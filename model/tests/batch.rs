@@ -100,6 +100,25 @@ fn a_batch_computes_what_a_reader_computes() {
     }
 }
 
+/// Steps with 8-bit weights against those of bf16, which they are made of.
+#[test]
+fn eight_bits_are_near() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny");
+    let load = |precision| Decoder::load(&folder, &LoadOptions { precision, ..options() }).unwrap();
+    let options = ReaderOptions { capacity: 40, prefix: false };
+    let logits = |decoder: &Decoder| {
+        let mut batch = batch(decoder);
+        let mut sequence = batch.open(&options).unwrap();
+        batch.prompt(&mut sequence, &text(20, 3), &[]).unwrap();
+        batch.step(&mut [Row::new(&mut sequence, 40)]);
+        sequence.logits().to_vec()
+    };
+    let (exact, rounded) = (logits(&load(Precision::Bf16)), logits(&load(Precision::Int8)));
+    let scale = exact.iter().fold(0f32, |max, x| max.max(x.abs()));
+    let off = rounded.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    assert!(off > 0.0 && off < 0.06 * scale, "{off} at a scale of {scale}");
+}
+
 /// GELU, scaled embeddings, norms with an offset, one key-value head.
 #[test]
 fn gemma_too() {

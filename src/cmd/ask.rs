@@ -35,8 +35,8 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     rerank: RerankArgs,
-    /// Precision of the computation: f32 or bf16
-    #[arg(long, default_value_t)]
+    /// Precision of the computation: f32, bf16, or int8 (8-bit weights where answers are decoded, else bf16; on the CPU)
+    #[arg(long, default_value_t, value_parser = super::answering)]
     precision: Precision,
     /// Maximum number of tokens of an answer
     #[arg(long, default_value_t = SessionOptions::default().max_tokens, value_name = "N")]

@@ -28,8 +28,8 @@ pub struct Args {
     packs: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
-    /// Precision of the computation: f32 or bf16
-    #[arg(long, default_value_t)]
+    /// Precision of the computation: f32, bf16, or int8 (8-bit weights where answers are decoded, else bf16; on the CPU)
+    #[arg(long, default_value_t, value_parser = super::answering)]
     precision: Precision,
     /// Questions that are answered at once, separated by commas
     #[arg(long, value_delimiter = ',', default_values_t = SpeedOptions::default().batches, value_name = "LIST")]

@@ -63,8 +63,8 @@ pub struct Args {
     filter: Option<Expression>,
     #[command(flatten)]
     model: ModelArgs,
-    /// Precision of the computation: f32 or bf16
-    #[arg(long, default_value_t)]
+    /// Precision of the computation: f32, bf16, or int8 (8-bit weights where answers are decoded, else bf16; on the CPU)
+    #[arg(long, default_value_t, value_parser = super::answering)]
     precision: Precision,
     /// Ways of answering, separated by commas, or all: closed_book, memory, memory_quantized, in_context; the last three with _gold for
     /// the gold reference alone; closed_book_base, in_context_base, in_context_gold_base for the base of an adapter
@@ -137,6 +137,13 @@ impl Args {
         ];
         if self.strategy.len() > 1 && self.retrieval.is_none() {
             return Err(Failure::new(Kind::Usage, "--strategy names several strategies, which only --retrieval compares: name one"));
+        }
+        let likelihoods = self.multiple_choice.is_some() || self.perplexity.is_some() || self.suite.is_some();
+        if self.precision == Precision::Int8 && likelihoods {
+            return Err(Failure::new(
+                Kind::Usage,
+                "--precision int8 is about decoding answers, and likelihoods are measured here: use bf16",
+            ));
         }
         match given.into_iter().find(|(_, given)| *given && self.suite.is_none()) {
             Some(("--with", _)) => Err(Failure::new(Kind::Usage, "--with belongs to a suite or to --retrieval: name one of them")),

@@ -71,6 +71,15 @@ fn threads(word: &str) -> Result<usize, String> {
     }
 }
 
+/// The value of `--precision`, for commands that decode answers.
+#[cfg(feature = "engine")]
+fn answering(word: &str) -> Result<mempack_model::Precision, String> {
+    match word {
+        "int8" => Ok(mempack_model::Precision::Int8),
+        _ => word.parse().map_err(|_| "expected f32, bf16 or int8".to_owned()),
+    }
+}
+
 /// The positional argument of a command that has an option with several values: what stands after such an option is taken for one more
 /// of its values, and the last of them is then the argument, as in `repair --from COPY PACK`.
 fn argument_or_last<T>(argument: Option<T>, option: &mut Vec<T>, name: &str) -> Result<T, Failure> {

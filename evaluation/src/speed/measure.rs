@@ -54,7 +54,7 @@ pub fn measure_speed(
         }
     }
     let names = packs.iter().map(|pack| (pack.path().display().to_string(), pack.manifest().codec.to_string())).collect();
-    Ok(SpeedReport::new(ModelName::of(models.model), names, options, &cases, &runs))
+    Ok(SpeedReport::new((ModelName::of(models.model), models.model.decoder().precision().to_string()), names, options, &cases, &runs))
 }
 
 /// The session of a case.

@@ -15,7 +15,7 @@ const PITCH: f64 = 22.0;
 /// Draws a bar for each case: the milliseconds an answer of each part, one after the other.
 pub fn speed_figure(report: &SpeedReport) -> Drawing {
     let mut drawing = Drawing::new(WIDTH, TOP + PITCH * report.rows.len() as f64 + 24.0);
-    let title = format!("milliseconds an answer of {} tokens, {}", report.tokens, report.model.short());
+    let title = format!("milliseconds an answer of {} tokens, {}, {}", report.tokens, report.model.short(), report.precision);
     drawing.text((12.0, 18.0), 13, Anchor::Start, title);
     for (number, part) in Part::ALL.into_iter().enumerate() {
         let x = LEFT + 110.0 * number as f64;

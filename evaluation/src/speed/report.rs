@@ -64,6 +64,8 @@ pub struct SpeedReport {
     /// The model.
     #[serde(flatten)]
     pub model: ModelName,
+    /// What it computes in.
+    pub precision: String,
     /// Path and codec of each pack.
     pub packs: Vec<(String, String)>,
     /// Tokens of an answer.
@@ -75,7 +77,13 @@ pub struct SpeedReport {
 }
 
 impl SpeedReport {
-    pub(super) fn new(model: ModelName, packs: Vec<(String, String)>, options: &SpeedOptions, cases: &[Case], runs: &[Vec<Run>]) -> Self {
+    pub(super) fn new(
+        (model, precision): (ModelName, String),
+        packs: Vec<(String, String)>,
+        options: &SpeedOptions,
+        cases: &[Case],
+        runs: &[Vec<Run>],
+    ) -> Self {
         let row = |(case, runs): (&Case, &Vec<Run>)| {
             let spread = |of: fn(&Run) -> f64| Spread::of(runs.iter().map(of));
             let part = |part: usize| Spread::of(runs.iter().map(|run| 1e3 * run.parts[part] / run.answers as f64)).median;
@@ -90,7 +98,7 @@ impl SpeedReport {
             }
         };
         let rows = cases.iter().zip(runs).map(row).collect();
-        Self { model, packs, tokens: options.tokens, rounds: options.rounds, rows }
+        Self { model, precision, packs, tokens: options.tokens, rounds: options.rounds, rows }
     }
 
     /// What a row reads, with the pack where there are several.
@@ -106,7 +114,11 @@ pub(super) fn input(case: &Case) -> String {
 
 impl fmt::Display for SpeedReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}, answers of {} tokens, medians of {} rounds (smallest to largest)", self.model, self.tokens, self.rounds)?;
+        writeln!(
+            f,
+            "{}, {}, answers of {} tokens, medians of {} rounds (smallest to largest)",
+            self.model, self.precision, self.tokens, self.rounds
+        )?;
         for (number, (path, codec)) in self.packs.iter().enumerate() {
             writeln!(f, "pack {}: {path}, {codec}", number + 1)?;
         }

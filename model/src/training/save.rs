@@ -82,7 +82,7 @@ impl Trainee {
                 // Older files have `torch_dtype`, newer ones `dtype`; only one of them is written.
                 let dtype = if config.remove("dtype").is_some() { "dtype" } else { "torch_dtype" };
                 config.remove("torch_dtype");
-                config.insert(dtype.into(), if precision == Precision::Bf16 { "bfloat16" } else { "float32" }.into());
+                config.insert(dtype.into(), if precision == Precision::F32 { "float32" } else { "bfloat16" }.into());
                 // The defaults of the families differ.
                 config.insert("tie_word_embeddings".into(), model.decoder().is_tied().into());
                 new.write("config.json", &pretty(&Value::Object(config))).map_err(io)?;
