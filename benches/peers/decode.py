@@ -1,6 +1,6 @@
 """Tokens a second and the time to the first token of mempack and llama.cpp: the same questions, texts and weights, in alternating rounds.
 
-    benches/peers/decode.sh PACK QUESTIONS [--questions 16] [--tokens 48] [--threads 1,2] [--batches 1,16] [--rounds 3]
+    benches/peers/decode.sh PACK QUESTIONS [--questions 16] [--tokens 48] [--threads 1,2] [--batches 1,16] [--rounds 3] [--precisions bf16,int8]
 
 decode.sh makes what this needs: the program, the models, the base as GGUF at several precisions, node-llama-cpp.
 """
@@ -20,6 +20,7 @@ parser.add_argument("--tokens", type=int, default=48)
 parser.add_argument("--threads", default="1,2")
 parser.add_argument("--batches", default="1,16")
 parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--precisions", default="bf16,int8", help="of mempack")
 parser.add_argument("--mempack", default="target/release/mempack")
 parser.add_argument("--reader", default="kb-samples/readers/smollm2")
 parser.add_argument("--node-folder", default="target/decode-env", help="has node_modules and decode.mjs")
@@ -54,13 +55,14 @@ with tempfile.TemporaryDirectory() as folder:
     for _ in range(args.rounds):
         for threads in args.threads.split(","):
             for batch in args.batches.split(","):
-                command = [args.mempack, "bench", args.pack, "--model", args.reader, "--questions", folder / "questions", "--precision", "bf16",
-                           "--batch", batch, "--memories", "5", "--rounds", str(max(1, args.questions // int(batch))), "--tokens",
-                           str(args.tokens), "--threads", threads, "--json"]
-                for row in lines(command)[0]["rows"]:
-                    if row["batch"] == int(batch):
-                        figures = [row[name]["median"] for name in ("first_token_ms", "tokens_per_second", "decoding_tokens_per_second")]
-                        results.setdefault((threads, batch, f"mempack bf16, {row['reads']}"), []).append(figures)
+                for precision in args.precisions.split(","):
+                    command = [args.mempack, "bench", args.pack, "--model", args.reader, "--questions", folder / "questions",
+                               "--precision", precision, "--batch", batch, "--memories", "5", "--rounds",
+                               str(max(1, args.questions // int(batch))), "--tokens", str(args.tokens), "--threads", threads, "--json"]
+                    for row in lines(command)[0]["rows"]:
+                        if row["batch"] == int(batch):
+                            figures = [row[name]["median"] for name in ("first_token_ms", "tokens_per_second", "decoding_tokens_per_second")]
+                            results.setdefault((threads, batch, f"mempack {precision}, {row['reads']}"), []).append(figures)
                 for gguf in args.gguf:
                     command = ["node", Path(args.node_folder) / "decode.mjs", gguf, folder / "prompts", str(args.tokens), threads, batch]
                     for row in lines(command):
@@ -68,10 +70,11 @@ with tempfile.TemporaryDirectory() as folder:
                         figures = [row[name] for name in ("first_token_ms", "tokens_per_second", "decoding_tokens_per_second")]
                         results.setdefault((threads, batch, f"llama.cpp {Path(gguf).stem}, {reads}"), []).append(figures)
 
-print(f"{len(rows)} questions, {args.tokens} tokens an answer, medians of {args.rounds} alternating rounds; ratios of mempack with 5 memories, round by round\n")
+first = args.precisions.split(",")[0]
+print(f"{len(rows)} questions, {args.tokens} tokens an answer, medians of {args.rounds} alternating rounds; ratios of mempack {first} with 5 memories, round by round\n")
 print(f"{'threads':>7} {'batch':>5}  {'':<36} {'first ms':>9} {'tokens/s':>9} {'decoding':>9}   ratios: first token, tokens/s, decoding")
 for (threads, batch, name), rounds in results.items():
-    own = results[threads, batch, "mempack bf16, 5 memories"]
+    own = results[threads, batch, f"mempack {first}, 5 memories"]
     ratio = lambda column, invert: sorted((b[column] / a[column]) if invert else (a[column] / b[column]) for a, b in zip(own, rounds))
     spread = lambda ratios: f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
     medians = [statistics.median(column) for column in zip(*rounds)]

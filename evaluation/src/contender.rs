@@ -234,7 +234,7 @@ impl Contender {
 }
 
 /// The model's `context_template`. If it has none, the prompt template with the text before the question.
-fn context_template(memory: &MemoryConfig) -> String {
+pub(crate) fn context_template(memory: &MemoryConfig) -> String {
     let plain = || memory.prompt_template.replacen("{question}", "{text}\n\n{question}", 1);
     memory.context_template.clone().unwrap_or_else(plain)
 }

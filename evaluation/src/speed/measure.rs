@@ -12,6 +12,7 @@ use mempack_runtime::{BatchOptions, MappedPack, MemoryCache, Mounts, Part, ReadF
 
 use super::cases::{Case, INPUT, Reads, SpeedOptions, cases};
 use super::report::{Run, SpeedReport};
+use crate::contender::context_template;
 use crate::models::ModelName;
 use crate::{EvaluateError, Models};
 
@@ -66,7 +67,8 @@ fn session(models: &Models<'_>, packs: &[Arc<MappedPack>], case: &Case, options:
     };
     let own = models.model.memory();
     let memories_per_chunk = own.memories_per_chunk.max(u32::try_from(k).unwrap_or(u32::MAX));
-    let model = models.model.with_memory(MemoryConfig { memories_per_chunk, ..own.clone() })?;
+    let model =
+        models.model.with_memory(MemoryConfig { memories_per_chunk, context_template: Some(context_template(own)), ..own.clone() })?;
     let options = SessionOptions {
         read_from,
         max_tokens: options.tokens,
