@@ -197,16 +197,15 @@ impl Batch {
         if 1 + text.len() >= LIBTORCH_FROM {
             return sequence.prompt_by_libtorch(decoder, text, chunks);
         }
-        if sequence.options.prefix {
-            steps.append(cache, &decoder.memory.reference_prefix_ids, None)?;
-        }
         let layout = layout(decoder, &sequence.options);
-        let list = |position| layout.list_of_position(position, chunks.len());
-        let tokens: Vec<u32> = [decoder.config.bos].into_iter().chain(text.iter().copied()).collect();
+        let prefix = &decoder.memory.reference_prefix_ids[..layout.prefix()];
+        let tokens: Vec<u32> = prefix.iter().chain([&decoder.config.bos]).chain(text).copied().collect();
+        // The prefix reads no memories.
+        let list = |at: usize| at.checked_sub(prefix.len()).and_then(|position| layout.list_of_position(position, chunks.len()));
         let mut start = 0;
         while start < tokens.len() {
             // The tokens of a chunk read its memories.
-            let end = (start + 1..tokens.len()).find(|position| list(*position) != list(start)).unwrap_or(tokens.len());
+            let end = (start + 1..tokens.len()).find(|at| list(*at) != list(start)).unwrap_or(tokens.len());
             if let Some(chunk) = list(start).and_then(|list| chunks.get(list)) {
                 place(decoder, cache, chunk)?;
             }

@@ -49,7 +49,7 @@ pub fn read(path: &Path) -> Result<Vec<Row>, Failure> {
     }
 }
 
-/// Answers all questions and prints the answers in the order of the file. A question that fails is told, and the others are answered; the kind
+/// Answers all questions and prints the answers in the order of the file. A question that fails is reported, and the others are still answered; the kind
 /// of the first failure is that of the command.
 pub fn answer(printing: &Printing<'_>, rows: &[Row], options: BatchOptions, interrupted: &AtomicBool) -> Result<(), Failure> {
     let stopped = || terminal::is_closed() || interrupted.load(Ordering::SeqCst);

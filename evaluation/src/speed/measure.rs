@@ -84,7 +84,7 @@ fn session(models: &Models<'_>, packs: &[Arc<MappedPack>], case: &Case, options:
     Ok(Session::over(&model, models.embedder, mounts, options)?)
 }
 
-/// `tokens` tokens of texts that follow one another in the pack, from a place of chance on.
+/// The first `tokens` tokens of consecutive texts of the pack, starting at a random reference.
 fn question(model: &Model, pack: &Arc<MappedPack>, tokens: usize, random: &mut Rng) -> Result<String, EvaluateError> {
     let references = pack.manifest().counts.references;
     let mut number = random.below(references.max(1) as usize) as u32;

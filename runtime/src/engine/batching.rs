@@ -128,13 +128,6 @@ impl<'a> Batching<'a> {
         answered
     }
 
-    /// Answers all questions. `observe` gets each answer as it is complete.
-    pub fn finish(&mut self, observe: &mut dyn FnMut(Answered)) {
-        while self.pending() > 0 {
-            self.step().into_iter().for_each(&mut *observe);
-        }
-    }
-
     /// Gives places to questions that wait, in their order. While answers are being decoded, at most one prompt is computed a step.
     fn admit(&mut self, answered: &mut Vec<Answered>) {
         while self.running.len() < self.options.sequences {
