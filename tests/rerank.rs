@@ -6,19 +6,11 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Bench, distinct_documents, documents, hits, json_lines, object, root, run, tiny};
+use common::{Bench, documents, doses, hits, json_lines, object, rerank_score as score, root, run, tiny};
 use mempack_model::{DeviceChoice, LoadOptions, Reranker};
 use serde_json::{Value, json};
 
 const QUERY: &str = "What is the usual dose of Nutepril?";
-
-fn corpus() -> String {
-    let dose = |day: usize| {
-        let text = format!("The usual dose against gout is 40 mg twice daily, with water, on day {day} of the cure.");
-        format!("{}\n", json!({"id": format!("dose{day}"), "title": "Nutepril", "text": text}))
-    };
-    (1..9).map(dose).collect::<String>() + &distinct_documents(30)
-}
 
 fn folder(name: &str) -> String {
     root().join("model/tests/golden").join(name).to_string_lossy().into_owned()
@@ -29,15 +21,11 @@ fn bert() -> String {
 }
 
 fn pack(bench: &Bench) -> String {
-    bench.pack("corpus", &corpus(), &["--any-language", "--codec", "SQ8"])
+    bench.pack("corpus", &doses(), &["--any-language", "--codec", "SQ8"])
 }
 
 fn search(pack: &str, more: &[&str]) -> Vec<Value> {
     hits(pack, QUERY, more)
-}
-
-fn score(hit: &Value) -> f32 {
-    hit["rerank_score"].as_f64().unwrap_or_else(|| panic!("a score: {hit}")) as f32
 }
 
 /// Hits without the scores of a reranker, by document.
@@ -148,7 +136,7 @@ fn damaged_texts_have_no_score() {
 fn packs_beside_each_other_are_reranked_together() {
     let bench = Bench::new();
     let whole = pack(&bench);
-    let ((odd, even), reranker) = (bench.halves(&corpus(), &["--any-language", "--codec", "SQ8"]), bert());
+    let ((odd, even), reranker) = (bench.halves(&doses(), &["--any-language", "--codec", "SQ8"]), bert());
     let both = search(&odd, &["--with", &even, "--reranker", &reranker]);
     let whole = search(&whole, &["--reranker", &reranker]);
     let near = |(a, b): (&Value, &Value)| (score(a) - score(b)).abs() < 1e-4;

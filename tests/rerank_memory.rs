@@ -6,23 +6,15 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Bench, distinct_documents, documents, hits, json_lines, object, root, run, tiny};
+use common::{Bench, documents, doses, hits, json_lines, object, rerank_score as score, root, run, tiny};
 use mempack_model::{DeviceChoice, LoadOptions, Model, Slot};
 use mempack_runtime::{MappedPack, MemoryCache};
 use serde_json::{Value, json};
 
 const QUERY: &str = "What is the usual dose of Nutepril?";
 
-fn corpus() -> String {
-    let dose = |day: usize| {
-        let text = format!("The usual dose against gout is 40 mg twice daily, with water, on day {day} of the cure.");
-        format!("{}\n", json!({"id": format!("dose{day}"), "title": "Nutepril", "text": text}))
-    };
-    (1..9).map(dose).collect::<String>() + &distinct_documents(30)
-}
-
 fn pack(bench: &Bench) -> String {
-    bench.pack("corpus", &corpus(), &["--any-language", "--codec", "SQ8"])
+    bench.pack("corpus", &doses(), &["--any-language", "--codec", "SQ8"])
 }
 
 /// The hits of `search` reranked by memories.
@@ -31,17 +23,13 @@ fn search(pack: &str, more: &[&str]) -> Vec<Value> {
     hits(pack, QUERY, &[&["--reranker", "memory", "--model", tiny.as_str()], more].concat())
 }
 
-fn score(hit: &Value) -> f32 {
-    hit["rerank_score"].as_f64().unwrap_or_else(|| panic!("a score: {hit}")) as f32
-}
-
 fn similarity(hit: &Value) -> f32 {
     hit["score"].as_f64().expect("a similarity") as f32
 }
 
 /// The number of each document's only reference in the pack: the documents' order.
 fn number(hit: &Value) -> u32 {
-    let ids: Vec<String> = json_lines(&corpus()).iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect();
+    let ids: Vec<String> = json_lines(&doses()).iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect();
     ids.iter().position(|id| hit["document"] == id.as_str()).expect("a document") as u32
 }
 
@@ -114,7 +102,7 @@ fn damaged_memories_have_no_score() {
     let memories = sections.as_array().expect("sections").iter().find(|section| section["name"] == "MEMORIES").expect("memories").clone();
     let [offset, bytes] = ["offset", "bytes"].map(|field| memories[field].as_u64().unwrap_or_else(|| panic!("{memories}")) as usize);
     let best = &search(&pack, &["-k", "20"])[0];
-    let record = bytes / json_lines(&corpus()).len();
+    let record = bytes / json_lines(&doses()).len();
     let mut content = fs::read(&pack).expect("the pack");
     content[offset + record * number(best) as usize + record / 2] ^= 1;
     let damaged = bench.file("damaged.mpk", content);

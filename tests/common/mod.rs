@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::{fs, io::Write as _};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The repository.
@@ -177,4 +177,18 @@ pub fn hits(pack: &str, query: &str, more: &[&str]) -> Vec<Value> {
 /// The documents of hits, in their order.
 pub fn documents(hits: &[Value]) -> Vec<&str> {
     hits.iter().map(|hit| hit["document"].as_str().expect("an id")).collect()
+}
+
+/// Documents for rerankers: eight sheets about one medicine, which hardly differ, and others.
+pub fn doses() -> String {
+    let dose = |day: usize| {
+        let text = format!("The usual dose against gout is 40 mg twice daily, with water, on day {day} of the cure.");
+        format!("{}\n", json!({"id": format!("dose{day}"), "title": "Nutepril", "text": text}))
+    };
+    (1..9).map(dose).collect::<String>() + &distinct_documents(30)
+}
+
+/// The score that a reranker gave to a hit.
+pub fn rerank_score(hit: &Value) -> f32 {
+    hit["rerank_score"].as_f64().unwrap_or_else(|| panic!("a score: {hit}")) as f32
 }
