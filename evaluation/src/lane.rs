@@ -53,7 +53,7 @@ impl<'a> Lane<'a> {
             ControlFlow::Continue(())
         };
         let references = named.map(|passage| vec![passage.hit.clone()]);
-        let request = Request { question: question.question.clone(), references, on_text: Box::new(on_text) };
+        let request = Request { references, ..Request::new(&question.question, Box::new(on_text)) };
         let number = self.batching.submit(request).map_err(|error| failed(&question.id, error))?;
         let asked = Asked { place, id: question.id.clone(), seconds: 0.0, first_token_seconds: first };
         self.asked.insert(number, asked);

@@ -39,4 +39,4 @@ pub use number::{from_bf16, to_bf16};
 pub use pool::Pool;
 pub use product::{Inputs, Product};
 pub use small::{Activation, arg_max, top};
-pub use step::{CacheKind, Computed, Layer, Linear, Logits, Memory, Model, Norm, Piece, Rotation, Sequence, SequenceOptions, Step};
+pub use step::{CacheKind, Layer, Linear, Logits, Memory, Model, Norm, Piece, Rotation, Sequence, SequenceOptions, Step};

@@ -26,6 +26,12 @@ impl ContextLayout {
         Self { prefix: 0, gap: 0, chunks: memory.chunks() }
     }
 
+    /// A layout without prefix and gap.
+    #[cfg(test)]
+    pub(crate) fn for_chunks(chunks: Chunks) -> Self {
+        Self { prefix: 0, gap: 0, chunks }
+    }
+
     /// Tokens of the prefix.
     pub(crate) fn prefix(self) -> usize {
         self.prefix

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use mempack_retrieval::{Chunks, Transcript, Turn};
+
 use crate::{ComputeError, Model};
 
 /// The tokens of a prompt, without the BOS.
@@ -11,6 +13,19 @@ pub struct PromptTokens {
     pub ids: Vec<u32>,
     /// The range of the question in `ids`.
     pub question: Range<usize>,
+    /// The earlier turns of the conversation, which `ids` begin with.
+    pub earlier: Vec<Turn>,
+    /// Where the question's turn begins in `ids`: after the earlier turns and a BOS.
+    pub begins: usize,
+}
+
+/// A question that was asked earlier in a conversation, and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The user's words.
+    pub question: String,
+    /// The answer.
+    pub answer: String,
 }
 
 /// Fills the model's `prompt_template`. Special tokens are parsed in the template and not in the question.
@@ -23,7 +38,55 @@ pub fn prompt_tokens(model: &Model, question: &str) -> Result<PromptTokens, Comp
     ids.extend(model.tokenizer().encode_plain(question)?);
     let question = start..ids.len();
     ids.extend(end);
-    Ok(PromptTokens { ids, question })
+    Ok(PromptTokens { ids, question, earlier: Vec::new(), begins: 0 })
+}
+
+/// A prompt after earlier turns: each is the filled template and [the answer](answer_ids), and each further one begins with the BOS. This is what
+/// conversations are in training.
+///
+/// # Errors
+/// A failure of the tokenizer.
+pub fn conversation_tokens(model: &Model, exchanges: &[Exchange], question: &str) -> Result<PromptTokens, ComputeError> {
+    let mut before = PromptTokens { ids: Vec::new(), question: 0..0, earlier: Vec::new(), begins: 0 };
+    for Exchange { question, answer } in exchanges {
+        before = before.ending_with(prompt_tokens(model, question)?);
+        let start = before.ids.len();
+        let (answer, end) = answer_ids(model, answer.trim())?;
+        before.ids.extend(answer);
+        before.earlier.push(Turn { question: before.question.clone(), answer: start..before.ids.len() });
+        before.ids.extend(end);
+        before.ids.push(model.config().bos);
+        before.begins = before.ids.len();
+    }
+    Ok(before.ending_with(prompt_tokens(model, question)?))
+}
+
+impl PromptTokens {
+    /// The prompt `last` after the earlier turns of this one, whose own question it replaces.
+    #[must_use]
+    pub fn ending_with(mut self, last: Self) -> Self {
+        let start = self.begins;
+        self.ids.truncate(start);
+        self.ids.extend(last.ids);
+        Self { question: last.question.start + start..last.question.end + start, ..self }
+    }
+
+    /// As text that is cut into chunks.
+    pub fn transcript(&self, chunks: Chunks) -> Transcript {
+        Transcript::conversation(self.ids.clone(), self.earlier.clone(), self.question.clone(), chunks)
+    }
+}
+
+/// The ids of an answer in the form in which the model writes it after its `prompt_template`, and the token that ends it. There is none where the
+/// model stops at a text, which is then the end of the answer itself.
+///
+/// # Errors
+/// A failure of the tokenizer.
+pub fn answer_ids(model: &Model, answer: &str) -> Result<(Vec<u32>, Option<u32>), ComputeError> {
+    let memory = model.memory();
+    let space = if memory.prompt_template.ends_with(char::is_whitespace) { "" } else { " " };
+    let ids = model.tokenizer().encode_plain(&format!("{space}{answer}"))?;
+    Ok((ids, memory.stop_ids.first().copied().filter(|_| memory.stop.is_empty())))
 }
 
 /// Fills the model's `context_template`, which puts `text` into the prompt; `None` if the model has no such template.
@@ -33,7 +96,7 @@ pub fn prompt_tokens(model: &Model, question: &str) -> Result<PromptTokens, Comp
 pub fn context_tokens(model: &Model, text: &str, question: &str) -> Result<Option<PromptTokens>, ComputeError> {
     let Some(template) = &model.memory().context_template else { return Ok(None) };
     let tokenizer = model.tokenizer();
-    let mut prompt = PromptTokens { ids: Vec::new(), question: 0..0 };
+    let mut prompt = PromptTokens { ids: Vec::new(), question: 0..0, earlier: Vec::new(), begins: 0 };
     let mut rest = template.as_str();
     // Loading the model made sure that both placeholders occur once; their order is free.
     while let Some((at, mark)) = ["{text}", "{question}"].iter().filter_map(|m| rest.find(m).map(|at| (at, *m))).min() {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use mempack_kernels::Computed;
 use tch::{Kind, Reduction, TchError, Tensor};
 
 use crate::ComputeError;
@@ -47,9 +46,9 @@ pub struct Reader {
     prefix: i64,
     /// Tokens of the context, BOS included.
     length: usize,
-    /// Whether [`memory_share`](Self::memory_share) is computed.
+    /// Whether [`memory_shares`](Self::memory_shares) are computed.
     watched: bool,
-    memory_share: Option<f32>,
+    memory_shares: Option<Vec<f32>>,
 }
 
 /// Keys and values of some heads of a layer, `[1, heads, slots + prefix + capacity, head_dim]` each; keys are rotated.
@@ -130,7 +129,7 @@ impl Decoder {
             prefix,
             length: 0,
             watched: false,
-            memory_share: None,
+            memory_shares: None,
         })
     }
 }
@@ -138,7 +137,7 @@ impl Decoder {
 impl Reader {
     /// Empties the context, so that the cache serves another sequence.
     pub fn clear(&mut self) {
-        (self.length, self.used, self.watched, self.memory_share) = (0, 0, false, None);
+        (self.length, self.used, self.watched, self.memory_shares) = (0, 0, false, None);
     }
 
     /// Puts the BOS and `text` into an empty context, in one pass.
@@ -157,22 +156,32 @@ impl Reader {
         let (mut attention, last, own) = (MemoryAttention::default(), text.len() as i64, self.prefix + 1 + text.len() as i64);
         let mut observer = |seen: AttentionInputs<'_>| {
             let (q, bias) = (seen.queries.f_narrow(2, last, 1)?, seen.bias.f_narrow(2, last, 1)?);
-            attention.add(&q, seen.keys, Mask::Bias(&bias), seen.keys.size4()?.2 - own)
+            attention.add(&q, seen.keys, Mask::Bias(&bias), seen.keys.size4()?.2 - own, seen.span.tokens)
         };
         let logits = self.observed_prompt(text, chunks, all, Some(&mut observer))?;
-        self.memory_share = Some(attention.mean()?);
+        // The memories of all chunks lie side by side.
+        let read = self.layout.list_of_position(text.len(), chunks.len()).unwrap_or_default();
+        let before = chunks.iter().take(read).map(Vec::len).sum();
+        let count = chunks.get(read).map_or(0, Vec::len);
+        self.memory_shares = Some(attention.means()?.into_iter().skip(before).take(count).collect());
         Ok(logits)
     }
 
-    /// Computes [`memory_share`](Self::memory_share) from the next token on. Each token then takes a little longer.
+    /// Computes [`memory_shares`](Self::memory_shares) from the next token on. Each token then takes a little longer.
     pub fn watch_memories(&mut self) {
         self.watched = true;
     }
 
-    /// The share of attention that the last token gave to memories, 0 to 1: the mean over the query heads of the memory layers whose
-    /// key-value head keeps tokens of a reference. `None` unless [`watch_memories`](Self::watch_memories) was called before that token.
+    /// The share of attention that the last token gave to each memory that it read, in their order, 0 to 1: the mean over the query heads of the
+    /// memory layers whose key-value head keeps tokens of a reference. `None` unless [`watch_memories`](Self::watch_memories) was called before that
+    /// token.
+    pub fn memory_shares(&self) -> Option<&[f32]> {
+        self.memory_shares.as_deref()
+    }
+
+    /// The sum of [`memory_shares`](Self::memory_shares): the share that all memories got.
     pub fn memory_share(&self) -> Option<f32> {
-        self.memory_share
+        Some(self.memory_shares()?.iter().sum::<f32>().clamp(0.0, 1.0))
     }
 
     /// As [`prompt`](Self::prompt); calls `observer` with the attention inputs of each layer that reads memories.
@@ -257,21 +266,6 @@ impl Reader {
     /// Whether there is no prompt yet.
     pub fn is_empty(&self) -> bool {
         self.length == 0
-    }
-
-    /// The keys, rotated, and values of the prefix and the context, in f32, `[heads, prefix + context, head_dim]` of each layer.
-    pub(crate) fn context(&self) -> Result<Vec<Computed>, TchError> {
-        let _guard = tch::no_grad_guard();
-        let tokens = self.prefix + self.length as i64;
-        let of = |cache: &[SpanCache], part: fn(&SpanCache) -> &Tensor| {
-            let mut numbers = Vec::new();
-            for span in cache {
-                numbers.extend(copy_out::<f32>(&part(span).f_narrow(2, span.slots, tokens)?.f_to_kind(Kind::Float)?)?);
-            }
-            Ok::<_, TchError>(numbers)
-        };
-        let layer = |cache: &Vec<SpanCache>| Ok(Computed { keys: of(cache, |span| &span.keys)?, values: of(cache, |span| &span.values)? });
-        self.cache.iter().map(layer).collect()
     }
 
     /// Max tokens of the context, BOS included.
@@ -419,7 +413,7 @@ impl Reader {
                 let (k, v) = (keys.f_narrow(2, start, columns)?, values.f_narrow(2, start, columns)?);
                 let (q, mask) = (span.of_heads(&q)?, Mask::or_none(bias.as_ref()));
                 if let Some(attended) = attended.as_mut().filter(|_| used > 0) {
-                    attended.add(&q, &k, mask, used)?;
+                    attended.add(&q, &k, mask, used, span.tokens)?;
                 }
                 outputs.push(attention(&q, &k, &v, mask)?);
             }
@@ -427,7 +421,7 @@ impl Reader {
             x = layer.finish(&x, &out.f_reshape([1, s.query_heads * s.head_dim])?)?;
         }
         let logits = copy_out(&d.logits(&x)?.f_to_kind(Kind::Float)?)?;
-        self.memory_share = attended.map(|attended| attended.mean()).transpose()?;
+        self.memory_shares = attended.map(|attended| attended.means()).transpose()?;
         Ok(logits)
     }
 }

@@ -61,4 +61,4 @@ pub use hit::{Hit, Recalled, Reranked};
 pub use margin::Margin;
 pub use recall::{AdmitAll, Embed, Filter, Index, KeepOrder, Query, Recall, Rerank, Retrieval};
 pub use strategy::{Strategy, UnknownStrategy};
-pub use transcript::Transcript;
+pub use transcript::{Transcript, Turn};

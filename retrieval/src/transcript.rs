@@ -12,18 +12,36 @@ use std::ops::Range;
 use crate::Chunks;
 
 /// The text of a conversation so far: prompt, then answer. The BOS is not counted.
+///
+/// The prompt of a conversation of several turns contains the questions and answers of earlier turns. Their chunks query with the same windows as when
+/// those turns were answered, so that what was computed then is still right.
 #[derive(Clone, Debug)]
 pub struct Transcript {
     ids: Vec<u32>,
+    earlier: Vec<Turn>,
     question: Range<usize>,
     prompt: usize,
     chunks: Chunks,
 }
 
+/// Where an earlier turn of a conversation is in its prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The user's words.
+    pub question: Range<usize>,
+    /// The answer, without an end token.
+    pub answer: Range<usize>,
+}
+
 impl Transcript {
     /// A prompt of `ids`, without the BOS; `question` says which of them are the user's words.
     pub fn new(ids: Vec<u32>, question: Range<usize>, chunks: Chunks) -> Self {
-        Self { prompt: ids.len(), ids, question, chunks }
+        Self::conversation(ids, Vec::new(), question, chunks)
+    }
+
+    /// The same after earlier turns, which `ids` begin with.
+    pub fn conversation(ids: Vec<u32>, earlier: Vec<Turn>, question: Range<usize>, chunks: Chunks) -> Self {
+        Self { prompt: ids.len(), ids, earlier, question, chunks }
     }
 
     /// Tokens of prompt and answer.
@@ -61,9 +79,18 @@ impl Transcript {
         self.chunks.count(self.prompt)
     }
 
-    /// The window of token indices that a chunk of the prompt queries with.
-    pub fn prompt_window(&self, chunk: usize) -> Range<usize> {
-        self.chunks.own_window(chunk, self.prompt)
+    /// The window of token indices that a chunk of the prompt queries with; `None` if it reads the memories of the chunk before it, as a chunk does
+    /// that begins with an earlier answer (see [`chunk_begun`](Self::chunk_begun)).
+    pub fn prompt_window(&self, chunk: usize) -> Option<Range<usize>> {
+        let start = chunk * self.chunks.interval();
+        match self.earlier.iter().find(|turn| turn.answer.contains(&start)) {
+            Some(turn) if start > turn.answer.start => Some(self.chunks.window_before(start)),
+            Some(_) if chunk > 0 => None,
+            _ => {
+                let ends = self.earlier.iter().map(|turn| turn.answer.start).find(|end| *end > start);
+                Some(self.chunks.own_window(chunk, ends.unwrap_or(self.prompt)))
+            }
+        }
     }
 
     /// The chunk that begins at the end of the transcript, if decoding begins it and it queries for its own memories.
@@ -86,14 +113,12 @@ impl Transcript {
 
     /// The tokens of `window` that make the query (see the module's text).
     pub fn query_ids(&self, window: Range<usize>) -> Vec<u32> {
-        query_ids(&self.ids, &self.question, self.prompt, window)
+        let of_earlier = |index: &usize| self.earlier.iter().any(|turn| turn.question.contains(index) || turn.answer.contains(index));
+        let is_word = |index: &usize| self.question.contains(index) || *index >= self.prompt || of_earlier(index);
+        let all = || window.clone().zip(self.ids.get(window.clone()).unwrap_or_default().iter().copied());
+        let words: Vec<u32> = all().filter(|(index, _)| is_word(index)).map(|(_, id)| id).collect();
+        if words.is_empty() { all().map(|(_, id)| id).collect() } else { words }
     }
-}
-
-fn query_ids(ids: &[u32], question: &Range<usize>, prompt: usize, window: Range<usize>) -> Vec<u32> {
-    let all = || window.clone().zip(ids.get(window.clone()).unwrap_or_default().iter().copied());
-    let words: Vec<u32> = all().filter(|(index, _)| question.contains(index) || *index >= prompt).map(|(_, id)| id).collect();
-    if words.is_empty() { all().map(|(_, id)| id).collect() } else { words }
 }
 
 #[cfg(test)]
@@ -109,11 +134,11 @@ mod tests {
     fn chunks_of_a_prompt_use_their_own_tokens_and_an_unfinished_one_the_last_64() {
         let text = transcript(150, 0..150);
         assert_eq!(text.prompt_chunks(), 3);
-        assert_eq!((0..3).map(|c| text.prompt_window(c)).collect::<Vec<_>>(), [0..64, 64..128, 86..150]);
+        assert_eq!((0..3).map(|c| text.prompt_window(c).unwrap()).collect::<Vec<_>>(), [0..64, 64..128, 86..150]);
         let short = transcript(10, 0..10);
-        assert_eq!((short.prompt_chunks(), short.prompt_window(0)), (1, 0..10));
+        assert_eq!((short.prompt_chunks(), short.prompt_window(0)), (1, Some(0..10)));
         let whole = transcript(128, 0..128);
-        assert_eq!((whole.prompt_chunks(), whole.prompt_window(1)), (2, 64..128));
+        assert_eq!((whole.prompt_chunks(), whole.prompt_window(1)), (2, Some(64..128)));
     }
 
     #[test]
@@ -154,7 +179,7 @@ mod tests {
             let question = a.min(b).min(prompt)..a.max(b).min(prompt);
             let mut text = Transcript::new((0..prompt as u32).collect(), question.clone(), Chunks::new(interval));
             (0..answer).for_each(|i| text.push((prompt + i) as u32));
-            let windows = (0..text.prompt_chunks()).map(|c| text.prompt_window(c)).chain([text.last_window()]);
+            let windows = (0..text.prompt_chunks()).filter_map(|c| text.prompt_window(c)).chain([text.last_window()]);
             for window in windows {
                 prop_assert!(window.len() <= interval && window.end <= text.len());
                 let ids = text.query_ids(window.clone());
@@ -162,6 +187,46 @@ mod tests {
                 prop_assert!(ids.is_sorted() && ids.iter().all(|&id| window.contains(&(id as usize))));
                 let template = |id: u32| (id as usize) < prompt && !question.contains(&(id as usize));
                 prop_assert!(ids.iter().all(|&id| template(id)) || !ids.iter().any(|&id| template(id)));
+            }
+        }
+
+        /// A chunk's query in a conversation is the one it had when its turn was prompted or answered.
+        #[test]
+        fn chunks_of_earlier_turns_query_as_they_did(
+            sizes in prop::collection::vec((1usize..60, 1usize..40, 0usize..90, 0usize..3), 1..4), interval in 1usize..40,
+        ) {
+            let chunks = Chunks::new(interval);
+            let (mut ids, mut earlier, mut known) = (Vec::new(), Vec::new(), std::collections::BTreeMap::new());
+            let mut next = 0u32;
+            let mut more = |ids: &mut Vec<u32>, n: usize| {
+                let start = ids.len();
+                (0..n).for_each(|_| { ids.push(next); next += 1; });
+                start..ids.len()
+            };
+            for (before, words, answer, after) in sizes {
+                more(&mut ids, before);
+                let question = more(&mut ids, words);
+                more(&mut ids, 2);
+                let mut text = Transcript::conversation(ids.clone(), earlier.clone(), question.clone(), chunks);
+                for chunk in 0..text.prompt_chunks() {
+                    let query = text.prompt_window(chunk).map(|window| text.query_ids(window));
+                    // The list of a chunk that keeps the one before is none of its own.
+                    let before = known.entry(chunk).or_insert_with(|| query.clone());
+                    prop_assert_eq!(&*before, &query, "chunk {}", chunk);
+                }
+                let start = ids.len();
+                let mut begun = vec![(start % interval == 0).then_some((start / interval, None))];
+                for id in start..start + answer {
+                    text.push(id as u32);
+                    // The chunk that begins at the end is only read if another token follows.
+                    begun.push(text.chunk_begun().map(|chunk| (chunk, Some(text.query_ids(text.last_window())))));
+                }
+                begun.pop();
+                known.extend(begun.into_iter().flatten().filter(|_| answer > 0));
+                let answer = more(&mut ids, answer);
+                prop_assert_eq!(text.answer().len(), answer.len());
+                more(&mut ids, after);
+                earlier.push(Turn { question, answer });
             }
         }
 

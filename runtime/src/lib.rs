@@ -77,7 +77,7 @@ pub use engine::{
     Answer, Answered, AskError, BatchOptions, Batching, ChunkMemories, ChunkReads, Confidence, DEFAULT_RERANK_DEPTH, IdentityMismatch,
     MAX_ANSWER_TOKENS, MAX_SEQUENCES, MemoryRead, MemoryScorer, NotRepeating, OnText, PackEmbeddings, PackIndex, PackReranker, PackStages,
     Part, PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, Request, Reranking, RetrieveError, Retriever, Sampling, Scorer, Session,
-    SessionError, SessionOptions, Stop, read_reference,
+    SessionError, SessionOptions, Stop, TokenAttention, read_reference,
 };
 pub use fields::CitedField;
 #[cfg(feature = "filters")]

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mempack_format::Tag;
-use mempack_model::{AnswerMeasure, ComputeError, EmbedAs, Embedder, Model};
+use mempack_model::{AnswerMeasure, ComputeError, EmbedAs, Embedder, Exchange, Model};
 use mempack_runtime::{
-    Answer, AskError, BatchOptions, Batching, MappedPack, ReadFrom, Request, Session, SessionError, SessionOptions, Stop,
+    Answer, AskError, BatchOptions, Batching, MappedPack, ReadFrom, Request, Session, SessionError, SessionOptions, Stop, TokenAttention,
 };
 
 mod common;
@@ -39,14 +39,14 @@ fn model() -> Model {
 }
 
 /// What an answer is, apart from what was in a cache.
-type Essence = Result<(String, Vec<u32>, Stop, Vec<(usize, String, Vec<u32>)>, [Option<u64>; 2]), String>;
+type Essence = Result<(String, Vec<u32>, Stop, Vec<(usize, String, Vec<u32>)>, [Option<u64>; 2], Vec<TokenAttention>), String>;
 
 fn essence(answer: Result<Answer, AskError>) -> Essence {
     let answer = answer.map_err(|error| error.to_string())?;
     let numbers = |reads: &[mempack_runtime::MemoryRead]| reads.iter().map(|read| read.hit.reference.number).collect();
     let chunks = answer.chunks.iter().map(|chunk| (chunk.chunk, chunk.query.clone(), numbers(&chunk.reads))).collect();
     let confidence = [answer.confidence.log_probability, answer.confidence.memory_attention].map(|mean| mean.map(f64::to_bits));
-    Ok((answer.text, answer.tokens, answer.stop, chunks, confidence))
+    Ok((answer.text, answer.tokens, answer.stop, chunks, confidence, answer.attention))
 }
 
 /// The pack with a damaged memory, which some questions read.
@@ -60,6 +60,27 @@ fn damaged(pack: &MappedPack, embedder: &Embedder, question: &str) -> Arc<Mapped
     Arc::new(MappedPack::open(copy).unwrap())
 }
 
+/// Turns before a question: none, one or two. Their tokens fill several chunks.
+fn earlier(turns: usize) -> Vec<Exchange> {
+    let turn = |(question, answer): (&str, &str)| Exchange { question: question.to_owned(), answer: answer.to_owned() };
+    let all = [
+        ("What is Nutepril used against?", "It is used against fever, and it is taken three times a day with a glass of water."),
+        ("May I drive?", "No."),
+    ];
+    all.into_iter().take(turns).map(turn).collect()
+}
+
+/// The answer to a question, which is alone.
+fn alone_answer(session: &Session, request: Request<'_>) -> Result<Answer, AskError> {
+    let mut batching = session.batching(BatchOptions { sequences: 1, bytes: 1 << 30 }).unwrap();
+    batching.submit(request).unwrap();
+    loop {
+        if let Some((0, answer)) = batching.step().pop() {
+            return answer;
+        }
+    }
+}
+
 /// Asks a question whose receiver stops after `pieces` pieces.
 fn request(question: &str, pieces: usize) -> Request<'static> {
     let mut left = pieces;
@@ -67,7 +88,7 @@ fn request(question: &str, pieces: usize) -> Request<'static> {
         left = left.saturating_sub(1);
         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    Request { question: question.to_owned(), references: None, on_text: Box::new(on_text) }
+    Request::new(question, Box::new(on_text))
 }
 
 const NEVER: usize = usize::MAX;
@@ -79,7 +100,7 @@ fn schedules(seeds: std::ops::Range<u64>) {
     let questions = questions();
     let session = |pack, read_from, prefetch| {
         let measures = vec![AnswerMeasure::LogProbability, AnswerMeasure::MemoryAttention];
-        let options = SessionOptions { max_tokens: 24, measures, read_from, prefetch, ..Default::default() };
+        let options = SessionOptions { max_tokens: 24, measures, attention: true, read_from, prefetch, ..Default::default() };
         Session::new(&model, &embedder, pack, options).unwrap()
     };
     let broken = damaged(&written.open(), &embedder, &questions[1]);
@@ -89,8 +110,8 @@ fn schedules(seeds: std::ops::Range<u64>) {
         session(written.open(), ReadFrom::PackMemories, false),
         session(written.open(), ReadFrom::Weights { prefix: false }, true),
     ];
-    let mut known: BTreeMap<(usize, usize, usize), Essence> = BTreeMap::new();
-    let mut failed = 0;
+    let mut known: BTreeMap<[usize; 4], Essence> = BTreeMap::new();
+    let (mut failed, mut reused) = (0, 0);
     for seed in seeds {
         let mut random = Random(seed);
         let mut below = |n: usize| ((random.uniform() * n as f32) as usize).min(n - 1);
@@ -103,28 +124,28 @@ fn schedules(seeds: std::ops::Range<u64>) {
         let count = 1 + below(10);
         while asked.len() < count || batching.pending() > 0 {
             if asked.len() < count && (batching.pending() == 0 || below(3) == 0) {
-                let (question, pieces) = (below(questions.len()), [NEVER, 1 + below(20)][below(2)]);
-                let number = batching.submit(request(&questions[question], pieces)).unwrap();
+                let (question, pieces, turns) = (below(questions.len()), [NEVER, 1 + below(20)][below(2)], below(3));
+                let number = batching.submit(Request { earlier: earlier(turns), ..request(&questions[question], pieces) }).unwrap();
                 assert_eq!(number as usize, asked.len());
-                asked.push((question, pieces));
+                asked.push([question, pieces, turns]);
             } else {
                 for (number, answer) in batching.step() {
+                    reused += answer.as_ref().map_or(0, |answer| answer.reused_tokens);
                     assert!(answered.insert(number as usize, essence(answer)).is_none(), "seed {seed}: {number} is answered twice");
                 }
             }
         }
         assert_eq!(answered.len(), asked.len());
-        for (number, (question, pieces)) in asked.into_iter().enumerate() {
-            let key = (which, question, pieces);
-            let wanted = known.entry(key).or_insert_with(|| {
-                let mut request = request(&questions[question], pieces);
-                essence(session.ask(&questions[question], &mut *request.on_text))
+        for (number, [question, pieces, turns]) in asked.into_iter().enumerate() {
+            let wanted = known.entry([which, question, pieces, turns]).or_insert_with(|| {
+                essence(alone_answer(session, Request { earlier: earlier(turns), ..request(&questions[question], pieces) }))
             });
             assert_eq!(answered[&number], *wanted, "seed {seed}, {options:?}, question {number}");
             failed += usize::from(wanted.is_err());
         }
     }
     assert!(failed > 0, "no question failed");
+    assert!(reused > 0, "nothing was reused");
 }
 
 #[test]
@@ -139,6 +160,79 @@ fn a_hundred_random_schedules() {
 fn ten_thousand_random_schedules() {
     let _alone = alone();
     schedules(100..10_100);
+}
+
+/// The next turn of a conversation goes on from the keys and values of the one before.
+#[test]
+fn the_next_turn_reuses_what_was_computed() {
+    let _alone = alone();
+    let (model, embedder) = (model(), embedder());
+    let written = write_pack(&model, &embedder);
+    for read_from in [ReadFrom::PackMemories, ReadFrom::Weights { prefix: true }] {
+        let options = SessionOptions { max_tokens: 40, read_from, ..Default::default() };
+        let session = Session::new(&model, &embedder, written.open(), options).unwrap();
+        let mut batching = session.batching(BatchOptions { sequences: 1, bytes: 1 << 30 }).unwrap();
+        let mut turns: Vec<Exchange> = Vec::new();
+        let mut before = 0;
+        for question in &questions()[..3] {
+            let ask = || Request { earlier: turns.clone(), ..request(question, NEVER) };
+            batching.submit(ask()).unwrap();
+            let answer = loop {
+                if let Some((_, answer)) = batching.step().pop() {
+                    break answer.unwrap();
+                }
+            };
+            let alone = alone_answer(&session, ask()).unwrap();
+            assert_eq!((alone.reused_tokens, alone.prompt_tokens), (0, answer.prompt_tokens));
+            // All but the end of the last answer, which was never computed, and what a new chunk reads.
+            assert!(
+                answer.reused_tokens >= before && (turns.is_empty() || answer.reused_tokens > 20),
+                "{} of {before}",
+                answer.reused_tokens
+            );
+            before = answer.prompt_tokens;
+            turns.push(Exchange { question: question.clone(), answer: answer.text.clone() });
+            assert_eq!(essence(Ok(answer)), essence(Ok(alone)));
+        }
+    }
+}
+
+/// Each token of an answer says how much it leaned on each memory.
+#[test]
+fn attention_of_tokens_and_of_chunks() {
+    let _alone = alone();
+    let (model, embedder) = (model(), embedder());
+    let written = write_pack(&model, &embedder);
+    let ask = |attention, read_from| {
+        let measures = vec![AnswerMeasure::MemoryAttention];
+        let options = SessionOptions { max_tokens: 40, full_length: true, measures, attention, read_from, ..Default::default() };
+        let session = Session::new(&model, &embedder, written.open(), options).unwrap();
+        session.ask(&questions()[0], &mut |_| ControlFlow::Continue(())).unwrap()
+    };
+    let answer = ask(true, ReadFrom::PackMemories);
+    assert_eq!(answer.attention.len(), answer.tokens.len());
+    assert!(answer.attention.is_sorted_by_key(|token| token.chunk) && answer.chunks.len() > 2);
+    let mut total = 0.0;
+    for TokenAttention { chunk, shares } in &answer.attention {
+        assert_eq!(shares.len(), answer.chunks[*chunk].reads.len());
+        assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)) && shares.iter().any(|share| *share > 0.0));
+        total += shares.iter().map(|share| f64::from(*share)).sum::<f64>();
+    }
+    let mean = total / answer.tokens.len() as f64;
+    assert!((mean - answer.confidence.memory_attention.unwrap()).abs() < 1e-6, "{mean}");
+    let of_chunks = answer.attention_of_chunks();
+    assert_eq!(of_chunks.len(), answer.chunks.len());
+    let (mut sum, mut tokens) = (0.0, 0);
+    for (chunk, shares) in of_chunks.iter().enumerate() {
+        let count = answer.attention.iter().filter(|token| token.chunk == chunk).count();
+        assert_eq!(shares.is_some(), count > 0);
+        sum += shares.iter().flatten().sum::<f64>() * count as f64;
+        tokens += count;
+    }
+    assert!(tokens == answer.tokens.len() && (sum - total).abs() < 1e-6);
+    let without = ask(false, ReadFrom::PackMemories);
+    assert_eq!((without.tokens, without.attention.len()), (answer.tokens, 0));
+    assert!(ask(true, ReadFrom::Weights { prefix: true }).attention.is_empty());
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub fn answer(printing: &Printing<'_>, rows: &[Row], options: BatchOptions, inte
         while batching.pending() < 2 * options.sequences {
             let Some(row) = coming.next() else { break };
             let on_text = |_: &str| if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            let request = Request { question: row.question.clone(), references: None, on_text: Box::new(on_text) };
+            let request = Request::new(&row.question, Box::new(on_text));
             batching.submit(request).map_err(|error| super::failed(error.is_damage(), error))?;
         }
         answers.extend(batching.step());

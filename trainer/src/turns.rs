@@ -1,6 +1,6 @@
 //! Tokens of what a model answers.
 
-use mempack_model::Model;
+use mempack_model::{Model, answer_ids};
 
 use crate::TrainError;
 
@@ -16,13 +16,9 @@ pub(crate) fn answer_form(answer: &str) -> String {
 
 /// Token ids of a text that the model writes after a prompt, with the model's end of an answer.
 pub(crate) fn written_tokens(model: &Model, text: &str) -> Result<Vec<u32>, TrainError> {
-    let memory = model.memory();
-    let space = if memory.prompt_template.ends_with(char::is_whitespace) { "" } else { " " };
-    let mut ids = model.tokenizer().encode_plain(&format!("{space}{text}"))?;
+    let (mut ids, end) = answer_ids(model, text)?;
     // A model that stops at a text learns that text, which is the full stop; others learn a stop token.
-    if memory.stop.is_empty() {
-        ids.extend(memory.stop_ids.first());
-    }
+    ids.extend(end);
     Ok(ids)
 }
 

@@ -116,7 +116,7 @@ fn run(session: &Session, questions: Vec<String>) -> Result<Run, EvaluateError> 
             }
             ControlFlow::Continue(())
         };
-        let request = Request { question, references: None, on_text: Box::new(on_text) };
+        let request = Request::new(&question, Box::new(on_text));
         batching.submit(request).map_err(failed)?;
     }
     let mut tokens = 0;

@@ -7,7 +7,7 @@ mod sequence;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use model::{Layer, Linear, Model, Norm, Rotation};
-pub use sequence::{CacheKind, Computed, Memory, Sequence, SequenceOptions};
+pub use sequence::{CacheKind, Memory, Sequence, SequenceOptions};
 
 use crate::attention::TOGETHER;
 use crate::error::check;

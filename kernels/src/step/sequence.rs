@@ -52,15 +52,6 @@ pub struct Memory<'a> {
     pub bias: f32,
 }
 
-/// Keys and values of some tokens in a layer, which were computed elsewhere.
-#[derive(Clone, Debug, Default)]
-pub struct Computed {
-    /// Keys with RoPE, `[heads, tokens, head_dim]`.
-    pub keys: Vec<f32>,
-    /// Values, in the same form.
-    pub values: Vec<f32>,
-}
-
 /// Keys and values of a sequence.
 pub(super) enum Cache {
     F32(Pair<f32>),
@@ -112,6 +103,17 @@ impl<T: Element> Pair<T> {
 
     fn bytes(&self) -> usize {
         2 * self.keys.len() * size_of::<T>()
+    }
+
+    /// Copies keys and values of another cache.
+    ///
+    /// # Safety
+    /// No other thread may use `to`, nor write `from`.
+    unsafe fn copy(&self, to: Range<usize>, other: &Self, from: Range<usize>) {
+        for (cells, other) in [(&self.keys, &other.keys), (&self.values, &other.values)] {
+            // SAFETY: Up to the caller.
+            unsafe { cells.range_mut(to.clone()).copy_from_slice(other.range(from.clone())) }
+        }
     }
 
     /// Writes a key and a value of `head_dim` numbers to `slot`.
@@ -182,6 +184,11 @@ impl Sequence {
         self.length == 0
     }
 
+    /// Memories that the next tokens read.
+    pub fn memories(&self) -> usize {
+        self.used.len()
+    }
+
     /// Bytes of its cache.
     pub fn bytes(&self) -> usize {
         match &self.cache {
@@ -195,9 +202,9 @@ impl Sequence {
         self.length = self.length.min(length);
     }
 
-    /// Forgets all tokens and memories, and what [`watch_memories`](Self::watch_memories) asked for.
-    pub fn clear(&mut self) {
-        self.length = 0;
+    /// Forgets all tokens after the first `length`, the memories, and what [`watch_memories`](Self::watch_memories) asked for.
+    pub fn reset(&mut self, length: usize) {
+        self.truncate(length);
         self.used.clear();
         self.shares = Cells::new(0);
     }
@@ -215,29 +222,39 @@ impl Sequence {
         self.shares.all()
     }
 
-    /// Appends tokens whose keys and values were computed elsewhere, in each layer.
+    /// Appends tokens that another sequence holds at the same places: those from the end of this one to `length`. What they attended to must be the same
+    /// here.
     ///
     /// # Errors
-    /// No room for them, or slices of other lengths. Nothing is appended then.
-    pub fn append_computed(&mut self, tokens: usize, layers: &[Computed]) -> Result<(), KernelError> {
-        let (dim, heads, capacity) = (self.model.head_dim, self.model.heads, self.options.capacity);
-        if capacity - self.length < tokens {
-            return Err(KernelError::Full { sequence: 0, length: self.length, capacity, more: tokens });
+    /// A sequence of another model, with another prefix, gap or type of numbers, or that holds fewer tokens; no room. Nothing is appended then.
+    pub fn append_of(&mut self, other: &Self, length: usize) -> Result<(), KernelError> {
+        let (own, its) = (self.options, other.options);
+        let like = |sequence: &SequenceOptions| (sequence.prefix, sequence.gap, sequence.cache);
+        if !Arc::ptr_eq(&self.model, &other.model) || like(&own) != like(&its) {
+            let expected = "one of this model with the same prefix, gap and type".to_owned();
+            return Err(KernelError::Size { what: "sequence to copy from", expected, found: 0 });
         }
-        check("layers of computed tokens", self.model.layers.len(), layers.len())?;
-        for Computed { keys, values } in layers {
-            check("keys of computed tokens", heads * tokens * dim, keys.len())?;
-            check("values of computed tokens", heads * tokens * dim, values.len())?;
+        if length > other.length {
+            let expected = format!("at most {}, which the other sequence holds", other.length);
+            return Err(KernelError::Size { what: "tokens to copy", expected, found: length });
         }
-        let of_heads =
-            layers.iter().flat_map(|Computed { keys, values }| keys.chunks(tokens.max(1) * dim).zip(values.chunks(tokens.max(1) * dim)));
-        for (places, (keys, values)) in self.places.iter().zip(of_heads) {
-            for (token, (key, value)) in keys.chunks(dim).zip(values.chunks(dim)).enumerate() {
-                // SAFETY: The sequence is borrowed mutably.
-                unsafe { self.cache.write(places.context + self.length + token, key, value) };
+        let more = length.saturating_sub(self.length);
+        if length > own.capacity {
+            return Err(KernelError::Full { sequence: 0, length: self.length, capacity: own.capacity, more });
+        }
+        let dim = self.model.head_dim;
+        for (to, from) in self.places.iter().zip(&other.places) {
+            let numbers = |places: &Places| (places.context + self.length) * dim..(places.context + self.length + more) * dim;
+            let (to, from) = (numbers(to), numbers(from));
+            match (&self.cache, &other.cache) {
+                // SAFETY: This sequence is borrowed mutably, and no step runs with the other, which would borrow it mutably.
+                (Cache::F32(cache), Cache::F32(other)) => unsafe { cache.copy(to, other, from) },
+                // SAFETY: As above.
+                (Cache::Bf16(cache), Cache::Bf16(other)) => unsafe { cache.copy(to, other, from) },
+                _ => {}
             }
         }
-        self.length += tokens;
+        self.length += more;
         Ok(())
     }
 

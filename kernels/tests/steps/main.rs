@@ -124,6 +124,70 @@ fn neighbours_pieces_and_threads_change_no_bit() {
     }
 }
 
+/// Tokens of another sequence, in a cache of another size, are as good as those that a sequence computes itself.
+#[test]
+fn a_sequence_goes_on_from_the_tokens_of_another() {
+    for (seed, kind) in KINDS.into_iter().enumerate() {
+        for cache in [CacheKind::F32, CacheKind::Bf16] {
+            let mut r = Random(40 + seed as u64);
+            let plain = Plain::random(&mut r, kind);
+            let model = Arc::new(model::model(&plain, Weights::F32));
+            let mut step = step(&model, Cpu::detect(), Inputs::Exact, 1, 8);
+            let tokens: Vec<u32> = (0..12).map(|_| r.below(plain.vocabulary) as u32).collect();
+            let (first, second) = (memories(&mut r, &plain, 2), memories(&mut r, &plain, 3));
+            let sizes = |capacity| SequenceOptions { capacity, ..options(cache) };
+            let mut known = step.sequence(sizes(13)).unwrap();
+            set(&mut known, &first);
+            append(&mut step, &mut known, &tokens[..7]);
+            // A text that differs from the sixth token on.
+            let rest = [&[(tokens[5] + 1) % plain.vocabulary as u32], &tokens[6..]].concat();
+            let mut expected = step.sequence(sizes(20)).unwrap();
+            set(&mut expected, &first);
+            append(&mut step, &mut expected, &tokens[..5]);
+            set(&mut expected, &second);
+            let expected = append(&mut step, &mut expected, &rest);
+            // The first two tokens are there already.
+            let mut sequence = step.sequence(sizes(20)).unwrap();
+            set(&mut sequence, &first);
+            append(&mut step, &mut sequence, &tokens[..2]);
+            sequence.append_of(&known, 5).unwrap();
+            assert_eq!((sequence.len(), known.len()), (5, 7));
+            set(&mut sequence, &second);
+            assert_eq!(append(&mut step, &mut sequence, &rest), expected, "{kind:?} {cache:?}");
+            // The sequence that is copied from can itself go back.
+            known.reset(5);
+            assert_eq!((known.len(), known.memories()), (5, 0));
+            set(&mut known, &second);
+            assert_eq!(append(&mut step, &mut known, &rest), expected, "{kind:?} {cache:?}");
+        }
+    }
+}
+
+#[test]
+fn tokens_that_do_not_fit_are_not_copied() {
+    let mut r = Random(8);
+    let plain = Plain::random(&mut r, plain::Kind::Llama);
+    let models: [_; 2] = std::array::from_fn(|_| Arc::new(model::model(&plain, Weights::F32)));
+    let [mut step, mut other] = [0, 1].map(|i| step(&models[i], Cpu::detect(), Inputs::Exact, 1, 6));
+    let sizes = |capacity| SequenceOptions { capacity, ..options(CacheKind::F32) };
+    let mut known = step.sequence(sizes(10)).unwrap();
+    append(&mut step, &mut known, &[1, 2, 3, 4, 5]);
+    let mut small = step.sequence(sizes(3)).unwrap();
+    assert_eq!(small.append_of(&known, 4), Err(KernelError::Full { sequence: 0, length: 0, capacity: 3, more: 4 }));
+    assert!(matches!(small.append_of(&known, 6), Err(KernelError::Size { what: "tokens to copy", found: 6, .. })));
+    let mut foreign = other.sequence(sizes(10)).unwrap();
+    let of_types = [SequenceOptions { gap: 1, ..sizes(10) }, SequenceOptions { prefix: 0, ..sizes(10) }, options(CacheKind::Bf16)];
+    let mut of_types = of_types.map(|sizes| step.sequence(sizes).unwrap());
+    for sequence in of_types.iter_mut().chain([&mut foreign]) {
+        assert!(matches!(sequence.append_of(&known, 3), Err(KernelError::Size { what: "sequence to copy from", .. })));
+        assert!(sequence.is_empty());
+    }
+    small.append_of(&known, 3).unwrap();
+    // Fewer tokens than it holds are none to copy.
+    small.append_of(&known, 2).unwrap();
+    assert_eq!(small.len(), 3);
+}
+
 #[test]
 fn pieces_that_do_not_fit_change_nothing() {
     let mut r = Random(7);

@@ -39,6 +39,16 @@ pub enum Stop {
     Interrupted,
 }
 
+/// The attention with which a token was chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenAttention {
+    /// What it read: an index of [`Answer::chunks`].
+    pub chunk: usize,
+    /// The share of attention that each memory of this chunk got, in the order of its reads, 0 to 1: the mean over the query heads of the memory layers
+    /// whose key-value head keeps tokens of a reference.
+    pub shares: Vec<f32>,
+}
+
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -50,6 +60,10 @@ pub struct Answer {
     pub confidence: Confidence,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
+    /// Those of them whose keys and values an earlier prompt or answer of the same [`Batching`](crate::Batching) had left.
+    pub reused_tokens: usize,
+    /// What each token of [`tokens`](Self::tokens) leaned on; empty unless the session was asked for it and reads memories.
+    pub attention: Vec<TokenAttention>,
     /// The references read by each chunk; empty if the answer comes from the weights alone. Texts in the prompt are listed as chunk 0.
     pub chunks: Vec<ChunkReads>,
     /// Why the answer ended.
@@ -69,4 +83,19 @@ pub struct PreparedPrompt {
     pub chunks: Vec<ChunkMemories>,
     /// The references whose texts are in the prompt, most similar first.
     pub texts: Vec<MemoryRead>,
+}
+
+impl Answer {
+    /// The share of attention that each memory got from the tokens of the answer that read it, a mean of 0 to 1: an item for each of
+    /// [`chunks`](Self::chunks), in the order of its reads; `None` for a chunk from which no token was chosen.
+    pub fn attention_of_chunks(&self) -> Vec<Option<Vec<f64>>> {
+        let of_chunk = |chunk: usize, reads: usize| {
+            let tokens: Vec<_> = self.attention.iter().filter(|token| token.chunk == chunk).collect();
+            let mean = |read| {
+                tokens.iter().filter_map(|token| token.shares.get(read)).map(|share| f64::from(*share)).sum::<f64>() / tokens.len() as f64
+            };
+            (!tokens.is_empty()).then(|| (0..reads).map(mean).collect())
+        };
+        self.chunks.iter().enumerate().map(|(chunk, read)| of_chunk(chunk, read.reads.len())).collect()
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Answerer {
     pub sampling: Sampling,
     /// The measures of confidence that answers come with.
     pub measures: Vec<AnswerMeasure>,
+    /// Whether answers come with the attention that their tokens gave to memories.
+    pub attention: bool,
     pub skip_damaged: bool,
     pub trusted: Vec<PublicKey>,
 }

@@ -1,8 +1,9 @@
 //! Many answers at once: continuous batching. Sequences advance together, and one may begin or end between any two steps.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
-use mempack_model::{Batch, ComputeError, ReaderOptions, Row, Sequence};
+use mempack_model::{Batch, ComputeError, Exchange, Prompt, ReaderOptions, Row, Sequence, SlotList, Tokens};
 use mempack_retrieval::Hit;
 
 use super::answer::{Answer, PreparedPrompt, Stop};
@@ -11,10 +12,9 @@ use super::chunk::{ChunkMemories, Scope};
 use super::confidence::Measuring;
 use super::decoding::{Decoding, Next, OnText};
 use super::error::{AskError, SessionError};
-use super::feed::{Due, Feed};
+use super::feed::Due;
 use super::prefetch::Pending;
-use super::prompting::Room;
-use super::sampling::Sampler;
+use super::prompting::Asked;
 use super::times::Part;
 use crate::PackReference;
 
@@ -42,16 +42,28 @@ impl Default for BatchOptions {
 pub struct Request<'a> {
     /// The question.
     pub question: String,
+    /// The turns of the conversation before it.
+    pub earlier: Vec<Exchange>,
     /// References that every chunk reads; `None` retrieves.
     pub references: Option<Vec<Hit<PackReference>>>,
     /// Receives the text of the answer, and can stop it.
     pub on_text: OnText<'a>,
 }
 
+impl<'a> Request<'a> {
+    /// A question that begins a conversation and retrieves.
+    pub fn new(question: &str, on_text: OnText<'a>) -> Self {
+        Self { question: question.to_owned(), earlier: Vec::new(), references: None, on_text }
+    }
+}
+
 /// Answers many questions of one session at once. What an answer is does not depend on the others.
 ///
-/// Questions wait in a queue for a place and for bytes of the budget. A question that fails ends alone. Retrieval runs on the session's second thread:
-/// a sequence whose memories are not there yet sits out a step.
+/// Questions wait in a queue for a place and for bytes of the budget. Their prompts are computed in pieces beside the answers of others. A question that
+/// fails ends alone. Retrieval runs on the session's second thread: a sequence whose memories are not there yet sits out a step.
+///
+/// Keys and values of answers are kept while their place is free. The next turn of a conversation, or a question that begins alike and reads the same
+/// memories there, goes on from them.
 pub struct Batching<'a> {
     answerer: &'a Answerer,
     options: BatchOptions,
@@ -65,19 +77,19 @@ pub struct Batching<'a> {
 /// A question without a place.
 struct Waiting<'a> {
     number: u64,
-    question: String,
     scope: Scope,
     on_text: OnText<'a>,
-    /// The prompt, once it has been asked for.
-    prompt: Option<Pending<PreparedPrompt>>,
+    prompt: Pending<Asked, PreparedPrompt>,
 }
 
-/// An answer that is being decoded.
+/// A question that has a place.
 struct Running<'a> {
     number: u64,
     sequence: Sequence,
     decoding: Decoding<'a>,
-    /// Whether the memories of the last token are in place.
+    /// The prompt, until all of it is computed.
+    prompt: Option<PreparedPrompt>,
+    /// Whether its next tokens can be computed: whether their memories are in place.
     ready: bool,
 }
 
@@ -96,7 +108,7 @@ impl<'a> Batching<'a> {
     }
 
     fn with(answerer: &'a Answerer, options: BatchOptions) -> Result<Self, ComputeError> {
-        let batch = Batch::new(&answerer.steps, options.bytes)?;
+        let batch = Batch::new(&answerer.steps, options.bytes, options.sequences)?;
         Ok(Self { answerer, options, batch, waiting: VecDeque::new(), running: Vec::new(), next: 0 })
     }
 
@@ -105,11 +117,12 @@ impl<'a> Batching<'a> {
     /// # Errors
     /// If the question is blank, or a pack lacks a signature.
     pub fn submit(&mut self, request: Request<'a>) -> Result<u64, AskError> {
-        let Request { question, references, on_text } = request;
+        let Request { question, earlier, references, on_text } = request;
         let scope = self.answerer.scope(&question, references)?;
         let number = self.next;
         self.next += 1;
-        self.waiting.push_back(Waiting { number, question, scope, on_text, prompt: None });
+        let prompt = Pending::later(Asked { question, earlier });
+        self.waiting.push_back(Waiting { number, scope, on_text, prompt });
         Ok(number)
     }
 
@@ -118,8 +131,8 @@ impl<'a> Batching<'a> {
         self.waiting.len() + self.running.len()
     }
 
-    /// Gives places to questions that wait, and computes one token of every answer. Returns the answers that are complete. Waits for retrieval
-    /// only if there is nothing else to do.
+    /// Gives places to questions that wait, and computes one token of every answer, and some of prompts. Returns the answers that are complete. Waits
+    /// for retrieval only if there is nothing else to do.
     pub fn step(&mut self) -> Vec<Answered> {
         let mut answered = Vec::new();
         self.admit(&mut answered);
@@ -128,41 +141,21 @@ impl<'a> Batching<'a> {
         answered
     }
 
-    /// Gives places to questions that wait, in their order. While answers are being decoded, at most one prompt is computed a step.
+    /// Gives places to questions that wait, in their order.
     fn admit(&mut self, answered: &mut Vec<Answered>) {
         while self.running.len() < self.options.sequences {
             self.prepare();
             let Some(mut first) = self.waiting.pop_front() else { return };
-            let mut pending = first.prompt.take().unwrap_or_else(|| Pending::later(first.question.clone()));
-            let alone = self.running.is_empty();
-            if !alone && !pending.is_ready() {
-                first.prompt = Some(pending);
+            if !self.running.is_empty() && !first.prompt.is_ready() {
                 return self.waiting.push_front(first);
             }
             let prompter = &self.answerer.prompter;
-            let prompt = pending.wait(|question| prompter.prompt(&question, &first.scope));
-            let opened = prompt.and_then(|prompt| Ok((self.open(&prompt)?, prompt)));
-            let (sequence, prompt) = match opened {
-                Ok(opened) => opened,
-                Err(error) => {
-                    answered.push((first.number, Err(error)));
-                    continue;
-                }
-            };
+            let prompt = first.prompt.wait(|asked| prompter.prompt(asked, &first.scope));
             let number = first.number;
-            match sequence {
-                Some((sequence, room)) => match self.begin(first, sequence, room, prompt) {
-                    Ok(Ok(running)) => self.running.push(running),
-                    Ok(Err(answer)) => answered.push((number, Ok(answer))),
-                    Err(error) => answered.push((number, Err(error))),
-                },
-                None => {
-                    first.prompt = Some(Pending::ready(prompt));
-                    return self.waiting.push_front(first);
-                }
-            }
-            if !alone {
-                return;
+            match prompt.and_then(|prompt| self.open(first, prompt)) {
+                Ok(Ok(running)) => self.running.push(running),
+                Ok(Err(waits)) => return self.waiting.push_front(waits),
+                Err(error) => answered.push((number, Err(error))),
             }
         }
     }
@@ -171,58 +164,35 @@ impl<'a> Batching<'a> {
     fn prepare(&mut self) {
         let Some(prefetcher) = &self.answerer.prefetcher else { return };
         let free = self.options.sequences - self.running.len();
-        for waiting in self.waiting.iter_mut().take(free.min(PREPARED) + PREPARED) {
-            let Waiting { prompt, scope, question, .. } = waiting;
-            prompt.get_or_insert_with(|| prefetcher.prompt(scope.clone(), question.clone()));
+        for Waiting { prompt, scope, .. } in self.waiting.iter_mut().take(free.min(PREPARED) + PREPARED) {
+            prefetcher.prompt(scope, prompt);
         }
     }
 
-    /// A sequence for a prompt, and how far its answer may go; `None` until other sequences leave enough bytes.
-    fn open(&mut self, prompt: &PreparedPrompt) -> Result<Option<(Sequence, Room)>, AskError> {
+    /// Gives a place to a question with its prompt, or the question back until other sequences leave enough bytes.
+    fn open(&mut self, mut waiting: Waiting<'a>, prompt: PreparedPrompt) -> Result<Result<Running<'a>, Waiting<'a>>, AskError> {
         let tokens = prompt.tokens.ids.len();
         let room = self.answerer.prompter.room(tokens, prompt.prefix)?;
-        match self.batch.open(&ReaderOptions { capacity: 1 + tokens + room.tokens, prefix: prompt.prefix }) {
-            Ok(sequence) => Ok(Some((sequence, room))),
-            Err(ComputeError::Budget { .. }) if !self.running.is_empty() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Computes a prompt and chooses the first token of its answer, which may be the last.
-    fn begin(
-        &mut self,
-        waiting: Waiting<'a>,
-        mut sequence: Sequence,
-        room: Room,
-        prompt: PreparedPrompt,
-    ) -> Result<Result<Running<'a>, Answer>, AskError> {
-        let measuring = Measuring::new(&self.answerer.measures);
-        if measuring.watches_memories() {
+        let options = ReaderOptions { capacity: 1 + tokens + room.tokens, prefix: prompt.prefix };
+        let lists: Vec<_> = prompt.chunks.iter().map(ChunkMemories::list).collect();
+        let opened = self.batch.open(&options, &Prompt { text: &prompt.tokens.ids, chunks: &lists });
+        drop(lists);
+        let mut sequence = match opened {
+            Ok(sequence) => sequence,
+            Err(ComputeError::Budget { .. }) if !self.running.is_empty() => {
+                waiting.prompt.keep(prompt);
+                return Ok(Err(waiting));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if self.answerer.attention || Measuring::new(&self.answerer.measures).watches_memories() {
             sequence.watch_memories();
         }
-        let slots: Vec<_> = prompt.chunks.iter().map(ChunkMemories::slots).collect();
-        let computed =
-            self.answerer.prompter.chunks.times.measure(Part::Prompt, || self.batch.prompt(&mut sequence, &prompt.tokens.ids, &slots));
-        drop(slots);
-        if let Err(error) = computed {
-            self.batch.close(sequence);
-            return Err(error.into());
-        }
         let Waiting { number, scope, on_text, .. } = waiting;
-        let feed = Feed::new(&self.answerer.prompter, self.answerer.prefetcher.as_ref(), scope);
-        let sampler = Sampler::new(self.answerer.sampling);
-        let mut decoding = Decoding::new(&self.answerer.prompter.model, prompt, room, sampler, measuring, on_text, feed);
-        match decoding.advance(sequence.logits(), sequence.memory_share()) {
-            Ok(Next::Step) => Ok(Ok(Running { number, sequence, decoding, ready: false })),
-            Ok(Next::Ends(stop)) => {
-                self.batch.close(sequence);
-                decoding.finish(stop).map(Err)
-            }
-            Err(error) => {
-                self.batch.close(sequence);
-                Err(error)
-            }
-        }
+        // The BOS is no token of the prompt.
+        let reused = sequence.len().saturating_sub(1);
+        let decoding = Decoding::new(self.answerer, &prompt, reused, room, on_text, scope);
+        Ok(Ok(Running { number, sequence, decoding, prompt: Some(prompt), ready: true }))
     }
 
     /// Puts memories that have arrived into their sequences. Waits for those of the first sequence if no sequence could go on otherwise.
@@ -247,19 +217,13 @@ impl<'a> Batching<'a> {
         }
     }
 
-    /// Computes the last token of every sequence whose memories are in place, and chooses the next.
+    /// Computes the last token of every sequence whose memories are in place, and chooses the next. Computes pieces of prompts.
     fn compute(&mut self, answered: &mut Vec<Answered>) {
-        let rows = self.running.iter_mut().filter(|running| running.ready);
-        let mut rows: Vec<_> = rows.map(|running| Row::new(&mut running.sequence, running.decoding.last())).collect();
-        self.answerer.prompter.chunks.times.measure(Part::Generation, || self.batch.step(&mut rows));
-        let outcomes: Vec<_> = rows.into_iter().map(|row| row.outcome).collect();
+        let outcomes = self.compute_rows();
         let mut ended: Vec<(usize, Result<Stop, AskError>)> = Vec::new();
         let computed = self.running.iter_mut().enumerate().filter(|(_, running)| running.ready);
         for ((at, running), outcome) in computed.zip(outcomes) {
-            running.ready = false;
-            let (sequence, decoding) = (&running.sequence, &mut running.decoding);
-            let next = outcome.map_err(AskError::from).and_then(|()| decoding.advance(sequence.logits(), sequence.memory_share()));
-            match next {
+            match outcome.map_err(AskError::from).and_then(|()| running.advance()) {
                 Ok(Next::Step) => {}
                 Ok(Next::Ends(stop)) => ended.push((at, Ok(stop))),
                 Err(error) => ended.push((at, Err(error))),
@@ -276,6 +240,41 @@ impl<'a> Batching<'a> {
         }
     }
 
+    /// One pass over all sequences that are ready. Returns how it went for each.
+    fn compute_rows(&mut self) -> Vec<Result<(), ComputeError>> {
+        let (mut sequences, mut texts) = (Vec::new(), Vec::new());
+        for Running { sequence, decoding, prompt, ready, .. } in &mut self.running {
+            if *ready {
+                let lists: Vec<SlotList<'_>> = prompt.iter().flat_map(|prompt| &prompt.chunks).map(ChunkMemories::list).collect();
+                sequences.push(sequence);
+                texts.push((prompt.as_ref().map(|prompt| prompt.tokens.ids.as_slice()), lists, decoding.last()));
+            }
+        }
+        let prompts: Vec<_> = texts.iter().map(|(text, chunks, _)| Some(Prompt { text: (*text)?, chunks })).collect();
+        let tokens = prompts.iter().zip(&texts).map(|(prompt, (_, _, token))| (prompt.as_ref(), *token));
+        let of_prompts = |rows: &[Row<'_>]| {
+            rows.iter().filter(|row| matches!(row.tokens, Tokens::Prompt(_))).map(|row| row.sequence.len()).sum::<usize>()
+        };
+        let mut rows: Vec<_> = sequences
+            .into_iter()
+            .zip(tokens)
+            .map(|(sequence, (prompt, token))| match prompt {
+                Some(prompt) => Row::prompt(sequence, prompt),
+                None => Row::new(sequence, token),
+            })
+            .collect();
+        let (before, started) = (of_prompts(&rows), Instant::now());
+        self.batch.step(&mut rows);
+        // Tokens of prompts and of answers share the time of a pass.
+        let (time, prompt) = (started.elapsed(), of_prompts(&rows).saturating_sub(before));
+        let answers = rows.iter().filter(|row| matches!(row.tokens, Tokens::Next(_))).count();
+        let of_prompts = time.mul_f64(prompt as f64 / (prompt + answers).max(1) as f64);
+        let times = &self.answerer.prompter.chunks.times;
+        times.add(Part::Prompt, of_prompts);
+        times.add(Part::Generation, time.saturating_sub(of_prompts));
+        rows.into_iter().map(|row| row.outcome).collect()
+    }
+
     /// Frees the place of a sequence.
     fn remove(&mut self, at: usize) -> (u64, Decoding<'a>) {
         let Running { number, sequence, decoding, .. } = self.running.remove(at);
@@ -285,6 +284,15 @@ impl<'a> Batching<'a> {
 }
 
 impl Running<'_> {
+    /// Chooses the next token, once the prompt is computed.
+    fn advance(&mut self) -> Result<Next, AskError> {
+        if self.prompt.is_some() && !self.sequence.is_prompted() {
+            return Ok(Next::Step);
+        }
+        (self.prompt, self.ready) = (None, false);
+        self.decoding.advance(self.sequence.logits(), self.sequence.memory_shares())
+    }
+
     /// Puts the memories that the last token reads into the sequence if they have arrived, or waits for them if `wait`.
     fn place_memories(&mut self, batch: &Batch, wait: bool) -> Result<(), AskError> {
         if self.ready {
@@ -294,7 +302,7 @@ impl Running<'_> {
             Due::Later => return Ok(()),
             Due::Nothing => {}
             Due::Memories(chunk, memories) => {
-                batch.set_memories(&mut self.sequence, &memories.slots())?;
+                batch.set_memories(&mut self.sequence, &memories.list())?;
                 self.decoding.reads(chunk, memories);
             }
         }

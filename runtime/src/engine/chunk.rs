@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use mempack_format::Memory;
-use mempack_model::{Model, Slot};
+use mempack_format::{Digest, Memory};
+use mempack_model::{Model, Slot, SlotList};
 use mempack_retrieval::{Hit, Margin, Query, Recalled};
 
 use super::error::{AskError, RetrieveError};
@@ -32,6 +32,17 @@ impl ChunkMemories {
     pub fn slots(&self) -> Vec<Slot<'_>> {
         let slot = |(memory, read): (_, &MemoryRead)| Slot { memory, similarity: read.hit.similarity };
         self.memories.iter().map(AsRef::as_ref).zip(&self.reads).map(slot).collect()
+    }
+
+    /// The memories with what identifies them: packs, numbers and similarities.
+    pub(crate) fn list(&self) -> SlotList<'_> {
+        let mut bytes = Vec::with_capacity(self.reads.len() * 40);
+        for MemoryRead { hit, .. } in &self.reads {
+            bytes.extend_from_slice(&hit.reference.pack.id().0.0);
+            bytes.extend_from_slice(&hit.reference.number.to_le_bytes());
+            bytes.extend_from_slice(&hit.similarity.to_bits().to_le_bytes());
+        }
+        SlotList { slots: self.slots(), key: Digest::of(&bytes) }
     }
 }
 

@@ -43,13 +43,13 @@ impl Measuring {
         self.memory_attention.is_some()
     }
 
-    /// Adds the token that was chosen with these logits, where memories had this share of attention.
-    pub fn add(&mut self, logits: &[f32], token: u32, memory_share: Option<f32>) {
+    /// Adds the token that was chosen with these logits, where memories had these shares of attention.
+    pub fn add(&mut self, logits: &[f32], token: u32, memory_shares: Option<&[f32]>) {
         if let Some(sum) = &mut self.log_probability {
             *sum += log_probability(logits, token);
         }
         if let Some(sum) = &mut self.memory_attention {
-            *sum += f64::from(memory_share.unwrap_or_default());
+            *sum += memory_shares.unwrap_or_default().iter().map(|share| f64::from(*share)).sum::<f64>().min(1.0);
         }
         self.tokens += 1;
     }
@@ -95,8 +95,8 @@ mod tests {
         let both = [AnswerMeasure::LogProbability, AnswerMeasure::MemoryAttention];
         for asked in [&both[..], &both[..1], &both[1..], &[]] {
             let mut measuring = Measuring::new(asked);
-            measuring.add(&[0.0, 0.0], 0, Some(0.5));
-            measuring.add(&[0.0; 8], 3, Some(0.25));
+            measuring.add(&[0.0, 0.0], 0, Some(&[0.25, 0.25]));
+            measuring.add(&[0.0; 8], 3, Some(&[0.25]));
             let found = measuring.finish();
             for (measure, expected) in [(both[0], (0.5f64.ln() + 0.125f64.ln()) / 2.0), (both[1], 0.375)] {
                 assert_eq!(found.get(measure).is_some(), asked.contains(&measure), "{measure} of {asked:?}");

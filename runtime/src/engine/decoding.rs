@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use mempack_model::{MemoryConfig, Model, ModelConfig, TextStream};
 use mempack_retrieval::Transcript;
 
-use super::answer::{Answer, ChunkReads, PreparedPrompt, Stop};
-use super::chunk::ChunkMemories;
+use super::answer::{Answer, ChunkReads, PreparedPrompt, Stop, TokenAttention};
+use super::answerer::Answerer;
+use super::chunk::{ChunkMemories, Scope};
 use super::confidence::Measuring;
 use super::error::AskError;
 use super::feed::{Due, Feed};
@@ -26,7 +27,10 @@ pub(crate) struct Decoding<'a> {
     measuring: Measuring,
     output: Output<'a>,
     chunks: Vec<ChunkReads>,
+    /// What tokens leaned on, if that is wanted.
+    attention: Option<Vec<TokenAttention>>,
     feed: Feed<'a>,
+    reused: usize,
     /// The last token, which has to be computed for the next logits.
     last: u32,
 }
@@ -40,34 +44,39 @@ pub(crate) enum Next {
 }
 
 impl<'a> Decoding<'a> {
-    /// An answer to a prompt.
-    pub fn new(
-        model: &'a Model,
-        prompt: PreparedPrompt,
-        room: Room,
-        sampler: Sampler,
-        measuring: Measuring,
-        on_text: OnText<'a>,
-        feed: Feed<'a>,
-    ) -> Self {
-        let PreparedPrompt { tokens, chunks: memories, texts, .. } = prompt;
-        let mut chunks: Vec<ChunkReads> = memories.into_iter().enumerate().map(report).collect();
-        if !texts.is_empty() {
-            chunks.push(ChunkReads { chunk: 0, query: String::new(), reads: texts });
+    /// An answer to a prompt, of which `reused` tokens need not be computed.
+    pub fn new(answerer: &'a Answerer, prompt: &PreparedPrompt, reused: usize, room: Room, on_text: OnText<'a>, scope: Scope) -> Self {
+        let model = &answerer.prompter.model;
+        let mut chunks: Vec<ChunkReads> = prompt.chunks.iter().enumerate().map(report).collect();
+        if !prompt.texts.is_empty() {
+            chunks.push(ChunkReads { chunk: 0, query: String::new(), reads: prompt.texts.clone() });
         }
-        let transcript = Transcript::new(tokens.ids, tokens.question, model.memory().chunks());
-        let output = Output::new(model, if room.full_length { &[] } else { &model.memory().stop }, on_text);
-        Self { transcript, room, sampler, measuring, output, chunks, feed, last: 0, model }
+        Self {
+            transcript: prompt.tokens.transcript(model.memory().chunks()),
+            room,
+            sampler: Sampler::new(answerer.sampling),
+            measuring: Measuring::new(&answerer.measures),
+            output: Output::new(model, if room.full_length { &[] } else { &model.memory().stop }, on_text),
+            chunks,
+            attention: answerer.attention.then(Vec::new),
+            feed: Feed::new(&answerer.prompter, answerer.prefetcher.as_ref(), scope),
+            reused,
+            last: 0,
+            model,
+        }
     }
 
-    /// Chooses the next token by the logits after the last one, where memories had this share of attention.
-    pub fn advance(&mut self, logits: &[f32], memory_share: Option<f32>) -> Result<Next, AskError> {
+    /// Chooses the next token by the logits after the last one, which gave memories these shares of attention.
+    pub fn advance(&mut self, logits: &[f32], memory_shares: Option<&[f32]>) -> Result<Next, AskError> {
         let token = self.sampler.choose(logits).ok_or(AskError::Scores { token: self.transcript.answer().len() })?;
-        self.measuring.add(logits, token, memory_share);
+        self.measuring.add(logits, token, memory_shares);
         if !self.room.full_length && ends(self.model.memory(), self.model.config(), token) {
             return Ok(Next::Ends(Stop::Token(token)));
         }
         self.transcript.push(token);
+        if let (Some(attention), Some(chunk)) = (&mut self.attention, self.chunks.len().checked_sub(1)) {
+            attention.push(TokenAttention { chunk, shares: memory_shares.unwrap_or_default().to_vec() });
+        }
         if let Some(stop) = self.output.push(token)? {
             return Ok(Next::Ends(stop));
         }
@@ -90,7 +99,7 @@ impl<'a> Decoding<'a> {
 
     /// Notes that these memories are read from the last token on.
     pub fn reads(&mut self, chunk: usize, memories: ChunkMemories) {
-        self.chunks.push(report((chunk, memories)));
+        self.chunks.push(report((chunk, &memories)));
     }
 
     /// Called when the memories of the last token are in place and before it is computed. Retrieval for the next token can start here.
@@ -103,7 +112,8 @@ impl<'a> Decoding<'a> {
         let (text, stop) = self.output.finish(stop)?;
         let (tokens, prompt_tokens) = (self.transcript.answer().to_vec(), self.transcript.prompt().len());
         let (confidence, skipped) = (self.measuring.finish(), self.feed.skipped());
-        Ok(Answer { text, tokens, confidence, prompt_tokens, chunks: self.chunks, stop, skipped })
+        let (reused_tokens, attention) = (self.reused, self.attention.unwrap_or_default());
+        Ok(Answer { text, tokens, confidence, prompt_tokens, reused_tokens, attention, chunks: self.chunks, stop, skipped })
     }
 }
 
@@ -111,8 +121,8 @@ fn ends(memory: &MemoryConfig, config: &ModelConfig, token: u32) -> bool {
     memory.stop_ids.contains(&token) || config.eos.contains(&token)
 }
 
-fn report((chunk, memories): (usize, ChunkMemories)) -> ChunkReads {
-    ChunkReads { chunk, query: memories.query, reads: memories.reads }
+fn report((chunk, memories): (usize, &ChunkMemories)) -> ChunkReads {
+    ChunkReads { chunk, query: memories.query.clone(), reads: memories.reads.clone() }
 }
 
 /// Converts tokens to text and streams it.

@@ -15,7 +15,7 @@ pub(crate) struct Feed<'a> {
     prompter: &'a Prompter,
     prefetcher: Option<&'a Prefetcher>,
     scope: Scope,
-    coming: Option<(usize, Pending<ChunkMemories>)>,
+    coming: Option<(usize, Pending<String, ChunkMemories>)>,
     /// Memories that are being decoded in advance for the next chunk.
     warming: Option<Warming>,
 }
@@ -42,7 +42,7 @@ impl<'a> Feed<'a> {
             self.coming = Some((chunk, coming));
             return Ok(Due::Later);
         }
-        let memories = coming.wait(|query| self.prompter.chunks.read(&self.scope, query))?;
+        let memories = coming.wait(|query| self.prompter.chunks.read(&self.scope, query.clone()))?;
         Ok(Due::Memories(chunk, memories))
     }
 
@@ -64,7 +64,7 @@ impl<'a> Feed<'a> {
     }
 
     /// Starts the retrieval for the next chunk, if the next token begins one.
-    fn begin_chunk(&self, text: &Transcript) -> Result<Option<(usize, Pending<ChunkMemories>)>, AskError> {
+    fn begin_chunk(&self, text: &Transcript) -> Result<Option<(usize, Pending<String, ChunkMemories>)>, AskError> {
         let Some(chunk) = text.chunk_begun() else { return Ok(None) };
         let query = self.prompter.query(text, text.last_window())?;
         let pending = match self.prefetcher {

@@ -21,7 +21,7 @@ mod source;
 mod text;
 mod times;
 
-pub use answer::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop};
+pub use answer::{Answer, ChunkReads, MAX_ANSWER_TOKENS, PreparedPrompt, Stop, TokenAttention};
 pub use batching::{Answered, BatchOptions, Batching, MAX_SEQUENCES, Request};
 pub use chunk::ChunkMemories;
 pub use confidence::Confidence;

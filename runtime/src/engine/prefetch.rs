@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use super::answer::PreparedPrompt;
 use super::chunk::{ChunkMemories, Scope};
 use super::error::{AskError, SessionError};
-use super::prompting::Prompter;
+use super::prompting::{Asked, Prompter};
 
 /// A request to the thread. Chunks of answers come before prompts, because sequences wait for them, and both before memories that are only probably
 /// read.
@@ -16,7 +16,7 @@ enum Request {
     /// Retrieve for a chunk.
     Read(Scope, String, Reply<ChunkMemories>),
     /// Make the prompt of a question.
-    Prompt(Scope, String, Reply<PreparedPrompt>),
+    Prompt(Scope, Asked, Reply<PreparedPrompt>),
     /// Decode the memories that the query will probably retrieve, unless nobody waits for them any more.
     Warm(Scope, String, Weak<()>),
 }
@@ -33,9 +33,9 @@ pub(crate) struct Prefetcher {
 pub(crate) struct Warming(#[expect(dead_code, reason = "the thread looks whether it is alive")] Arc<()>);
 
 /// Something that the thread was asked for and that has not been received yet.
-pub(crate) struct Pending<T> {
+pub(crate) struct Pending<Q, T> {
     /// The query or question that it is for.
-    text: String,
+    asked: Q,
     reply: Option<Receiver<Result<T, AskError>>>,
     received: Option<Result<T, AskError>>,
 }
@@ -57,19 +57,23 @@ impl Prefetcher {
     }
 
     /// Starts the retrieval for `query`.
-    pub fn read(&self, scope: Scope, query: String) -> Pending<ChunkMemories> {
-        self.begin(query, |query, reply| Request::Read(scope, query, reply))
+    pub fn read(&self, scope: Scope, query: String) -> Pending<String, ChunkMemories> {
+        let mut pending = Pending::later(query);
+        self.begin(&mut pending, |query, reply| Request::Read(scope, query, reply));
+        pending
     }
 
-    /// Starts making the prompt of a question.
-    pub fn prompt(&self, scope: Scope, question: String) -> Pending<PreparedPrompt> {
-        self.begin(question, |question, reply| Request::Prompt(scope, question, reply))
+    /// Starts making a prompt, unless that has begun.
+    pub fn prompt(&self, scope: &Scope, pending: &mut Pending<Asked, PreparedPrompt>) {
+        if pending.reply.is_none() && pending.received.is_none() {
+            self.begin(pending, |asked, reply| Request::Prompt(scope.clone(), asked, reply));
+        }
     }
 
-    fn begin<T>(&self, text: String, request: impl FnOnce(String, Reply<T>) -> Request) -> Pending<T> {
+    fn begin<Q: Clone, T>(&self, pending: &mut Pending<Q, T>, request: impl FnOnce(Q, Reply<T>) -> Request) {
         let (reply, receiver) = sync_channel(1);
-        let sent = self.send(request(text.clone(), reply));
-        Pending { text, reply: sent.then_some(receiver), received: None }
+        let sent = self.send(request(pending.asked.clone(), reply));
+        pending.reply = sent.then_some(receiver);
     }
 
     fn send(&self, request: Request) -> bool {
@@ -77,15 +81,15 @@ impl Prefetcher {
     }
 }
 
-impl<T> Pending<T> {
+impl<Q, T> Pending<Q, T> {
     /// What [`wait`](Self::wait) computes.
-    pub fn later(text: String) -> Self {
-        Self { text, reply: None, received: None }
+    pub fn later(asked: Q) -> Self {
+        Self { asked, reply: None, received: None }
     }
 
-    /// Something that is there already.
-    pub fn ready(result: T) -> Self {
-        Self { text: String::new(), reply: None, received: Some(Ok(result)) }
+    /// Keeps what was received, for the next [`wait`](Self::wait).
+    pub fn keep(&mut self, received: T) {
+        self.received = Some(Ok(received));
     }
 
     /// Whether [`wait`](Self::wait) returns at once, or has to compute.
@@ -103,9 +107,9 @@ impl<T> Pending<T> {
     }
 
     /// Waits for the result, or computes it on this thread if the prefetch thread did not.
-    pub fn wait(self, compute: impl FnOnce(String) -> Result<T, AskError>) -> Result<T, AskError> {
-        let received = self.received.or_else(|| self.reply.and_then(|reply| reply.recv().ok()));
-        received.unwrap_or_else(|| compute(self.text))
+    pub fn wait(&mut self, compute: impl FnOnce(&Q) -> Result<T, AskError>) -> Result<T, AskError> {
+        let received = self.received.take().or_else(|| self.reply.take().and_then(|reply| reply.recv().ok()));
+        received.unwrap_or_else(|| compute(&self.asked))
     }
 }
 
@@ -169,8 +173,8 @@ fn work(prompter: &Prompter, inbox: &Receiver<Request>) {
                 // The send fails if the answer ended first.
                 let _ = reply.send(memories);
             }
-            Request::Prompt(scope, question, reply) => {
-                let prompt = prompter.prompt(&question, &scope);
+            Request::Prompt(scope, asked, reply) => {
+                let prompt = prompter.prompt(&asked, &scope);
                 drop(scope);
                 let _ = reply.send(prompt);
             }

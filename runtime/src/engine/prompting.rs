@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use mempack_model::{Model, PromptTokens, context_tokens, prompt_tokens};
+use mempack_model::{Exchange, Model, PromptTokens, context_tokens, conversation_tokens};
 use mempack_retrieval::{Recalled, Transcript};
 
 use super::answer::PreparedPrompt;
-use super::chunk::{ChunkReader, Scope};
+use super::chunk::{ChunkMemories, ChunkReader, Scope};
 use super::error::AskError;
 use super::memory_read::MemoryRead;
 use super::reference::read_reference;
@@ -24,6 +24,14 @@ pub(crate) struct Prompter {
     pub max_tokens: usize,
     /// Whether answers go on to it whatever the model says.
     pub full_length: bool,
+}
+
+/// What a prompt is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub question: String,
+    /// The turns before it.
+    pub earlier: Vec<Exchange>,
 }
 
 /// How far an answer may go.
@@ -50,23 +58,28 @@ impl Prompter {
     }
 
     /// The prompt of a question, and what it reads.
-    pub fn prompt(&self, question: &str, scope: &Scope) -> Result<PreparedPrompt, AskError> {
+    pub fn prompt(&self, asked: &Asked, scope: &Scope) -> Result<PreparedPrompt, AskError> {
+        let tokens = conversation_tokens(&self.model, &asked.earlier, &asked.question)?;
         if self.read_from == ReadFrom::Texts {
-            return self.with_texts(question, scope);
+            return self.with_texts(&asked.question, tokens, scope);
         }
-        let (tokens, prefix) = (prompt_tokens(&self.model, question)?, self.read_from.has_prefix());
-        let mut chunks = Vec::new();
+        let prefix = self.read_from.has_prefix();
+        let mut chunks: Vec<ChunkMemories> = Vec::new();
         if self.read_from.reads_memories() {
-            let text = Transcript::new(tokens.ids.clone(), tokens.question.clone(), self.model.memory().chunks());
+            let text = tokens.transcript(self.model.memory().chunks());
             self.room(text.len(), prefix)?;
-            let read = |chunk| self.chunks.read(scope, self.query(&text, text.prompt_window(chunk))?);
-            chunks = (0..text.prompt_chunks()).map(read).collect::<Result<_, _>>()?;
+            for chunk in 0..text.prompt_chunks() {
+                chunks.push(match (text.prompt_window(chunk), chunks.last()) {
+                    (None, Some(before)) => before.clone(),
+                    (window, _) => self.chunks.read(scope, self.query(&text, window.unwrap_or_default())?)?,
+                });
+            }
         }
         Ok(PreparedPrompt { tokens, prefix, chunks, texts: Vec::new() })
     }
 
-    /// A prompt that contains the texts that the whole question retrieves.
-    fn with_texts(&self, question: &str, scope: &Scope) -> Result<PreparedPrompt, AskError> {
+    /// A prompt that contains the texts that the whole question retrieves, after the earlier turns that `plain`, the prompt without texts, has.
+    fn with_texts(&self, question: &str, plain: PromptTokens, scope: &Scope) -> Result<PreparedPrompt, AskError> {
         let Recalled { hits, scores, .. } = self.chunks.hits(scope, question)?;
         let mut texts = Vec::with_capacity(hits.len());
         for hit in &hits {
@@ -74,7 +87,7 @@ impl Prompter {
         }
         let filled = context_tokens(&self.model, &texts.join(BETWEEN_TEXTS), question)?;
         // The session has checked that the template exists.
-        let tokens = filled.map_or_else(|| prompt_tokens(&self.model, question), Ok::<PromptTokens, _>)?;
+        let tokens = filled.map_or(plain.clone(), |filled| plain.ending_with(filled));
         let read = |(hit, rerank_score)| MemoryRead { hit, rerank_score, cached: false };
         let texts = hits.into_iter().zip(scores).map(read).collect();
         Ok(PreparedPrompt { tokens, prefix: false, chunks: Vec::new(), texts })

@@ -14,7 +14,7 @@ use super::batching::{BatchOptions, Batching, Request};
 use super::chunk::{ChunkMemories, ChunkReader, Scope};
 use super::error::{AskError, IdentityMismatch, SessionError};
 use super::prefetch::Prefetcher;
-use super::prompting::Prompter;
+use super::prompting::{Asked, Prompter};
 use super::recall::Retriever;
 use super::rerank::Reranking;
 use super::sampling::Sampling;
@@ -43,6 +43,9 @@ pub struct SessionOptions {
     pub max_overlap: Option<f64>,
     /// The measures of confidence that answers come with: see [`Confidence`](crate::Confidence). Each makes a token take a little longer.
     pub measures: Vec<AnswerMeasure>,
+    /// Whether answers come with the [attention](crate::Answer::attention) that each of their tokens gave to each memory. A token then takes a little
+    /// longer.
+    pub attention: bool,
     /// Whether a second thread retrieves while the model decodes. It affects when memories are loaded, not which.
     pub prefetch: bool,
     /// The cache of memories. Sessions can share one.
@@ -70,6 +73,7 @@ impl Default for SessionOptions {
             k: None,
             max_overlap: None,
             measures: Vec::new(),
+            attention: false,
             prefetch: true,
             cache: Arc::default(),
             ranking: Ranking::default(),
@@ -115,6 +119,7 @@ impl Session {
             k,
             max_overlap,
             mut measures,
+            attention,
             prefetch,
             cache,
             ranking,
@@ -154,6 +159,7 @@ impl Session {
                 prefetcher,
                 sampling,
                 measures,
+                attention: attention && read_from.reads_memories(),
                 skip_damaged,
                 trusted,
             },
@@ -194,7 +200,7 @@ impl Session {
     /// # Errors
     /// If the question is blank or too long for the model, a memory is damaged, a pack lacks a signature, or the model fails.
     pub fn ask(&self, question: &str, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<Answer, AskError> {
-        self.answer(Request { question: question.to_owned(), references: None, on_text: Box::new(on_text) })
+        self.answer(Request::new(question, Box::new(on_text)))
     }
 
     /// Answers a question from the given references instead of retrieving. Every chunk reads all of them.
@@ -207,7 +213,7 @@ impl Session {
         references: Vec<Hit<PackReference>>,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, AskError> {
-        self.answer(Request { question: question.to_owned(), references: Some(references), on_text: Box::new(on_text) })
+        self.answer(Request { references: Some(references), ..Request::new(question, Box::new(on_text)) })
     }
 
     /// Answers many questions at once, each in the way of [`ask`](Self::ask) or [`ask_about`](Self::ask_about). See [`Batching`].
@@ -223,7 +229,8 @@ impl Session {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub fn prepare(&self, question: &str) -> Result<PreparedPrompt, AskError> {
-        self.answerer.prompter.prompt(question, &self.answerer.scope(question, None)?)
+        let asked = Asked { question: question.to_owned(), earlier: Vec::new() };
+        self.answerer.prompter.prompt(&asked, &self.answerer.scope(question, None)?)
     }
 
     /// The memories that chunks with these queries read. The overlap filter compares references with each query's context.

@@ -40,11 +40,16 @@ impl Times {
     pub fn measure<T>(&self, part: Part, work: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let result = work();
-        let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.add(part, started.elapsed());
+        result
+    }
+
+    /// Adds time that was spent on a part.
+    pub fn add(&self, part: Part, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         if let Some(sum) = self.0.get(part as usize) {
             sum.fetch_add(nanoseconds, Ordering::Relaxed);
         }
-        result
     }
 
     /// The time so far.
