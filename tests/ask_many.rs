@@ -38,6 +38,7 @@ fn answers_are_those_of_single_questions_in_the_order_of_the_file() {
                 read.as_object_mut().expect("an object").remove("cached");
             },
         );
+        answer.as_object_mut().expect("an object").remove("reused_tokens");
         answer
     };
     let options = ["--json", "--max-tokens", "20"];
@@ -111,4 +112,39 @@ fn what_cannot_be_asked_is_refused_before_any_work() {
     ask(&[&pack, "Who?"], &["--questions", &questions]).fails(2, &["--questions"]);
     ask(&[&pack, "Who?"], &["--sequences", "3"]).fails(2, &["--sequences"]);
     ask(&[&pack], &[]).fails(2, &["QUESTION"]);
+}
+
+#[test]
+fn turns_before_a_question_are_read_and_attention_is_shown() {
+    let bench = Bench::new();
+    let (corpus, questions) = corpus();
+    let pack = bench.pack("corpus", &corpus, &["--codec", "SQ8"]);
+    let conversation = |turns: usize, question: &str| {
+        let turn = |question| json!({"question": question, "answer": "It ends after several years."});
+        let earlier: Vec<Value> = questions.iter().take(turns).map(turn).collect();
+        json!({"id": turns, "question": question, "earlier": earlier}).to_string() + "\n"
+    };
+    let lines: String = (0..3).map(|turns| conversation(turns, &questions[5])).collect();
+    let file = bench.file("questions.jsonl", lines);
+    let options = ["--json", "--attention", "--max-tokens", "12", "--sequences", "1"];
+    let answers = json_lines(&ask(&[&[pack.as_str(), "--questions", &file][..], &options].concat(), &[]).ok());
+    let tokens: Vec<u64> = answers.iter().map(|answer| answer["prompt_tokens"].as_u64().expect("a number")).collect();
+    assert!(tokens.is_sorted_by(|a, b| a < b), "{tokens:?}");
+    for answer in &answers {
+        let of_tokens = answer["attention"].as_array().expect("tokens");
+        assert_eq!(of_tokens.len() as u64, answer["tokens"].as_u64().expect("a number"));
+        let text: String = of_tokens.iter().map(|token| token["text"].as_str().expect("text")).collect();
+        assert!(text.contains(answer["answer"].as_str().expect("text")), "{text:?}");
+        let last = answer["chunks"].as_array().expect("chunks").last().expect("a chunk");
+        let shares: Vec<f64> =
+            last["reads"].as_array().expect("reads").iter().map(|read| read["attention"].as_f64().expect("a share")).collect();
+        assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)) && shares.iter().any(|share| *share > 0.0), "{shares:?}");
+    }
+    let text = ask(&[&pack, &questions[5]], &["--attention", "--max-tokens", "4"]).ok();
+    assert!(text.contains("  attention 0."), "{text}");
+    assert!(!ask(&[&pack, &questions[5]], &["--max-tokens", "4"]).ok().contains("attention"));
+    let empty = bench.file("empty.jsonl", json!({"id": 7, "question": "Who?", "earlier": [{"question": " ", "answer": "I."}]}).to_string());
+    ask(&[&pack, "--questions", &empty], &[]).fails(1, &["question 7 is empty"]);
+    let wrong = bench.file("wrong.jsonl", json!({"question": "Who?", "earlier": [{"question": "Who?"}]}).to_string());
+    ask(&[&pack, "--questions", &wrong], &[]).fails(1, &["wrong.jsonl", "answer"]);
 }

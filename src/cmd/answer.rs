@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use mempack_runtime::{Answer, Citation, MemoryRead, PackSet, Session, Stop};
+use mempack_model::TextStream;
+use mempack_runtime::{Answer, Citation, MemoryRead, PackSet, Session, Stop, TokenAttention};
 use serde_json::{Value, json};
 
 use super::packs::{self, PackArgs};
 use super::threshold::{self, Rule};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::folders;
 use crate::terminal::{self, out, outln};
 
@@ -22,6 +23,8 @@ pub struct Printing<'a> {
     pub json: bool,
     /// Whether the references of each chunk are shown with their text.
     pub show_memories: bool,
+    /// Whether the share of attention that each reference got is shown.
+    pub attention: bool,
 }
 
 impl Printing<'_> {
@@ -45,13 +48,19 @@ impl Printing<'_> {
     /// The answer to `question` as a JSON object.
     pub fn as_json(&self, question: &str, answer: &Answer) -> Result<Value, Failure> {
         let mut chunks = Vec::new();
+        let attention = answer.attention_of_chunks();
         for (i, chunk) in answer.chunks.iter().enumerate() {
             let reads = self.resolve(answer, i)?;
+            let attention = attention.get(i).and_then(Option::as_deref);
             let reads: Vec<_> = reads
                 .iter()
-                .map(|(hit, read)| {
+                .enumerate()
+                .map(|(place, (hit, read))| {
                     let mut json = packs::hit_json(hit, read.rerank_score);
                     json["cached"] = json!(read.cached);
+                    if self.attention {
+                        json["attention"] = json!(attention.and_then(|shares| shares.get(place)));
+                    }
                     json
                 })
                 .collect();
@@ -68,13 +77,29 @@ impl Printing<'_> {
             Stop::Interrupted => "interrupted",
         };
         let (declined, Rule { measure, threshold }) = (self.declines(answer), &self.rule);
-        Ok(json!({
+        let mut json = json!({
             "question": question, "tokens": answer.tokens.len(), "prompt_tokens": answer.prompt_tokens,
             "stop": stop, "packs": names, "chunks": chunks, "skipped": packs::skipped_json(&answer.skipped),
             "answer": self.said(answer), "confidence": answer.confidence.log_probability,
             "memory_attention": answer.confidence.memory_attention, "measure": measure.name(), "threshold": threshold,
-            "declined": declined, "withheld": declined.then(|| answer.text.trim()), "reader": folders::reader_json(self.session.model()),
-        }))
+            "declined": declined, "withheld": declined.then(|| answer.text.trim()), "reader": folders::reader_json(self.session.model()), "reused_tokens": answer.reused_tokens,
+        });
+        if self.attention {
+            json["attention"] = self.attention_json(answer)?;
+        }
+        Ok(json)
+    }
+
+    /// What each token of the answer leaned on.
+    fn attention_json(&self, answer: &Answer) -> Result<Value, Failure> {
+        let mut text = TextStream::new(self.session.model().tokenizer());
+        let mut tokens = Vec::with_capacity(answer.tokens.len());
+        for (token, TokenAttention { chunk, shares }) in answer.tokens.iter().zip(&answer.attention) {
+            let new = text.push(*token).map_err(|error| Failure::new(Kind::Work, error))?;
+            let chunk = answer.chunks.get(*chunk).map(|chunk| chunk.chunk);
+            tokens.push(json!({"token": token, "text": new, "chunk": chunk, "shares": shares}));
+        }
+        Ok(Value::Array(tokens))
     }
 
     /// Prints the answer, of which the text may have been printed already, and what it was read from.
@@ -93,6 +118,7 @@ impl Printing<'_> {
     /// The documents that the first chunk read, best first; with `show_memories`, those of each chunk with their text.
     pub fn print_sources(&self, answer: &Answer) -> Result<(), Failure> {
         let several = self.mounted.packs().len() > 1;
+        let attention = answer.attention_of_chunks();
         for (i, chunk) in answer.chunks.iter().enumerate() {
             if self.show_memories {
                 outln!("\nchunk {} read, for {:?}:", chunk.chunk, chunk.query);
@@ -101,8 +127,10 @@ impl Printing<'_> {
             } else {
                 break;
             }
-            for (hit, read) in self.resolve(answer, i)? {
-                outln!("  {}", packs::place(&hit, read.rerank_score, several));
+            let shares = attention.get(i).and_then(Option::as_deref);
+            for (place, (hit, read)) in self.resolve(answer, i)?.into_iter().enumerate() {
+                let share = shares.and_then(|shares| shares.get(place)).map_or_else(String::new, |share| format!("  attention {share:.3}"));
+                outln!("  {}{share}", packs::place(&hit, read.rerank_score, several));
                 if self.show_memories {
                     outln!("{}", packs::text(&hit, "         "));
                 }

@@ -26,7 +26,8 @@ pub struct Args {
     /// The question
     #[arg(required_unless_present = "questions", conflicts_with = "questions")]
     question: Option<String>,
-    /// A file of questions, one {"id": ..., "question": ...} per line, which are answered many at once and printed in their order
+    /// A file of questions, one {"id": ..., "question": ...} per line, which are answered many at once and printed in their order; "earlier":
+    /// [{"question": ..., "answer": ...}] gives the turns of the conversation before a question
     #[arg(long, value_name = "FILE")]
     questions: Option<PathBuf>,
     #[command(flatten)]
@@ -74,6 +75,10 @@ pub struct Args {
     /// Show the references that each chunk read, with their text
     #[arg(long)]
     show_memories: bool,
+    /// Show how much the answer leaned on each reference: the share of attention that its tokens gave to the memory, 0 to 1; with --json also token
+    /// by token
+    #[arg(long, conflicts_with = "no_memories")]
+    attention: bool,
     /// Answer without memories
     #[arg(long)]
     no_memories: bool,
@@ -110,6 +115,7 @@ impl Args {
             max_tokens: self.max_tokens,
             k: self.k,
             measures,
+            attention: self.attention,
             cache,
             ranking: self.packs.ranking(),
             strategy: self.packs.strategy,
@@ -137,7 +143,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mounted = mounts.packs();
     let interrupted = interrupt::flag();
     let (session, rule) = args.session(mounts)?;
-    let printing = Printing { session: &session, packs: &args.packs, mounted, rule, json: args.json, show_memories: args.show_memories };
+    let Args { json, show_memories, attention, .. } = args;
+    let printing = Printing { session: &session, packs: &args.packs, mounted, rule, json, show_memories, attention };
     if let Some(rows) = rows {
         return ask_many::answer(&printing, &rows, args.batch.options(), interrupted);
     }

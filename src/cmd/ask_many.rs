@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mempack_model::Exchange;
 use mempack_runtime::{Answer, AskError, BatchOptions, Request, Stop};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,6 +22,26 @@ pub struct Row {
     #[serde(default)]
     id: Value,
     pub question: String,
+    /// The turns of the conversation before it.
+    #[serde(default)]
+    earlier: Vec<Turn>,
+}
+
+/// A question that was asked before, and its answer.
+#[derive(Deserialize)]
+struct Turn {
+    question: String,
+    answer: String,
+}
+
+impl Row {
+    fn earlier(&self) -> Vec<Exchange> {
+        self.earlier.iter().map(|Turn { question, answer }| Exchange { question: question.clone(), answer: answer.clone() }).collect()
+    }
+
+    fn has_empty(&self) -> bool {
+        self.earlier.iter().map(|turn| &turn.question).chain([&self.question]).any(|question| question.trim().is_empty())
+    }
 }
 
 /// How many answers are decoded at once.
@@ -43,7 +64,7 @@ impl BatchArgs {
 /// Reads the questions of a file.
 pub fn read(path: &Path) -> Result<Vec<Row>, Failure> {
     let rows: Vec<Row> = mempack_evaluation::read_rows(path, r#"{"id": "1", "question": "words"}"#)?;
-    match rows.iter().find(|row| row.question.trim().is_empty()) {
+    match rows.iter().find(|row| row.has_empty()) {
         Some(empty) => Err(Failure::new(Kind::Work, format!("{}: question {} is empty; ask something", path.display(), empty.id))),
         None => Ok(rows),
     }
@@ -63,7 +84,7 @@ pub fn answer(printing: &Printing<'_>, rows: &[Row], options: BatchOptions, inte
         while batching.pending() < 2 * options.sequences {
             let Some(row) = coming.next() else { break };
             let on_text = |_: &str| if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            let request = Request::new(&row.question, Box::new(on_text));
+            let request = Request { earlier: row.earlier(), ..Request::new(&row.question, Box::new(on_text)) };
             batching.submit(request).map_err(|error| super::failed(error.is_damage(), error))?;
         }
         answers.extend(batching.step());
