@@ -1,8 +1,8 @@
-"""Tokens a second and the time to the first token of mempack and llama.cpp: the same questions, texts and weights, in alternating rounds.
+"""Tokens a second and the time to the first token of mempack, llama.cpp and transformers: the same questions, texts and weights, in alternating rounds.
 
     benches/peers/decode.sh PACK QUESTIONS [--questions 16] [--tokens 48] [--threads 1,2] [--batches 1,16] [--rounds 3] [--precisions bf16,int8]
 
-decode.sh makes what this needs: the program, the models, the base as GGUF at several precisions, node-llama-cpp.
+decode.sh makes what this needs: the program, the models, the base as GGUF at several precisions, node-llama-cpp; transformers if the Python has it.
 """
 
 import argparse
@@ -24,7 +24,9 @@ parser.add_argument("--precisions", default="bf16,int8", help="of mempack")
 parser.add_argument("--mempack", default="target/release/mempack")
 parser.add_argument("--reader", default="kb-samples/readers/smollm2")
 parser.add_argument("--node-folder", default="target/decode-env", help="has node_modules and decode.mjs")
-parser.add_argument("--gguf", nargs="+", required=True)
+parser.add_argument("--gguf", nargs="*", default=[])
+parser.add_argument("--transformers", metavar="PYTHON", help="a Python that has torch and transformers; without it they are left out")
+parser.add_argument("--base", default="models/SmolLM2-135M-Instruct", help="what transformers loads")
 args = parser.parse_args()
 
 
@@ -63,12 +65,14 @@ with tempfile.TemporaryDirectory() as folder:
                         if row["batch"] == int(batch):
                             figures = [row[name]["median"] for name in ("first_token_ms", "tokens_per_second", "decoding_tokens_per_second")]
                             results.setdefault((threads, batch, f"mempack {precision}, {row['reads']}"), []).append(figures)
-                for gguf in args.gguf:
-                    command = ["node", Path(args.node_folder) / "decode.mjs", gguf, folder / "prompts", str(args.tokens), threads, batch]
-                    for row in lines(command):
+                peers = [(f"llama.cpp {Path(gguf).stem}", ["node", Path(args.node_folder) / "decode.mjs", gguf]) for gguf in args.gguf]
+                if args.transformers:
+                    peers.append(("transformers bf16", [args.transformers, Path(__file__).with_name("decode_transformers.py"), args.base]))
+                for name, command in peers:
+                    for row in lines([*command, folder / "prompts", str(args.tokens), threads, batch]):
                         reads = "5 texts" if row["reads"] == "texts" else "nothing"
                         figures = [row[name] for name in ("first_token_ms", "tokens_per_second", "decoding_tokens_per_second")]
-                        results.setdefault((threads, batch, f"llama.cpp {Path(gguf).stem}, {reads}"), []).append(figures)
+                        results.setdefault((threads, batch, f"{name}, {reads}"), []).append(figures)
 
 first = args.precisions.split(",")[0]
 print(f"{len(rows)} questions, {args.tokens} tokens an answer, medians of {args.rounds} alternating rounds; ratios of mempack {first} with 5 memories, round by round\n")

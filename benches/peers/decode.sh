@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# mempack and llama.cpp on the same questions, texts and weights: see decode.py for options.
+# mempack, llama.cpp and transformers on the same questions, texts and weights: see decode.py for options.
 #
 #     benches/peers/decode.sh PACK QUESTIONS [options of decode.py]
 #
-# Needs `make build models`, node and npm, and a Python with the packages gguf and numpy (PYTHON, default python3).
+# Needs `make build models`, node and npm, and a Python with the packages gguf and numpy (PYTHON, default python3). transformers takes part if the Python
+# named by TRANSFORMERS has the packages torch and transformers.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3} env=target/decode-env
@@ -19,4 +20,5 @@ fi
 for kind in Q8_0 BF16; do
     [ -f "$env/$kind.gguf" ] || "$python" benches/peers/gguf_variant.py "$env/Q4_1.gguf" "$env/$kind.gguf" "$kind"
 done
-"$python" benches/peers/decode.py "$@" --node-folder "$env" --gguf "$env/BF16.gguf" "$env/Q8_0.gguf" "$env/Q4_1.gguf"
+[ -n "${TRANSFORMERS:-}" ] || echo "transformers is left out: TRANSFORMERS names no Python that has it" >&2
+"$python" benches/peers/decode.py "$@" ${TRANSFORMERS:+--transformers "$TRANSFORMERS"} --node-folder "$env" --gguf "$env/BF16.gguf" "$env/Q8_0.gguf" "$env/Q4_1.gguf"

@@ -50,11 +50,11 @@ pub fn divergence(model: &Model, text: &[u32], exact: &[Slot<'_>], lossy: &[Slot
     let vocabulary = model.config().vocabulary.max(1) as usize;
     // Row i predicts token i; the last row predicts what follows the text.
     let rows = p.chunks_exact(vocabulary).zip(q.chunks_exact(vocabulary)).take(text.len());
-    Ok(rows.map(|(p, q)| of_scores(p, q)).sum())
+    Ok(rows.map(|(p, q)| divergence_of_logits(p, q)).sum())
 }
 
-/// The divergence between the softmax of `p` and that of `q`, at least 0 in spite of rounding.
-fn of_scores(p: &[f32], q: &[f32]) -> f64 {
+/// The Kullback-Leibler divergence in nats from the softmax of the logits `p` to that of `q`, at least 0 in spite of rounding.
+pub fn divergence_of_logits(p: &[f32], q: &[f32]) -> f64 {
     let total = |row: &[f32]| {
         let best = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         f64::from(best) + row.iter().map(|score| f64::from(score - best).exp()).sum::<f64>().ln()
@@ -78,12 +78,12 @@ mod tests {
     #[test]
     fn a_divergence_is_the_mean_of_the_logarithms_ratio() {
         let scores = |row: [f32; 3]| row.map(|p| p.ln() + 7.0);
-        let found = of_scores(&scores([0.5, 0.25, 0.25]), &scores([0.25, 0.25, 0.5]));
+        let found = divergence_of_logits(&scores([0.5, 0.25, 0.25]), &scores([0.25, 0.25, 0.5]));
         let expected = 0.5 * 2f64.ln() - 0.25 * 2f64.ln();
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");
-        assert_eq!(of_scores(&[1.0, 2.0], &[1.0, 2.0]), 0.0);
+        assert_eq!(divergence_of_logits(&[1.0, 2.0], &[1.0, 2.0]), 0.0);
         // Constants make no difference, large scores do not overflow, and NaN stays NaN.
-        assert!(of_scores(&[1000.0, -1000.0], &[0.0, -2000.0]) < 1e-9);
-        assert!(of_scores(&[f32::NAN, 0.0], &[0.0, 0.0]).is_nan());
+        assert!(divergence_of_logits(&[1000.0, -1000.0], &[0.0, -2000.0]) < 1e-9);
+        assert!(divergence_of_logits(&[f32::NAN, 0.0], &[0.0, 0.0]).is_nan());
     }
 }

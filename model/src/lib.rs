@@ -78,7 +78,7 @@ pub use checkpoint::weights_digest;
 pub use config::ModelConfig;
 pub use decoder::Decoder;
 pub use device::{DeviceChoice, LoadOptions, Precision, UnknownDevice, UnknownPrecision, cuda_available, set_threads};
-pub use divergence::{MAX_PROBES, Probe, divergence, predicted_probes};
+pub use divergence::{MAX_PROBES, Probe, divergence, divergence_of_logits, predicted_probes};
 pub use embedder::{EmbedAs, Embedder, Pooling, TextEncoder};
 pub use error::{ComputeError, LoadError};
 pub use family::Family;
