@@ -58,6 +58,12 @@ fn every_case_has_its_figures_and_a_bar() {
     let questions = work.file("questions.jsonl", "{\"id\": 1, \"question\": \"When does the lease of house 3 end?\"}\n");
     let table = bench(&[&lossy, "--questions", &questions], &["--batch", "1", "--memories", "2"]).ok();
     assert!(table.contains("2 memories") && table.contains("retrieval") && table.contains("lossy.mpk, SQ8"), "{table}");
+
+    // The last turn of a conversation.
+    let varied = ["--batch", "1", "--memories", "5", "--input", "64", "--turns", "3"];
+    let report = object(&bench(&[&lossy], &[&varied[..], &["--json"]].concat()).ok());
+    assert_eq!((&report["turns"], report["rows"].as_array().expect("rows").len()), (&json!(3), 3));
+    assert!(bench(&[&lossy], &varied).ok().contains("the last of 3 turns of a conversation"));
 }
 
 #[test]

@@ -43,6 +43,9 @@ pub struct Args {
     /// A file of questions to ask in place of texts, one {"id": ..., "question": ...} per line
     #[arg(long, value_name = "FILE", conflicts_with = "input")]
     questions: Option<PathBuf>,
+    /// Turns of a conversation, of which the last one is measured; the keys and values of the turns before it are reused
+    #[arg(long, default_value_t = SpeedOptions::default().turns, value_name = "N")]
+    turns: usize,
     /// Tokens of an answer
     #[arg(long, default_value_t = SpeedOptions::default().tokens, value_name = "N")]
     tokens: usize,
@@ -91,6 +94,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         memories: args.memories,
         inputs: args.input,
         questions: rows.into_iter().map(|row| row.question).collect(),
+        turns: args.turns,
         tokens: args.tokens,
         rounds: args.rounds,
         seed: args.seed,

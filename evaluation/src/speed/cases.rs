@@ -21,6 +21,8 @@ pub struct SpeedOptions {
     pub inputs: Vec<usize>,
     /// The questions; if there are none, texts of the first pack are cut to the wanted length.
     pub questions: Vec<String>,
+    /// Turns of a conversation, of which the last one is measured. Each turn asks another question.
+    pub turns: usize,
     /// Tokens of an answer: every answer has as many.
     pub tokens: usize,
     /// How often each case is measured; the rounds alternate between the cases.
@@ -36,6 +38,7 @@ impl Default for SpeedOptions {
             memories: vec![1, 3, 5],
             inputs: vec![32, 128, 512],
             questions: Vec::new(),
+            turns: 1,
             tokens: 48,
             rounds: 5,
             seed: 0,
@@ -90,10 +93,15 @@ pub(super) const INPUT: usize = 64;
 
 /// The cases of `packs` packs for a model that reads `own` memories, each once. Only what reads memories depends on the pack.
 pub(super) fn cases(options: &SpeedOptions, packs: usize, own: usize) -> Result<Vec<Case>, EvaluateError> {
-    let SpeedOptions { batches, memories, inputs, tokens, rounds, .. } = options;
-    for (option, numbers) in
-        [("batch", batches.as_slice()), ("memories", memories), ("input", inputs), ("tokens", &[*tokens]), ("rounds", &[*rounds])]
-    {
+    let SpeedOptions { batches, memories, inputs, turns, tokens, rounds, .. } = options;
+    for (option, numbers) in [
+        ("batch", batches.as_slice()),
+        ("memories", memories),
+        ("input", inputs),
+        ("turns", &[*turns]),
+        ("tokens", &[*tokens]),
+        ("rounds", &[*rounds]),
+    ] {
         if let Some(found) = numbers.iter().find(|number| !(1..=MAX).contains(*number)) {
             return Err(EvaluateError::Option { option, found: found.to_string(), expected: format!("1 to {MAX}") });
         }

@@ -1,14 +1,17 @@
 //! Runs the cases in alternating rounds.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mempack_model::{MemoryConfig, Model};
+use mempack_model::{Exchange, MemoryConfig, Model};
 use mempack_numeric::Rng;
-use mempack_runtime::{BatchOptions, MappedPack, MemoryCache, Mounts, Part, ReadFrom, Request, Session, SessionOptions, read_reference};
+use mempack_runtime::{
+    Answer, BatchOptions, Batching, MappedPack, MemoryCache, Mounts, Part, ReadFrom, Request, Session, SessionOptions, read_reference,
+};
 
 use super::cases::{Case, INPUT, Reads, SpeedOptions, cases};
 use super::report::{Run, SpeedReport};
@@ -38,17 +41,19 @@ pub fn measure_speed(
     let total = cases.len() * options.rounds;
     // The first pass over the weights reads them from the disk.
     if let (Some(session), Some(pack)) = (sessions.first(), packs.first()) {
-        run(session, vec![question(models.model, pack, INPUT, &mut Rng::from_seed(options.seed))?])?;
+        run(session, &[], &[question(models.model, pack, INPUT, &mut Rng::from_seed(options.seed))?])?;
     }
     for round in 0..options.rounds {
         for (number, ((case, session), runs)) in cases.iter().zip(&sessions).zip(&mut runs).enumerate() {
             let mut random = Rng::from_seed(options.seed.wrapping_add(round as u64));
-            let questions = (0..case.batch).map(|at| match case.input {
+            let mut ask = |turn: usize, at: usize| match case.input {
                 Some(tokens) => question(models.model, &packs[0], tokens, &mut random),
-                // Rounds and places of a batch go on through the list.
-                None => Ok(options.questions[(round * case.batch + at) % options.questions.len()].clone()),
-            });
-            runs.push(run(session, questions.collect::<Result<_, _>>()?)?);
+                // Rounds, turns and places of a batch go on through the list.
+                None => Ok(options.questions[((round * options.turns + turn) * case.batch + at) % options.questions.len()].clone()),
+            };
+            let mut turn = |turn| (0..case.batch).map(|at| ask(turn, at)).collect::<Result<Vec<_>, EvaluateError>>();
+            let before = (1..options.turns).map(&mut turn).collect::<Result<Vec<_>, _>>()?;
+            runs.push(run(session, &before, &turn(0)?)?);
             if observe(round * cases.len() + number + 1, total).is_break() {
                 return Err(EvaluateError::Interrupted);
             }
@@ -78,6 +83,8 @@ fn session(models: &Models<'_>, packs: &[Arc<MappedPack>], case: &Case, options:
         strategy: models.strategy,
         reranking: models.reranking.cloned(),
         cache: Arc::new(MemoryCache::new(0)),
+        // Questions of a file are asked in every round: only those of a conversation may be known.
+        recent_queries: if options.turns == 1 { 0 } else { 1024 },
         ..SessionOptions::default()
     };
     let mounts = Arc::new(Mounts::of(Arc::clone(&packs[case.pack])));
@@ -102,13 +109,31 @@ fn question(model: &Model, pack: &Arc<MappedPack>, tokens: usize, random: &mut R
     Ok(model.tokenizer().decode(&ids)?)
 }
 
-/// Answers questions at once.
-fn run(session: &Session, questions: Vec<String>) -> Result<Run, EvaluateError> {
-    let parts = || Part::ALL.map(|part| session.time(part).as_secs_f64());
-    let (before, started, count) = (parts(), Instant::now(), questions.len());
+/// Answers questions at once, after those of earlier turns, which do not count.
+fn run(session: &Session, before: &[Vec<String>], questions: &[String]) -> Result<Run, EvaluateError> {
+    let count = questions.len();
     let mut batching = session.batching(BatchOptions { sequences: count, bytes: usize::MAX })?;
-    let first: Vec<Rc<Cell<f64>>> = (0..count).map(|_| Rc::default()).collect();
-    for (question, first) in questions.into_iter().zip(&first) {
+    let mut earlier: Vec<Vec<Exchange>> = vec![Vec::new(); count];
+    for turn in before {
+        let (_, answers) = answers(&mut batching, turn, &earlier)?;
+        for ((earlier, question), answer) in earlier.iter_mut().zip(turn).zip(answers) {
+            earlier.push(Exchange { question: question.clone(), answer: answer.text });
+        }
+    }
+    let parts = || Part::ALL.map(|part| session.time(part).as_secs_f64());
+    let (before, started) = (parts(), Instant::now());
+    let (first_token, answers) = answers(&mut batching, questions, &earlier)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let after = parts();
+    let parts = [0, 1, 2, 3].map(|part| after[part] - before[part]);
+    Ok(Run { seconds, first_token, tokens: answers.iter().map(|answer| answer.tokens.len()).sum(), answers: count, parts })
+}
+
+/// The mean seconds until the first text of answers that are decoded at once, and the answers.
+fn answers(batching: &mut Batching<'_>, questions: &[String], earlier: &[Vec<Exchange>]) -> Result<(f64, Vec<Answer>), EvaluateError> {
+    let started = Instant::now();
+    let first: Vec<Rc<Cell<f64>>> = questions.iter().map(|_| Rc::default()).collect();
+    for ((question, earlier), first) in questions.iter().zip(earlier).zip(&first) {
         let first = Rc::clone(first);
         let on_text = move |_: &str| {
             if first.get() == 0.0 {
@@ -116,20 +141,17 @@ fn run(session: &Session, questions: Vec<String>) -> Result<Run, EvaluateError> 
             }
             ControlFlow::Continue(())
         };
-        let request = Request::new(&question, Box::new(on_text));
+        let request = Request { earlier: earlier.clone(), ..Request::new(question, Box::new(on_text)) };
         batching.submit(request).map_err(failed)?;
     }
-    let mut tokens = 0;
+    let mut answers = BTreeMap::new();
     while batching.pending() > 0 {
-        for (_, answer) in batching.step() {
-            tokens += answer.map_err(failed)?.tokens.len();
+        for (number, answer) in batching.step() {
+            answers.insert(number, answer.map_err(failed)?);
         }
     }
-    let seconds = started.elapsed().as_secs_f64();
-    let after = parts();
-    let parts = [0, 1, 2, 3].map(|part| after[part] - before[part]);
-    let first_token = first.iter().map(|first| first.get()).sum::<f64>() / count.max(1) as f64;
-    Ok(Run { seconds, first_token, tokens, answers: count, parts })
+    let first = first.iter().map(|first| first.get()).sum::<f64>() / questions.len().max(1) as f64;
+    Ok((first, answers.into_values().collect()))
 }
 
 fn failed(error: mempack_runtime::AskError) -> EvaluateError {

@@ -68,6 +68,8 @@ pub struct SpeedReport {
     pub precision: String,
     /// Path and codec of each pack.
     pub packs: Vec<(String, String)>,
+    /// Turns of a conversation, of which the last was measured.
+    pub turns: usize,
     /// Tokens of an answer.
     pub tokens: usize,
     /// Rounds.
@@ -98,7 +100,7 @@ impl SpeedReport {
             }
         };
         let rows = cases.iter().zip(runs).map(row).collect();
-        Self { model, precision, packs, tokens: options.tokens, rounds: options.rounds, rows }
+        Self { model, precision, packs, turns: options.turns, tokens: options.tokens, rounds: options.rounds, rows }
     }
 
     /// What a row reads, with the pack where there are several.
@@ -119,6 +121,9 @@ impl fmt::Display for SpeedReport {
             "{}, {}, answers of {} tokens, medians of {} rounds (smallest to largest)",
             self.model, self.precision, self.tokens, self.rounds
         )?;
+        if self.turns > 1 {
+            writeln!(f, "the last of {} turns of a conversation", self.turns)?;
+        }
         for (number, (path, codec)) in self.packs.iter().enumerate() {
             writeln!(f, "pack {}: {path}, {codec}", number + 1)?;
         }

@@ -9,6 +9,7 @@ use mempack_retrieval::{Hit, Margin, Query, Recalled};
 use super::error::{AskError, RetrieveError};
 use super::memory_read::MemoryRead;
 use super::recall::{NotRepeating, Readable, Retriever};
+use super::recent::RecentQueries;
 use super::source::{Loaded, MemorySource};
 use super::times::{Part, Times};
 use crate::{Method, OnDamage, PackReference, PackSet, Skipped};
@@ -56,6 +57,8 @@ pub(crate) struct ChunkReader {
     /// The model that tokenizes, and the overlap with the question above which a reference is filtered out; `None` filters nothing.
     pub(crate) max_overlap: Option<(Model, f64)>,
     pub(crate) times: Arc<Times>,
+    /// What recent queries recalled.
+    pub(crate) recent: Arc<RecentQueries>,
 }
 
 /// The state that one question uses from beginning to end, regardless of later mounts.
@@ -85,6 +88,7 @@ impl ChunkReader {
             margin: self.margin,
             max_overlap: self.max_overlap.as_ref().map(|(model, max)| (model.share(), *max)),
             times: Arc::clone(&self.times),
+            recent: Arc::clone(&self.recent),
         }
     }
 
@@ -96,10 +100,19 @@ impl ChunkReader {
             let Loaded { reads, memories, .. } = self.load(scope, Recalled::unscored(named.to_vec()))?;
             return Ok(ChunkMemories { query: String::new(), reads, memories });
         }
+        // Damage is to be counted for each answer, and what the overlap filter leaves out depends on the question.
+        let recent = Some(&self.recent).filter(|_| scope.skipped.is_none() && self.max_overlap.is_none());
+        if let Some(known) = recent.and_then(|recent| recent.get(&scope.packs, &query)) {
+            let Loaded { reads, memories, .. } = self.load(scope, known)?;
+            return Ok(ChunkMemories { query, reads, memories });
+        }
         let vector = self.times.measure(Part::Retrieval, || self.retriever.embed(&query))?;
         let mut unreadable: Vec<PackReference> = Vec::new();
         loop {
             let recalled = self.times.measure(Part::Retrieval, || self.recall(scope, &query, &vector, &unreadable))?;
+            if let Some(recent) = recent {
+                recent.put(&scope.packs, &query, &recalled);
+            }
             let Loaded { reads, memories, damaged } = self.load(scope, recalled)?;
             if damaged.is_empty() || unreadable.len() >= MAX_REPLACED {
                 return Ok(ChunkMemories { query, reads, memories });

@@ -13,6 +13,7 @@ mod memory_scorer;
 mod prefetch;
 mod prompting;
 mod recall;
+mod recent;
 mod reference;
 mod rerank;
 mod sampling;

@@ -16,6 +16,7 @@ use super::error::{AskError, IdentityMismatch, SessionError};
 use super::prefetch::Prefetcher;
 use super::prompting::{Asked, Prompter};
 use super::recall::Retriever;
+use super::recent::RecentQueries;
 use super::rerank::Reranking;
 use super::sampling::Sampling;
 use super::source::{MemorySource, ReadFrom};
@@ -46,6 +47,8 @@ pub struct SessionOptions {
     /// Whether answers come with the [attention](crate::Answer::attention) that each of their tokens gave to each memory. A token then takes a little
     /// longer.
     pub attention: bool,
+    /// How many of the last queries' results are kept, so that the chunks of a conversation's earlier turns need no search. It affects no answer.
+    pub recent_queries: usize,
     /// Whether a second thread retrieves while the model decodes. It affects when memories are loaded, not which.
     pub prefetch: bool,
     /// The cache of memories. Sessions can share one.
@@ -74,6 +77,7 @@ impl Default for SessionOptions {
             max_overlap: None,
             measures: Vec::new(),
             attention: false,
+            recent_queries: 1024,
             prefetch: true,
             cache: Arc::default(),
             ranking: Ranking::default(),
@@ -120,6 +124,7 @@ impl Session {
             max_overlap,
             mut measures,
             attention,
+            recent_queries,
             prefetch,
             cache,
             ranking,
@@ -149,7 +154,15 @@ impl Session {
         let source = MemorySource::new(read_from, model, cache);
         let max_overlap = max_overlap.map(|max| (model.share(), max));
         let margin = model.memory().margin();
-        let chunks = ChunkReader { retriever, source, k, margin, max_overlap, times: Arc::default() };
+        let chunks = ChunkReader {
+            retriever,
+            source,
+            k,
+            margin,
+            max_overlap,
+            times: Arc::default(),
+            recent: Arc::new(RecentQueries::new(recent_queries)),
+        };
         let prompter = Prompter { model: model.share(), chunks, read_from, max_tokens, full_length };
         let prefetcher = if read_from.reads_memories() && prefetch { Some(Prefetcher::start(&prompter)?) } else { None };
         Ok(Self {
