@@ -1,6 +1,8 @@
 // Decodes prompts with llama.cpp (node-llama-cpp), greedy, answers of full length.
 //
-//     node decode.mjs MODEL.gguf PROMPTS.jsonl TOKENS THREADS BATCH
+//     node decode.mjs MODEL.gguf PROMPTS.jsonl TOKENS THREADS BATCH [TURNS]
+//
+// With TURNS above 1, consecutive prompts are turns of a conversation, and the last one is measured: what came before stays in llama.cpp's cache.
 //
 // PROMPTS has lines {"question": ..., "texts": ...}: the question alone, and the prompt with the texts. BATCH prompts are decoded at once. Prints a JSON
 // line for each of the two kinds: the time to the first token (the mean of a batch), tokens a second from the prompts to the last token, and tokens a
@@ -8,19 +10,21 @@
 import {readFileSync} from "node:fs";
 import {getLlama} from "node-llama-cpp";
 
-const [, , path, prompts, count, threads, batch] = process.argv.map((word) => (/^\d+$/.test(word) ? Number(word) : word));
+const [, , path, prompts, count, threads, batch, turns = 1] = process.argv.map((word) => (/^\d+$/.test(word) ? Number(word) : word));
 const rows = readFileSync(prompts, "utf8").trim().split("\n").map((line) => JSON.parse(line));
 const llama = await getLlama({gpu: false, maxThreads: threads, logLevel: "error"});
 const model = await llama.loadModel({modelPath: path});
-const context = await model.createContext({contextSize: 1024, sequences: batch, threads, batchSize: 2048});
+const context = await model.createContext({contextSize: 1024 * turns, sequences: batch, threads, batchSize: 2048});
 const median = (numbers) => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 const sequences = Array.from({length: batch}, () => context.getSequence());
 
-async function answer(sequence, prompt) {
-    await sequence.clearHistory();
+/** A turn after others begins where the answer before it ends. */
+async function answer(sequence, prompt, turn) {
+    if (turn === 0) await sequence.clearHistory();
+    const text = turn === 0 ? prompt : "<|im_end|><|im_start|>" + prompt;
     let first = 0, done = 0;
-    for await (const token of sequence.evaluate(model.tokenize(prompt, true), {temperature: 0, yieldEogToken: true})) {
+    for await (const token of sequence.evaluate(model.tokenize(text, true), {temperature: 0, yieldEogToken: true})) {
         done += 1;
         if (done === 1) first = performance.now();
         if (done === count) break;
@@ -29,13 +33,17 @@ async function answer(sequence, prompt) {
 }
 
 const groups = [];
-for (let start = 0; start + batch <= rows.length; start += batch) groups.push(rows.slice(start, start + batch));
+for (let start = 0; start + batch * turns <= rows.length; start += batch * turns) groups.push(rows.slice(start, start + batch * turns));
 for (const kind of ["question", "texts"]) {
     const results = {first: [], rate: [], decoding: []};
     // The first run warms up.
     for (const [round, group] of [groups[0], ...groups].entries()) {
-        const started = performance.now();
-        const answers = await Promise.all(group.map((row, place) => answer(sequences[place], row[kind])));
+        let started = 0, answers = [];
+        for (let turn = 0; turn < turns; turn += 1) {
+            const asked = group.slice(turn * batch, (turn + 1) * batch);
+            started = performance.now();
+            answers = await Promise.all(asked.map((row, place) => answer(sequences[place], row[kind], turn)));
+        }
         if (round === 0) continue;
         const last = Math.max(...answers.map((answer) => answer.last));
         const tokens = answers.reduce((sum, answer) => sum + answer.done, 0);

@@ -1,6 +1,7 @@
 """Tokens a second and the time to the first token of mempack, llama.cpp and transformers: the same questions, texts and weights, in alternating rounds.
 
     benches/peers/decode.sh PACK QUESTIONS [--questions 16] [--tokens 48] [--threads 1,2] [--batches 1,16] [--rounds 3] [--precisions bf16,int8]
+    [--turns 1]
 
 decode.sh makes what this needs: the program, the models, the base as GGUF at several precisions, node-llama-cpp; transformers if the Python has it.
 """
@@ -20,6 +21,7 @@ parser.add_argument("--tokens", type=int, default=48)
 parser.add_argument("--threads", default="1,2")
 parser.add_argument("--batches", default="1,16")
 parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--turns", type=int, default=1, help="turns of a conversation, of which the last is measured; transformers has none")
 parser.add_argument("--precisions", default="bf16,int8", help="of mempack")
 parser.add_argument("--mempack", default="target/release/mempack")
 parser.add_argument("--reader", default="kb-samples/readers/smollm2")
@@ -54,22 +56,24 @@ with tempfile.TemporaryDirectory() as folder:
             file.write(json.dumps({"question": fill(memory["prompt_template"]), "texts": fill(memory["context_template"])}) + "\n")
 
     results = {}
+    turns = [str(args.turns)] if args.turns > 1 else []
     for _ in range(args.rounds):
         for threads in args.threads.split(","):
             for batch in args.batches.split(","):
                 for precision in args.precisions.split(","):
                     command = [args.mempack, "bench", args.pack, "--model", args.reader, "--questions", folder / "questions",
-                               "--precision", precision, "--batch", batch, "--memories", "5", "--rounds",
-                               str(max(1, args.questions // int(batch))), "--tokens", str(args.tokens), "--threads", threads, "--json"]
+                               "--precision", precision, "--batch", batch, "--memories", "5", "--turns", str(args.turns), "--rounds",
+                               str(max(1, args.questions // (int(batch) * args.turns))), "--tokens", str(args.tokens), "--threads", threads,
+                               "--json"]
                     for row in lines(command)[0]["rows"]:
                         if row["batch"] == int(batch):
                             figures = [row[name]["median"] for name in ("first_token_ms", "tokens_per_second", "decoding_tokens_per_second")]
                             results.setdefault((threads, batch, f"mempack {precision}, {row['reads']}"), []).append(figures)
                 peers = [(f"llama.cpp {Path(gguf).stem}", ["node", Path(args.node_folder) / "decode.mjs", gguf]) for gguf in args.gguf]
-                if args.transformers:
+                if args.transformers and not turns:
                     peers.append(("transformers bf16", [args.transformers, Path(__file__).with_name("decode_transformers.py"), args.base]))
                 for name, command in peers:
-                    for row in lines([*command, folder / "prompts", str(args.tokens), threads, batch]):
+                    for row in lines([*command, folder / "prompts", str(args.tokens), threads, batch, *turns]):
                         reads = "5 texts" if row["reads"] == "texts" else "nothing"
                         figures = [row[name] for name in ("first_token_ms", "tokens_per_second", "decoding_tokens_per_second")]
                         results.setdefault((threads, batch, f"{name}, {reads}"), []).append(figures)
