@@ -135,6 +135,11 @@ pub fn set_threads(intra_op: usize) {
     tch::set_num_threads(i32::try_from(intra_op.max(1)).unwrap_or(i32::MAX));
 }
 
+/// Threads for one operation.
+pub fn threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1)
+}
+
 /// Whether libtorch finds a CUDA device.
 ///
 /// The program is not linked with libtorch's CUDA library. It is loaded by name, once, so that one binary runs on machines with and

@@ -77,7 +77,7 @@ pub use batch::{Batch, Prompt, Row, Sequence, SlotList, StepDecoder, Tokens};
 pub use checkpoint::weights_digest;
 pub use config::ModelConfig;
 pub use decoder::Decoder;
-pub use device::{DeviceChoice, LoadOptions, Precision, UnknownDevice, UnknownPrecision, cuda_available, set_threads};
+pub use device::{DeviceChoice, LoadOptions, Precision, UnknownDevice, UnknownPrecision, cuda_available, set_threads, threads};
 pub use divergence::{MAX_PROBES, Probe, divergence, divergence_of_logits, predicted_probes};
 pub use embedder::{EmbedAs, Embedder, Pooling, TextEncoder};
 pub use error::{ComputeError, LoadError};

@@ -8,6 +8,7 @@ use mempack_kernels::{CacheKind, Cpu, Held, Inputs, Matrix, Pool};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::decoder::Decoder;
+use crate::device::threads;
 use crate::family::GateActivation;
 use crate::layer::Linear;
 use crate::norm::RmsNorm;
@@ -40,8 +41,7 @@ impl Decoder {
             Precision::F32 => (Inputs::Exact, CacheKind::F32),
             Precision::Bf16 | Precision::Int8 => (Inputs::Bf16, CacheKind::Bf16),
         };
-        let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
-        let pool = Arc::new(Pool::new(threads).map_err(ComputeError::Threads)?);
+        let pool = Arc::new(Pool::new(threads()).map_err(ComputeError::Threads)?);
         let positions = self.config.max_positions.unwrap_or(MAX_POSITIONS).min(MAX_POSITIONS);
         let model = self.kernel_model(positions)?;
         let model = Arc::new(if self.precision == Precision::Int8 { model.to_int8()? } else { model });

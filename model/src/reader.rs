@@ -83,10 +83,19 @@ impl Decoder {
     /// Bytes of the cache of a reader with these options.
     pub fn bytes_of_reader(&self, options: &ReaderOptions) -> usize {
         let (config, memory) = (&self.config, &self.memory);
-        let (prefix, room) = if options.prefix { (memory.reference_prefix_ids.len(), memory.memories_per_chunk as usize) } else { (0, 0) };
+        let prefix = if options.prefix { memory.reference_prefix_ids.len() } else { 0 };
         let own = prefix.saturating_add(options.capacity).saturating_mul(config.heads as usize).saturating_mul(config.layers as usize);
-        let vectors = own.saturating_add(room.saturating_mul(self.shape().slots()));
-        vectors.saturating_mul(2 * config.head_dim as usize * self.kind().elt_size_in_bytes())
+        self.bytes_of_vectors(own).saturating_add(if options.prefix { self.bytes_of_memories() } else { 0 })
+    }
+
+    /// Bytes of the memories that a chunk reads, in a cache.
+    pub(crate) fn bytes_of_memories(&self) -> usize {
+        self.bytes_of_vectors((self.memory.memories_per_chunk as usize).saturating_mul(self.shape().slots()))
+    }
+
+    /// Bytes of keys and values.
+    fn bytes_of_vectors(&self, vectors: usize) -> usize {
+        vectors.saturating_mul(2 * self.config.head_dim as usize * self.kind().elt_size_in_bytes())
     }
 
     /// A reader with an empty context.

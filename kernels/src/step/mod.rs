@@ -164,7 +164,7 @@ impl Step {
             });
         }
         for piece in pieces {
-            piece.sequence.length += piece.tokens.len();
+            piece.sequence.grow(piece.tokens.len());
         }
         Ok(self.wanted.len())
     }

@@ -152,11 +152,12 @@ impl Run<'_, '_> {
         let Row { index, last, .. } = self.rows[row];
         let places = sequence.places[layer * heads + head];
         let context = window.map_or(0, |window| (index + 1).saturating_sub(window))..index + 1;
-        let (used, memories) = (sequence.used.as_slice(), sequence.options.memories);
+        let (used, first) = sequence.read_by(index, places);
+        let memories = sequence.options.memories;
         let segments = (0..=used.len()).map(|number| {
             let (slots, bias) = match used.get(number) {
                 Some(used) => {
-                    let first = places.memories + number * places.kept;
+                    let first = first + number * places.kept;
                     (first..first + used.tokens.min(places.kept), used.bias)
                 }
                 None => (places.context + context.start..places.context + context.end, 0.0),

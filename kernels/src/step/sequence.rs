@@ -67,7 +67,7 @@ pub(super) struct Pair<T> {
 /// Where the slots of a key-value head of a layer are.
 #[derive(Clone, Copy)]
 pub(super) struct Places {
-    /// The first slot of the memories; memory `m` begins `m * kept` slots later.
+    /// The first slot of the memories; memory `m` begins `m * kept` slots later. Those of the second bank follow those of the first.
     pub memories: usize,
     pub kept: usize,
     /// The first slot of the context.
@@ -88,8 +88,12 @@ pub struct Sequence {
     /// `[layers, heads]`.
     pub(super) places: Vec<Places>,
     pub(super) cache: Cache,
-    /// The memories in use; room for all is allocated.
-    pub(super) used: Vec<Used>,
+    /// The memories in two banks, so that tokens of one step can read others than those before them; room for all is allocated.
+    banks: [Vec<Used>; 2],
+    /// The bank that the next token reads.
+    bank: usize,
+    /// The index of the token from which on the other bank is read.
+    next: Option<usize>,
     /// Tokens in the cache.
     pub(super) length: usize,
     /// `[layers, query_heads, memories]` if watched, else empty.
@@ -155,7 +159,8 @@ impl Sequence {
             for head in 0..model.heads {
                 let kept = model.kept(layer, head);
                 let memories = slots;
-                let context = options.memories.checked_mul(kept).and_then(|n| n.checked_add(memories)).ok_or_else(too_many)?;
+                let banks = options.memories.checked_mul(2 * kept);
+                let context = banks.and_then(|n| n.checked_add(memories)).ok_or_else(too_many)?;
                 slots = context.checked_add(options.capacity).ok_or_else(too_many)?;
                 places.push(Places { memories, kept, context });
             }
@@ -165,8 +170,8 @@ impl Sequence {
             CacheKind::F32 => Cache::F32(Pair::new(numbers)),
             CacheKind::Bf16 => Cache::Bf16(Pair::new(numbers)),
         };
-        let used = Vec::with_capacity(options.memories);
-        Ok(Self { model, options, places, cache, used, length: 0, shares: Cells::new(0) })
+        let banks = [(); 2].map(|()| Vec::with_capacity(options.memories));
+        Ok(Self { model, options, places, cache, banks, bank: 0, next: None, length: 0, shares: Cells::new(0) })
     }
 
     /// The sizes it was made with.
@@ -186,7 +191,7 @@ impl Sequence {
 
     /// Memories that the next tokens read.
     pub fn memories(&self) -> usize {
-        self.used.len()
+        self.banks[self.bank].len()
     }
 
     /// Bytes of its cache.
@@ -197,15 +202,16 @@ impl Sequence {
         }
     }
 
-    /// Forgets all tokens after the first `length`, and keeps the memories. No effect if there are fewer.
+    /// Forgets all tokens after the first `length`, and keeps the memories that the next token reads. No effect if there are fewer.
     pub fn truncate(&mut self, length: usize) {
         self.length = self.length.min(length);
+        self.next = None;
     }
 
     /// Forgets all tokens after the first `length`, the memories, and what [`watch_memories`](Self::watch_memories) asked for.
     pub fn reset(&mut self, length: usize) {
         self.truncate(length);
-        self.used.clear();
+        self.banks[self.bank].clear();
         self.shares = Cells::new(0);
     }
 
@@ -264,6 +270,50 @@ impl Sequence {
     /// More memories than slots, or keys, values or positions of another number than the slots of the model's heads. Nothing is
     /// replaced then.
     pub fn set_memories(&mut self, memories: &[Memory<'_>]) -> Result<(), KernelError> {
+        self.put(self.bank, memories)?;
+        self.next = None;
+        Ok(())
+    }
+
+    /// Replaces the memories that tokens from index `from` on read, the prefix counted; tokens before it read what they read now.
+    ///
+    /// # Errors
+    /// As [`set_memories`](Self::set_memories), and if the sequence holds more than `from` tokens.
+    pub fn set_next_memories(&mut self, from: usize, memories: &[Memory<'_>]) -> Result<(), KernelError> {
+        if from < self.length {
+            return Err(KernelError::Size {
+                what: "first token that reads memories",
+                expected: format!("at least {}", self.length),
+                found: from,
+            });
+        }
+        self.put(1 - self.bank, memories)?;
+        self.next = Some(from);
+        self.turn();
+        Ok(())
+    }
+
+    /// Notes that tokens were appended.
+    pub(super) fn grow(&mut self, tokens: usize) {
+        self.length += tokens;
+        self.turn();
+    }
+
+    /// Makes the other bank the one that is read, once the next token reads it.
+    fn turn(&mut self) {
+        if self.next.take_if(|from| *from <= self.length).is_some() {
+            self.bank = 1 - self.bank;
+        }
+    }
+
+    /// The memories that token `index` reads, and the slots of a head before the first of them.
+    pub(super) fn read_by(&self, index: usize, places: Places) -> (&[Used], usize) {
+        let bank = if self.next.is_some_and(|from| from <= index) { 1 - self.bank } else { self.bank };
+        (&self.banks[bank], places.memories + bank * self.options.memories * places.kept)
+    }
+
+    /// Puts memories into a bank.
+    fn put(&mut self, bank: usize, memories: &[Memory<'_>]) -> Result<(), KernelError> {
         let (model, most) = (Arc::clone(&self.model), self.options.memories);
         if memories.len() > most {
             return Err(KernelError::Size { what: "memories", expected: format!("at most {most}"), found: memories.len() });
@@ -288,15 +338,15 @@ impl Sequence {
                     key.copy_from_slice(&memory.keys[numbers.clone()]);
                     let angles = angles(dim, memory.positions[slot]);
                     Rotate { x: &mut key, cos: &rotation.cos[angles.clone()], sin: &rotation.sin[angles] }.run(Scalar);
-                    let to = places.memories + number * places.kept + token;
+                    let to = places.memories + (bank * most + number) * places.kept + token;
                     // SAFETY: The sequence is borrowed mutably.
                     unsafe { self.cache.write(to, &key, &memory.values[numbers]) };
                     slot += 1;
                 }
             }
         }
-        self.used.clear();
-        self.used.extend(memories.iter().map(|memory| Used { tokens: memory.tokens, bias: memory.bias }));
+        self.banks[bank].clear();
+        self.banks[bank].extend(memories.iter().map(|memory| Used { tokens: memory.tokens, bias: memory.bias }));
         Ok(())
     }
 

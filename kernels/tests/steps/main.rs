@@ -230,3 +230,44 @@ fn pieces_that_do_not_fit_change_nothing() {
             .is_err()
     );
 }
+
+/// A piece may go on with other memories in its midst.
+#[test]
+fn tokens_of_one_piece_read_two_lists() {
+    for (seed, kind) in KINDS.into_iter().enumerate() {
+        let mut r = Random(60 + seed as u64);
+        let plain = Plain::random(&mut r, kind);
+        let model = Arc::new(model::model(&plain, Weights::F32));
+        let mut step = step(&model, Cpu::detect(), Inputs::Exact, 2, 12);
+        let tokens: Vec<u32> = (0..12).map(|_| r.below(plain.vocabulary) as u32).collect();
+        let lists = [2, 3, 1].map(|count| memories(&mut r, &plain, count));
+        let sizes = SequenceOptions { capacity: 30, ..options(CacheKind::F32) };
+        let mut apart = step.sequence(sizes).unwrap();
+        let mut together = step.sequence(sizes).unwrap();
+        for sequence in [&mut apart, &mut together] {
+            sequence.watch_memories();
+            set(sequence, &lists[0]);
+        }
+        let mut expected = append(&mut step, &mut apart, &tokens[..5]);
+        set(&mut apart, &lists[1]);
+        expected.extend(append(&mut step, &mut apart, &tokens[5..9]));
+        let shares = apart.shares().to_vec();
+        model::set_next(&mut together, 5, &lists[1]);
+        assert_eq!(append(&mut step, &mut together, &tokens[..9]), expected, "{kind:?}");
+        assert_eq!(together.memories(), 3);
+        assert_eq!(together.shares(), shares);
+        // The third list takes the place of the first, and begins after some steps.
+        model::set_next(&mut together, 11, &lists[2]);
+        let mut found = append(&mut step, &mut together, &tokens[9..10]);
+        found.extend(append(&mut step, &mut together, &tokens[10..]));
+        let mut expected = append(&mut step, &mut apart, &tokens[9..11]);
+        set(&mut apart, &lists[2]);
+        expected.extend(append(&mut step, &mut apart, &tokens[11..]));
+        assert_eq!(found, expected, "{kind:?}");
+        assert_eq!(together.memories(), 1);
+        // From the next token on, which is the same as at once.
+        model::set_next(&mut together, 12, &lists[0]);
+        assert_eq!(together.memories(), 2);
+        assert!(together.set_next_memories(11, &[]).is_err());
+    }
+}

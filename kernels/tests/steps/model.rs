@@ -88,6 +88,15 @@ pub fn memories(r: &mut Random, plain: &Plain, count: usize) -> Vec<PlainMemory>
 }
 
 pub fn set(sequence: &mut Sequence, memories: &[PlainMemory]) {
+    with_memories(memories, |memories| sequence.set_memories(memories).unwrap());
+}
+
+/// Sets the memories that tokens from index `from` on read.
+pub fn set_next(sequence: &mut Sequence, from: usize, memories: &[PlainMemory]) {
+    with_memories(memories, |memories| sequence.set_next_memories(from, memories).unwrap());
+}
+
+fn with_memories(memories: &[PlainMemory], put: impl FnOnce(&[Memory<'_>])) {
     let floats: Vec<(Vec<f32>, Vec<f32>)> = memories.iter().map(|m| (floats(&m.keys), floats(&m.values))).collect();
     let memories = memories.iter().zip(&floats).map(|(m, (keys, values))| Memory {
         keys,
@@ -96,7 +105,7 @@ pub fn set(sequence: &mut Sequence, memories: &[PlainMemory]) {
         tokens: m.tokens,
         bias: m.bias as f32,
     });
-    sequence.set_memories(&memories.collect::<Vec<_>>()).unwrap();
+    put(&memories.collect::<Vec<_>>());
 }
 
 /// Appends tokens to one sequence, and returns the logits of all.

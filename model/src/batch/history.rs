@@ -23,9 +23,9 @@ impl History {
         self.tokens.extend_from_slice(tokens);
     }
 
-    /// The following tokens read this list.
-    pub fn read(&mut self, key: Digest) {
-        self.lists.push((self.tokens.len(), key));
+    /// The tokens from `start` on read this list.
+    pub fn read(&mut self, start: usize, key: Digest) {
+        self.lists.push((start, key));
     }
 
     /// Forgets all but the first `tokens` tokens.
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(shared(&history, &[5, 6], &[7]), 0);
         // BOS 5 6 | 7 8 | 9, each chunk with its list.
         for (key, tokens) in [(10, &[1u32, 5, 6][..]), (11, &[7, 8]), (12, &[9])] {
-            history.read(list(key).key);
+            history.read(history.len(), list(key).key);
             history.push(tokens);
         }
         let all = [5, 6, 7, 8, 9, 4];
@@ -99,7 +99,7 @@ mod tests {
         history.truncate(4);
         assert_eq!((history.len(), shared(&history, &all, &[10, 11, 12])), (4, 4));
         history.truncate(3);
-        history.read(list(12).key);
+        history.read(3, list(12).key);
         history.push(&[7]);
         assert_eq!(shared(&history, &all, &[10, 12]), 4);
         // Without memories.

@@ -114,7 +114,10 @@ impl Batch {
 
     /// Bytes that a sequence takes: keys and values of memories and context, and logits.
     pub fn bytes_of(&self, options: &ReaderOptions) -> usize {
-        self.decoder.bytes_of_reader(&rounded(options)).saturating_add(self.decoder.config().vocabulary as usize * size_of::<f32>())
+        let (own, logits) = (self.decoder.bytes_of_reader(&rounded(options)), self.decoder.config().vocabulary as usize * size_of::<f32>());
+        // Kernels have room for the memories of two chunks.
+        let more = if self.steps.is_some() && options.prefix { self.decoder.bytes_of_memories() } else { 0 };
+        own.saturating_add(more).saturating_add(logits)
     }
 
     /// Begins a sequence for `prompt`, which [`step`](Self::step) then puts into it. It [holds](Sequence::len) those tokens already that another sequence
@@ -264,7 +267,7 @@ impl Batch {
     /// As [`Reader::set_memories`](crate::Reader::set_memories).
     pub fn set_memories(&self, sequence: &mut Sequence, list: &SlotList<'_>) -> Result<(), ComputeError> {
         check_memories(&self.decoder, &sequence.options, &list.slots)?;
-        sequence.set_memories(&self.decoder, list)
+        sequence.set_memories(&self.decoder, sequence.len(), list)
     }
 
     /// Refuses a prompt that cannot be computed.

@@ -120,30 +120,37 @@ impl Sequence {
         }
     }
 
-    /// The next tokens of a prompt that read the same memories, at most `room`, and whether they are its last. Their memories are put into the slots.
+    /// The next tokens of a prompt, at most `room`, and whether they are its last. The memories that they read are put into the slots, which have room for
+    /// those of two chunks.
     pub(super) fn piece(&mut self, decoder: &Decoder, prompt: &Prompt<'_>, room: usize) -> Result<(Vec<u32>, bool), ComputeError> {
         let (layout, start, tokens) = (layout(decoder, &self.options), self.history.len(), 1 + prompt.text.len());
         let list = |position: usize| layout.list_of_position(position, prompt.chunks.len());
         let most = tokens.min(start + room);
-        let end = (start + 1..most).find(|at| list(*at) != list(start)).unwrap_or(most);
-        if let Some((number, list)) = list(start).and_then(|number| Some((number, prompt.chunks.get(number)?)))
-            && self.placed != Some(number)
-        {
-            self.set_memories(decoder, list)?;
-            self.placed = Some(number);
+        let end_of = |start: usize| (start + 1..most).find(|at| list(*at) != list(start)).unwrap_or(most);
+        let (second, mut end) = (end_of(start), end_of(start));
+        for from in [start, second] {
+            let Some((number, list)) = list(from).filter(|_| from < most).and_then(|number| Some((number, prompt.chunks.get(number)?)))
+            else {
+                continue;
+            };
+            if self.placed != Some(number) {
+                self.set_memories(decoder, from, list)?;
+                self.placed = Some(number);
+            }
+            end = end_of(from);
         }
         let ids = [decoder.config.bos].into_iter().chain(prompt.text.iter().copied());
         Ok((ids.skip(start).take(end - start).collect(), end == tokens))
     }
 
-    /// Puts memories, which have been checked, into the slots.
-    pub(super) fn set_memories(&mut self, decoder: &Decoder, list: &SlotList<'_>) -> Result<(), ComputeError> {
+    /// Puts memories, which have been checked, into the slots. Tokens from `from` on read them.
+    pub(super) fn set_memories(&mut self, decoder: &Decoder, from: usize, list: &SlotList<'_>) -> Result<(), ComputeError> {
         self.shares.clear();
         match &mut self.cache {
             Cache::Torch(reader) => reader.set_memories(&list.slots),
             Cache::Kernels(cache) => {
-                place(decoder, cache, &list.slots)?;
-                self.history.read(list.key);
+                place(decoder, cache, cache.options().prefix + from, &list.slots)?;
+                self.history.read(from, list.key);
                 Ok(())
             }
         }
@@ -192,8 +199,8 @@ impl Sequence {
     }
 }
 
-/// Puts memories, which have been checked, into a sequence.
-fn place(decoder: &Decoder, cache: &mut kernels::Sequence, slots: &[Slot<'_>]) -> Result<(), ComputeError> {
+/// Puts memories, which have been checked, into a sequence, for tokens from index `from` on.
+fn place(decoder: &Decoder, cache: &mut kernels::Sequence, from: usize, slots: &[Slot<'_>]) -> Result<(), ComputeError> {
     let prefix = decoder.memory.reference_prefix_ids.len();
     // The keys of empty slots are not read, so any position will do.
     let position = |p: &u8| if *p == EMPTY_SLOT { 0 } else { prefix + usize::from(*p) };
@@ -213,5 +220,5 @@ fn place(decoder: &Decoder, cache: &mut kernels::Sequence, slots: &[Slot<'_>]) -
             Memory { keys, values, positions, tokens: held(slot), bias }
         })
         .collect();
-    Ok(cache.set_memories(&memories)?)
+    Ok(if from == cache.len() { cache.set_memories(&memories) } else { cache.set_next_memories(from, &memories) }?)
 }

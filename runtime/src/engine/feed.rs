@@ -56,8 +56,9 @@ impl<'a> Feed<'a> {
         if self.coming.is_some() {
             self.warming = None;
         }
+        let waits = self.warming.is_none() && self.coming.is_none();
         let near = text.until_next_chunk() <= (text.chunks().interval() / 4).max(1);
-        if let Some(prefetcher) = self.prefetcher.filter(|_| near && self.warming.is_none() && self.coming.is_none()) {
+        if let Some(prefetcher) = self.prefetcher.filter(|prefetcher| near && waits && prefetcher.can_warm()) {
             self.warming = Some(prefetcher.warm(self.scope.clone(), self.prompter.query(text, text.last_window())?));
         }
         Ok(())

@@ -27,6 +27,8 @@ type Reply<T> = SyncSender<Result<T, AskError>>;
 pub(crate) struct Prefetcher {
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
+    /// Whether a processor is free while the model decodes.
+    spare: bool,
 }
 
 /// Keeps a request to decode memories in advance alive.
@@ -45,7 +47,14 @@ impl Prefetcher {
         let (requests, inbox) = channel();
         let prompter = prompter.share();
         let thread = std::thread::Builder::new().name("mempack-prefetch".into()).spawn(move || work(&prompter, &inbox));
-        Ok(Self { requests: Some(requests), thread: Some(thread.map_err(SessionError::Thread)?) })
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let spare = processors > mempack_model::threads();
+        Ok(Self { requests: Some(requests), thread: Some(thread.map_err(SessionError::Thread)?), spare })
+    }
+
+    /// Whether memories can be decoded in advance without slowing the model down: finding them takes an embedding and a search.
+    pub fn can_warm(&self) -> bool {
+        self.spare
     }
 
     /// Starts decoding the memories that a later query will probably retrieve, as long as what it returns is kept.
