@@ -7,7 +7,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::ModelConfig;
 
-/// The frequencies of a model's RoPE.
+/// The frequencies by which some layers of a model rotate.
 #[derive(Clone, Debug)]
 pub(crate) struct Rope {
     frequencies: Vec<f64>,
@@ -21,11 +21,15 @@ pub(crate) struct Rotation {
 }
 
 impl Rope {
-    pub(crate) fn new(config: &ModelConfig) -> Self {
-        let dim = f64::from(config.head_dim);
-        let frequencies = (0..config.head_dim / 2).map(|i| {
-            let plain = config.rope_base.powf(-2.0 * f64::from(i) / dim);
-            let Some(scaling) = config.rope_scaling else { return plain };
+    /// Those of a model: of the layers that attend to the whole context, then of those that attend to a window, if there are such layers.
+    pub(crate) fn all(config: &ModelConfig) -> Vec<Self> {
+        let local = config.sliding.as_ref().map(|sliding| Self { frequencies: frequencies(config, sliding.rope_base).collect() });
+        std::iter::once(Self::scaled(config)).chain(local).collect()
+    }
+
+    fn scaled(config: &ModelConfig) -> Self {
+        let frequencies = frequencies(config, config.rope_base).map(|plain| {
+            let Some(scaling) = config.rope_scaling else { return plain / config.rope_factor };
             // Llama 3.1 scaling: long wavelengths are stretched, short ones stay, those between are interpolated.
             let wavelength = 2.0 * PI / plain;
             let ratio = scaling.original_max_position_embeddings / wavelength;
@@ -67,6 +71,12 @@ impl Rotation {
         rotate(x, &of(&self.cos)?, &of(&self.sin)?, self.half)
     }
 
+    /// The rotations of both lists of positions, of which `other`'s come last.
+    pub(crate) fn followed_by(&self, other: &Self) -> Result<Self, TchError> {
+        let join = |a: &Tensor, b: &Tensor| Tensor::f_cat(&[a, b], 0);
+        Ok(Self { cos: join(&self.cos, &other.cos)?, sin: join(&self.sin, &other.sin)?, half: self.half })
+    }
+
     /// The rotations of `length` positions from number `start` of the list.
     pub(crate) fn narrow(&self, start: i64, length: i64) -> Result<Self, TchError> {
         Ok(Self { cos: self.cos.f_narrow(0, start, length)?, sin: self.sin.f_narrow(0, start, length)?, half: self.half })
@@ -75,6 +85,12 @@ impl Rotation {
     pub(crate) fn shallow_clone(&self) -> Self {
         Self { cos: self.cos.shallow_clone(), sin: self.sin.shallow_clone(), half: self.half }
     }
+}
+
+/// The frequencies of half a head's dimensions.
+fn frequencies(config: &ModelConfig, base: f64) -> impl Iterator<Item = f64> {
+    let dim = f64::from(config.head_dim);
+    (0..config.head_dim / 2).map(move |i| base.powf(-2.0 * f64::from(i) / dim))
 }
 
 /// `x * cos + (x with its halves swapped) * sin`: three operations, whatever the number of heads.

@@ -143,6 +143,8 @@ impl Architecture {
             qkv_bias: has_bias(family.biases.qkv, LayerModule::Query),
             output_bias: has_bias(family.biases.output, LayerModule::Query),
             mlp_bias: has_bias(family.biases.mlp, LayerModule::Gate),
+            query_key_norms: family.query_key_norms,
+            norms_after: family.norms_after,
             tied: tied.is_some() || !has(head_name),
         };
         let norm_eps = positive("attention.layer_norm_rms_epsilon", None)?;
