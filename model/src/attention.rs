@@ -171,6 +171,21 @@ mod tests {
     }
 
     #[test]
+    fn a_window_hides_what_is_before_it() {
+        for (window, kind) in [1, 3, 6, 7, 9].into_iter().flat_map(|window| [(window, Kind::Float), (window, Kind::BFloat16)]) {
+            let [q, k, v] = inputs(7, kind);
+            let seen = |row: i64, column: i64| (0..window).contains(&(row - column));
+            let bias = (0..49).map(|at| if seen(at / 7, at % 7) { 0.0 } else { f32::NEG_INFINITY }).collect::<Vec<_>>();
+            let bias = Tensor::from_slice(&bias).view([1, 1, 7, 7]).to_kind(kind);
+            let expected = by_products(&q, &k, &v, Mask::Bias(&bias)).unwrap();
+            for found in [attention(&q, &k, &v, Mask::Window(window)), by_products(&q, &k, &v, Mask::Window(window))] {
+                let off = (found.unwrap() - &expected).abs().max().double_value(&[]);
+                assert!(off < if kind == Kind::Float { 1e-5 } else { 3e-2 }, "a window of {window} in {kind:?}: {off}");
+            }
+        }
+    }
+
+    #[test]
     fn rows_are_tokens_and_columns_are_heads() {
         for kind in [Kind::Float, Kind::BFloat16] {
             let [q, k, v] = inputs(7, kind);

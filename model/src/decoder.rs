@@ -231,8 +231,5 @@ fn embedding_scale(config: &ModelConfig, kind: Kind) -> Option<f64> {
 
 /// Rotations of the positions of prefix and memories, by each rope in turn.
 fn memory_rotation(ropes: &[Rope], memory: &MemoryConfig, device: Device) -> Result<Rotation, TchError> {
-    let positions = 0..memory.reference_prefix_ids.len() as u32 + memory.reference_length;
-    let of = |rope: &Rope| rope.rotation(positions.clone(), Kind::Float, device);
-    let [first, others @ ..] = ropes else { return Err(TchError::Convert("a decoder without a rotation".into())) };
-    others.iter().try_fold(of(first)?, |all, rope| all.followed_by(&of(rope)?))
+    Rope::rotation_by_each(ropes, 0..memory.reference_prefix_ids.len() as u32 + memory.reference_length, Kind::Float, device)
 }

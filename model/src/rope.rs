@@ -2,6 +2,7 @@
 //! `i + head_dim / 2`.
 
 use std::f64::consts::PI;
+use std::slice;
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -46,13 +47,25 @@ impl Rope {
     }
 
     /// Rotations of `positions`. Angles are computed in f64, because at position 10^5 an f32 angle is off in the third digit.
-    pub(crate) fn rotation(&self, positions: impl Iterator<Item = u32>, kind: Kind, device: Device) -> Result<Rotation, TchError> {
-        let half = self.frequencies.len() as i64;
+    pub(crate) fn rotation(&self, positions: impl Iterator<Item = u32> + Clone, kind: Kind, device: Device) -> Result<Rotation, TchError> {
+        Self::rotation_by_each(slice::from_ref(self), positions, kind, device)
+    }
+
+    /// Rotations of `positions` by each of `ropes` in turn, in one list. The ropes are of heads of one size.
+    pub(crate) fn rotation_by_each(
+        ropes: &[Self],
+        positions: impl Iterator<Item = u32> + Clone,
+        kind: Kind,
+        device: Device,
+    ) -> Result<Rotation, TchError> {
+        let half = ropes.first().map_or(0, |rope| rope.frequencies.len()) as i64;
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
-        let (cosines, sines) = self.tables(positions);
-        for (cosines, sines) in cosines.chunks(half.max(1) as usize).zip(sines.chunks(half.max(1) as usize)) {
-            cos.extend(cosines.iter().chain(cosines));
-            sin.extend(sines.iter().map(|s| -s).chain(sines.iter().copied()));
+        for rope in ropes {
+            let (cosines, sines) = rope.tables(positions.clone());
+            for (cosines, sines) in cosines.chunks(half.max(1) as usize).zip(sines.chunks(half.max(1) as usize)) {
+                cos.extend(cosines.iter().chain(cosines));
+                sin.extend(sines.iter().map(|s| -s).chain(sines.iter().copied()));
+            }
         }
         let table = |values: &[f32]| Tensor::f_from_slice(values)?.f_view([-1, 1, 2 * half])?.f_to_kind(kind)?.f_to_device(device);
         Ok(Rotation { cos: table(&cos)?, sin: table(&sin)?, half })
@@ -69,12 +82,6 @@ impl Rotation {
     pub(crate) fn apply_at(&self, x: &Tensor, index: &Tensor) -> Result<Tensor, TchError> {
         let of = |table: &Tensor| table.f_index_select(0, index)?.f_view_as(x);
         rotate(x, &of(&self.cos)?, &of(&self.sin)?, self.half)
-    }
-
-    /// The rotations of both lists of positions, of which `other`'s come last.
-    pub(crate) fn followed_by(&self, other: &Self) -> Result<Self, TchError> {
-        let join = |a: &Tensor, b: &Tensor| Tensor::f_cat(&[a, b], 0);
-        Ok(Self { cos: join(&self.cos, &other.cos)?, sin: join(&self.sin, &other.sin)?, half: self.half })
     }
 
     /// The rotations of `length` positions from number `start` of the list.
@@ -111,6 +118,12 @@ mod tests {
         let y: Vec<f32> = Vec::try_from(rotation.apply(&x).unwrap().reshape([-1])).unwrap();
         let expected = [1.0, 0.0, 1f32.cos(), 1f32.sin(), -2f32.sin(), 2f32.cos()];
         assert!(y.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{y:?}");
+        // By two ropes, of which the second turns twice as far: its positions follow those of the first.
+        let both = Rope::rotation_by_each(&[rope, Rope { frequencies: vec![2.0] }], 0..3, Kind::Float, Device::Cpu).unwrap();
+        let turned = both.apply_at(&x.view([3, 2]), &Tensor::from_slice(&[1i64, 4, 5])).unwrap();
+        let turned: Vec<f32> = Vec::try_from(turned.reshape([-1])).unwrap();
+        let expected = [1f32.cos(), 1f32.sin(), 2f32.cos(), 2f32.sin(), -4f32.sin(), 4f32.cos()];
+        assert!(turned.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{turned:?}");
         let at = rotation.apply_at(&x.view([3, 2]), &Tensor::from_slice(&[0i64, 1, 2])).unwrap();
         assert!(at.allclose(&rotation.apply(&x).unwrap().view([3, 2]), 1e-6, 1e-6, false));
     }

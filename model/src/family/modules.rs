@@ -33,7 +33,7 @@ pub(crate) enum LayerModule {
 }
 
 impl LayerModule {
-    const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::AttentionNorm,
         Self::MlpNorm,
         Self::Query,

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::reader::parse;
 use super::*;
 
+mod families;
 mod keys;
 mod tied;
 

@@ -27,7 +27,7 @@ MODELS = {
                     tie_word_embeddings=False, **SHAPE), dict(first_memory_layer=1, num_memory_layers=2)),
     "gemma3_windows": (Gemma3ForCausalLM, Gemma3TextConfig(vocab_size=83, intermediate_size=36, num_hidden_layers=6, head_dim=12, rope_theta=5000.0,
                        rope_local_base_freq=20.0, rope_scaling=dict(rope_type="linear", factor=3.0), query_pre_attn_scalar=5, sliding_window=7,
-                       layer_types=[SLIDES, SLIDES, FULL, SLIDES, FULL, SLIDES], **SHAPE), dict(first_memory_layer=1, num_memory_layers=4)),
+                       layer_types=[SLIDES, SLIDES, FULL] * 2, **SHAPE), dict(first_memory_layer=1, num_memory_layers=4)),
 }
 
 
@@ -116,6 +116,28 @@ class Definition:
             x = self.finish(number, x, q, k, v, mask, bias)
         return self.model.lm_head(self.model.model.norm(x[b:]))
 
+    def scores(self, text, memories, similarity):
+        """The share of attention that the tokens of a question give to each memory in the first two thirds of the layers (remark 2 of
+        the paper; docs/retrieval.md), where 20 times what a memory is less similar than the best is subtracted."""
+        prefix = self.m["reference_prefix_ids"]
+        b, n = len(prefix), len(text)
+        x = self.model.model.embed_tokens(torch.tensor(prefix + [self.config.bos_token_id] + text))
+        positions = torch.cat([torch.arange(b), b + self.m["reference_length"] + torch.arange(1 + n)])
+        sums, layers = torch.zeros(len(memories)), range(self.memory_layers.start, min(self.memory_layers.stop, 2 * self.config.num_hidden_layers // 3))
+        for number in range(layers.stop):
+            q, k, v = self.qkv(number, x)
+            q, k = self.rotate(number, q, positions), self.rotate(number, k, positions)
+            if number in layers:
+                keys = [memory[number - self.memory_layers.start][1] for memory in memories]
+                widths = [key.shape[1] for key in keys]
+                bias = torch.cat([torch.full((width,), 20 * (s - max(similarity))) for width, s in zip(widths, similarity)] + [torch.zeros(len(x))])
+                mask = torch.cat([torch.ones(len(x), sum(widths), dtype=torch.bool), self.seen(number, len(x))], 1)
+                keys = torch.cat(keys + [k], 1).repeat_interleave(len(q) // len(k), 0)
+                shares = (q @ keys.transpose(-1, -2) * self.scale + bias).masked_fill(~mask, float("-inf")).softmax(-1)
+                sums += torch.stack([part.sum(-1).mean() for part in shares[:, -n:, : sum(widths)].split(widths, -1)]) / len(layers)
+            x = self.finish(number, x, q, k, v, self.seen(number, len(x)))
+        return sums
+
     def plain(self, ids):
         """Logits without prefix and memories."""
         x, positions = self.model.model.embed_tokens(torch.tensor(ids)), torch.arange(len(ids))
@@ -154,6 +176,7 @@ def make(name, seed):
     chosen = [[memories[reference] for reference in chunk] for chunk in retrieved]
     expected["read.logits"] = definition.read(text, chosen)
     expected["read.logits_biased"] = definition.read(text, chosen, similarity)
+    expected["scores"] = definition.scores(text, memories, [0.6 - 0.05 * number for number in range(len(memories))])
     expected["read.logits_no_memory"] = definition.read(text, [[], [], []])
     save_file({name: x.contiguous() for name, x in expected.items()}, FOLDER / name / "expected.safetensors")
     (FOLDER / name / "cases.json").write_text(json.dumps(dict(references=references, text=text, retrieved=retrieved, similarity=similarity)))
