@@ -101,7 +101,8 @@ mod tests {
         // A window hides earlier tokens, of which the prefix is the first, and no memory.
         mask.clear();
         layout.extend_mask(&mut mask, 5, 2, &[vec![-0.5, NO], vec![NO, 0.0]], Some(2));
-        for (row, seen) in [(0, [NO, NO, 0.0, NO, NO, NO, NO]), (2, [-0.5, NO, NO, 0.0, 0.0, NO, NO]), (4, [NO, 0.0, NO, NO, NO, 0.0, 0.0])] {
+        for (row, seen) in [(0, [NO, NO, 0.0, NO, NO, NO, NO]), (2, [-0.5, NO, NO, 0.0, 0.0, NO, NO]), (4, [NO, 0.0, NO, NO, NO, 0.0, 0.0])]
+        {
             assert_eq!(mask[7 * row..7 * (row + 1)], seen, "row {row}");
         }
         // Without lists nothing is read.

@@ -253,9 +253,10 @@ impl Layer {
         let all = self.qkv.apply(&self.attention_norm.apply(x)?)?.f_view([-1, s.query_heads + 2 * s.heads, s.head_dim])?;
         let values = all.f_narrow(1, s.query_heads + s.heads, s.heads)?;
         let queries_and_keys = match &self.query_key_norms {
-            Some([queries, keys]) => {
-                Tensor::f_cat(&[queries.apply(&all.f_narrow(1, 0, s.query_heads)?)?, keys.apply(&all.f_narrow(1, s.query_heads, s.heads)?)?], 1)?
-            }
+            Some([queries, keys]) => Tensor::f_cat(
+                &[queries.apply(&all.f_narrow(1, 0, s.query_heads)?)?, keys.apply(&all.f_narrow(1, s.query_heads, s.heads)?)?],
+                1,
+            )?,
             None => all.f_narrow(1, 0, s.query_heads + s.heads)?,
         };
         Ok((queries_and_keys, values))

@@ -51,7 +51,7 @@ pub(crate) fn sliding_layers(
             }
             kinds.iter().map(|kind| kind == SLIDING).collect()
         }
-        None => (1..=layers).map(|number| number % period != 0).collect::<Vec<bool>>(),
+        None => (1..=layers).map(|number| !number.is_multiple_of(period)).collect::<Vec<bool>>(),
     };
     let window = f.count("sliding_window")?.unwrap_or(window);
     Ok(layers.contains(&true).then_some(SlidingLayers { window, rope_base, layers }))

@@ -155,7 +155,8 @@ impl Decoder {
     /// Causal attention over prefix and reference, `[rows * width, query_heads * head_dim]`. Padding comes last, so only padding sees it.
     fn attend_causally(&self, batch: &ReferenceBatch, layer: &Layer, qk: &Tensor, v: &Tensor) -> Result<Tensor, TchError> {
         let s = self.sizes();
-        let rotated = batch.rotations[layer.rotation].apply(&qk.f_view([batch.rows, batch.width, s.query_heads + s.heads, s.head_dim])?)?;
+        let rotated =
+            batch.rotations[layer.rotation].apply(&qk.f_view([batch.rows, batch.width, s.query_heads + s.heads, s.head_dim])?)?;
         let q = rotated.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
         let k = rotated.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
         let v = v.f_view([batch.rows, batch.width, s.heads, s.head_dim])?.f_transpose(1, 2)?;

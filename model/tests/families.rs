@@ -202,7 +202,9 @@ fn weights_of_another_family_are_refused() {
     }
     let dir = changed("gemma3_windows", |_| ());
     let bytes = std::fs::read(dir.path().join("model.safetensors")).unwrap();
-    for part in ["self_attn.q_norm", "self_attn.k_norm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"] {
+    for part in
+        ["self_attn.q_norm", "self_attn.k_norm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"]
+    {
         let name = format!("model.layers.3.{part}.weight");
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let others = file.tensors().into_iter().filter(|(other, _)| *other != name);

@@ -52,7 +52,7 @@ impl Windows {
     /// Puts them into config.json.
     pub(super) fn put(&self, config: &mut Map<String, Value>, layers: u32) {
         let kind = |number: u32| match self.window {
-            Some(_) if number % self.period != 0 => "sliding_attention",
+            Some(_) if !number.is_multiple_of(self.period) => "sliding_attention",
             _ => "full_attention",
         };
         config.insert("layer_types".into(), (1..=layers).map(kind).collect());

@@ -72,7 +72,11 @@ impl Trainee {
             let (keys, values) = (noisy(&kept.keys, options.noise[0])?, noisy(&kept.values, options.noise[1])?);
             WrittenSpan::new(decoder, layer, kept, &keys, &values)
         };
-        let layers = kept.iter().enumerate().map(|(layer, spans)| spans.iter().map(|span| of_span(layer, span)).collect()).collect::<Result<Vec<_>, TchError>>()?;
+        let layers = kept
+            .iter()
+            .enumerate()
+            .map(|(layer, spans)| spans.iter().map(|span| of_span(layer, span)).collect())
+            .collect::<Result<Vec<_>, TchError>>()?;
         Ok(Written { layers, lengths: references.iter().map(|r| r.len()).collect() })
     }
 }

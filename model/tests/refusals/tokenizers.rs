@@ -1,8 +1,8 @@
 //! Tokenizers, and models as a whole.
 
 use mempack_model::{
-    ComputeError, DeviceChoice, LoadError, LoadOptions, MemorySource, Model, Precision, TextStream, TextTokenizer, context_tokens, prompt_tokens,
-    reference_tokens,
+    ComputeError, DeviceChoice, LoadError, LoadOptions, MemorySource, Model, Precision, TextStream, TextTokenizer, context_tokens,
+    prompt_tokens, reference_tokens,
 };
 
 use serde_json::{Value, json};

@@ -16,7 +16,7 @@ fn of_architecture(name: &str) -> Builder {
     b
 }
 
-fn gemma3() -> Builder {
+pub fn gemma3() -> Builder {
     let mut b = of_architecture("gemma3");
     b.counting("blk.0.post_attention_norm.weight", &[4]).counting("blk.0.post_ffw_norm.weight", &[4]);
     b.number("gemma3.attention.sliding_window", 8);
