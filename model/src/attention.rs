@@ -9,15 +9,22 @@ pub(crate) enum Mask<'a> {
     None,
     /// As many columns as tokens; a token attends to the columns up to its own.
     Causal,
+    /// As [`Causal`](Self::Causal), and a token attends to the last so many of these columns.
+    Window(i64),
     /// Added to the scaled scores, `[rows or 1, 1, tokens, columns]`. [`by_products`] takes one for each key-value head too,
     /// `[rows or 1, heads, tokens, columns]`.
     Bias(&'a Tensor),
 }
 
 impl<'a> Mask<'a> {
-    /// `bias`, which must hide later tokens; causal without one.
-    pub fn or_causal(bias: Option<&'a Tensor>) -> Self {
-        bias.map_or(Self::Causal, Self::Bias)
+    /// The causal mask of a layer, which may have a window.
+    pub fn causal(window: Option<i64>) -> Self {
+        window.map_or(Self::Causal, Self::Window)
+    }
+
+    /// `bias`, which must hide later tokens and those before the window; without one, the [causal](Self::causal) mask.
+    pub fn or_causal(bias: Option<&'a Tensor>, window: Option<i64>) -> Self {
+        bias.map_or(Self::causal(window), Self::Bias)
     }
 
     /// `bias`; all columns without one.
@@ -36,9 +43,14 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask<'_>) -> R
         return by_products(q, k, v, mask);
     }
     let grouped = q.size4()?.1 > k.size4()?.1;
+    let hidden;
     let (bias, causal) = match mask {
         Mask::None => (None, false),
-        Mask::Causal => (None, true),
+        Mask::Window(window) if window < q.size4()?.2 => {
+            hidden = causal_bias(q, Some(window))?.f_to_kind(q.kind())?;
+            (Some(&hidden), false)
+        }
+        Mask::Causal | Mask::Window(_) => (None, true),
         Mask::Bias(bias) => (Some(bias), false),
     };
     Tensor::f_scaled_dot_product_attention(q, k, v, bias, 0.0, causal, None, grouped)
@@ -85,10 +97,22 @@ pub(crate) fn shares(q: &Tensor, k: &Tensor, mask: Mask<'_>) -> Result<Tensor, T
     let scores = grouped.f_matmul(&k.f_to_kind(Kind::Float)?.f_transpose(-1, -2)?)?.f_view([rows, heads, group, tokens, columns])?;
     let scores = match mask {
         Mask::None => scores,
-        Mask::Causal => scores.f_add(&Tensor::f_full([tokens, columns], f64::NEG_INFINITY, (Kind::Float, q.device()))?.f_triu(1)?)?,
+        Mask::Causal => scores.f_add(&causal_bias(q, None)?)?,
+        Mask::Window(window) => scores.f_add(&causal_bias(q, Some(window))?)?,
         Mask::Bias(bias) => scores.f_add(&bias.f_unsqueeze(2)?)?,
     };
     scores.f_softmax(-1, None)
+}
+
+/// -inf, in f32, where a token of `q`, `[.., .., tokens, ..]`, does not attend to a token: `[tokens, tokens]`.
+fn causal_bias(q: &Tensor, window: Option<i64>) -> Result<Tensor, TchError> {
+    let tokens = q.size4()?.2;
+    let hidden = || Tensor::f_full([tokens, tokens], f64::NEG_INFINITY, (Kind::Float, q.device()));
+    let later = hidden()?.f_triu(1)?;
+    match window {
+        Some(window) => later.f_add(&hidden()?.f_tril(-window)?),
+        None => Ok(later),
+    }
 }
 
 #[cfg(test)]
@@ -135,14 +159,29 @@ mod tests {
             let in_kind = |kind| biased.then(|| bias(columns, kind));
             let (exact, half) = (in_kind(Kind::Float), in_kind(Kind::BFloat16));
             let expected = through(&inputs(columns, Kind::Float), fused(exact.as_ref()));
-            let own = through(&inputs(columns, Kind::Float), |q, k, v| by_products(q, k, v, Mask::or_causal(exact.as_ref())));
-            let own_half = through(&inputs(columns, Kind::BFloat16), |q, k, v| by_products(q, k, v, Mask::or_causal(half.as_ref())));
+            let own = through(&inputs(columns, Kind::Float), |q, k, v| by_products(q, k, v, Mask::or_causal(exact.as_ref(), None)));
+            let own_half = through(&inputs(columns, Kind::BFloat16), |q, k, v| by_products(q, k, v, Mask::or_causal(half.as_ref(), None)));
             let fused_half = through(&inputs(columns, Kind::BFloat16), fused(half.as_ref()));
             let [own, own_half, fused_half] = [own, own_half, fused_half].map(|found| farthest(&found, &expected));
             println!(
                 "from the fused operation in f32: products {own:.1e}, in bf16 {own_half:.1e}, where the fused one is {fused_half:.1e}"
             );
             assert!(own < 1e-5 && own_half < 1e-2 && own_half < 2.0 * fused_half, "{columns} columns");
+        }
+    }
+
+    #[test]
+    fn a_window_hides_what_is_before_it() {
+        for (window, kind) in [1, 3, 6, 7, 9].into_iter().flat_map(|window| [(window, Kind::Float), (window, Kind::BFloat16)]) {
+            let [q, k, v] = inputs(7, kind);
+            let seen = |row: i64, column: i64| (0..window).contains(&(row - column));
+            let bias = (0..49).map(|at| if seen(at / 7, at % 7) { 0.0 } else { f32::NEG_INFINITY }).collect::<Vec<_>>();
+            let bias = Tensor::from_slice(&bias).view([1, 1, 7, 7]).to_kind(kind);
+            let expected = by_products(&q, &k, &v, Mask::Bias(&bias)).unwrap();
+            for found in [attention(&q, &k, &v, Mask::Window(window)), by_products(&q, &k, &v, Mask::Window(window))] {
+                let off = (found.unwrap() - &expected).abs().max().double_value(&[]);
+                assert!(off < if kind == Kind::Float { 1e-5 } else { 3e-2 }, "a window of {window} in {kind:?}: {off}");
+            }
         }
     }
 

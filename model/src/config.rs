@@ -5,14 +5,12 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::LoadError;
-use crate::family::{Bias, Dimensions, EmbeddingScale, Family, GateActivation, Module, SlidingWindow, alternatives, model_types};
+use crate::family::{Bias, Dimensions, EmbeddingScale, Family, GateActivation, Module, alternatives, model_types};
 use crate::fields::Fields;
 use crate::generation::Generation;
 use crate::harmless::{ANY, DECODER};
-use crate::rope_config::{Llama3Scaling, rope};
-
-/// Mistral's window where config.json has no such field.
-const MISTRAL_WINDOW: u32 = 4096;
+use crate::rope_config::{Llama3Scaling, RopeConfig, Scaling, rope};
+use crate::windows::{SlidingLayers, sliding_layers};
 
 /// The architecture of a decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +39,12 @@ pub struct ModelConfig {
     pub rope_base: f64,
     /// Scaling of RoPE's frequencies.
     pub rope_scaling: Option<Llama3Scaling>,
+    /// What RoPE's frequencies are divided by (`rope_type: linear`); 1 without.
+    pub rope_factor: f64,
+    /// The layers that attend to a window of the context, if there are any. Base and scaling of RoPE are those of the other layers.
+    pub sliding: Option<SlidingLayers>,
+    /// Scores of attention are multiplied by one over the square root of this: `head_dim` in most families.
+    pub query_scalar: f64,
     /// Whether the query, key and value projections must have biases.
     pub qkv_bias: bool,
     /// Whether the output projection must have a bias.
@@ -64,7 +68,7 @@ impl ModelConfig {
         let f = Fields::new(path, object);
         let model_type = f.required("model_type", &model_types(), f.str("model_type")?)?;
         let Some(family) = Family::of_model_type(model_type) else {
-            return Err(f.refuse("model_type", model_types(), format!("`{model_type}`"), "use a model of one of these families"));
+            return Err(f.refuse("model_type", model_types(), format!("`{model_type}`"), instead_of(model_type)));
         };
         refuse_others(&f)?;
         let count = |name: &str| -> Result<u32, LoadError> { f.required(name, "a count", f.count(name)?) };
@@ -80,7 +84,7 @@ impl ModelConfig {
                 "correct the file",
             ));
         }
-        let head_dim = match f.count("head_dim")? {
+        let head_dim = match f.count("head_dim")?.or(family.default_head_dim) {
             Some(n) => n,
             None if hidden % query_heads == 0 => hidden / query_heads,
             None => {
@@ -103,7 +107,13 @@ impl ModelConfig {
                 Bias::Field(field) => Ok(f.bool(field)?.unwrap_or(false)),
             }
         };
-        let (rope_base, rope_scaling) = rope(&f, family)?;
+        let RopeConfig { base: rope_base, scaling, local_base } = rope(&f, family)?;
+        let (rope_scaling, rope_factor) = match scaling {
+            Scaling::None => (None, 1.0),
+            Scaling::Llama3(scaling) => (Some(scaling), 1.0),
+            Scaling::Linear(factor) => (None, factor),
+        };
+        let max_positions = f.u32("max_position_embeddings")?;
         let mut config = Self {
             family,
             layers,
@@ -117,13 +127,16 @@ impl ModelConfig {
             activation,
             rope_base,
             rope_scaling,
+            rope_factor,
+            sliding: sliding_layers(&f, family, layers, max_positions, local_base)?,
+            query_scalar: query_scalar(&f, family, head_dim)?,
             qkv_bias: has_bias(family.biases.qkv)?,
             output_bias: has_bias(family.biases.output)?,
             mlp_bias: has_bias(family.biases.mlp)?,
             tied: f.bool("tie_word_embeddings")?.unwrap_or(family.tied_by_default),
             bos: bos(&f, generation)?,
             eos: f.ids("eos_token_id")?.unwrap_or_default(),
-            max_positions: f.u32("max_position_embeddings")?,
+            max_positions,
         };
         for (field, ids) in [("bos_token_id", std::slice::from_ref(&config.bos)), ("eos_token_id", config.eos.as_slice())] {
             if let Some(id) = ids.iter().find(|id| **id >= config.vocabulary) {
@@ -134,7 +147,6 @@ impl ModelConfig {
         // A text ends at any of these, whichever file names it.
         let more: Vec<u32> = generation.eos.iter().copied().filter(|id| !config.eos.contains(id)).collect();
         config.eos.extend(more);
-        sliding_window(&f, &config)?;
         f.refuse_unknown(&[ANY, DECODER])?;
         Ok(config)
     }
@@ -152,8 +164,15 @@ impl ModelConfig {
             qkv_bias: self.qkv_bias,
             output_bias: self.output_bias,
             mlp_bias: self.mlp_bias,
+            query_key_norms: self.family.query_key_norms,
+            norms_after: self.family.norms_after,
             tied: self.tied,
         }
+    }
+
+    /// The layers that attend to a window, if layer `number` is one of them.
+    pub fn sliding(&self, number: u32) -> Option<&SlidingLayers> {
+        self.sliding.as_ref().filter(|sliding| sliding.layers.get(number as usize) == Some(&true))
     }
 
     /// The names of the modules that an adapter can change: the linear maps of the layers, and embedding and head.
@@ -192,7 +211,33 @@ impl ModelConfig {
         if family.norm_offset != 0.0 {
             text += &format!("norm offset {:e}\n", family.norm_offset);
         }
+        if family.query_key_norms {
+            text += "norms of queries and keys\n";
+        }
+        if family.norms_after {
+            text += "norms after attention and feed-forward\n";
+        }
+        if self.query_scalar != f64::from(self.head_dim) {
+            text += &format!("query scalar {:e}\n", self.query_scalar);
+        }
+        if self.rope_factor != 1.0 {
+            text += &format!("rope factor {:e}\n", self.rope_factor);
+        }
+        if let Some(SlidingLayers { window, rope_base, layers }) = &self.sliding {
+            let layers: String = layers.iter().map(|slides| if *slides { '1' } else { '0' }).collect();
+            text += &format!("sliding window {window}, rope base {rope_base:e}, in layers {layers}\n");
+        }
         text
+    }
+}
+
+/// What to use in place of a model of an unknown `model_type`.
+fn instead_of(model_type: &str) -> &'static str {
+    match model_type {
+        "gemma3" => {
+            "take the text model out of the one that reads images, which makes it a `gemma3_text`: in transformers,              Gemma3ForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW), and copy tokenizer.json there; or import a GGUF file of it"
+        }
+        _ => "use a model of one of these families",
     }
 }
 
@@ -236,6 +281,16 @@ fn activation(f: &Fields<'_>, family: &Family) -> Result<GateActivation, LoadErr
     Ok(activation)
 }
 
+/// What scores of attention are scaled by: one over the square root of this number.
+fn query_scalar(f: &Fields<'_>, family: &Family, head_dim: u32) -> Result<f64, LoadError> {
+    let Some(default) = family.default_query_scalar else { return Ok(head_dim.into()) };
+    let scalar = f.f64("query_pre_attn_scalar")?.unwrap_or(default);
+    if scalar > 0.0 {
+        return Ok(scalar);
+    }
+    Err(f.refuse("query_pre_attn_scalar", "a positive number", scalar.to_string(), "correct the file"))
+}
+
 /// The BOS, which config.json or generation_config.json names.
 fn bos(f: &Fields<'_>, generation: &Generation) -> Result<u32, LoadError> {
     let Some(bos) = f.u32("bos_token_id")?.or(generation.bos) else {
@@ -250,31 +305,6 @@ fn bos(f: &Fields<'_>, generation: &Generation) -> Result<u32, LoadError> {
         return Err(f.refuse("bos_token_id", "the id of the BOS", "nothing", &remedy));
     };
     Ok(bos)
-}
-
-/// Refuses a sliding window that is shorter than the context, because attention is computed over the whole context.
-fn sliding_window(f: &Fields<'_>, config: &ModelConfig) -> Result<(), LoadError> {
-    let kinds = f.strings("layer_types")?.unwrap_or_default();
-    if let Some(kind) = kinds.iter().find(|kind| !matches!(kind.as_str(), "full_attention" | "sliding_attention")) {
-        return Err(f.refuse("layer_types", "`full_attention` in every layer", format!("`{kind}`"), "use a model with full attention"));
-    }
-    let slides = kinds.iter().any(|kind| kind == "sliding_attention");
-    let family = config.family.sliding_window;
-    let used = slides || f.bool("use_sliding_window")?.unwrap_or(family != SlidingWindow::IfEnabled);
-    let window = match f.u32("sliding_window")? {
-        None if family == SlidingWindow::IfSet && !f.has("sliding_window") => Some(MISTRAL_WINDOW),
-        window => window,
-    };
-    match window {
-        Some(window) if used && config.max_positions.is_none_or(|max| window < max) => Err(f.refuse(
-            "sliding_window",
-            "none, or one that spans max_position_embeddings",
-            window.to_string(),
-            "use a model with full attention, or set the field to null if contexts stay shorter than the window",
-        )),
-        None if slides => Err(f.refuse("layer_types", "`full_attention` in every layer", "`sliding_attention`", "correct the file")),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl ContextLayout {
     }
 
     /// Positions for RoPE of the first `tokens` tokens, prefix included.
-    pub(crate) fn positions(self, tokens: u32) -> impl Iterator<Item = u32> {
+    pub(crate) fn positions(self, tokens: u32) -> impl Iterator<Item = u32> + Clone {
         let (prefix, gap) = (self.prefix as u32, self.gap);
         (0..tokens).map(move |i| if i < prefix { i } else { i + gap })
     }
@@ -52,8 +52,18 @@ impl ContextLayout {
     /// at memory layers.
     ///
     /// `chunk_biases[c]`, `[memory_tokens]`, is what a token of chunk `c` adds to the scores of the memory tokens: a similarity bias for
-    /// those that the chunk reads, -inf for the others. The prefix reads no memory. Attention to tokens is causal.
-    pub(crate) fn extend_mask(self, mask: &mut Vec<f32>, tokens: usize, memory_tokens: usize, chunk_biases: &[Vec<f32>]) {
+    /// those that the chunk reads, -inf for the others. The prefix reads no memory. Attention to tokens is causal, and is to the last `window`
+    /// tokens if there is a window. It counts tokens, those of the prefix included, and leaves the positions of the memories out; memories
+    /// are attended to from any distance.
+    pub(crate) fn extend_mask(
+        self,
+        mask: &mut Vec<f32>,
+        tokens: usize,
+        memory_tokens: usize,
+        chunk_biases: &[Vec<f32>],
+        window: Option<i64>,
+    ) {
+        let window = window.map_or(tokens, |window| window as usize);
         mask.reserve(tokens * (memory_tokens + tokens));
         for row in 0..tokens {
             let list = row.checked_sub(self.prefix).and_then(|position| self.list_of_position(position, chunk_biases.len()));
@@ -61,7 +71,9 @@ impl ContextLayout {
                 Some(bias) => mask.extend_from_slice(bias),
                 None => mask.resize(mask.len() + memory_tokens, f32::NEG_INFINITY),
             }
-            mask.resize(mask.len() + row + 1, 0.0);
+            let before = (row + 1).saturating_sub(window);
+            mask.resize(mask.len() + before, f32::NEG_INFINITY);
+            mask.resize(mask.len() + row + 1 - before, 0.0);
             mask.resize(mask.len() + tokens - row - 1, f32::NEG_INFINITY);
         }
     }
@@ -85,16 +97,23 @@ mod tests {
         assert_eq!(layout.positions(4).collect::<Vec<_>>(), [0, 11, 12, 13]);
         // Prefix, BOS and two tokens of chunk 0, one token of chunk 1; one memory token of each chunk.
         let mut mask = Vec::new();
-        layout.extend_mask(&mut mask, 5, 2, &[vec![-0.5, NO], vec![NO, 0.0]]);
+        layout.extend_mask(&mut mask, 5, 2, &[vec![-0.5, NO], vec![NO, 0.0]], None);
         let rows: Vec<&[f32]> = mask.chunks(7).collect();
         assert_eq!(rows[0], [NO, NO, 0.0, NO, NO, NO, NO]);
         for (row, seen) in [(1, [0.0, 0.0, NO, NO, NO]), (2, [0.0, 0.0, 0.0, NO, NO]), (3, [0.0, 0.0, 0.0, 0.0, NO])] {
             assert_eq!(rows[row], [&[-0.5, NO], &seen[..]].concat(), "row {row}");
         }
         assert_eq!(rows[4], [NO, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        // A window hides earlier tokens, of which the prefix is the first, and no memory.
+        mask.clear();
+        layout.extend_mask(&mut mask, 5, 2, &[vec![-0.5, NO], vec![NO, 0.0]], Some(2));
+        for (row, seen) in [(0, [NO, NO, 0.0, NO, NO, NO, NO]), (2, [-0.5, NO, NO, 0.0, 0.0, NO, NO]), (4, [NO, 0.0, NO, NO, NO, 0.0, 0.0])]
+        {
+            assert_eq!(mask[7 * row..7 * (row + 1)], seen, "row {row}");
+        }
         // Without lists nothing is read.
         mask.clear();
-        layout.extend_mask(&mut mask, 2, 1, &[]);
+        layout.extend_mask(&mut mask, 2, 1, &[], None);
         assert_eq!(mask, [NO, 0.0, NO, NO, 0.0, 0.0]);
     }
 

@@ -19,11 +19,12 @@ pub struct Decoder {
     pub(crate) memory: MemoryConfig,
     pub(crate) precision: Precision,
     pub(crate) device: Device,
-    pub(crate) rope: Rope,
+    /// What [`Layer::rotation`] counts.
+    pub(crate) ropes: Vec<Rope>,
     pub(crate) layers: Vec<Layer>,
     /// The shape of a memory.
     shape: MemoryShape,
-    /// Rotations of the positions of prefix and memories, in f32.
+    /// Rotations of the positions of prefix and memories, in f32, by each rope in turn.
     memory_rotation: Rotation,
     pub(crate) embedding: Tensor,
     /// What rows of the embedding are multiplied by, if not 1.
@@ -60,13 +61,13 @@ impl Decoder {
             (false, _) => folder.tensor(&head_weight, &table, kind, device)?,
         };
         let layers = (0..config.layers).map(|number| Layer::load(folder, number, kind, device)).collect::<Result<_, _>>()?;
-        let rope = Rope::new(&config);
+        let ropes = Rope::all(&config);
         let decoder = Self {
             embedding_scale: embedding_scale(&config, kind),
             final_norm: folder.norm(Module::FinalNorm, kind, device)?,
-            memory_rotation: memory_rotation(&rope, &memory, device)?,
+            memory_rotation: memory_rotation(&ropes, &memory, device)?,
             shape: memory.shape(&config),
-            rope,
+            ropes,
             precision: options.precision,
             config,
             memory,
@@ -108,7 +109,7 @@ impl Decoder {
             shape: self.shape.clone(),
             precision: self.precision,
             device: self.device,
-            rope: self.rope.clone(),
+            ropes: self.ropes.clone(),
             layers: self.layers.iter().map(Layer::share).collect(),
             memory_rotation: self.memory_rotation.shallow_clone(),
             embedding: self.embedding.shallow_clone(),
@@ -139,7 +140,7 @@ impl Decoder {
     }
 
     fn with_checked_memory(&self, memory: MemoryConfig) -> Result<Self, TchError> {
-        let memory_rotation = memory_rotation(&self.rope, &memory, self.device)?;
+        let memory_rotation = memory_rotation(&self.ropes, &memory, self.device)?;
         Ok(Self { shape: memory.shape(&self.config), memory, memory_rotation, ..self.share() })
     }
 
@@ -166,9 +167,22 @@ impl Decoder {
         vec![HeadSpan::without_memories(self.sizes().heads)]
     }
 
-    /// Rotations, in f32, of the positions of prefix and memories.
+    /// The rotations of `positions`, for each number that [`Layer::rotation`] may be.
+    pub(crate) fn rotations(&self, positions: impl Iterator<Item = u32> + Clone) -> Result<Vec<Rotation>, TchError> {
+        self.ropes.iter().map(|rope| rope.rotation(positions.clone(), self.kind(), self.device)).collect()
+    }
+
+    /// Rotations, in f32, of the positions of prefix and memories; those of a memory layer begin at [`memory_rotation_start`](Self::memory_rotation_start).
     pub(crate) fn memory_rotation(&self) -> &Rotation {
         &self.memory_rotation
+    }
+
+    /// The number in [`memory_rotation`](Self::memory_rotation) of the first position of a reference, after the prefix, as memory layer `number` rotates
+    /// it.
+    pub(crate) fn memory_rotation_start(&self, number: usize) -> i64 {
+        let prefix = self.memory.reference_prefix_ids.len();
+        let rotation = self.layers.get(self.memory_layers().start + number).map_or(0, |layer| layer.rotation);
+        (rotation * (prefix + self.memory.reference_length as usize) + prefix) as i64
     }
 
     /// Whether the embedding is the head.
@@ -215,7 +229,7 @@ fn embedding_scale(config: &ModelConfig, kind: Kind) -> Option<f64> {
     }
 }
 
-/// Rotations of the positions of prefix and memories.
-fn memory_rotation(rope: &Rope, memory: &MemoryConfig, device: Device) -> Result<Rotation, TchError> {
-    rope.rotation(0..memory.reference_prefix_ids.len() as u32 + memory.reference_length, Kind::Float, device)
+/// Rotations of the positions of prefix and memories, by each rope in turn.
+fn memory_rotation(ropes: &[Rope], memory: &MemoryConfig, device: Device) -> Result<Rotation, TchError> {
+    Rope::rotation_by_each(ropes, 0..memory.reference_prefix_ids.len() as u32 + memory.reference_length, Kind::Float, device)
 }

@@ -156,12 +156,20 @@ pub(crate) fn join(mut parts: Vec<Tensor>, dim: i64) -> Result<Tensor, TchError>
 pub(crate) struct Layer {
     sizes: Sizes,
     activation: GateActivation,
-    attention_norm: RmsNorm,
+    pub(crate) attention_norm: RmsNorm,
     qkv: Linear,
+    /// Of each query and of each key, before RoPE.
+    pub(crate) query_key_norms: Option<[RmsNorm; 2]>,
     output: Linear,
-    mlp_norm: RmsNorm,
+    pub(crate) after_attention: Option<RmsNorm>,
+    pub(crate) mlp_norm: RmsNorm,
     gate_up: Linear,
     down: Linear,
+    pub(crate) after_mlp: Option<RmsNorm>,
+    /// How many tokens of prefix and context a token attends to, itself included; all before it without.
+    pub(crate) window: Option<i64>,
+    /// The number of the rope that queries and keys are rotated by: 1 with a window, else 0.
+    pub(crate) rotation: usize,
 }
 
 impl Layer {
@@ -169,13 +177,28 @@ impl Layer {
     pub(crate) fn load(folder: &ModelFolder, number: u32, kind: Kind, device: Device) -> Result<Self, LoadError> {
         let config = &folder.config;
         let norm = |part| folder.norm(Module::Layer(number, part), kind, device);
+        let norm_if = |present: bool, part| if present { norm(part).map(Some) } else { Ok(None) };
         let linear = |parts: &[LayerModule]| {
             let modules: Vec<Module> = parts.iter().map(|part| Module::Layer(number, *part)).collect();
             Linear::load(folder, &modules, kind, device)
         };
+        let query_key_norms = match config.family.query_key_norms {
+            // So that all families scale attention by `1 / sqrt(head_dim)`.
+            true => {
+                let factor = (f64::from(config.head_dim) / config.query_scalar).sqrt();
+                Some([norm(LayerModule::QueryNorm)?.times(factor), norm(LayerModule::KeyNorm)?])
+            }
+            false => None,
+        };
+        let sliding = config.sliding(number);
         Ok(Self {
             sizes: Sizes::of(config),
             activation: config.activation,
+            query_key_norms,
+            after_attention: norm_if(config.family.norms_after, LayerModule::AfterAttention)?,
+            after_mlp: norm_if(config.family.norms_after, LayerModule::AfterMlp)?,
+            window: sliding.map(|sliding| sliding.window.into()),
+            rotation: sliding.is_some().into(),
             attention_norm: norm(LayerModule::AttentionNorm)?,
             qkv: linear(&[LayerModule::Query, LayerModule::Key, LayerModule::Value])?,
             output: linear(&[LayerModule::Output])?,
@@ -195,14 +218,13 @@ impl Layer {
         [&self.qkv, &self.output, &self.gate_up, &self.down]
     }
 
-    /// The norms before attention and before the feed-forward part.
-    pub(crate) fn norms(&self) -> [&RmsNorm; 2] {
-        [&self.attention_norm, &self.mlp_norm]
-    }
-
     /// The weights of the norms, with the modules they belong to.
-    pub(crate) fn norms_mut(&mut self) -> [(LayerModule, &mut Tensor); 2] {
-        [(LayerModule::AttentionNorm, &mut self.attention_norm.weight), (LayerModule::MlpNorm, &mut self.mlp_norm.weight)]
+    pub(crate) fn norms_mut(&mut self) -> impl Iterator<Item = (LayerModule, &mut Tensor)> {
+        let of_vectors = [LayerModule::QueryNorm, LayerModule::KeyNorm].into_iter().zip(self.query_key_norms.iter_mut().flatten());
+        let before = [(LayerModule::AttentionNorm, &mut self.attention_norm), (LayerModule::MlpNorm, &mut self.mlp_norm)];
+        let after = [(LayerModule::AfterAttention, &mut self.after_attention), (LayerModule::AfterMlp, &mut self.after_mlp)];
+        let after = after.into_iter().filter_map(|(part, norm)| Some((part, norm.as_mut()?)));
+        before.into_iter().chain(of_vectors).chain(after).map(|(part, norm)| (part, &mut norm.weight))
     }
 
     pub(crate) fn share(&self) -> Self {
@@ -211,23 +233,38 @@ impl Layer {
             activation: self.activation,
             attention_norm: self.attention_norm.share(),
             qkv: self.qkv.share(),
+            query_key_norms: self.query_key_norms.as_ref().map(|norms| norms.each_ref().map(RmsNorm::share)),
             output: self.output.share(),
+            after_attention: self.after_attention.as_ref().map(RmsNorm::share),
             mlp_norm: self.mlp_norm.share(),
             gate_up: self.gate_up.share(),
             down: self.down.share(),
+            after_mlp: self.after_mlp.as_ref().map(RmsNorm::share),
+            window: self.window,
+            rotation: self.rotation,
         }
     }
 
-    /// Queries and keys `[rows, query_heads + heads, head_dim]` and values `[rows, heads, head_dim]` of `x`, `[rows, hidden]`, before RoPE.
+    /// Queries and keys `[rows, query_heads + heads, head_dim]` and values `[rows, heads, head_dim]` of `x`, `[rows, hidden]`, before RoPE
+    /// and after the norms that a family has of queries and keys: memories hold these keys. Scores of attention are the products of queries
+    /// and keys over the square root of `head_dim`, in all families.
     pub(crate) fn qkv(&self, x: &Tensor) -> Result<(Tensor, Tensor), TchError> {
         let s = &self.sizes;
         let all = self.qkv.apply(&self.attention_norm.apply(x)?)?.f_view([-1, s.query_heads + 2 * s.heads, s.head_dim])?;
-        Ok((all.f_narrow(1, 0, s.query_heads + s.heads)?, all.f_narrow(1, s.query_heads + s.heads, s.heads)?))
+        let values = all.f_narrow(1, s.query_heads + s.heads, s.heads)?;
+        let queries_and_keys = match &self.query_key_norms {
+            Some([queries, keys]) => Tensor::f_cat(
+                &[queries.apply(&all.f_narrow(1, 0, s.query_heads)?)?, keys.apply(&all.f_narrow(1, s.query_heads, s.heads)?)?],
+                1,
+            )?,
+            None => all.f_narrow(1, 0, s.query_heads + s.heads)?,
+        };
+        Ok((queries_and_keys, values))
     }
 
     /// The layer's output, given its input `x`, `[rows, hidden]`, and the output of attention, `[rows, query_heads * head_dim]`.
     pub(crate) fn finish(&self, x: &Tensor, attention: &Tensor) -> Result<Tensor, TchError> {
-        let x = self.output.add_to(x, attention)?;
+        let x = add(x, &self.output, attention, self.after_attention.as_ref())?;
         let both = self.gate_up.apply(&self.mlp_norm.apply(&x)?)?;
         let n = self.sizes.intermediate;
         let gate = both.f_narrow(-1, 0, n)?;
@@ -236,6 +273,14 @@ impl Layer {
             GateActivation::GeluTanh => gate.f_gelu("tanh"),
         };
         let inner = gate?.f_mul_(&both.f_narrow(-1, n, n)?)?;
-        self.down.add_to(&x, &inner)
+        add(&x, &self.down, &inner, self.after_mlp.as_ref())
+    }
+}
+
+/// The projection of `x`, normed if there is a norm `after` it, added to `residual`.
+fn add(residual: &Tensor, linear: &Linear, x: &Tensor, after: Option<&RmsNorm>) -> Result<Tensor, TchError> {
+    match after {
+        Some(norm) => residual.f_add(&norm.apply(&linear.apply(x)?)?),
+        None => linear.add_to(residual, x),
     }
 }

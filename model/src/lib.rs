@@ -69,6 +69,7 @@ mod tokenizer;
 mod tokens_per_head;
 pub mod training;
 mod unknown;
+mod windows;
 mod write;
 
 pub use answer_measure::{AnswerMeasure, UnknownMeasure};
@@ -102,3 +103,4 @@ pub use slots::Slot;
 pub use tokenizer::{TextStream, TextTokenizer};
 pub use tokens_per_head::TokensPerHead;
 pub use unknown::UnknownText;
+pub use windows::SlidingLayers;

@@ -68,7 +68,7 @@ impl Decoder {
         let ids = self.memory.reference_prefix_ids.iter().chain([&self.config.bos]).chain(text);
         let ids: Vec<i64> = ids.map(|id| i64::from(*id)).collect();
         let tokens = ids.len() as i64;
-        let rotation = self.rope.rotation(layout.positions(tokens as u32), self.kind(), self.device)?;
+        let rotations = self.rotations(layout.positions(tokens as u32))?;
         let s = self.sizes();
         let layers = self.scoring_layers();
         let biases = biases(self, SIMILARITY_WEIGHT, slots);
@@ -76,7 +76,7 @@ impl Decoder {
         let mut x = self.embed(&ids)?;
         for (number, layer) in self.layers.iter().enumerate().take(layers.end) {
             let (qk, v) = layer.qkv(&x)?;
-            let rotated = rotation.apply(&qk)?;
+            let rotated = rotations[layer.rotation].apply(&qk)?;
             let heads_first = |x: &Tensor, first: i64, heads: i64| x.f_narrow(1, first, heads)?.f_transpose(0, 1)?.f_unsqueeze(0);
             let q = heads_first(&rotated, 0, s.query_heads)?;
             let k = heads_first(&rotated, s.query_heads, s.heads)?;
@@ -85,12 +85,13 @@ impl Decoder {
                     let Some(bias) = biases.get(&span.tokens) else { continue };
                     let q = span.of_query_heads(&q, s.group())?.f_narrow(2, tokens - asked, asked)?;
                     let weight = (span.tokens * span.tokens) as f64;
-                    sums.push(self.attention_of_span(&q, &span.of_heads(&k)?, span, slots, bias)?.f_mul_scalar(weight)?);
+                    let attention = self.attention_of_span(number, &q, &span.of_heads(&k)?, span, slots, bias)?;
+                    sums.push(attention.f_mul_scalar(weight)?);
                     weights += weight * (span.heads * s.group()) as f64;
                 }
             }
             if number + 1 < layers.end {
-                x = layer.finish(&x, &attend(&q, &k, &heads_first(&v, 0, s.heads)?, Mask::Causal)?)?;
+                x = layer.finish(&x, &attend(&q, &k, &heads_first(&v, 0, s.heads)?, Mask::causal(layer.window))?)?;
             }
         }
         if sums.is_empty() {
@@ -99,16 +100,29 @@ impl Decoder {
         copy_out(&Tensor::f_stack(&sums, 0)?.f_sum_dim_intlist([0i64].as_slice(), false, None)?.f_div_scalar(weights)?)
     }
 
-    /// The shares of each memory, summed over the query heads of a span and averaged over tokens, `[memories]`: of queries
+    /// The shares of each memory, summed over the query heads of a span of layer `number` and averaged over tokens, `[memories]`: of queries
     /// `[1, query heads, asked, head_dim]` beside the context's keys `[1, heads, tokens, head_dim]`, to whose end the queries belong, with
     /// `bias`, `[tokens of all memories]`, added to the scores of memories.
-    fn attention_of_span(&self, q: &Tensor, k: &Tensor, span: HeadSpan, slots: &[Slot<'_>], bias: &[f32]) -> Result<Tensor, TchError> {
+    fn attention_of_span(
+        &self,
+        number: usize,
+        q: &Tensor,
+        k: &Tensor,
+        span: HeadSpan,
+        slots: &[Slot<'_>],
+        bias: &[f32],
+    ) -> Result<Tensor, TchError> {
         let (asked, tokens, memories) = (q.size4()?.2, k.size4()?.2, slots.len() as i64);
         let options = (Kind::Float, self.device);
         let bias = Tensor::f_from_slice(bias)?.f_to_device(self.device)?.f_expand([asked, memories * span.tokens], false)?;
-        let later = Tensor::f_full([asked, tokens], f64::NEG_INFINITY, options)?.f_triu(tokens - asked + 1)?;
-        let mask = Tensor::f_cat(&[bias, later], 1)?.f_view([1, 1, asked, -1])?;
-        let keys = Tensor::f_cat(&[keys_of_span(self, slots, span)?, k.f_to_kind(Kind::Float)?], 2)?;
+        let all = || Tensor::f_full([asked, tokens], f64::NEG_INFINITY, options);
+        let mut hidden = all()?.f_triu(tokens - asked + 1)?;
+        if let Some(window) = self.layers[number].window {
+            hidden = hidden.f_add(&all()?.f_tril(tokens - asked - window)?)?;
+        }
+        let mask = Tensor::f_cat(&[bias, hidden], 1)?.f_view([1, 1, asked, -1])?;
+        let of_memories = keys_of_span(self, slots, number - self.memory_layers().start, span)?;
+        let keys = Tensor::f_cat(&[of_memories, k.f_to_kind(Kind::Float)?], 2)?;
         let of_memories = shares(q, &keys, Mask::Bias(&mask))?.f_narrow(-1, 0, memories * span.tokens)?;
         let of_memories = of_memories.f_reshape([-1, asked, memories, span.tokens])?;
         of_memories.f_sum_dim_intlist([0i64, 1, 3].as_slice(), false, None)?.f_div_scalar(asked as f64)

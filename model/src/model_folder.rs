@@ -107,7 +107,8 @@ impl ModelFolder {
     /// Reads the norm `module`.
     pub(crate) fn norm(&self, module: Module, kind: Kind, device: Device) -> Result<RmsNorm, LoadError> {
         let family = self.config.family;
-        let weight = self.tensor(&family.names.weight(module), &[self.config.hidden.into()], kind, device)?;
+        let size = self.config.dimensions().shape(module).rows as i64;
+        let weight = self.tensor(&family.names.weight(module), &[size], kind, device)?;
         Ok(RmsNorm::new(weight, family.norm_offset, self.config.norm_eps))
     }
 

@@ -2,33 +2,41 @@
 
 use tch::{Kind, TchError, Tensor};
 
-/// An RMS norm over the hidden dimension.
+/// An RMS norm over the last dimension.
 pub(crate) struct RmsNorm {
-    /// `[hidden]`, as the checkpoint has it.
+    /// `[last dimension]`, as the checkpoint has it.
     pub(crate) weight: Tensor,
     /// Added to the weight before it multiplies.
     offset: f64,
+    /// Multiplies the sum of weight and offset.
+    factor: f64,
     eps: f64,
 }
 
 impl RmsNorm {
     pub(crate) fn new(weight: Tensor, offset: f64, eps: f64) -> Self {
-        Self { weight, offset, eps }
+        Self { weight, offset, factor: 1.0, eps }
     }
 
-    /// The rows of `x`, `[rows, hidden]`, normalized.
+    /// The same norm, followed by a multiplication with `factor`.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { factor: self.factor * factor, ..self }
+    }
+
+    /// The vectors of `x`, `[..., last dimension]`, normalized.
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        if self.offset == 0.0 {
+        if self.offset == 0.0 && self.factor == 1.0 {
             return x.f_rms_norm(self.weight.size(), Some(&self.weight), self.eps);
         }
         // In f32 whatever the precision, as in transformers: bf16 has 8 bits for the sum.
-        let weight = self.weight.f_to_kind(Kind::Float)?.f_add_scalar(self.offset)?;
+        let weight = self.multiplier()?;
         x.f_to_kind(Kind::Float)?.f_rms_norm(weight.size(), Some(&weight), self.eps)?.f_to_kind(x.kind())
     }
 
-    /// What is added to the weight before it multiplies.
-    pub(crate) fn offset(&self) -> f64 {
-        self.offset
+    /// What multiplies normalized vectors, `[last dimension]` in f32.
+    pub(crate) fn multiplier(&self) -> Result<Tensor, TchError> {
+        let weight = self.weight.f_to_kind(Kind::Float)?.f_add_scalar(self.offset)?;
+        if self.factor == 1.0 { Ok(weight) } else { weight.f_mul_scalar(self.factor) }
     }
 
     /// What is added to the mean of squares.

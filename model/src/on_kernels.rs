@@ -50,27 +50,29 @@ impl Decoder {
 
     fn kernel_model(&self, positions: u32) -> Result<kernels::Model, ComputeError> {
         let (c, memory_layers, heads) = (&self.config, self.memory_layers(), self.config.heads as usize);
-        let (cos, sin) = self.rope.tables(0..positions);
+        let rotation = |(cos, sin)| kernels::Rotation { cos, sin };
         let mut layers = Vec::with_capacity(self.layers.len());
         for (number, layer) in self.layers.iter().enumerate() {
             let [qkv, output, gate_up, down] = layer.linears();
-            let [attention_norm, mlp_norm] = layer.norms();
             let kept = match number.checked_sub(memory_layers.start).filter(|_| memory_layers.contains(&number)) {
                 Some(layer) => (0..heads).map(|head| self.shape().slots_of(layer * heads + head).len()).collect(),
                 None => Vec::new(),
             };
             layers.push(kernels::Layer {
-                attention_norm: norm(attention_norm)?,
+                attention_norm: norm(&layer.attention_norm)?,
                 qkv: linear(qkv)?,
-                query_key_norms: None,
+                query_key_norms: match &layer.query_key_norms {
+                    Some([queries, keys]) => Some([norm(queries)?, norm(keys)?]),
+                    None => None,
+                },
                 output: linear(output)?,
-                after_attention: None,
-                mlp_norm: norm(mlp_norm)?,
+                after_attention: layer.after_attention.as_ref().map(norm).transpose()?,
+                mlp_norm: norm(&layer.mlp_norm)?,
                 gate_up: linear(gate_up)?,
                 down: linear(down)?,
-                after_mlp: None,
-                rotation: 0,
-                window: None,
+                after_mlp: layer.after_mlp.as_ref().map(norm).transpose()?,
+                rotation: layer.rotation,
+                window: layer.window.map(|window| window as usize),
                 kept,
             });
         }
@@ -82,6 +84,7 @@ impl Decoder {
             query_heads: c.query_heads as usize,
             heads,
             head_dim: c.head_dim as usize,
+            // The norm of queries has the factor by which a family differs.
             attention_scale: 1.0 / (c.head_dim as f32).sqrt(),
             activation,
             embedding: matrix(&self.embedding)?,
@@ -89,13 +92,13 @@ impl Decoder {
             layers,
             final_norm: norm(&self.final_norm)?,
             head: kernels::Linear { matrix: matrix(&self.head)?, bias: None },
-            rotations: vec![kernels::Rotation { cos, sin }],
+            rotations: self.ropes.iter().map(|rope| rotation(rope.tables(0..positions))).collect(),
         })
     }
 }
 
 fn norm(norm: &RmsNorm) -> Result<kernels::Norm, TchError> {
-    Ok(kernels::Norm { weight: numbers(&norm.weight)?.into_iter().map(|x| x + norm.offset() as f32).collect(), eps: norm.eps() as f32 })
+    Ok(kernels::Norm { weight: numbers(&norm.multiplier()?)?, eps: norm.eps() as f32 })
 }
 
 fn linear(linear: &Linear) -> Result<kernels::Linear, ComputeError> {

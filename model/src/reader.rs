@@ -1,6 +1,7 @@
 //! Reading: decoding with memories (arXiv 2407.01178, sections 3.1 and 3.2).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use tch::{Kind, Reduction, TchError, Tensor};
 
@@ -34,8 +35,8 @@ pub struct Reader {
     layout: ContextLayout,
     /// The cache of each layer, by runs of heads that keep the same number of tokens of a reference.
     cache: Vec<Vec<SpanCache>>,
-    /// Rotations of the positions of prefix and context, in the cache's order.
-    rotation: Rotation,
+    /// Rotations of the positions of prefix and context, in the cache's order, for each number that a layer's rotation may be.
+    rotations: Vec<Rotation>,
     /// Added to the scores at memory layers, `[1, 1, 1, slots + prefix + capacity]` for each number of tokens that heads keep of a
     /// reference; -inf for empty slots.
     biases: BTreeMap<i64, Tensor>,
@@ -76,6 +77,9 @@ pub(crate) struct AttentionInputs<'a> {
     pub bias: Tensor,
 }
 
+/// Masks of a prompt, by the number of tokens that heads keep of a reference and the window of their layer.
+type PromptMasks = BTreeMap<(i64, Option<i64>), Tensor>;
+
 /// Called with the attention inputs of all heads with memories, layer by layer.
 type AttentionObserver<'a> = dyn FnMut(AttentionInputs<'_>) -> Result<(), TchError> + 'a;
 
@@ -112,7 +116,7 @@ impl Decoder {
         let prefix = layout.prefix() as i64;
         let room = if options.prefix { i64::from(memory.memories_per_chunk) } else { 0 };
         let own = i64::try_from(options.capacity).ok().filter(|c| *c < i64::from(u32::MAX)).unwrap_or(i64::from(u32::MAX)) + prefix;
-        let rotation = self.rope.rotation(layout.positions(own as u32), self.kind(), self.device)?;
+        let rotations = self.rotations(layout.positions(own as u32))?;
         let zeros = |shape: &[i64]| Tensor::f_zeros(shape, (self.kind(), self.device));
         let of_span = |span: HeadSpan| {
             let slots = room * span.tokens;
@@ -131,7 +135,7 @@ impl Decoder {
             options,
             layout,
             cache,
-            rotation,
+            rotations,
             biases,
             room,
             used: 0,
@@ -320,6 +324,11 @@ impl Reader {
         Ok(())
     }
 
+    /// The rotations of `tokens` tokens of prefix and context from number `first` on.
+    fn rotations(&self, first: i64, tokens: i64) -> Result<Vec<Rotation>, TchError> {
+        self.rotations.iter().map(|rotation| rotation.narrow(first, tokens)).collect()
+    }
+
     /// One pass over `ids`, which are prefix, BOS and text; fills the cache. Returns logits in f32.
     fn pass(
         &self,
@@ -331,13 +340,13 @@ impl Reader {
         let d = &self.decoder;
         let s = d.sizes();
         let t = ids.len() as i64;
-        let rotation = self.rotation.narrow(0, t)?;
+        let rotations = self.rotations(0, t)?;
         let masks = self.prompt_masks(t, loaded)?;
         let memory_layers = d.memory_layers();
         let mut x = d.embed(ids)?;
         for (number, (layer, cache)) in d.layers.iter().zip(&self.cache).enumerate() {
             let (qk, v) = layer.qkv(&x)?;
-            let rotated = rotation.apply(&qk)?;
+            let rotated = rotations[layer.rotation].apply(&qk)?;
             let heads_first = |x: &Tensor, first: i64, heads: i64| x.f_narrow(1, first, heads)?.f_transpose(0, 1)?.f_unsqueeze(0);
             let q = heads_first(&rotated, 0, s.query_heads)?;
             let k = heads_first(&rotated, s.query_heads, s.heads)?;
@@ -348,7 +357,7 @@ impl Reader {
                 let (mut k, mut v) = (span.of_heads(&k)?, span.of_heads(&v)?);
                 keys.f_narrow(2, *slots, t)?.f_copy_(&k.f_detach()?)?;
                 values.f_narrow(2, *slots, t)?.f_copy_(&v.f_detach()?)?;
-                let memories = masks.get(&span.tokens).filter(|_| span.tokens > 0);
+                let memories = masks.get(&(span.tokens, layer.window));
                 if let Some(mask) = memories {
                     let prepend = |own: Tensor, part: fn(&SlotTensors) -> &Tensor| {
                         let mut parts = loaded.iter().map(|l| span.of_slots(part(l), l.memories)).collect::<Result<Vec<_>, _>>()?;
@@ -363,7 +372,7 @@ impl Reader {
                         observer(AttentionInputs { layer, span: *span, queries: text(&q)?, keys: &k, values: &v, bias: text(mask)? })?;
                     }
                 }
-                outputs.push(attention(&q, &k, &v, Mask::or_causal(memories))?);
+                outputs.push(attention(&q, &k, &v, Mask::or_causal(memories, layer.window))?);
             }
             x = layer.finish(&x, &rows_of_heads(outputs)?)?;
         }
@@ -371,14 +380,24 @@ impl Reader {
         d.logits(&x.f_narrow(0, from, t - from)?)?.f_to_kind(Kind::Float)
     }
 
-    /// The masks at memory layers of the first `tokens` tokens, prefix included, by the number of tokens that heads keep of a reference:
-    /// `[1, 1, tokens, memory tokens + tokens]`. None without memories.
-    fn prompt_masks(&self, tokens: i64, loaded: &[SlotTensors]) -> Result<BTreeMap<i64, Tensor>, TchError> {
-        let kept = self.biases.keys().filter(|kept| **kept > 0 && loaded.iter().any(|l| l.memories > 0));
-        kept.map(|kept| Ok((*kept, self.prompt_mask(tokens, loaded, *kept)?))).collect()
+    /// The masks at memory layers of the first `tokens` tokens, prefix included, by the number of tokens that heads keep of a reference and
+    /// the window of their layer: `[1, 1, tokens, memory tokens + tokens]`. None without memories.
+    fn prompt_masks(&self, tokens: i64, loaded: &[SlotTensors]) -> Result<PromptMasks, TchError> {
+        let mut masks = BTreeMap::new();
+        if loaded.iter().all(|l| l.memories == 0) {
+            return Ok(masks);
+        }
+        for (layer, cache) in self.decoder.layers.iter().zip(&self.cache) {
+            for kept in cache.iter().map(|cache| cache.span.tokens).filter(|kept| *kept > 0) {
+                if let Entry::Vacant(entry) = masks.entry((kept, layer.window)) {
+                    entry.insert(self.prompt_mask(tokens, loaded, kept, layer.window)?);
+                }
+            }
+        }
+        Ok(masks)
     }
 
-    fn prompt_mask(&self, tokens: i64, loaded: &[SlotTensors], kept: i64) -> Result<Tensor, TchError> {
+    fn prompt_mask(&self, tokens: i64, loaded: &[SlotTensors], kept: i64, window: Option<i64>) -> Result<Tensor, TchError> {
         let of_chunks: Vec<&[f32]> = loaded.iter().map(|l| l.biases.get(&kept).map_or(&[][..], Vec::as_slice)).collect();
         let memory_tokens = of_chunks.iter().map(|own| own.len()).sum();
         // The memories of all chunks lie side by side, and each chunk sees its own.
@@ -391,7 +410,7 @@ impl Reader {
         });
         let chunk_biases: Vec<Vec<f32>> = chunk_biases.collect();
         let mut mask = Vec::new();
-        self.layout.extend_mask(&mut mask, tokens as usize, memory_tokens, &chunk_biases);
+        self.layout.extend_mask(&mut mask, tokens as usize, memory_tokens, &chunk_biases, window);
         let mask = Tensor::f_from_slice(&mask)?.f_view([1, 1, tokens, -1])?;
         mask.f_to_kind(self.decoder.kind())?.f_to_device(self.decoder.device)
     }
@@ -401,12 +420,14 @@ impl Reader {
         let d = &self.decoder;
         let s = d.sizes();
         let place = self.prefix + self.length as i64;
-        let rotation = self.rotation.narrow(place, 1)?;
-        let mut attended = self.watched.then(MemoryAttention::default);
+        let rotations = self.rotations(place, 1)?;
+        let mut watched = self.watched.then(MemoryAttention::default);
         let mut x = d.embed(&[i64::from(token)])?;
         for (layer, cache) in d.layers.iter().zip(&self.cache) {
             let (qk, v) = layer.qkv(&x)?;
-            let rotated = rotation.apply(&qk)?;
+            let rotated = rotations[layer.rotation].apply(&qk)?;
+            // Tokens of prefix and context that are before the window.
+            let hidden = layer.window.map_or(0, |window| (place + 1 - window).max(0));
             // Query heads of a group are rows of one product with their key-value head.
             let q = rotated.f_narrow(1, 0, s.query_heads)?.f_view([1, s.heads, s.group(), s.head_dim])?;
             let here = |x: &Tensor, first: i64| x.f_narrow(1, first, s.heads)?.f_view([1, s.heads, 1, s.head_dim]);
@@ -416,13 +437,19 @@ impl Reader {
                 keys.f_narrow(2, slots + place, 1)?.f_copy_(&span.of_heads(&new_k)?)?;
                 values.f_narrow(2, slots + place, 1)?.f_copy_(&span.of_heads(&new_v)?)?;
                 let used = self.used * span.tokens;
-                let (start, columns) = (slots - used, used + place + 1);
+                let (start, own) = (slots - used, place + 1 - hidden);
                 let bias = self.biases.get(&span.tokens).filter(|_| used > 0);
-                let bias = bias.map(|bias| bias.f_narrow(3, start, columns)).transpose()?;
-                let (k, v) = (keys.f_narrow(2, start, columns)?, values.f_narrow(2, start, columns)?);
+                // The bias of prefix and context is 0, so any columns of it will do.
+                let bias = bias.map(|bias| bias.f_narrow(3, start, used + own)).transpose()?;
+                let attended = |cache: &Tensor| match (used, hidden) {
+                    (0, _) => cache.f_narrow(2, start + hidden, own),
+                    (_, 0) => cache.f_narrow(2, start, used + own),
+                    _ => Tensor::f_cat(&[cache.f_narrow(2, start, used)?, cache.f_narrow(2, slots + hidden, own)?], 2),
+                };
+                let (k, v) = (attended(keys)?, attended(values)?);
                 let (q, mask) = (span.of_heads(&q)?, Mask::or_none(bias.as_ref()));
-                if let Some(attended) = attended.as_mut().filter(|_| used > 0) {
-                    attended.add(&q, &k, mask, used, span.tokens)?;
+                if let Some(watched) = watched.as_mut().filter(|_| used > 0) {
+                    watched.add(&q, &k, mask, used, span.tokens)?;
                 }
                 outputs.push(attention(&q, &k, &v, mask)?);
             }
@@ -430,7 +457,7 @@ impl Reader {
             x = layer.finish(&x, &out.f_reshape([1, s.query_heads * s.head_dim])?)?;
         }
         let logits = copy_out(&d.logits(&x)?.f_to_kind(Kind::Float)?)?;
-        self.memory_shares = attended.map(|attended| attended.means()).transpose()?;
+        self.memory_shares = watched.map(|watched| watched.means()).transpose()?;
         Ok(logits)
     }
 }

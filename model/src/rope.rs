@@ -2,12 +2,13 @@
 //! `i + head_dim / 2`.
 
 use std::f64::consts::PI;
+use std::slice;
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::ModelConfig;
 
-/// The frequencies of a model's RoPE.
+/// The frequencies by which some layers of a model rotate.
 #[derive(Clone, Debug)]
 pub(crate) struct Rope {
     frequencies: Vec<f64>,
@@ -21,11 +22,15 @@ pub(crate) struct Rotation {
 }
 
 impl Rope {
-    pub(crate) fn new(config: &ModelConfig) -> Self {
-        let dim = f64::from(config.head_dim);
-        let frequencies = (0..config.head_dim / 2).map(|i| {
-            let plain = config.rope_base.powf(-2.0 * f64::from(i) / dim);
-            let Some(scaling) = config.rope_scaling else { return plain };
+    /// Those of a model: of the layers that attend to the whole context, then of those that attend to a window, if there are such layers.
+    pub(crate) fn all(config: &ModelConfig) -> Vec<Self> {
+        let local = config.sliding.as_ref().map(|sliding| Self { frequencies: frequencies(config, sliding.rope_base).collect() });
+        std::iter::once(Self::scaled(config)).chain(local).collect()
+    }
+
+    fn scaled(config: &ModelConfig) -> Self {
+        let frequencies = frequencies(config, config.rope_base).map(|plain| {
+            let Some(scaling) = config.rope_scaling else { return plain / config.rope_factor };
             // Llama 3.1 scaling: long wavelengths are stretched, short ones stay, those between are interpolated.
             let wavelength = 2.0 * PI / plain;
             let ratio = scaling.original_max_position_embeddings / wavelength;
@@ -42,13 +47,25 @@ impl Rope {
     }
 
     /// Rotations of `positions`. Angles are computed in f64, because at position 10^5 an f32 angle is off in the third digit.
-    pub(crate) fn rotation(&self, positions: impl Iterator<Item = u32>, kind: Kind, device: Device) -> Result<Rotation, TchError> {
-        let half = self.frequencies.len() as i64;
+    pub(crate) fn rotation(&self, positions: impl Iterator<Item = u32> + Clone, kind: Kind, device: Device) -> Result<Rotation, TchError> {
+        Self::rotation_by_each(slice::from_ref(self), positions, kind, device)
+    }
+
+    /// Rotations of `positions` by each of `ropes` in turn, in one list. The ropes are of heads of one size.
+    pub(crate) fn rotation_by_each(
+        ropes: &[Self],
+        positions: impl Iterator<Item = u32> + Clone,
+        kind: Kind,
+        device: Device,
+    ) -> Result<Rotation, TchError> {
+        let half = ropes.first().map_or(0, |rope| rope.frequencies.len()) as i64;
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
-        let (cosines, sines) = self.tables(positions);
-        for (cosines, sines) in cosines.chunks(half.max(1) as usize).zip(sines.chunks(half.max(1) as usize)) {
-            cos.extend(cosines.iter().chain(cosines));
-            sin.extend(sines.iter().map(|s| -s).chain(sines.iter().copied()));
+        for rope in ropes {
+            let (cosines, sines) = rope.tables(positions.clone());
+            for (cosines, sines) in cosines.chunks(half.max(1) as usize).zip(sines.chunks(half.max(1) as usize)) {
+                cos.extend(cosines.iter().chain(cosines));
+                sin.extend(sines.iter().map(|s| -s).chain(sines.iter().copied()));
+            }
         }
         let table = |values: &[f32]| Tensor::f_from_slice(values)?.f_view([-1, 1, 2 * half])?.f_to_kind(kind)?.f_to_device(device);
         Ok(Rotation { cos: table(&cos)?, sin: table(&sin)?, half })
@@ -77,6 +94,12 @@ impl Rotation {
     }
 }
 
+/// The frequencies of half a head's dimensions.
+fn frequencies(config: &ModelConfig, base: f64) -> impl Iterator<Item = f64> {
+    let dim = f64::from(config.head_dim);
+    (0..config.head_dim / 2).map(move |i| base.powf(-2.0 * f64::from(i) / dim))
+}
+
 /// `x * cos + (x with its halves swapped) * sin`: three operations, whatever the number of heads.
 fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, half: i64) -> Result<Tensor, TchError> {
     x.f_mul(cos)?.f_addcmul_(&x.f_roll([half], [-1])?, sin)
@@ -95,6 +118,12 @@ mod tests {
         let y: Vec<f32> = Vec::try_from(rotation.apply(&x).unwrap().reshape([-1])).unwrap();
         let expected = [1.0, 0.0, 1f32.cos(), 1f32.sin(), -2f32.sin(), 2f32.cos()];
         assert!(y.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{y:?}");
+        // By two ropes, of which the second turns twice as far: its positions follow those of the first.
+        let both = Rope::rotation_by_each(&[rope, Rope { frequencies: vec![2.0] }], 0..3, Kind::Float, Device::Cpu).unwrap();
+        let turned = both.apply_at(&x.view([3, 2]), &Tensor::from_slice(&[1i64, 4, 5])).unwrap();
+        let turned: Vec<f32> = Vec::try_from(turned.reshape([-1])).unwrap();
+        let expected = [1f32.cos(), 1f32.sin(), 2f32.cos(), 2f32.sin(), -4f32.sin(), 4f32.cos()];
+        assert!(turned.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{turned:?}");
         let at = rotation.apply_at(&x.view([3, 2]), &Tensor::from_slice(&[0i64, 1, 2])).unwrap();
         assert!(at.allclose(&rotation.apply(&x).unwrap().view([3, 2]), 1e-6, 1e-6, false));
     }

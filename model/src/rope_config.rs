@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::LoadError;
-use crate::family::{Family, alternatives};
+use crate::family::{Family, SlidingWindow, alternatives};
 use crate::fields::Fields;
 
 const WHOLE_HEADS: &str = "use a model that rotates whole heads";
@@ -22,23 +22,51 @@ pub struct Llama3Scaling {
     pub original_max_position_embeddings: f64,
 }
 
+/// What config.json says of RoPE.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RopeConfig {
+    pub base: f64,
+    pub scaling: Scaling,
+    /// The base of the layers with a window, in a family where they have their own. They are not scaled.
+    pub local_base: Option<f64>,
+}
+
+/// How frequencies are scaled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Scaling {
+    None,
+    Llama3(Llama3Scaling),
+    /// All frequencies are divided by this.
+    Linear(f64),
+}
+
 /// Base and scaling of RoPE: `rope_theta` and `rope_scaling` in older files, `rope_parameters` in newer ones. Files that have both
-/// must say the same in both.
-pub(crate) fn rope(f: &Fields<'_>, family: &Family) -> Result<(f64, Option<Llama3Scaling>), LoadError> {
+/// must say the same in both. Where layers with a window rotate differently, newer files have a block for each kind of layer.
+pub(crate) fn rope(f: &Fields<'_>, family: &Family) -> Result<RopeConfig, LoadError> {
     f.only("partial_rotary_factor", &json!(1.0), WHOLE_HEADS)?;
     f.only("rotary_pct", &json!(1.0), WHOLE_HEADS)?;
-    let mut base = read_base(f)?;
-    let mut scaling: Option<Option<Llama3Scaling>> = None;
+    let local_default = match family.sliding_window {
+        SlidingWindow::SomeLayers { rope_base, .. } => Some(rope_base),
+        _ => None,
+    };
+    let mut base = read_base(f, "rope_theta", None)?;
+    let mut local = if local_default.is_some() { read_base(f, "rope_local_base_freq", None)? } else { None };
+    let mut scaling: Option<Scaling> = None;
     for name in ["rope_parameters", "rope_scaling"] {
-        let Some(block) = f.block(name)? else { continue };
-        let inner = read_base(&block)?;
-        if let (Some(here), Some(there)) = (inner, base)
-            && here != there
+        let Some(mut block) = f.block(name)? else { continue };
+        if local_default.is_some()
+            && let Some(full) = block.block("full_attention")?
         {
-            let expected = format!("{there}, as the file says before");
-            return Err(block.refuse("rope_theta", expected, here.to_string(), "remove the base that the model was not trained with"));
+            if let Some(sliding) = block.block("sliding_attention")? {
+                local = read_base(&sliding, "rope_theta", local)?;
+                if read_scaling(&sliding, family)? != Scaling::None {
+                    return Err(sliding.refuse("rope_type", "`default` where attention has a window", "a scaling", OTHER));
+                }
+            }
+            block.refuse_unknown(&[])?;
+            block = full;
         }
-        base = base.or(inner);
+        base = read_base(&block, "rope_theta", base)?;
         let found = read_scaling(&block, family)?;
         if scaling.is_some_and(|before| before != found) {
             let expected = "the scaling of rope_parameters";
@@ -46,18 +74,30 @@ pub(crate) fn rope(f: &Fields<'_>, family: &Family) -> Result<(f64, Option<Llama
         }
         scaling = Some(found);
     }
-    Ok((base.unwrap_or(10000.0), scaling.flatten()))
+    Ok(RopeConfig {
+        base: base.unwrap_or(family.default_rope_base),
+        scaling: scaling.unwrap_or(Scaling::None),
+        local_base: local.or(local_default),
+    })
 }
 
-fn read_base(f: &Fields<'_>) -> Result<Option<f64>, LoadError> {
-    match f.f64("rope_theta")? {
-        Some(base) if base <= 1.0 => Err(f.refuse("rope_theta", "a number above 1", base.to_string(), "correct the file")),
-        base => Ok(base),
+/// The base in the field `name`, which must be the one that the file says `before`, if it does; else that one.
+fn read_base(f: &Fields<'_>, name: &str, before: Option<f64>) -> Result<Option<f64>, LoadError> {
+    let Some(base) = f.f64(name)? else { return Ok(before) };
+    if base <= 1.0 {
+        return Err(f.refuse(name, "a number above 1", base.to_string(), "correct the file"));
+    }
+    match before.filter(|before| *before != base) {
+        Some(before) => {
+            let expected = format!("{before}, as the file says before");
+            Err(f.refuse(name, expected, base.to_string(), "remove the base that the model was not trained with"))
+        }
+        None => Ok(Some(base)),
     }
 }
 
 /// The scaling in a block.
-fn read_scaling(block: &Fields<'_>, family: &Family) -> Result<Option<Llama3Scaling>, LoadError> {
+fn read_scaling(block: &Fields<'_>, family: &Family) -> Result<Scaling, LoadError> {
     block.only("partial_rotary_factor", &json!(1.0), WHOLE_HEADS)?;
     // Both names may be there, the older one for older programs.
     let (newer, older) = (block.str("rope_type")?, block.str("type")?);
@@ -76,8 +116,12 @@ fn read_scaling(block: &Fields<'_>, family: &Family) -> Result<Option<Llama3Scal
     if !family.rope_types.contains(&kind) {
         return Err(block.refuse("rope_type", expected(), format!("`{kind}`"), OTHER));
     }
-    let scaling = if kind == "llama3" { Some(llama3(block)?) } else { None };
-    if scaling.is_none() {
+    let scaling = match kind {
+        "llama3" => Scaling::Llama3(llama3(block)?),
+        "linear" => Scaling::Linear(positive(block, "factor")?),
+        _ => Scaling::None,
+    };
+    if scaling == Scaling::None {
         block.only("factor", &json!(1.0), OTHER)?;
     }
     // Without scaling, the length of the first training is not used.
@@ -85,16 +129,17 @@ fn read_scaling(block: &Fields<'_>, family: &Family) -> Result<Option<Llama3Scal
     Ok(scaling)
 }
 
+fn positive(block: &Fields<'_>, name: &str) -> Result<f64, LoadError> {
+    let value = block.required(name, "a positive number", block.f64(name)?)?;
+    if value > 0.0 { Ok(value) } else { Err(block.refuse(name, "a positive number", value.to_string(), "correct the file")) }
+}
+
 fn llama3(block: &Fields<'_>) -> Result<Llama3Scaling, LoadError> {
-    let positive = |name: &str| -> Result<f64, LoadError> {
-        let value = block.required(name, "a positive number", block.f64(name)?)?;
-        if value > 0.0 { Ok(value) } else { Err(block.refuse(name, "a positive number", value.to_string(), "correct the file")) }
-    };
     let scaling = Llama3Scaling {
-        factor: positive("factor")?,
-        low_freq_factor: positive("low_freq_factor")?,
-        high_freq_factor: positive("high_freq_factor")?,
-        original_max_position_embeddings: positive("original_max_position_embeddings")?,
+        factor: positive(block, "factor")?,
+        low_freq_factor: positive(block, "low_freq_factor")?,
+        high_freq_factor: positive(block, "high_freq_factor")?,
+        original_max_position_embeddings: positive(block, "original_max_position_embeddings")?,
     };
     if scaling.high_freq_factor <= scaling.low_freq_factor {
         return Err(block.refuse(

@@ -42,13 +42,14 @@ impl SlotTensors {
 
     /// As [`new`](Self::new), with these keys and values, in the form of [`stored`], in place of the memories' own.
     pub(crate) fn of_stored(decoder: &Decoder, slots: &[Slot<'_>], keys: &Tensor, values: &Tensor) -> Result<Self, ComputeError> {
-        let mut positions = Vec::new();
-        for tokens in decoder.shape().slots_of_heads() {
+        let mut rotations = Vec::new();
+        for (head, tokens) in decoder.shape().slots_of_heads().enumerate() {
+            let start = decoder.memory_rotation_start(head / decoder.shape().heads as usize);
             for Slot { memory, .. } in slots {
-                positions.extend_from_slice(&memory.positions[tokens.clone()]);
+                rotations.extend(memory.positions[tokens.clone()].iter().map(|position| rotation(start, *position)));
             }
         }
-        let keys = rotated(decoder, keys, &positions)?;
+        let keys = rotated(decoder, keys, &rotations)?;
         let (kind, memories) = (decoder.kind(), slots.len() as i64);
         Ok(Self {
             keys: keys.f_to_kind(kind)?,
@@ -61,28 +62,31 @@ impl SlotTensors {
 
 /// Keys before RoPE, `[slots, head_dim]`, rotated to their slots' positions in the interval that memories share. They are rotated in f32
 /// whatever the precision: they are stored exactly, and are rounded only once, afterwards.
-fn rotated(decoder: &Decoder, keys: &Tensor, positions: &[u8]) -> Result<Tensor, TchError> {
-    let prefix = decoder.memory.reference_prefix_ids.len() as i64;
-    // The key of an empty slot is zero and masked, so any position will do.
-    let position = |p: &u8| if *p == EMPTY_SLOT { 0 } else { prefix + i64::from(*p) };
-    let positions: Vec<i64> = positions.iter().map(position).collect();
-    decoder.memory_rotation().apply_at(keys, &Tensor::f_from_slice(&positions)?.f_to_device(decoder.device)?)
+fn rotated(decoder: &Decoder, keys: &Tensor, rotations: &[i64]) -> Result<Tensor, TchError> {
+    decoder.memory_rotation().apply_at(keys, &Tensor::f_from_slice(rotations)?.f_to_device(decoder.device)?)
 }
 
-/// The rotated keys of some heads of the memories, which must be checked: `[1, heads, tokens of all memories, head_dim]` in f32.
-pub(crate) fn keys_of_span(decoder: &Decoder, slots: &[Slot<'_>], span: HeadSpan) -> Result<Tensor, TchError> {
+/// The number of the rotation of a slot in a layer whose rotations begin at `start`.
+fn rotation(start: i64, position: u8) -> i64 {
+    // The key of an empty slot is zero and masked, so any rotation will do.
+    start + if position == EMPTY_SLOT { 0 } else { position.into() }
+}
+
+/// The rotated keys of some heads of a memory layer, of memories which must be checked: `[1, heads, tokens of all memories, head_dim]` in f32.
+pub(crate) fn keys_of_span(decoder: &Decoder, slots: &[Slot<'_>], layer: usize, span: HeadSpan) -> Result<Tensor, TchError> {
     let dim = decoder.shape().head_dim as usize;
-    let (mut keys, mut positions) = (Vec::new(), Vec::new());
+    let start = decoder.memory_rotation_start(layer);
+    let (mut keys, mut rotations) = (Vec::new(), Vec::new());
     for head in 0..span.heads {
         let first = (span.slot + head * span.tokens) as usize;
         let tokens = first..first + span.tokens as usize;
         for Slot { memory, .. } in slots {
             keys.extend_from_slice(&memory.keys[tokens.start * dim..tokens.end * dim]);
-            positions.extend_from_slice(&memory.positions[tokens.clone()]);
+            rotations.extend(memory.positions[tokens.clone()].iter().map(|position| rotation(start, *position)));
         }
     }
     let keys = Tensor::f_from_slice(&keys)?.f_view([-1, dim as i64])?.f_to_device(decoder.device)?;
-    rotated(decoder, &keys, &positions)?.f_view([1, span.heads, -1, dim as i64])
+    rotated(decoder, &keys, &rotations)?.f_view([1, span.heads, -1, dim as i64])
 }
 
 /// What is added to the scores of memory tokens, if a similarity of 1 adds `weight`: see [`SlotTensors::biases`].

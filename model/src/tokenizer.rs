@@ -31,6 +31,8 @@ struct Inner {
     unknown: Option<u32>,
     /// One past the largest id.
     vocabulary: usize,
+    /// One past the largest id of a token that is no control token.
+    ordinary: usize,
 }
 
 impl TextTokenizer {
@@ -60,11 +62,14 @@ impl TextTokenizer {
         let unknown = unknown_id(&parsing, &bytes);
         let mut control = mark_special(&mut parsing, roles).map_err(wrong)?;
         control.retain(|id| Some(*id) != unknown);
-        let vocabulary = parsing.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
+        let ids: Vec<u32> = parsing.get_vocab(true).into_values().collect();
+        let past = |id: Option<&u32>| id.map_or(0, |id| *id as usize + 1);
+        let vocabulary = past(ids.iter().max());
+        let ordinary = past(ids.iter().filter(|id| control.binary_search(id).is_err()).max());
         let mut plain = parsing.clone();
         plain.set_encode_special_tokens(true);
         let digest = Digest::of(&bytes);
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), digest, parsing, plain, control, unknown, vocabulary }) })
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), digest, parsing, plain, control, unknown, vocabulary, ordinary }) })
     }
 
     /// Ids of untrusted text: control tokens in it are ordinary characters, and no BOS or EOS is added.
@@ -159,10 +164,11 @@ impl TextTokenizer {
 
     /// Checks that the tokenizer fits an embedding of `vocabulary` rows.
     ///
-    /// Embeddings are padded to round numbers, so a few rows without a token are accepted; an id without a row is not.
+    /// Embeddings are padded to round numbers, so a few rows without a token are accepted. An id without a row is not, unless it is that of a
+    /// control token, which no text is encoded to: the text models of Gemma 3 have no row for the token of an image.
     pub(crate) fn check_vocabulary(&self, vocabulary: usize) -> Result<(), LoadError> {
         let min = vocabulary - (vocabulary / 32).max(64).min(vocabulary);
-        if (min..=vocabulary).contains(&self.inner.vocabulary) {
+        if self.inner.vocabulary >= min && self.inner.ordinary <= vocabulary {
             return Ok(());
         }
         Err(LoadError::Tokenizer {

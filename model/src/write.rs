@@ -9,6 +9,7 @@ use crate::ComputeError;
 use crate::attention::{Mask, attend};
 use crate::decoder::Decoder;
 use crate::head_spans::{self, HeadSpan};
+use crate::layer::Layer;
 use crate::rope::Rotation;
 
 /// References as one batch, padded to the longest.
@@ -19,7 +20,8 @@ struct ReferenceBatch {
     prefix: i64,
     /// Tokens of the longest reference, without the prefix.
     longest: i64,
-    rotation: Rotation,
+    /// For each number that a layer's rotation may be.
+    rotations: Vec<Rotation>,
     groups: Vec<WeighedRows>,
 }
 
@@ -118,7 +120,7 @@ impl Decoder {
             }
             // No memory depends on the output of the last memory layer.
             if number + 1 < memory_layers.end {
-                x = layer.finish(&x, &self.attend_causally(&batch, &qk, &v)?)?;
+                x = layer.finish(&x, &self.attend_causally(&batch, layer, &qk, &v)?)?;
             }
         }
         Ok(kept)
@@ -129,7 +131,7 @@ impl Decoder {
         let longest = references.iter().map(|r| r.len()).max().unwrap_or_default();
         let rows = references.len() as i64;
         let width = (prefix + longest) as i64;
-        let rotation = self.rope.rotation(0..width as u32, self.kind(), self.device)?;
+        let rotations = self.rotations(0..width as u32)?;
         let mut by_length: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
         for (row, reference) in references.iter().enumerate() {
             by_length.entry(if padded { longest } else { reference.len() }).or_default().push(row as i64);
@@ -140,7 +142,7 @@ impl Decoder {
             Ok(WeighedRows { tokens: tokens as i64, rows: Tensor::f_from_slice(&rows)?.f_to_device(self.device)?, padding })
         });
         let groups = groups.collect::<Result<_, TchError>>()?;
-        Ok(ReferenceBatch { rows, width, prefix: prefix as i64, longest: longest as i64, rotation, groups })
+        Ok(ReferenceBatch { rows, width, prefix: prefix as i64, longest: longest as i64, rotations, groups })
     }
 
     /// Where the references `rows`, padded to `tokens`, are padding: `[rows, tokens]`.
@@ -151,17 +153,18 @@ impl Decoder {
     }
 
     /// Causal attention over prefix and reference, `[rows * width, query_heads * head_dim]`. Padding comes last, so only padding sees it.
-    fn attend_causally(&self, batch: &ReferenceBatch, qk: &Tensor, v: &Tensor) -> Result<Tensor, TchError> {
+    fn attend_causally(&self, batch: &ReferenceBatch, layer: &Layer, qk: &Tensor, v: &Tensor) -> Result<Tensor, TchError> {
         let s = self.sizes();
-        let rotated = batch.rotation.apply(&qk.f_view([batch.rows, batch.width, s.query_heads + s.heads, s.head_dim])?)?;
+        let rotated =
+            batch.rotations[layer.rotation].apply(&qk.f_view([batch.rows, batch.width, s.query_heads + s.heads, s.head_dim])?)?;
         let q = rotated.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
         let k = rotated.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
         let v = v.f_view([batch.rows, batch.width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
-        attend(&q, &k, &v, Mask::Causal)
+        attend(&q, &k, &v, Mask::causal(layer.window))
     }
 
-    /// The tokens that each head keeps: those with the most attention from the reference's own tokens, before RoPE and without a causal
-    /// mask.
+    /// The tokens that each head keeps: those with the most attention from the reference's own tokens, before RoPE, without a causal
+    /// mask and without the window that the layer may have.
     fn select(
         &self,
         batch: &ReferenceBatch,

@@ -78,6 +78,32 @@ fn gemma() -> Value {
     })
 }
 
+/// As Qwen3-0.6B has it.
+fn qwen3() -> Value {
+    json!({
+        "architectures": ["Qwen3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 151643,
+        "eos_token_id": 151645, "head_dim": 128, "hidden_act": "silu", "hidden_size": 1024, "initializer_range": 0.02,
+        "intermediate_size": 3072, "max_position_embeddings": 40960, "max_window_layers": 28, "model_type": "qwen3",
+        "num_attention_heads": 16, "num_hidden_layers": 28, "num_key_value_heads": 8, "rms_norm_eps": 1e-6, "rope_scaling": null,
+        "rope_theta": 1000000, "sliding_window": null, "tie_word_embeddings": true, "torch_dtype": "bfloat16",
+        "transformers_version": "4.51.0", "use_cache": true, "use_sliding_window": false, "vocab_size": 151936
+    })
+}
+
+/// As gemma-3-1b has it, with the scaling of the larger ones.
+fn gemma3() -> Value {
+    json!({
+        "architectures": ["Gemma3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "attn_logit_softcapping": null,
+        "bos_token_id": 2, "cache_implementation": "hybrid", "eos_token_id": [1, 106], "final_logit_softcapping": null, "head_dim": 256,
+        "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 1152, "initializer_range": 0.02, "intermediate_size": 6912,
+        "max_position_embeddings": 32768, "model_type": "gemma3_text", "num_attention_heads": 4, "num_hidden_layers": 26,
+        "num_key_value_heads": 1, "pad_token_id": 0, "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-6, "rope_local_base_freq": 10000,
+        "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "rope_theta": 1000000, "sliding_window": 512,
+        "sliding_window_pattern": 6, "torch_dtype": "bfloat16", "transformers_version": "4.50.0.dev0", "use_cache": true,
+        "vocab_size": 262144
+    })
+}
+
 /// As transformers 5 writes it.
 fn newest() -> Value {
     json!({
@@ -112,6 +138,8 @@ fn real_configurations_are_read() {
         mistral(Value::Null),
         qwen25(),
         gemma(),
+        qwen3(),
+        gemma3(),
         newest(),
         oldest(),
         mistral(json!(32768)),
@@ -123,6 +151,80 @@ fn real_configurations_are_read() {
     assert_eq!((llama.rope_base, llama.rope_scaling.unwrap().factor, llama.eos.as_slice()), (5e5, 32.0, &[128001, 128008, 128009][..]));
     assert_eq!(parse(&newest()).unwrap().rope_base, 1e6);
     assert_eq!(parse(&gemma()).unwrap().activation, GateActivation::GeluTanh);
+    let gemma3 = parse(&gemma3()).unwrap();
+    assert_eq!((gemma3.rope_base, gemma3.rope_factor, gemma3.query_scalar, gemma3.tied), (1e6, 8.0, 256.0, true));
+    // Every sixth layer attends to the whole context.
+    let windows: Vec<Option<u32>> = (0..26).map(|number| gemma3.sliding(number).map(|sliding| sliding.window)).collect();
+    let expected: Vec<Option<u32>> = (1..=26).map(|number| (number % 6 != 0).then_some(512)).collect();
+    assert_eq!((windows, gemma3.sliding.unwrap().rope_base), (expected, 1e4));
+}
+
+/// What a family computes where a field is absent is what transformers computes.
+#[test]
+fn absent_fields_have_the_defaults_of_the_family() {
+    let without = |mut config: Value, fields: &[&str]| {
+        fields.iter().for_each(|field| drop(config.as_object_mut().unwrap().remove(*field)));
+        parse(&config).unwrap()
+    };
+    let fields = ["head_dim", "query_pre_attn_scalar", "rope_theta", "rope_local_base_freq", "sliding_window_pattern", "hidden_activation"];
+    assert_eq!(without(gemma3(), &fields), parse(&gemma3()).unwrap());
+    assert_eq!(without(gemma3(), &["sliding_window"]).sliding.unwrap().window, 4096);
+    let qwen = without(qwen3(), &["head_dim", "rope_theta", "tie_word_embeddings"]);
+    assert_eq!((qwen.head_dim, qwen.rope_base, qwen.tied), (128, 1e4, false));
+}
+
+/// Newer files list the layers, and have a block of RoPE for each kind of layer.
+#[test]
+fn layers_with_a_window_are_named_in_several_ways() {
+    let old = parse(&gemma3()).unwrap();
+    let kinds: Vec<&str> = (1..=26).map(|number| if number % 6 == 0 { "full_attention" } else { "sliding_attention" }).collect();
+    let mut newer = with(&gemma3(), json!({"layer_types": kinds, "_sliding_window_pattern": 6}));
+    newer.as_object_mut().unwrap().remove("sliding_window_pattern");
+    assert_eq!(parse(&newer).unwrap(), old);
+    for field in ["rope_theta", "rope_local_base_freq", "rope_scaling"] {
+        newer.as_object_mut().unwrap().remove(field);
+    }
+    newer["rope_parameters"] = json!({
+        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+    });
+    assert_eq!(parse(&newer).unwrap(), old);
+    newer["rope_parameters"]["sliding_attention"]["rope_theta"] = json!(2e4);
+    assert_eq!(parse(&newer).unwrap().sliding.unwrap().rope_base, 2e4);
+    // A period of one leaves no layer with a window.
+    assert_eq!(parse(&with(&gemma3(), json!({"sliding_window_pattern": 1}))).unwrap().sliding, None);
+}
+
+/// Ids of packs depend on these texts.
+#[test]
+fn the_digest_of_a_family_depends_on_what_it_computes() {
+    let llama = "hidden 576\nintermediate 1536\nlayers 30\nquery heads 9\nkey-value heads 3\nhead dimension 64\nvocabulary 49152\n\
+                 norm epsilon 1e-5\nrope base 1e5\nrope scaling None\nbos 1\n";
+    assert_eq!(parse(&smollm2()).unwrap().canonical(), llama);
+    let own = |config: &Value| {
+        let text = parse(config).unwrap().canonical();
+        text.lines().skip(11).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (config, lines) in [
+        (qwen25(), &[][..]),
+        (gemma(), &["activation GeluTanh", "embedding scale RootOfHidden", "norm offset 1e0"]),
+        (qwen3(), &["norms of queries and keys"]),
+        (
+            with(&gemma3(), json!({"num_hidden_layers": 7, "query_pre_attn_scalar": 168})),
+            &[
+                "activation GeluTanh",
+                "embedding scale RootOfHidden",
+                "norm offset 1e0",
+                "norms of queries and keys",
+                "norms after attention and feed-forward",
+                "query scalar 1.68e2",
+                "rope factor 8e0",
+                "sliding window 512, rope base 1e4, in layers 1111101",
+            ],
+        ),
+    ] {
+        assert_eq!(own(&config), lines);
+    }
 }
 
 #[test]
@@ -170,6 +272,41 @@ fn fields_that_change_what_is_computed_are_refused() {
         (smollm2(), json!({"attention_multiplier": 0.0078125}), &["attention_multiplier"]),
         (smollm2(), json!({"clip_qkv": 8.0}), &["clip_qkv"]),
         (smollm2(), json!({"alibi": true}), &["alibi"]),
+        (qwen3(), json!({"use_sliding_window": true, "sliding_window": 4096}), &["sliding_window", "4096"]),
+        (qwen3(), json!({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}), &["rope_scaling.rope_type", "`yarn`"]),
+        (qwen3(), json!({"query_pre_attn_scalar": 64}), &["query_pre_attn_scalar"]),
+        (qwen3(), json!({"rope_local_base_freq": 10000}), &["rope_local_base_freq"]),
+        (qwen3(), json!({"mlp_bias": true}), &["mlp_bias"]),
+        (qwen3(), json!({"model_type": "qwen3_moe"}), &["model_type", "`qwen3_moe`", "`qwen3`"]),
+        (gemma3(), json!({"attn_logit_softcapping": 50.0}), &["attn_logit_softcapping", "50.0"]),
+        (gemma3(), json!({"final_logit_softcapping": 30.0}), &["final_logit_softcapping", "30.0"]),
+        (gemma3(), json!({"use_bidirectional_attention": true}), &["use_bidirectional_attention"]),
+        (gemma3(), json!({"query_pre_attn_scalar": 0}), &["query_pre_attn_scalar", "a positive number"]),
+        (gemma3(), json!({"sliding_window": 0}), &["sliding_window", "a count from 1"]),
+        (gemma3(), json!({"sliding_window_pattern": 0}), &["sliding_window_pattern", "a count from 1"]),
+        (gemma3(), json!({"rope_local_base_freq": 1}), &["rope_local_base_freq", "above 1"]),
+        (gemma3(), json!({"rope_scaling": {"rope_type": "linear"}}), &["rope_scaling.factor", "a positive number"]),
+        (gemma3(), json!({"rope_scaling": {"rope_type": "linear", "factor": 0.0}}), &["rope_scaling.factor", "a positive number"]),
+        (gemma3(), json!({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}), &["rope_scaling.rope_type", "`llama3`"]),
+        (gemma3(), json!({"layer_types": ["sliding_attention"]}), &["layer_types", "26 layers", "found 1"]),
+        (gemma3(), json!({"layer_types": vec!["chunked_attention"; 26]}), &["layer_types", "`chunked_attention`"]),
+        (
+            gemma3(),
+            json!({"rope_parameters": {"full_attention": {"rope_type": "default"}, "sliding_attention": {"rope_theta": 5e3}}}),
+            &["rope_parameters.sliding_attention.rope_theta", "10000", "5000"],
+        ),
+        (
+            gemma3(),
+            json!({"rope_parameters": {"full_attention": {"rope_type": "default"}, "sliding_attention": {"rope_type": "linear", "factor": 2.0}}}),
+            &["rope_parameters.sliding_attention.rope_type", "`default`"],
+        ),
+        (
+            gemma3(),
+            json!({"rope_parameters": {"full_attention": {"rope_type": "default"}, "third_attention": {"rope_theta": 5e3}}}),
+            &["rope_parameters.third_attention"],
+        ),
+        (gemma3(), json!({"hidden_activation": "gelu"}), &["hidden_activation", "`gelu`"]),
+        (gemma3(), json!({"model_type": "gemma3", "text_config": {}}), &["model_type", "`gemma3`", "Gemma3ForCausalLM", "GGUF"]),
         // The rest of the decoder.
         (smollm2(), json!({"hidden_act": "relu"}), &["hidden_act", "`relu`"]),
         (gemma(), json!({"hidden_activation": "silu"}), &["hidden_activation", "`silu`"]),
@@ -205,6 +342,10 @@ fn values_that_change_nothing_are_read() {
         (mistral(json!(4096)), json!({"max_position_embeddings": 4096})),
         (qwen25(), json!({"sliding_window": 4096})),
         (gemma(), json!({"hidden_activation": "gelu_pytorch_tanh"})),
+        (qwen3(), json!({"sliding_window": 4096})),
+        (qwen3(), json!({"layer_types": vec!["full_attention"; 28]})),
+        (gemma3(), json!({"rope_scaling": {"type": "linear", "factor": 8.0}})),
+        (gemma3(), json!({"rope_scaling": null, "use_bidirectional_attention": false})),
     ] {
         parse(&with(&base, changes.clone())).unwrap_or_else(|error| panic!("{changes}: {error}"));
     }
@@ -239,8 +380,8 @@ fn texts_end_where_generation_config_says() {
 proptest::proptest! {
     /// Any JSON in the place of a field is read or refused.
     #[test]
-    fn any_value(field in 0..29_usize, text in r#"(-?[0-9]{1,20}|"[a-z]{0,6}"|\[[0-9, ]{0,8}\]|\{"[a-z_]{0,12}": ?[0-9]{1,3}\}|true|null)"#) {
-        let mut config = llama32();
+    fn any_value(base in 0..2_usize, field in 0..58_usize, text in r#"(-?[0-9]{1,20}|"[a-z]{0,6}"|\[[0-9, ]{0,8}\]|\{"[a-z_]{0,12}": ?[0-9]{1,3}\}|true|null)"#) {
+        let mut config = if base == 0 { llama32() } else { gemma3() };
         if let Ok(value) = serde_json::from_str::<Value>(&text) {
             let object = config.as_object_mut().unwrap();
             let name = object.keys().nth(field % object.len()).unwrap().clone();

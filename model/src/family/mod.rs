@@ -4,15 +4,17 @@
 //! defines a [`Family`], its line in [`FAMILIES`], and golden logits in `tests/`.
 
 mod gemma;
+mod gemma3;
 mod llama;
 mod mistral;
 mod modules;
 mod qwen2;
+mod qwen3;
 
 pub(crate) use modules::{Dimensions, LayerModule, Module, ModuleNames, ModuleShape};
 
 /// The families that are supported.
-pub(crate) static FAMILIES: &[Family] = &[llama::FAMILY, mistral::FAMILY, qwen2::FAMILY, gemma::FAMILY];
+pub(crate) static FAMILIES: &[Family] = &[llama::FAMILY, mistral::FAMILY, qwen2::FAMILY, qwen3::FAMILY, gemma::FAMILY, gemma3::FAMILY];
 
 /// A family of decoders: RMS norms before attention and before a gated feed-forward part, grouped-query attention and RoPE.
 #[derive(Debug, PartialEq)]
@@ -24,11 +26,22 @@ pub struct Family {
     /// Names of the modules in a Hugging Face checkpoint.
     pub(crate) names: ModuleNames,
     pub(crate) biases: Biases,
+    /// Whether each query and each key has a norm before RoPE.
+    pub(crate) query_key_norms: bool,
+    /// Whether the outputs of attention and of the feed-forward part have norms before they are added to the residual stream.
+    pub(crate) norms_after: bool,
     /// Values of `hidden_act` and what they mean. The first is the default.
     pub(crate) activations: &'static [(&'static str, GateActivation)],
     pub(crate) embedding_scale: EmbeddingScale,
     /// Added to the weights of RMS norms before they multiply.
     pub(crate) norm_offset: f64,
+    /// The dimension of a head where config.json has no `head_dim`; hidden size over query heads if `None`.
+    pub(crate) default_head_dim: Option<u32>,
+    /// For a family that scales attention by `1 / sqrt(query_pre_attn_scalar)`: the number where config.json has none. The others scale by
+    /// `1 / sqrt(head_dim)`.
+    pub(crate) default_query_scalar: Option<f64>,
+    /// `rope_theta` where config.json has none.
+    pub(crate) default_rope_base: f64,
     /// Values of `rope_type` that are computed.
     pub(crate) rope_types: &'static [&'static str],
     pub(crate) sliding_window: SlidingWindow,
@@ -75,7 +88,7 @@ pub(crate) enum EmbeddingScale {
 }
 
 /// When `sliding_window` in config.json applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum SlidingWindow {
     /// The family has no such window. A file that sets one is about another model.
     None,
@@ -83,6 +96,15 @@ pub(crate) enum SlidingWindow {
     IfEnabled,
     /// Unless it is null.
     IfSet,
+    /// In the layers that `layer_types` or `sliding_window_pattern` name, which have a base of RoPE of their own, `rope_local_base_freq`.
+    SomeLayers {
+        /// The window where config.json has none.
+        window: u32,
+        /// Of how many layers one has no window, where config.json does not say it.
+        period: u32,
+        /// The base where config.json has none.
+        rope_base: f64,
+    },
 }
 
 /// How GGUF files store a family.
@@ -94,6 +116,8 @@ pub(crate) struct GgufLayout {
     pub names: ModuleNames,
     /// Whether the rows of a head in `q` and `k` are in ggml's order, in which RoPE rotates neighbours.
     pub interleaved_rope: bool,
+    /// What the file's norm weights have been increased by over the checkpoint's.
+    pub norm_offset: f32,
 }
 
 impl Family {
@@ -156,7 +180,7 @@ mod tests {
             assert_eq!(Family::of_gguf(layout.architecture).map(|found| found.0), Some(family));
         }
         assert_eq!(Family::of_model_type("gpt2"), None);
-        assert_eq!(model_types(), "`llama`, `mistral`, `qwen2` or `gemma`");
+        assert_eq!(model_types(), "`llama`, `mistral`, `qwen2`, `qwen3`, `gemma` or `gemma3_text`");
         assert_eq!(alternatives(["a"].into_iter()), "`a`");
     }
 }

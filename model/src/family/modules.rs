@@ -18,19 +18,40 @@ pub(crate) enum LayerModule {
     Query,
     Key,
     Value,
+    /// The norm of each query before RoPE.
+    QueryNorm,
+    /// The norm of each key before RoPE.
+    KeyNorm,
     Output,
+    /// The norm of attention's output before it is added to the residual stream.
+    AfterAttention,
     Gate,
     Up,
     Down,
+    /// The norm of the feed-forward part's output before it is added to the residual stream.
+    AfterMlp,
 }
 
 impl LayerModule {
-    const ALL: [Self; 9] =
-        [Self::AttentionNorm, Self::MlpNorm, Self::Query, Self::Key, Self::Value, Self::Output, Self::Gate, Self::Up, Self::Down];
+    pub(crate) const ALL: [Self; 13] = [
+        Self::AttentionNorm,
+        Self::MlpNorm,
+        Self::Query,
+        Self::Key,
+        Self::Value,
+        Self::QueryNorm,
+        Self::KeyNorm,
+        Self::Output,
+        Self::AfterAttention,
+        Self::Gate,
+        Self::Up,
+        Self::Down,
+        Self::AfterMlp,
+    ];
 }
 
 /// Names of the modules in one kind of file. A module's weight is `NAME.weight`, its bias `NAME.bias`; a module of layer `n` is
-/// `LAYERS.n.NAME`.
+/// `LAYERS.n.NAME`. Names of modules that a family does not have are empty or not used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ModuleNames {
     pub embedding: &'static str,
@@ -41,11 +62,15 @@ pub(crate) struct ModuleNames {
     pub query: &'static str,
     pub key: &'static str,
     pub value: &'static str,
+    pub query_norm: &'static str,
+    pub key_norm: &'static str,
     pub output: &'static str,
+    pub after_attention: &'static str,
     pub mlp_norm: &'static str,
     pub gate: &'static str,
     pub up: &'static str,
     pub down: &'static str,
+    pub after_mlp: &'static str,
 }
 
 impl ModuleNames {
@@ -76,10 +101,14 @@ impl ModuleNames {
             LayerModule::Query => self.query,
             LayerModule::Key => self.key,
             LayerModule::Value => self.value,
+            LayerModule::QueryNorm => self.query_norm,
+            LayerModule::KeyNorm => self.key_norm,
             LayerModule::Output => self.output,
+            LayerModule::AfterAttention => self.after_attention,
             LayerModule::Gate => self.gate,
             LayerModule::Up => self.up,
             LayerModule::Down => self.down,
+            LayerModule::AfterMlp => self.after_mlp,
         }
     }
 }
@@ -97,6 +126,10 @@ pub(crate) struct Dimensions {
     pub qkv_bias: bool,
     pub output_bias: bool,
     pub mlp_bias: bool,
+    /// Whether each query and each key has a norm.
+    pub query_key_norms: bool,
+    /// Whether the outputs of attention and of the feed-forward part have norms.
+    pub norms_after: bool,
     /// Whether the embedding is the head.
     pub tied: bool,
 }
@@ -114,7 +147,13 @@ pub(crate) struct ModuleShape {
 impl Dimensions {
     /// All modules in the order of a checkpoint.
     pub(crate) fn modules(&self) -> Vec<(Module, ModuleShape)> {
-        let layers = (0..self.layers).flat_map(|layer| LayerModule::ALL.map(|part| Module::Layer(layer, part)));
+        let has = |part: &LayerModule| match part {
+            LayerModule::QueryNorm | LayerModule::KeyNorm => self.query_key_norms,
+            LayerModule::AfterAttention | LayerModule::AfterMlp => self.norms_after,
+            _ => true,
+        };
+        let parts: Vec<LayerModule> = LayerModule::ALL.into_iter().filter(has).collect();
+        let layers = (0..self.layers).flat_map(|layer| parts.iter().map(move |part| Module::Layer(layer, *part)));
         let head = (!self.tied).then_some(Module::Head);
         let all = std::iter::once(Module::Embedding).chain(layers).chain([Module::FinalNorm]).chain(head);
         all.map(|module| (module, self.shape(module))).collect()
@@ -124,13 +163,14 @@ impl Dimensions {
     pub(crate) fn shape(&self, module: Module) -> ModuleShape {
         let [hidden, inner, vocabulary] = [self.hidden, self.intermediate, self.vocabulary].map(u64::from);
         let [queries, keys] = [self.query_heads, self.heads].map(|heads| u64::from(heads) * u64::from(self.head_dim));
-        let vector = ModuleShape { rows: hidden, columns: None, bias: false };
+        let vector = |rows| ModuleShape { rows, columns: None, bias: false };
         let matrix = |rows, columns, bias| ModuleShape { rows, columns: Some(columns), bias };
         match module {
             Module::Embedding | Module::Head => matrix(vocabulary, hidden, false),
-            Module::FinalNorm => vector,
+            Module::FinalNorm => vector(hidden),
             Module::Layer(_, part) => match part {
-                LayerModule::AttentionNorm | LayerModule::MlpNorm => vector,
+                LayerModule::AttentionNorm | LayerModule::MlpNorm | LayerModule::AfterAttention | LayerModule::AfterMlp => vector(hidden),
+                LayerModule::QueryNorm | LayerModule::KeyNorm => vector(self.head_dim.into()),
                 LayerModule::Query => matrix(queries, hidden, self.qkv_bias),
                 LayerModule::Key | LayerModule::Value => matrix(keys, hidden, self.qkv_bias),
                 LayerModule::Output => matrix(hidden, queries, self.output_bias),

@@ -7,6 +7,6 @@ pub(super) const FAMILY: Family = Family {
     class: "Qwen2ForCausalLM",
     biases: Biases { qkv: Bias::Always, output: Bias::Never, mlp: Bias::Never },
     sliding_window: SlidingWindow::IfEnabled,
-    gguf: Some(GgufLayout { architecture: "qwen2", names: llama::GGUF, interleaved_rope: false }),
+    gguf: Some(GgufLayout { architecture: "qwen2", interleaved_rope: false, ..llama::GGUF }),
     ..llama::FAMILY
 };

@@ -8,12 +8,15 @@ use super::error::{FETCH, ImportError};
 use super::metadata::Metadata;
 use super::reader::{Gguf, TensorInfo};
 use super::tied::{TiedEmbedding, find_tied};
+use super::windows::Windows;
 use crate::family::{Bias, Dimensions, Family, GgufLayout, LayerModule, Module, ModuleShape, SlidingWindow, gguf_architectures};
 use crate::fields::COUNT_CAP;
 
 /// Max number of layers.
 const LAYER_CAP: u32 = 1 << 12;
 const FAMILY: &str = "use a model of a supported family";
+/// Layers of the largest Gemma 3, whose attention is scaled by hidden size over heads. ggml's programs too tell it by them.
+const LAYERS_OF_27B: u32 = 62;
 /// The tensor with the RoPE scaling of Llama 3.1.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
 
@@ -27,6 +30,9 @@ pub(super) struct Architecture {
     norm_eps: f64,
     rope_base: f64,
     rope_scaling: Option<Value>,
+    windows: Option<Windows>,
+    /// What scores of attention are scaled by: one over the square root of this number.
+    query_scalar: f64,
     /// Set if the file holds the embedding twice.
     pub tied: Option<TiedEmbedding>,
 }
@@ -42,6 +48,8 @@ pub(super) struct MappedTensor<'g> {
     pub info: &'g TensorInfo,
     /// The number of heads whose rows are in ggml's RoPE order and must be reordered; `None` if rows stay in order.
     pub interleaved_heads: Option<u32>,
+    /// What is subtracted from its values.
+    pub offset: f32,
 }
 
 impl Architecture {
@@ -97,10 +105,8 @@ impl Architecture {
             ));
         }
         let context = count("context_length", u32::MAX)?;
-        if let Some(window) = m.u32(&key("attention.sliding_window"))?.filter(|n| *n > 0 && *n < context) {
-            let expected = format!("none, or one of at least the {context} tokens of the context");
-            return Err(m.wrong(&key("attention.sliding_window"), expected, window.to_string(), "use a model with full attention"));
-        }
+        let windows = Windows::read(m, key, family, context)?;
+        let layers = count("block_count", LAYER_CAP)?;
         let positive = |suffix: &str, otherwise: Option<f64>| -> Result<f64, ImportError> {
             let key = key(suffix);
             let value = required(m, &key, "a positive number", m.number(&key)?.or(otherwise))?;
@@ -108,12 +114,21 @@ impl Architecture {
         };
         let rope_base = positive("rope.freq_base", Some(10000.0))?;
         let scaling = key("rope.scaling.type");
-        if let Some(kind) = m.str(&scaling)?.filter(|kind| *kind != "none") {
-            return Err(m.wrong(&scaling, "none", format!("`{}`", kind.escape_debug()), "use a model without this scaling of the context"));
-        }
+        let linear = match m.str(&scaling)?.filter(|kind| *kind != "none") {
+            None => None,
+            Some(kind) if kind == "linear" && family.rope_types.contains(&kind) => Some(positive("rope.scaling.factor", None)?),
+            Some(kind) => {
+                let found = format!("`{}`", kind.escape_debug());
+                return Err(m.wrong(&scaling, "none", found, "use a model without this scaling of the context"));
+            }
+        };
         // The factor of the products of queries and keys; ggml takes 0 for the usual one.
         let attention = key("attention.scale");
-        let usual = f64::from(head_dim).sqrt().recip();
+        let query_scalar = match family.default_query_scalar {
+            Some(_) if layers == LAYERS_OF_27B => f64::from(hidden / query_heads),
+            _ => f64::from(head_dim),
+        };
+        let usual = query_scalar.sqrt().recip();
         if let Some(found) = m.number(&attention)?.filter(|found| *found != 0.0 && (found - usual).abs() > 1e-5 * usual) {
             return Err(m.wrong(&attention, format!("{usual}, for heads of {head_dim}"), found.to_string(), FAMILY));
         }
@@ -133,7 +148,7 @@ impl Architecture {
         let head_name = layout.names.weight(Module::Head);
         let tied = find_tied(gguf, &embedding_name, &head_name);
         let dimensions = Dimensions {
-            layers: count("block_count", LAYER_CAP)?,
+            layers,
             hidden,
             intermediate: count("feed_forward_length", COUNT_CAP)?,
             query_heads,
@@ -143,11 +158,16 @@ impl Architecture {
             qkv_bias: has_bias(family.biases.qkv, LayerModule::Query),
             output_bias: has_bias(family.biases.output, LayerModule::Query),
             mlp_bias: has_bias(family.biases.mlp, LayerModule::Gate),
+            query_key_norms: family.query_key_norms,
+            norms_after: family.norms_after,
             tied: tied.is_some() || !has(head_name),
         };
         let norm_eps = positive("attention.layer_norm_rms_epsilon", None)?;
-        let rope_scaling = rope_scaling(gguf, head_dim, rope_base)?;
-        Ok(Self { family, layout, dimensions, context, norm_eps, rope_base, rope_scaling, tied })
+        let rope_scaling = match linear {
+            Some(factor) => Some(json!({ "rope_type": "linear", "factor": factor })),
+            None => rope_scaling(gguf, head_dim, rope_base)?,
+        };
+        Ok(Self { family, layout, dimensions, context, norm_eps, rope_base, rope_scaling, windows, query_scalar, tied })
     }
 
     /// config.json.
@@ -185,6 +205,9 @@ impl Architecture {
         if family.sliding_window == SlidingWindow::IfEnabled {
             put("use_sliding_window", json!(false));
         }
+        if family.default_query_scalar.is_some() {
+            put("query_pre_attn_scalar", json!(self.query_scalar));
+        }
         for (field, key) in [("bos_token_id", "tokenizer.ggml.bos_token_id"), ("pad_token_id", "tokenizer.ggml.padding_token_id")] {
             if let Some(id) = self.id(m, key)? {
                 put(field, json!(id));
@@ -201,6 +224,9 @@ impl Architecture {
             _ => put("eos_token_id", json!(ends)),
         }
         put("torch_dtype", json!("bfloat16"));
+        if let Some(windows) = &self.windows {
+            windows.put(&mut config, dimensions.layers);
+        }
         Ok(Value::Object(config))
     }
 
@@ -254,7 +280,8 @@ impl Architecture {
             Module::Layer(_, LayerModule::Key) => Some(self.dimensions.heads),
             _ => None,
         };
-        Ok(MappedTensor { source, name, info, interleaved_heads: heads.filter(|_| self.layout.interleaved_rope) })
+        let offset = if shape.columns.is_none() { self.layout.norm_offset } else { 0.0 };
+        Ok(MappedTensor { source, name, info, offset, interleaved_heads: heads.filter(|_| self.layout.interleaved_rope) })
     }
 }
 

@@ -42,8 +42,8 @@ pub struct ImportSummary {
 /// Turns a GGUF file into a Hugging Face folder at `out`: `config.json`, `model.safetensors` in bf16, `tokenizer.json` and
 /// `tokenizer_config.json`.
 ///
-/// Supported are the architectures `llama` (which includes Mistral in GGUF) and `qwen2`, stored as F32, F16, BF16, Q4_0, Q4_1, Q5_0,
-/// Q5_1, Q8_0 or Q2_K to Q6_K. Values are computed in f32 and rounded to the nearest bf16. An embedding and a head that are one matrix at
+/// Supported are the architectures `llama` (which includes Mistral in GGUF), `qwen2`, `qwen3` and `gemma3`, stored as F32, F16, BF16, Q4_0,
+/// Q4_1, Q5_0, Q5_1, Q8_0 or Q2_K to Q6_K. Values are computed in f32 and rounded to the nearest bf16. An embedding and a head that are one matrix at
 /// two precisions are imported as one tensor, see [`TiedEmbedding`].
 ///
 /// The tokenizer is made from a byte-level vocabulary in the file. For a SentencePiece vocabulary, or without the name of a known
@@ -179,6 +179,9 @@ fn write_tensor(
             let start = chunk.values.len();
             chunk.values.resize(start + count, 0.0);
             info.kind.dequantize(part, &mut chunk.values[start..]);
+            if tensor.offset != 0.0 {
+                chunk.values[start..].iter_mut().for_each(|value| *value -= tensor.offset);
+            }
         }
     }
     sink(chunk.convert())

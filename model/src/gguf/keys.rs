@@ -8,7 +8,7 @@ use super::metadata::Metadata;
 /// Keys of an architecture, after its name, that change nothing: notes, and numbers that the tensors give too.
 const HARMLESS: [&str; 5] =
     ["vocab_size", "rope.scaling.finetuned", "rope.scaling.original_context_length", "attention.layer_norm_epsilon", "pooling_type"];
-/// Keys with one value that changes nothing.
+/// Keys with one value that changes nothing, unless they were needed.
 const NEUTRAL: [(&str, f64); 6] = [
     ("rope.scaling.factor", 1.0),
     ("rope.scale_linear", 1.0),
@@ -56,7 +56,7 @@ pub(super) fn refuse_unknown(m: &Metadata<'_>, architecture: &str, given: bool) 
     }
     let prefix = format!("{architecture}.");
     let key = |suffix: &str| format!("{prefix}{suffix}");
-    for (suffix, neutral) in NEUTRAL {
+    for (suffix, neutral) in NEUTRAL.into_iter().filter(|(suffix, _)| !m.was_read(&key(suffix))) {
         // ggml takes 0 for absent.
         if let Some(found) = m.number(&key(suffix))?.filter(|found| *found != neutral && *found != 0.0) {
             return Err(m.wrong(&key(suffix), neutral.to_string(), found.to_string(), OTHER));

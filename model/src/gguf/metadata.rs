@@ -217,6 +217,11 @@ impl<'a> Metadata<'a> {
             .ok_or_else(|| self.wrong(key, "numbers below 2^63", "a larger one", FETCH))
     }
 
+    /// Whether a key was asked for.
+    pub(super) fn was_read(&self, key: &str) -> bool {
+        self.read.borrow().contains(key)
+    }
+
     /// The keys that were not read and have a value that is not neutral: not 0, false or empty.
     pub(super) fn unread(&self) -> impl Iterator<Item = (&'a str, String)> {
         let read = self.read.borrow().clone();

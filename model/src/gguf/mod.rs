@@ -9,6 +9,7 @@ mod metadata;
 mod reader;
 mod tied;
 mod tokenizer;
+mod windows;
 
 pub(crate) use dequant::TensorType;
 pub(crate) use error::FETCH;

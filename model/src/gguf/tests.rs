@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::reader::parse;
 use super::*;
 
+mod families;
 mod keys;
 mod tied;
 
@@ -434,8 +435,8 @@ proptest! {
     }
 
     #[test]
-    fn altered_files_never_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5)) {
-        let mut bytes = Builder::llama().bytes();
+    fn altered_files_never_panic(windows: bool, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5)) {
+        let mut bytes = if windows { families::gemma3().bytes() } else { Builder::llama().bytes() };
         for (at, byte) in changes {
             let at = at.index(bytes.len());
             bytes[at] = byte;

@@ -207,7 +207,10 @@ fn given_tokenizer(m: &Metadata<'_>, rows: u32, path: &Path) -> Result<Vec<u8>, 
         bytes.drain(..BOM.len());
     }
     let tokenizer = Tokenizer::from_bytes(&bytes).map_err(|e| wrong("a tokenizer.json of the tokenizers library", e.to_string()))?;
-    if let Some(id) = tokenizer.get_vocab(true).into_values().max().filter(|id| *id >= rows) {
+    // Text is never encoded to control tokens, for which the embedding may have no rows.
+    let added = tokenizer.get_added_tokens_decoder();
+    let ordinary = |id: &u32| !added.get(id).is_some_and(|token| token.special);
+    if let Some(id) = tokenizer.get_vocab(true).into_values().filter(ordinary).max().filter(|id| *id >= rows) {
         return Err(wrong(&format!("ids below {rows}"), id.to_string()));
     }
     if let (Some(tokens), Some(kinds)) = (m.strings(TOKENS)?, m.integers(KINDS)?) {

@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn a_new_model_loads_and_its_seed_decides_its_weights() {
-        // A tied head; biases; norm weights that are stored minus 1.
-        for model_type in ["llama", "qwen2", "gemma"] {
+        // A tied head; biases; norm weights that are stored minus 1; norms of queries and keys, and after each part of a layer.
+        for model_type in ["llama", "qwen2", "gemma", "qwen3", "gemma3_text"] {
             let (_folder, path) = config(|c| {
                 c["model_type"] = model_type.into();
                 c["tie_word_embeddings"] = (model_type == "llama").into();
@@ -202,7 +202,7 @@ mod tests {
             assert_ne!(read(0, "model.safetensors"), read(2, "model.safetensors"));
             let tensors = Tensor::read_safetensors(folders[0].join("model.safetensors")).unwrap();
             let norm = &tensors.iter().find(|(name, _)| name == "model.norm.weight").unwrap().1;
-            assert_eq!(norm.mean(Kind::Double).double_value(&[]), if model_type == "gemma" { 0.0 } else { 1.0 });
+            assert_eq!(norm.mean(Kind::Double).double_value(&[]), if model_type.starts_with("gemma") { 0.0 } else { 1.0 });
         }
     }
 

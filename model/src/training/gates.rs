@@ -63,11 +63,11 @@ impl Model {
         let of_ranks = Tensor::f_from_slice(&of_ranks.collect::<Vec<i64>>())?.f_to_device(decoder.device)?;
         let mut layers = Vec::with_capacity(kept.len());
         // All heads keep as many tokens, so each layer is one span.
-        for kept in kept.iter().flatten() {
+        for (layer, kept) in kept.iter().enumerate().flat_map(|(layer, spans)| spans.iter().map(move |kept| (layer, kept))) {
             let Some(ranks) = &kept.ranks else { continue };
             let bins = of_ranks.f_index_select(0, &ranks.f_reshape([-1])?)?.f_view_as(ranks)?;
             let ranks = ranks.shallow_clone();
-            layers.push(RankedLayer { kept: WrittenSpan::new(decoder, kept, &kept.keys, &kept.values)?, ranks, bins });
+            layers.push(RankedLayer { kept: WrittenSpan::new(decoder, layer, kept, &kept.keys, &kept.values)?, ranks, bins });
         }
         Ok(AllTokens { layers, lengths: references.iter().map(|r| r.len()).collect(), bins })
     }

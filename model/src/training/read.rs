@@ -40,7 +40,7 @@ pub(super) fn read(decoder: &Decoder, batch: &Batch<'_>, written: Option<&Writte
     let s = decoder.sizes();
     let (rows, width) = (batch.sequences.len() as i64, batch.width as i64);
     let positions = batch.layout.positions(batch.width as u32);
-    let rotation = decoder.rope.rotation(positions, decoder.kind(), decoder.device)?;
+    let rotations = decoder.rotations(positions)?;
     let memories = match written {
         Some(written) if batch.references.iter().any(|r| !r.is_empty()) => Some(batch.memories(decoder, written)?),
         _ => None,
@@ -49,16 +49,15 @@ pub(super) fn read(decoder: &Decoder, batch: &Batch<'_>, written: Option<&Writte
     let mut x = decoder.embed(&batch.ids(decoder))?;
     for (number, layer) in decoder.layers.iter().enumerate() {
         let (qk, v) = layer.qkv(&x)?;
-        let rotated = rotation.apply(&qk.f_view([rows, width, s.query_heads + s.heads, s.head_dim])?)?;
+        let rotated = rotations[layer.rotation].apply(&qk.f_view([rows, width, s.query_heads + s.heads, s.head_dim])?)?;
         let q = rotated.f_narrow(2, 0, s.query_heads)?.f_transpose(1, 2)?;
         let k = rotated.f_narrow(2, s.query_heads, s.heads)?.f_transpose(1, 2)?;
         let v = v.f_view([rows, width, s.heads, s.head_dim])?.f_transpose(1, 2)?;
         let own = match (&memories, written) {
             (Some(memories), Some(written)) if memory_layers.contains(&number) => {
-                let layer = number - memory_layers.start;
-                memories.attend(&written.layers[layer], s.group(), [&q, &k, &v])?
+                memories.attend(&written.layers[number - memory_layers.start], s.group(), [&q, &k, &v], layer.window)?
             }
-            _ => attend(&q, &k, &v, Mask::Causal)?,
+            _ => attend(&q, &k, &v, Mask::causal(layer.window))?,
         };
         x = layer.finish(&x, &own)?;
     }
@@ -69,14 +68,15 @@ pub(super) fn read(decoder: &Decoder, batch: &Batch<'_>, written: Option<&Writte
 struct ReadMemories {
     /// The references of each row, `[rows * most references of a row]`; a row that reads fewer is filled up with one that is masked.
     which: Tensor,
-    /// The masks of heads, by the number of tokens that they keep of the longest reference: `[rows, 1, width, memory tokens + width]`.
-    masks: BTreeMap<i64, Tensor>,
+    /// The masks of heads, by the number of tokens that they keep of the longest reference and the window of their layer:
+    /// `[rows, 1, width, memory tokens + width]`.
+    masks: BTreeMap<(i64, Option<i64>), Tensor>,
 }
 
 impl ReadMemories {
-    /// Attention of queries, keys and values `own`, `[rows, heads, width, head_dim]`, to themselves and to what the heads of a layer keep:
-    /// `[rows * width, query_heads * head_dim]`.
-    fn attend(&self, spans: &[WrittenSpan], group: i64, own: [&Tensor; 3]) -> Result<Tensor, TchError> {
+    /// Attention of queries, keys and values `own`, `[rows, heads, width, head_dim]`, to themselves, within the window that the layer may have, and
+    /// to what its heads keep: `[rows * width, query_heads * head_dim]`.
+    fn attend(&self, spans: &[WrittenSpan], group: i64, own: [&Tensor; 3], window: Option<i64>) -> Result<Tensor, TchError> {
         let [q, k, v] = own;
         let (rows, heads) = (k.size()[0], k.size()[1]);
         let mut outputs = Vec::new();
@@ -85,7 +85,7 @@ impl ReadMemories {
             if first < end {
                 let span = HeadSpan { first, heads: end - first, ..HeadSpan::without_memories(heads) };
                 let (q, k, v) = (span.of_query_heads(q, group)?, span.of_heads(k)?, span.of_heads(v)?);
-                outputs.push(attention(&q, &k, &v, Mask::Causal)?);
+                outputs.push(attention(&q, &k, &v, Mask::causal(window))?);
             }
             Ok::<_, TchError>(())
         };
@@ -93,11 +93,11 @@ impl ReadMemories {
             without(next, span.first, &mut outputs)?;
             let k = Tensor::f_cat(&[gather(keys, &self.which, rows)?, span.of_heads(k)?], 2)?;
             let v = Tensor::f_cat(&[gather(values, &self.which, rows)?, span.of_heads(v)?], 2)?;
-            let mask = self.masks.get(&keys.size()[2]);
+            let mask = self.masks.get(&(keys.size()[2], window));
             let q = span.of_query_heads(q, group)?;
             outputs.push(match (mask, gates) {
                 (Some(mask), Some(gates)) => by_products(&q, &k, &v, Mask::Bias(&self.gated(mask, gates, rows)?))?,
-                _ => attention(&q, &k, &v, Mask::or_causal(mask))?,
+                _ => attention(&q, &k, &v, Mask::or_causal(mask, window))?,
             });
             next = span.first + span.heads;
         }
@@ -183,21 +183,24 @@ impl<'a> Batch<'a> {
         }
         let which = Tensor::f_from_slice(&which)?.f_to_device(decoder.device)?;
         let mut masks = BTreeMap::new();
-        for kept in written.layers.iter().flatten().map(|span| span.keys.size()[2]) {
-            if let Entry::Vacant(entry) = masks.entry(kept) {
-                entry.insert(self.mask(decoder, written, max, kept as usize)?);
+        let memory_layers = &decoder.layers[decoder.memory_layers()];
+        for (layer, spans) in memory_layers.iter().zip(&written.layers) {
+            for kept in spans.iter().map(|span| span.keys.size()[2]) {
+                if let Entry::Vacant(entry) = masks.entry((kept, layer.window)) {
+                    entry.insert(self.mask(decoder, written, [max, kept as usize], layer.window)?);
+                }
             }
         }
         Ok(ReadMemories { which, masks })
     }
 
-    /// The mask of heads that keep `kept` tokens of each reference, of which a row reads `max` or fewer.
-    fn mask(&self, decoder: &Decoder, written: &Written, max: usize, kept: usize) -> Result<Tensor, TchError> {
+    /// The mask of heads that keep `kept` tokens of each reference, of which a row reads `max` or fewer, in a layer that may have a window.
+    fn mask(&self, decoder: &Decoder, written: &Written, [max, kept]: [usize; 2], window: Option<i64>) -> Result<Tensor, TchError> {
         let memory_tokens = max * kept;
         let mut mask = Vec::with_capacity(self.sequences.len() * self.width * (memory_tokens + self.width));
         for (sequence, references) in self.sequences.iter().zip(&self.references) {
             let biases = sequence.chunks.iter().map(|chunk| chunk_bias(decoder, chunk, references, written, [memory_tokens, kept]));
-            self.layout.extend_mask(&mut mask, self.width, memory_tokens, &biases.collect::<Vec<_>>());
+            self.layout.extend_mask(&mut mask, self.width, memory_tokens, &biases.collect::<Vec<_>>(), window);
         }
         let shape = [self.sequences.len() as i64, 1, self.width as i64, -1];
         Tensor::f_from_slice(&mask)?.f_view(shape)?.f_to_kind(decoder.kind())?.f_to_device(decoder.device)

@@ -43,11 +43,11 @@ pub(super) struct WrittenSpan {
 }
 
 impl WrittenSpan {
-    /// The tokens of `kept` with these keys before RoPE and values, in f32, in place of their own.
-    pub fn new(decoder: &Decoder, kept: &SelectedTokens, keys: &Tensor, values: &Tensor) -> Result<Self, TchError> {
+    /// The tokens of `kept`, of a memory layer, with these keys before RoPE and values, in f32, in place of their own.
+    pub fn new(decoder: &Decoder, layer: usize, kept: &SelectedTokens, keys: &Tensor, values: &Tensor) -> Result<Self, TchError> {
         let kind = decoder.kind();
-        let positions = kept.index.f_add_scalar(decoder.memory.reference_prefix_ids.len() as i64)?.f_reshape([-1])?;
-        let keys = decoder.memory_rotation().apply_at(keys, &positions)?.f_to_kind(kind)?;
+        let rotations = kept.index.f_add_scalar(decoder.memory_rotation_start(layer))?.f_reshape([-1])?;
+        let keys = decoder.memory_rotation().apply_at(keys, &rotations)?.f_to_kind(kind)?;
         Ok(Self { span: kept.span, keys, values: values.f_to_kind(kind)?, gates: None })
     }
 }
@@ -68,11 +68,15 @@ impl Trainee {
         let selection = Selection { shape, gradient: options.selection_gradient, padded: true, ranks: false };
         let kept = decoder.write_layers(references, &selection)?;
         let _drawing = (options.noise != [0.0; 2]).then(|| self.drawing());
-        let of_span = |kept: &SelectedTokens| {
+        let of_span = |layer: usize, kept: &SelectedTokens| {
             let (keys, values) = (noisy(&kept.keys, options.noise[0])?, noisy(&kept.values, options.noise[1])?);
-            WrittenSpan::new(decoder, kept, &keys, &values)
+            WrittenSpan::new(decoder, layer, kept, &keys, &values)
         };
-        let layers = kept.iter().map(|layer| layer.iter().map(of_span).collect()).collect::<Result<Vec<_>, TchError>>()?;
+        let layers = kept
+            .iter()
+            .enumerate()
+            .map(|(layer, spans)| spans.iter().map(|span| of_span(layer, span)).collect())
+            .collect::<Result<Vec<_>, TchError>>()?;
         Ok(Written { layers, lengths: references.iter().map(|r| r.len()).collect() })
     }
 }

@@ -24,6 +24,11 @@ pub fn compare(decoder: &Decoder, memories: &[Memory], expected: &Expected) -> D
             let index = &expected.integers[&format!("write.{r}.{layer}.index")];
             let (keys, values) = (expected.float(&format!("write.{r}.{layer}.key")), expected.float(&format!("write.{r}.{layer}.value")));
             let kept = index.len() / heads;
+            let config = decoder.config();
+            let rope = match config.sliding(decoder.memory().first_memory_layer + layer as u32) {
+                Some(sliding) => [sliding.rope_base, 1.0],
+                None => [config.rope_base, config.rope_factor],
+            };
             for head in 0..heads {
                 for slot in 0..slots {
                     let at = (layer * heads + head) * slots + slot;
@@ -39,7 +44,7 @@ pub fn compare(decoder: &Decoder, memories: &[Memory], expected: &Expected) -> D
                         d.other_tokens += 1;
                         continue;
                     }
-                    d.keys.0.extend(rotate(key, prefix + index[golden] as usize, decoder.config().rope_base));
+                    d.keys.0.extend(rotate(key, prefix + index[golden] as usize, rope));
                     d.keys.1.extend(&keys[golden * dim..(golden + 1) * dim]);
                     d.values.0.extend(value);
                     d.values.1.extend(&values[golden * dim..(golden + 1) * dim]);
@@ -50,11 +55,11 @@ pub fn compare(decoder: &Decoder, memories: &[Memory], expected: &Expected) -> D
     d
 }
 
-/// RoPE of one vector, in f64 and by the book.
-fn rotate(x: &[f32], position: usize, base: f64) -> Vec<f32> {
+/// RoPE of one vector, in f64 and by the book, with frequencies of this base, divided by this factor.
+fn rotate(x: &[f32], position: usize, [base, factor]: [f64; 2]) -> Vec<f32> {
     let half = x.len() / 2;
     let turned = |i: usize| {
-        let angle = position as f64 * base.powf(-2.0 * (i % half) as f64 / x.len() as f64);
+        let angle = position as f64 / factor * base.powf(-2.0 * (i % half) as f64 / x.len() as f64);
         let other = if i < half { -f64::from(x[i + half]) } else { f64::from(x[i - half]) };
         (f64::from(x[i]) * angle.cos() + other * angle.sin()) as f32
     };

@@ -1,8 +1,8 @@
 //! Tokenizers, and models as a whole.
 
 use mempack_model::{
-    DeviceChoice, LoadError, LoadOptions, MemorySource, Model, Precision, TextStream, TextTokenizer, context_tokens, prompt_tokens,
-    reference_tokens,
+    ComputeError, DeviceChoice, LoadError, LoadOptions, MemorySource, Model, Precision, TextStream, TextTokenizer, context_tokens,
+    prompt_tokens, reference_tokens,
 };
 
 use serde_json::{Value, json};
@@ -35,6 +35,32 @@ fn a_tokenizer_of_another_vocabulary() {
     let error = Model::load(folder.dir.path(), &options()).err().unwrap();
     assert!(matches!(error, LoadError::Tokenizer { .. }));
     assert_names(&error.to_string(), &["tokenizer.json", "another vocabulary", "1536", "97"]);
+}
+
+/// The text models of Gemma 3 have no row for the token of an image.
+#[test]
+fn control_tokens_need_no_row() {
+    let vocabulary: serde_json::Map<String, Value> = (0..97).map(|id| (format!("w{id}"), json!(id))).collect();
+    for special in [true, false] {
+        let folder = Folder::new();
+        let image = json!({"id": 97, "content": "<image>", "special": special, "normalized": false, "lstrip": false, "rstrip": false, "single_word": false});
+        let tokenizer = json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [image], "normalizer": null, "pre_tokenizer": null,
+            "post_processor": null, "decoder": null, "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "w0"},
+        });
+        std::fs::write(folder.file("tokenizer.json"), tokenizer.to_string()).unwrap();
+        let model = match Model::load(folder.dir.path(), &options()) {
+            Ok(model) => model,
+            Err(error) => {
+                assert!(!special);
+                assert_names(&error.to_string(), &["tokenizer.json", "another vocabulary", "98", "97"]);
+                continue;
+            }
+        };
+        assert!(special && !model.tokenizer().encode_plain("<image>").unwrap().contains(&97));
+        let ids = model.tokenizer().encode_template("<image>").unwrap();
+        assert!(matches!(model.write(&[&ids]), Err(ComputeError::UnknownToken { token: 97, .. })));
+    }
 }
 
 #[test]

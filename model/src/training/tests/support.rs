@@ -9,8 +9,9 @@ use crate::training::{AdapterOptions, Learning, Sequence, Trainee, WriteOptions}
 use crate::{DeviceChoice, LoadOptions, Precision, set_threads};
 
 /// The fixtures that are models of their own, and what makes each of them another case: grouped heads with a head dimension of
-/// their own and an untied head; no groups, a first memory layer above 0, a tied head; biases, a tied head.
-pub const MODELS: [&str; 3] = ["llama_gqa", "llama_mha", "qwen2_bias"];
+/// their own and an untied head; no groups, a first memory layer above 0, a tied head; biases, a tied head; norms of queries and keys; norms
+/// after each part of a layer, layers with a window.
+pub const MODELS: [&str; 5] = ["llama_gqa", "llama_mha", "qwen2_bias", "qwen3_norms", "gemma3_windows"];
 
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests/fixtures")
