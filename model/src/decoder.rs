@@ -1,6 +1,7 @@
 //! The decoder with memory layers: token ids in, memories or logits out.
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use mempack_format::MemoryShape;
 use tch::{Device, Kind, TchError, Tensor};
@@ -33,6 +34,8 @@ pub struct Decoder {
     pub(crate) head: Tensor,
     /// Whether these weights are of a reading adapter: they write no memories.
     pub(crate) reads_only: bool,
+    /// The same decoder in the form of the kernels, once it has been needed.
+    pub(crate) on_kernels: Arc<OnceLock<Arc<mempack_kernels::Model>>>,
 }
 
 impl Decoder {
@@ -76,6 +79,7 @@ impl Decoder {
             embedding,
             head,
             reads_only: false,
+            on_kernels: Arc::default(),
         };
         folder.check_all_used()?;
         Ok(decoder)
@@ -117,6 +121,7 @@ impl Decoder {
             final_norm: self.final_norm.share(),
             head: self.head.shallow_clone(),
             reads_only: self.reads_only,
+            on_kernels: Arc::clone(&self.on_kernels),
         }
     }
 
@@ -141,7 +146,8 @@ impl Decoder {
 
     fn with_checked_memory(&self, memory: MemoryConfig) -> Result<Self, TchError> {
         let memory_rotation = memory_rotation(&self.ropes, &memory, self.device)?;
-        Ok(Self { shape: memory.shape(&self.config), memory, memory_rotation, ..self.share() })
+        // Kernels know the shape of memories, and a reading adapter changes weights.
+        Ok(Self { shape: memory.shape(&self.config), memory, memory_rotation, on_kernels: Arc::default(), ..self.share() })
     }
 
     pub(crate) fn kind(&self) -> Kind {

@@ -30,7 +30,7 @@ pub(crate) struct KernelDecoder {
 }
 
 impl Decoder {
-    /// The decoder on kernels, with as many threads as libtorch uses; `None` if it is on a GPU or an adapter of it is in training.
+    /// The decoder on kernels, with as many threads of its own as libtorch uses; `None` if it is on a GPU or an adapter of it is in training.
     pub(crate) fn on_kernels(&self) -> Result<Option<KernelDecoder>, ComputeError> {
         let in_training = self.layers.iter().flat_map(|layer| layer.linears()).flat_map(|l| &l.parts).any(|part| part.low_rank.is_some());
         if self.device != Device::Cpu || in_training {
@@ -43,8 +43,15 @@ impl Decoder {
         };
         let pool = Arc::new(Pool::new(threads()).map_err(ComputeError::Threads)?);
         let positions = self.config.max_positions.unwrap_or(MAX_POSITIONS).min(MAX_POSITIONS);
-        let model = self.kernel_model(positions)?;
-        let model = Arc::new(if self.precision == Precision::Int8 { model.to_int8()? } else { model });
+        let model = match self.on_kernels.get() {
+            Some(model) => Arc::clone(model),
+            None => {
+                let model = self.kernel_model(positions)?;
+                let model = Arc::new(if self.precision == Precision::Int8 { model.to_int8()? } else { model });
+                // Another thread may have made the same.
+                Arc::clone(self.on_kernels.get_or_init(|| model))
+            }
+        };
         Ok(Some(KernelDecoder { model, cpu: Cpu::from_env()?, pool, inputs, cache, positions: positions as usize }))
     }
 
