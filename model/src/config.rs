@@ -235,7 +235,8 @@ impl ModelConfig {
 fn instead_of(model_type: &str) -> &'static str {
     match model_type {
         "gemma3" => {
-            "take the text model out of the one that reads images, which makes it a `gemma3_text`: in transformers,              Gemma3ForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW), and copy tokenizer.json there; or import a GGUF file of it"
+            "take the text model out of the one that reads images, which makes it a `gemma3_text`: in transformers, \
+             Gemma3ForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW), and copy tokenizer.json there; or import a GGUF file of it"
         }
         _ => "use a model of one of these families",
     }

@@ -185,7 +185,11 @@ fn weights_of_another_family_are_refused() {
         // A norm that the family lacks, and one that the weights lack.
         ("qwen3_norms", json!({"model_type": "llama"}), &["model.layers.0.self_attn.k_norm.weight", "`llama`"][..]),
         ("qwen3_norms", json!({"head_dim": 8}), &["self_attn.q_norm.weight", "[8]", "[16]"]),
-        ("gemma3_windows", json!({"model_type": "gemma3"}), &["model_type", "`gemma3`", "Gemma3ForCausalLM", "tokenizer.json"]),
+        (
+            "gemma3_windows",
+            json!({"model_type": "gemma3"}),
+            &["model_type", "`gemma3`", "transformers, Gemma3ForCausalLM", "tokenizer.json"],
+        ),
         (
             "gemma3_windows",
             json!({"model_type": "qwen3", "hidden_activation": null, "rope_scaling": null, "layer_types": null, "sliding_window": null,

@@ -306,7 +306,11 @@ fn fields_that_change_what_is_computed_are_refused() {
             &["rope_parameters.third_attention"],
         ),
         (gemma3(), json!({"hidden_activation": "gelu"}), &["hidden_activation", "`gelu`"]),
-        (gemma3(), json!({"model_type": "gemma3", "text_config": {}}), &["model_type", "`gemma3`", "Gemma3ForCausalLM", "GGUF"]),
+        (
+            gemma3(),
+            json!({"model_type": "gemma3", "text_config": {}}),
+            &["model_type", "`gemma3`", "transformers, Gemma3ForCausalLM", "GGUF"],
+        ),
         // The rest of the decoder.
         (smollm2(), json!({"hidden_act": "relu"}), &["hidden_act", "`relu`"]),
         (gemma(), json!({"hidden_activation": "silu"}), &["hidden_activation", "`silu`"]),
