@@ -10,7 +10,7 @@ use crate::terminal::outln;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The GGUF file: a model of the Llama, Mistral or Qwen2 family
+    /// The GGUF file: a model of the Llama, Mistral, Qwen2, Qwen3 or Gemma 3 family
     file: PathBuf,
     /// The folder to write; it must not exist yet
     #[arg(short, long, value_name = "DIR")]
