@@ -29,7 +29,7 @@ else
 LIBTORCH_READY := libtorch/build-version
 endif
 
-.PHONY: all build models demo test schedules eval lint bench bench-codec dist clean-packs
+.PHONY: all build models demo test thorough schedules eval lint bench bench-codec dist clean-packs
 
 all: build
 
@@ -80,6 +80,10 @@ test: $(LIBTORCH_READY)
 	$(CARGO) test --workspace --no-run
 	@$(MAKE) --no-print-directory in-place $(E5)/config.json IMPORTER=$(TARGET)/debug/mempack
 	$(CARGO) test --workspace
+
+# What `make test` tries a part of: every fault of a build at every operation, every flipped byte of the golden packs, every hostile pack by the program.
+thorough: models
+	MEMPACK_THOROUGH=1 $(CARGO) test --workspace --test crash --test golden --test hostile
 
 # Answers in batches by 10,000 random schedules beside those alone.
 schedules: models

@@ -139,7 +139,9 @@ fn the_program_refuses_every_hostile_pack() {
     std::fs::write(&whole, corpus.whole.assemble()).expect("the temporary folder is writable");
     assert_eq!(verify(&whole).0, Some(0));
     let mut problems = Vec::new();
-    for (number, case) in corpus.cases.iter().enumerate() {
+    // All with `make thorough`. The library refuses all of them in any case.
+    let stride = if std::env::var_os("MEMPACK_THOROUGH").is_some() { 1 } else { 5 };
+    for (number, case) in corpus.cases.iter().enumerate().step_by(stride) {
         let path = folder.path().join(format!("{number}.mpk"));
         std::fs::write(&path, &case.file).expect("the temporary folder is writable");
         let (code, said) = verify(&path);
