@@ -244,6 +244,9 @@ fn neighbours_and_pieces_change_no_bit() {
     }
 }
 
+/// What is said of a case, a text, its lists, the tokens that are reused, the capacity that is asked for.
+type Case<'a> = (&'a str, &'a [u32], &'a [SlotList<'a>], usize, usize);
+
 /// What a sequence has left serves a text that begins alike and reads the same memories there, to the bit.
 #[test]
 fn a_text_that_begins_alike_goes_on_from_what_is_kept() {
@@ -255,7 +258,7 @@ fn a_text_that_begins_alike_goes_on_from_what_is_kept() {
     let whole: Vec<u32> = first.iter().chain(&answer).copied().chain(text(60, 3)).collect();
     let other = [lists[0].clone(), list(&memories[2..3]), lists[2].clone()];
     // Read by the answer from its third token on, which begins the chunk after 48.
-    let cases: [(&str, &[u32], &[SlotList<'_>], usize, usize); 6] = [
+    let cases: [Case<'_>; 6] = [
         ("the next turn", &whole, &lists, 48, 200),
         ("in the same cache", &whole[..55], &lists, 48, 64),
         ("the same again", &first, &lists, 40, 64),

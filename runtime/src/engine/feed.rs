@@ -15,10 +15,13 @@ pub(crate) struct Feed<'a> {
     prompter: &'a Prompter,
     prefetcher: Option<&'a Prefetcher>,
     scope: Scope,
-    coming: Option<(usize, Pending<String, ChunkMemories>)>,
+    coming: Option<Coming>,
     /// Memories that are being decoded in advance for the next chunk.
     warming: Option<Warming>,
 }
+
+/// The memories of a chunk, by its number, which are being retrieved for a query.
+type Coming = (usize, Pending<String, ChunkMemories>);
 
 /// What an answer reads from its last token on.
 pub(crate) enum Due {
@@ -65,7 +68,7 @@ impl<'a> Feed<'a> {
     }
 
     /// Starts the retrieval for the next chunk, if the next token begins one.
-    fn begin_chunk(&self, text: &Transcript) -> Result<Option<(usize, Pending<String, ChunkMemories>)>, AskError> {
+    fn begin_chunk(&self, text: &Transcript) -> Result<Option<Coming>, AskError> {
         let Some(chunk) = text.chunk_begun() else { return Ok(None) };
         let query = self.prompter.query(text, text.last_window())?;
         let pending = match self.prefetcher {
