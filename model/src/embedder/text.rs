@@ -14,7 +14,7 @@ use super::prompts::{EmbedAs, load_prompts};
 use crate::control::{Roles, cuts, mark_special};
 use crate::fields::read_file;
 use crate::unknown::{UnknownText, unknown_id};
-use crate::{ComputeError, LoadError, LoadOptions};
+use crate::{ComputeError, LoadError, LoadOptions, tokenizer_json};
 
 /// Maps texts to unit vectors, whose inner product is the texts' similarity.
 ///
@@ -96,7 +96,7 @@ impl Embedder {
             remedy: "put the tokenizer.json of this embedder there".into(),
         };
         let mut tokenizer =
-            Tokenizer::from_bytes(&bytes).map_err(|e| wrong("a tokenizer.json of the tokenizers library", e.to_string()))?;
+            tokenizer_json::read(&bytes).map_err(|e| wrong("a tokenizer.json of the tokenizers library", e.to_string()))?;
         if let Some(id) = tokenizer.get_vocab(true).into_values().max().filter(|id| *id as usize >= encoder.vocabulary()) {
             return Err(wrong(&format!("ids below {}, as the model has rows", encoder.vocabulary()), id.to_string()));
         }
