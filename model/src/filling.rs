@@ -1,7 +1,7 @@
 //! Matrices that are made from checkpoints by several threads at once.
 //!
-//! A matrix is first given its place; its numbers are written when all matrices have one. Places are parts of few large allocations, which the
-//! system backs with huge pages where it can.
+//! A matrix is first given its place; its numbers are written when all matrices have one. They are copies: a mapping would follow every later change
+//! of the file, and answers would silently come from other weights.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,20 +10,14 @@ use std::thread;
 use mempack_kernels::{Cpu, Filled, LowRank, Stored, fill};
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Numbers of an allocation, unless one matrix has more.
-const ALLOCATION: i64 = 1 << 24;
-/// Matrices begin at multiples of so many numbers: whole cache lines in every type.
-const ALIGNMENT: i64 = 32;
 /// About how many numbers a thread writes before it looks for more.
 const BLOCK: usize = 1 << 17;
 /// Blocks begin at multiples of so many rows, which `fill` takes together.
 const ROWS: usize = 4;
 
-/// Matrices with a place, and what they are made of.
+/// Matrices that have a place, and what they are made of.
 #[derive(Default)]
 pub(crate) struct Filling<'a> {
-    /// The allocation that the next matrix goes to, and how much of it is taken.
-    free: Option<(Tensor, i64)>,
     jobs: Vec<Job<'a>>,
 }
 
@@ -60,7 +54,7 @@ impl<'a> Filling<'a> {
     pub fn matrix(&mut self, parts: Vec<Rows<'a>>, columns: usize, kind: Kind) -> Result<Tensor, TchError> {
         assert!(matches!(kind, Kind::Float | Kind::BFloat16), "a type that can be filled");
         let rows: usize = parts.iter().map(|rows| rows.count).sum();
-        let matrix = self.place((rows * columns) as i64, kind)?.f_view([rows as i64, columns as i64])?;
+        let matrix = Tensor::f_empty([rows as i64, columns as i64], (kind, Device::Cpu))?;
         let mut start = matrix.data_ptr().cast::<u8>();
         for rows in parts {
             let bytes = rows.count * columns * kind.elt_size_in_bytes();
@@ -69,18 +63,6 @@ impl<'a> Filling<'a> {
             start = unsafe { start.add(bytes) };
         }
         Ok(matrix)
-    }
-
-    /// Room for `count` numbers.
-    fn place(&mut self, count: i64, kind: Kind) -> Result<Tensor, TchError> {
-        let (allocation, taken) = match self.free.take() {
-            Some((allocation, taken)) if allocation.kind() == kind && taken + count <= allocation.size1()? => (allocation, taken),
-            _ => (Tensor::f_empty([count.max(ALLOCATION)], (kind, Device::Cpu))?, 0),
-        };
-        // `data` makes it a tensor of its own, so that autograd does not take a change of one matrix for a change of the others.
-        let place = allocation.f_narrow(0, taken, count)?.f_data()?;
-        self.free = Some((allocation, taken + (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT));
-        Ok(place)
     }
 
     /// Writes the numbers of all matrices, with up to `threads` threads. The result does not depend on their number.
@@ -136,5 +118,63 @@ impl Job<'_> {
             }
         };
         fill(cpu, self.columns, from, change, to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of few bits, whose sums are exact in any order.
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 31 + seed * 17) % 23) as f32 / 8.0 - 1.25).collect()
+    }
+
+    #[test]
+    fn matrices_are_what_libtorch_makes_of_the_same_rows() {
+        let columns = 37;
+        // Rows, type, rank of the change. Most of the last has more than one block.
+        let parts = [(3, Kind::BFloat16, 0), (1, Kind::Half, 2), (8, Kind::Float, 5), (5000, Kind::BFloat16, 16), (0, Kind::Float, 0)];
+        let stored: Vec<Vec<u8>> = parts
+            .iter()
+            .enumerate()
+            .map(|(i, (rows, kind, _))| {
+                let tensor = Tensor::from_slice(&numbers(rows * columns, i)).to_kind(*kind);
+                let mut bytes = vec![0; rows * columns * kind.elt_size_in_bytes()];
+                tensor.copy_data_u8(&mut bytes, rows * columns);
+                bytes
+            })
+            .collect();
+        for (kind, threads) in [(Kind::Float, 1), (Kind::Float, 3), (Kind::BFloat16, 1), (Kind::BFloat16, 2)] {
+            let mut filling = Filling::default();
+            let (mut found, mut expected) = (Vec::new(), Vec::new());
+            for from in 0..parts.len() {
+                let (mut rows, mut plain) = (Vec::new(), Vec::new());
+                for (i, ((count, stored_kind, rank), bytes)) in parts.iter().zip(&stored).enumerate().skip(from) {
+                    let stored = match stored_kind {
+                        Kind::Float => Stored::F32(bytes),
+                        Kind::Half => Stored::F16(bytes),
+                        _ => Stored::Bf16(bytes),
+                    };
+                    let (a, b) = (numbers(rank * columns, i + 5), numbers(count * rank, i + 7));
+                    let shape = [*count as i64, columns as i64];
+                    let exact = Tensor::from_data_size(bytes, &shape, *stored_kind).to_kind(Kind::Float);
+                    let matrix = |x: &[f32], columns: usize| Tensor::from_slice(x).view([-1, columns as i64]);
+                    let changed = if *rank == 0 { exact } else { exact + matrix(&b, *rank).matmul(&matrix(&a, columns)) * 0.75 };
+                    plain.push(changed.to_kind(kind));
+                    let change = (*rank > 0).then_some(Change { a, b, scale: 0.75 });
+                    rows.push(Rows { count: *count, stored, change });
+                }
+                found.push(filling.matrix(rows, columns, kind).unwrap());
+                expected.push(Tensor::cat(&plain, 0));
+            }
+            filling.finish(threads);
+            // A second time nothing is left to write.
+            filling.finish(threads);
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!((found.size(), found.kind()), (expected.size(), kind));
+                assert!(found.equal(expected), "{kind:?}, {threads} threads");
+            }
+        }
     }
 }
