@@ -22,6 +22,7 @@
 mod attention;
 mod cpu;
 mod error;
+mod fill;
 mod int8;
 mod matrix;
 mod number;
@@ -34,6 +35,7 @@ mod step;
 
 pub use cpu::{Cpu, PATH_VARIABLE, Path, PathError};
 pub use error::KernelError;
+pub use fill::{Filled, LowRank, Stored, fill};
 pub use matrix::{Held, Matrix, WeightKind};
 pub use number::{from_bf16, to_bf16};
 pub use pool::Pool;
