@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use mempack_format::Digest;
+use mempack_kernels::Stored;
 use tch::{Device, Kind, Tensor};
 
 use crate::LoadError;
@@ -125,6 +126,16 @@ impl Checkpoint {
 
     /// Reads the tensor `name`, which must have the shape `shape`, and converts it to `kind` on `device`.
     pub(crate) fn tensor(&self, name: &str, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor, LoadError> {
+        let (bytes, stored) = match self.stored(name, shape)? {
+            Stored::F32(bytes) => (bytes, Kind::Float),
+            Stored::F16(bytes) => (bytes, Kind::Half),
+            Stored::Bf16(bytes) => (bytes, Kind::BFloat16),
+        };
+        Ok(Tensor::f_from_data_size(bytes, shape, stored)?.f_to_kind(kind)?.f_to_device(device)?)
+    }
+
+    /// The numbers of the tensor `name`, which must have the shape `shape`.
+    pub(crate) fn stored(&self, name: &str, shape: &[i64]) -> Result<Stored<'_>, LoadError> {
         let Some((file, entry)) = self.tensors.get(name) else {
             return Err(self.wrong(
                 name,
@@ -137,14 +148,13 @@ impl Checkpoint {
             let found = format!("{:?}", entry.shape);
             return Err(self.wrong(name, &format!("shape {shape:?}"), &found, "the weights belong to another config.json"));
         }
-        let stored = match entry.dtype.as_str() {
-            "F32" => Kind::Float,
-            "F16" => Kind::Half,
-            "BF16" => Kind::BFloat16,
-            other => return Err(self.wrong(name, "F32, F16 or BF16", other, "convert the weights")),
-        };
         let bytes = self.bytes(*file, entry);
-        Ok(Tensor::f_from_data_size(bytes, shape, stored)?.f_to_kind(kind)?.f_to_device(device)?)
+        match entry.dtype.as_str() {
+            "F32" => Ok(Stored::F32(bytes)),
+            "F16" => Ok(Stored::F16(bytes)),
+            "BF16" => Ok(Stored::Bf16(bytes)),
+            other => Err(self.wrong(name, "F32, F16 or BF16", other, "convert the weights")),
+        }
     }
 
     /// Digest of name, type, shape and bytes of all tensors, in the order of their names. It does not depend on sharding.

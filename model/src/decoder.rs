@@ -8,7 +8,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use crate::family::{EmbeddingScale, Module};
 use crate::head_spans::{self, HeadSpan};
 use crate::layer::{Layer, Sizes};
-use crate::model_folder::ModelFolder;
+use crate::model_folder::{Loading, ModelFolder};
 use crate::norm::RmsNorm;
 use crate::rope::{Rope, Rotation};
 use crate::{ComputeError, LoadError, LoadOptions, MemoryConfig, ModelConfig, Precision};
@@ -48,18 +48,26 @@ impl Decoder {
         let device = options.device.resolve()?;
         let (config, memory) = (folder.config.clone(), folder.memory.clone());
         let kind = options.precision.kind();
+        let folder = Loading::of(folder);
         let table = [i64::from(config.vocabulary), i64::from(config.hidden)];
+        let read = |name: &str| Ok::<_, LoadError>(folder.matrix(vec![folder.part(name, table, kind, device)?], table[1], kind)?);
         let names = &config.family.names;
-        let embedding = folder.tensor(&names.weight(Module::Embedding), &table, kind, device)?;
+        let embedding = read(&names.weight(Module::Embedding))?;
         let head_weight = names.weight(Module::Head);
         let head = match (config.tied, folder.contains(&head_weight)) {
             (true, false) => embedding.shallow_clone(),
             // Some files hold the embedding again as the head.
-            (true, true) if folder.tensor(&head_weight, &table, kind, device)?.f_equal(&embedding)? => embedding.shallow_clone(),
-            (true, true) => return Err(folder.head_of_its_own(&head_weight)),
-            (false, _) => folder.tensor(&head_weight, &table, kind, device)?,
+            (true, true) => {
+                let head = folder.tensor(&head_weight, &table, kind, device)?;
+                folder.finish();
+                if !head.f_equal(&embedding)? {
+                    return Err(folder.head_of_its_own(&head_weight));
+                }
+                embedding.shallow_clone()
+            }
+            (false, _) => read(&head_weight)?,
         };
-        let layers = (0..config.layers).map(|number| Layer::load(folder, number, kind, device)).collect::<Result<_, _>>()?;
+        let layers = (0..config.layers).map(|number| Layer::load(&folder, number, kind, device)).collect::<Result<_, _>>()?;
         let rope = Rope::new(&config);
         let decoder = Self {
             embedding_scale: embedding_scale(&config, kind),
@@ -77,6 +85,7 @@ impl Decoder {
             reads_only: false,
         };
         folder.check_all_used()?;
+        folder.finish();
         Ok(decoder)
     }
 

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::family::{GateActivation, LayerModule, Module};
-use crate::model_folder::ModelFolder;
+use crate::model_folder::Loading;
 use crate::norm::RmsNorm;
 use crate::{LoadError, ModelConfig};
 
@@ -72,20 +72,21 @@ impl LowRank {
 }
 
 impl Linear {
-    /// Loads projections of the same input and joins their rows.
-    fn load(folder: &ModelFolder, modules: &[Module], kind: Kind, device: Device) -> Result<Self, LoadError> {
+    /// Loads projections of the same input and joins their rows. The weight's numbers are there when the folder is loaded.
+    fn load(folder: &Loading<'_>, modules: &[Module], kind: Kind, device: Device) -> Result<Self, LoadError> {
         let (names, dimensions) = (&folder.config.family.names, folder.config.dimensions());
-        let (mut weights, mut biases, mut parts, mut any_bias) = (Vec::new(), Vec::new(), Vec::new(), false);
+        let (mut weights, mut biases, mut parts, mut any_bias, mut width) = (Vec::new(), Vec::new(), Vec::new(), false, 0);
         for module in modules {
             let shape = dimensions.shape(*module);
             let (rows, columns) = (shape.rows as i64, shape.columns.unwrap_or(1) as i64);
-            weights.push(folder.tensor(&names.weight(*module), &[rows, columns], kind, device)?);
+            weights.push(folder.part(&names.weight(*module), [rows, columns], kind, device)?);
+            width = columns;
             let bias = names.bias(*module);
             any_bias |= shape.bias;
             biases.push(if shape.bias { folder.tensor(&bias, &[rows], kind, device)? } else { Tensor::f_zeros([rows], (kind, device))? });
             parts.push(Projection { name: names.module(*module), rows, low_rank: None });
         }
-        let weight = join(weights, 0)?;
+        let weight = folder.matrix(weights, width, kind)?;
         let bias = if any_bias { Some(join(biases, 0)?) } else { None };
         Ok(Self { transposed: weight.f_tr()?, weight, bias, parts })
     }
@@ -166,7 +167,7 @@ pub(crate) struct Layer {
 
 impl Layer {
     /// Loads the layer of this number.
-    pub(crate) fn load(folder: &ModelFolder, number: u32, kind: Kind, device: Device) -> Result<Self, LoadError> {
+    pub(crate) fn load(folder: &Loading<'_>, number: u32, kind: Kind, device: Device) -> Result<Self, LoadError> {
         let config = &folder.config;
         let norm = |part| folder.norm(Module::Layer(number, part), kind, device);
         let linear = |parts: &[LayerModule]| {

@@ -1,11 +1,13 @@
 //! A model: decoder, tokenizer and identity.
 
 use std::path::Path;
+use std::thread;
 
 use mempack_format::{Memory, ModelIdentity};
 
+use crate::beside::Beside;
 use crate::decoder::Decoder;
-use crate::model_folder::ModelFolder;
+use crate::model_folder::{ModelFolder, WeightDigests};
 use crate::reader::{Reader, ReaderOptions};
 use crate::reading::{ReadingAdapter, ReadingFolder, Stack};
 use crate::{ComputeError, LoadError, LoadOptions, MemoryConfig, MemorySource, ModelConfig, TextTokenizer};
@@ -84,14 +86,24 @@ impl Model {
     }
 
     pub(crate) fn from_folder(folder: &ModelFolder, options: &LoadOptions) -> Result<Self, LoadError> {
-        let decoder = Decoder::from_folder(folder, options)?;
-        let tokenizer = folder.load_tokenizer()?;
-        Ok(Self::from_parts(decoder, tokenizer, folder))
+        let (tokenizer, digests) = (|| folder.load_tokenizer(), || folder.digests());
+        let (decoder, tokenizer, digests) = thread::scope(|scope| {
+            let tokenizer = Beside::begin(scope, "mempack-tokenizer", &tokenizer);
+            let digests = Beside::begin(scope, "mempack-digests", &digests);
+            (Decoder::from_folder(folder, options), tokenizer.end(), digests.end())
+        });
+        // The decoder's error comes first, whichever was found first.
+        Ok(Self::with_digests(decoder?, tokenizer?, folder, digests))
     }
 
     /// A model of `folder`, with its decoder and tokenizer.
     pub(crate) fn from_parts(decoder: Decoder, tokenizer: TextTokenizer, folder: &ModelFolder) -> Self {
-        let identity = folder.identity(&tokenizer);
+        let digests = folder.digests();
+        Self::with_digests(decoder, tokenizer, folder, digests)
+    }
+
+    fn with_digests(decoder: Decoder, tokenizer: TextTokenizer, folder: &ModelFolder, digests: WeightDigests) -> Self {
+        let identity = folder.identity(&tokenizer, digests);
         Self { decoder, identity, tokenizer, memory_source: folder.memory_source, writer: None, reading_adapter: None }
     }
 

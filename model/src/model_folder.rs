@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mempack_format::{Digest, ModelIdentity};
 use serde_json::{Map, Value};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::adapter::Adapter;
 use crate::base::find_base;
@@ -14,6 +16,7 @@ use crate::checkpoint::Checkpoint;
 use crate::control::Roles;
 use crate::family::Module;
 use crate::fields::{Fields, read_object};
+use crate::filling::{Change, Filling, Rows};
 use crate::folder::check_folder;
 use crate::generation::Generation;
 use crate::norm::RmsNorm;
@@ -42,7 +45,7 @@ pub(crate) struct ModelFolder {
     weights: Checkpoint,
     adapter: Option<Adapter>,
     /// Names of the tensors that have been read.
-    used: RefCell<BTreeSet<String>>,
+    used: Mutex<BTreeSet<String>>,
 }
 
 impl ModelFolder {
@@ -91,17 +94,30 @@ impl ModelFolder {
             memory,
             memory_source,
             adapter,
-            used: RefCell::default(),
+            used: Mutex::default(),
         })
     }
 
     /// Reads the tensor `name` of shape `shape`, merges the adapter in f32, and converts the result to `kind` on `device`.
     pub(crate) fn tensor(&self, name: &str, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor, LoadError> {
-        self.used.borrow_mut().insert(name.to_owned());
+        self.used().insert(name.to_owned());
         let Some(change) = self.adapter.as_ref().map(|a| a.change(name, shape, device)).transpose()?.flatten() else {
             return self.weights.tensor(name, shape, kind, device);
         };
         Ok(self.weights.tensor(name, shape, Kind::Float, device)?.f_add_(&change)?.f_to_kind(kind)?)
+    }
+
+    /// What the rows of the tensor `name` of shape `shape` are made of.
+    fn rows(&self, name: &str, shape: [i64; 2]) -> Result<Rows<'_>, LoadError> {
+        self.used().insert(name.to_owned());
+        let change = match &self.adapter {
+            Some(adapter) => adapter.pair(name, &shape, Device::Cpu)?.map(|(a, b)| -> Result<_, LoadError> {
+                let numbers = |tensor: Tensor| Vec::try_from(tensor.f_reshape(-1)?);
+                Ok(Change { a: numbers(a)?, b: numbers(b)?, scale: adapter.scale as f32 })
+            }),
+            None => None,
+        };
+        Ok(Rows { change: change.transpose()?, stored: self.weights.stored(name, &shape)?, count: shape[0] as usize })
     }
 
     /// Reads the norm `module`.
@@ -163,7 +179,7 @@ impl ModelFolder {
 
     /// Refuses a checkpoint with tensors that the decoder has not read: they belong to another architecture.
     pub(crate) fn check_all_used(&self) -> Result<(), LoadError> {
-        let used = self.used.borrow();
+        let used = self.used();
         let unused = |name: &&str| !used.contains(*name) && !name.ends_with("rotary_emb.inv_freq");
         if let Some(name) = self.weights.names().find(unused) {
             let expected = format!("the tensors of a `{}` model with this config.json", self.config.family.model_type);
@@ -179,13 +195,23 @@ impl ModelFolder {
         }
     }
 
+    fn used(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        // A panic leaves a set of names, as always.
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The digests of the weights that identify the model.
+    pub(crate) fn digests(&self) -> WeightDigests {
+        WeightDigests { weights: self.weights.digest(), adapter: self.adapter.as_ref().map(Adapter::digest) }
+    }
+
     /// The identity that packs written with this model record.
-    pub(crate) fn identity(&self, tokenizer: &TextTokenizer) -> ModelIdentity {
+    pub(crate) fn identity(&self, tokenizer: &TextTokenizer, digests: WeightDigests) -> ModelIdentity {
         let (config, memory) = (&self.config, &self.memory);
         ModelIdentity {
             name: self.name.clone(),
-            weights: self.weights.digest(),
-            adapter: self.adapter.as_ref().map(Adapter::digest),
+            weights: digests.weights,
+            adapter: digests.adapter,
             config: Digest::of(config.canonical().as_bytes()),
             tokenizer: tokenizer.digest(),
             layers: config.layers,
@@ -198,6 +224,69 @@ impl ModelFolder {
             reference_template: memory.reference_template.clone(),
             selection: SELECTION.to_owned(),
         }
+    }
+}
+
+/// Digests of the weights of a model and of its adapter.
+pub(crate) struct WeightDigests {
+    weights: Digest,
+    adapter: Option<Digest>,
+}
+
+/// Part of a matrix.
+pub(crate) enum Part<'a> {
+    /// Rows in a file.
+    Stored(Rows<'a>),
+    /// Rows on another device than the CPU.
+    Read(Tensor),
+}
+
+/// A folder whose matrices are being read.
+pub(crate) struct Loading<'a> {
+    folder: &'a ModelFolder,
+    filling: RefCell<Filling<'a>>,
+}
+
+impl Deref for Loading<'_> {
+    type Target = ModelFolder;
+
+    fn deref(&self) -> &ModelFolder {
+        self.folder
+    }
+}
+
+impl<'a> Loading<'a> {
+    pub(crate) fn of(folder: &'a ModelFolder) -> Self {
+        Self { folder, filling: RefCell::default() }
+    }
+
+    /// Finds the tensor `name` of shape `shape`, which is to be a matrix or part of one, as [`tensor`](ModelFolder::tensor) reads it.
+    pub(crate) fn part(&self, name: &str, shape: [i64; 2], kind: Kind, device: Device) -> Result<Part<'a>, LoadError> {
+        match device {
+            Device::Cpu => self.folder.rows(name, shape).map(Part::Stored),
+            _ => self.folder.tensor(name, &shape, kind, device).map(Part::Read),
+        }
+    }
+
+    /// The matrix of these parts, one below the other, of `columns` columns. Its numbers are there after [`finish`](Self::finish).
+    pub(crate) fn matrix(&self, parts: Vec<Part<'a>>, columns: i64, kind: Kind) -> Result<Tensor, TchError> {
+        let (mut stored, mut read) = (Vec::new(), Vec::new());
+        for part in parts {
+            match part {
+                Part::Stored(rows) => stored.push(rows),
+                Part::Read(tensor) => read.push(tensor),
+            }
+        }
+        match read.as_slice() {
+            [] => self.filling.borrow_mut().matrix(stored, columns as usize, kind),
+            [one] => Ok(one.shallow_clone()),
+            many => Tensor::f_cat(many, 0),
+        }
+    }
+
+    /// Writes the numbers of the matrices, with as many threads as libtorch uses for an operation.
+    pub(crate) fn finish(&self) {
+        self.filling.borrow_mut().finish(usize::try_from(tch::get_num_threads()).unwrap_or(1));
     }
 }
 

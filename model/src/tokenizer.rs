@@ -10,7 +10,7 @@ use tokenizers::{Encoding, Tokenizer};
 use crate::control::{Roles, cuts, mark_special};
 use crate::fields::read_file;
 use crate::unknown::{UnknownText, unknown_id};
-use crate::{ComputeError, LoadError};
+use crate::{ComputeError, LoadError, tokenizer_json};
 
 /// A tokenizer.json. Clones share it.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ impl TextTokenizer {
             found: e.to_string(),
             remedy: "fetch the file again".into(),
         };
-        let mut parsing = Tokenizer::from_bytes(&bytes).map_err(wrong)?;
+        let mut parsing = tokenizer_json::read(&bytes).map_err(wrong)?;
         // Padding and truncation in a file are for batches of a fixed length; references are cut elsewhere.
         parsing.with_padding(None);
         let _ = parsing.with_truncation(None);

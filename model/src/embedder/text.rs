@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use mempack_format::{Digest, EmbedderIdentity, EmbedderPrompts};
 use mempack_retrieval::Embed;
@@ -11,10 +12,11 @@ use tokenizers::{Encoding, Tokenizer, TruncationParams};
 use super::config::load_max_tokens;
 use super::encoder::TextEncoder;
 use super::prompts::{EmbedAs, load_prompts};
+use crate::beside::Beside;
 use crate::control::{Roles, cuts, mark_special};
 use crate::fields::read_file;
 use crate::unknown::{UnknownText, unknown_id};
-use crate::{ComputeError, LoadError, LoadOptions};
+use crate::{ComputeError, LoadError, LoadOptions, tokenizer_json};
 
 /// Maps texts to unit vectors, whose inner product is the texts' similarity.
 ///
@@ -75,18 +77,17 @@ impl EmbedderTokenizer {
     }
 }
 
-impl Embedder {
-    /// Loads an embedder's folder: what [`TextEncoder::load`] reads, and `tokenizer.json`.
-    ///
-    /// Texts are truncated to the max tokens of `sentence_bert_config.json`, else to those of tokenizer.json, else to the number of
-    /// positions. The padding in tokenizer.json is ignored.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`TextEncoder::load`]; a tokenizer that cannot be read or has ids that the model lacks; prompts other than one for queries
-    /// and one for passages.
-    pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
-        let (encoder, checkpoint) = TextEncoder::load_with_checkpoint(folder, options)?;
+/// What an embedder's folder says about texts.
+struct LoadedTokenizer {
+    tokenizer: EmbedderTokenizer,
+    /// Digest of tokenizer.json.
+    digest: Digest,
+    max_tokens: usize,
+    prompts: Option<EmbedderPrompts>,
+}
+
+impl LoadedTokenizer {
+    fn load(folder: &Path, encoder: &TextEncoder) -> Result<Self, LoadError> {
         let path = folder.join("tokenizer.json");
         let bytes = read_file(&path, "tokenizer", "put the embedder's tokenizer.json there")?;
         let wrong = |expected: &str, found: String| LoadError::Tokenizer {
@@ -95,8 +96,7 @@ impl Embedder {
             found,
             remedy: "put the tokenizer.json of this embedder there".into(),
         };
-        let mut tokenizer =
-            Tokenizer::from_bytes(&bytes).map_err(|e| wrong("a tokenizer.json of the tokenizers library", e.to_string()))?;
+        let mut tokenizer = tokenizer_json::read(&bytes).map_err(|e| wrong("a tokenizer.json of the tokenizers library", e.to_string()))?;
         if let Some(id) = tokenizer.get_vocab(true).into_values().max().filter(|id| *id as usize >= encoder.vocabulary()) {
             return Err(wrong(&format!("ids below {}, as the model has rows", encoder.vocabulary()), id.to_string()));
         }
@@ -118,9 +118,30 @@ impl Embedder {
         if let Some(prompts) = &prompts {
             check_prompts(folder, prompts, &tokenizer, max_tokens)?;
         }
+        Ok(Self { tokenizer, digest: Digest::of(&bytes), max_tokens, prompts })
+    }
+}
 
+impl Embedder {
+    /// Loads an embedder's folder: what [`TextEncoder::load`] reads, and `tokenizer.json`.
+    ///
+    /// Texts are truncated to the max tokens of `sentence_bert_config.json`, else to those of tokenizer.json, else to the number of
+    /// positions. The padding in tokenizer.json is ignored.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TextEncoder::load`]; a tokenizer that cannot be read or has ids that the model lacks; prompts other than one for queries
+    /// and one for passages.
+    pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
+        let (encoder, checkpoint) = TextEncoder::load_with_checkpoint(folder, options)?;
+        let weights = || checkpoint.digest();
+        let (loaded, weights) = thread::scope(|scope| {
+            let weights = Beside::begin(scope, "mempack-digests", &weights);
+            (LoadedTokenizer::load(folder, &encoder), weights.end())
+        });
+        let LoadedTokenizer { tokenizer, digest, max_tokens, prompts } = loaded?;
         let mut hash = blake3::Hasher::new();
-        for part in [checkpoint.digest(), Digest::of(encoder.canonical().as_bytes()), Digest::of(&bytes)] {
+        for part in [weights, Digest::of(encoder.canonical().as_bytes()), digest] {
             hash.update(&part.0);
         }
         hash.update(&(max_tokens as u64).to_le_bytes());
