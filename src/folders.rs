@@ -1,7 +1,9 @@
 //! Which model and embedder to load, from the command line or by default.
 
 use std::env;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use mempack_compiler::CODEBOOKS_FILE;
 use mempack_model::{DeviceChoice, Embedder, LoadError, LoadOptions, MemorySource, Model, Precision};
@@ -42,6 +44,21 @@ impl ModelArgs {
     /// Loads the model in the given precision.
     pub fn load(&self, precision: Precision) -> Result<Model, Failure> {
         Model::load(&self.folder()?, &self.options(precision)).map_err(not_loaded)
+    }
+
+    /// Loads the model in the given precision, and the embedder in f32, at the same time.
+    pub fn load_both(&self, precision: Precision) -> (Result<Model, Failure>, Result<Embedder, Failure>) {
+        thread::scope(|scope| {
+            let load = || self.embedder.load(Precision::F32);
+            let embedder = thread::Builder::new().name("mempack-embedder".into()).spawn_scoped(scope, load);
+            let model = self.load(precision);
+            let embedder = match embedder {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // The system gives no thread.
+                Err(_) => load(),
+            };
+            (model, embedder)
+        })
     }
 
     /// Loads the base without the adapter, if the model is an adapter.

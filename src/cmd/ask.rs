@@ -84,7 +84,8 @@ impl Args {
     fn session(&self, mounts: Arc<Mounts>) -> Result<(Session, Rule), Failure> {
         mempack_model::set_threads(self.threads);
         let reranking = self.rerank.load(self.model.embedder.device)?;
-        let model = self.model.load(self.precision)?;
+        let (model, embedder) = self.model.load_both(self.precision);
+        let model = model?;
         let mut rule = Rule::new(self.measure, self.threshold, model.memory());
         rule.threshold = rule.threshold.filter(|_| !self.no_memories);
         // Streamed text shows no confidence, and none is computed then.
@@ -98,7 +99,7 @@ impl Args {
         }
         let cache = Arc::new(MemoryCache::new(self.cache << 20));
         let reranking = reranking.map(|chosen| chosen.with(|| Ok(model.share()), Arc::clone(&cache))).transpose()?;
-        let embedder = self.model.embedder.load(Precision::F32)?;
+        let embedder = embedder?;
         let sampling = match self.temperature {
             // At temperature 0 the most likely token has all the probability.
             Some(temperature) if temperature != 0.0 => Sampling::TopP { temperature, top_p: self.top_p, seed: self.seed },
