@@ -25,7 +25,9 @@ fn settings_are_there_before_libtorch_and_those_of_the_user_stay() {
         // A build waits for its corpus on standard input.
         let bench = Bench::new();
         let mut command = mempack(["build", "-", "-o", &bench.path("x.mpk")]);
-        SETTINGS.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in SETTINGS {
+            command.env_remove(name);
+        }
         command.envs(own).arg0("its-own-name").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let begun = Instant::now();
@@ -59,7 +61,9 @@ fn a_program_that_cannot_be_restarted_works() {
     // More variables than are looked at before libtorch is loaded.
     let many = (0..5000).map(|number| (format!("VARIABLE_{number}"), "1"));
     let mut command = Command::new(&copy);
-    SETTINGS.iter().for_each(|name| drop(command.env_remove(name)));
+    for name in SETTINGS {
+        command.env_remove(name);
+    }
     let output = command.envs(many).arg("--version").env("LD_LIBRARY_PATH", libtorch()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -83,21 +87,21 @@ fn the_error_is_that_of_what_comes_first() {
     let (cut, no_weights) = (&whole[..whole.len() / 2], &[][..]);
     let broken = |text: &str| text.replacen("\"merges\"", "\"mergez\"", 1);
     let missing = bench.path("no-embedder");
-    // Weights, tokenizer, embedder; what the message names and what not.
-    let cases: [(&[u8], &str, &str, &[&str], &str); 6] = [
-        (cut, &broken(&tokenizer), &missing, &["model.safetensors", "damaged"], "tokenizer"),
-        (&other_type, &broken(&tokenizer), &missing, &["embed_tokens", "I16"], "tokenizer"),
-        (no_weights, &tokenizer, &missing, &["model.safetensors"], "no-embedder"),
-        (&whole, &broken(&tokenizer), &missing, &["tokenizer.json"], "no-embedder"),
-        (&whole, "{", &missing, &["tokenizer.json"], "no-embedder"),
-        (&whole, &tokenizer, &missing, &["no-embedder"], "tokenizer.json"),
+    // Weights and tokenizer, beside an embedder that is missing; what the message names and what not.
+    let cases = [
+        (cut, broken(&tokenizer), ["model.safetensors", "damaged"], "tokenizer"),
+        (&other_type, broken(&tokenizer), ["embed_tokens", "I16"], "tokenizer"),
+        (no_weights, tokenizer.clone(), ["model.safetensors", "damaged"], "no-embedder"),
+        (&whole, broken(&tokenizer), ["tokenizer.json", "merges"], "no-embedder"),
+        (&whole, "{".to_owned(), ["tokenizer.json", "EOF"], "no-embedder"),
+        (&whole, tokenizer, ["no-embedder", "no such folder"], "model-5"),
     ];
-    for (at, (weights, tokenizer, embedder, words, not)) in cases.into_iter().enumerate() {
+    for (at, (weights, tokenizer, words, not)) in cases.into_iter().enumerate() {
         let model = bench.tiny(&format!("model-{at}"));
         fs::write(format!("{model}/model.safetensors"), weights).unwrap();
         fs::write(format!("{model}/tokenizer.json"), tokenizer).unwrap();
-        let ran = run(["ask", &pack, "What treats gout?", "--model", &model, "--embedder", embedder]);
-        ran.fails(1, words);
+        let ran = run(["ask", &pack, "What treats gout?", "--model", &model, "--embedder", &missing]);
+        ran.fails(1, &words);
         assert!(!ran.err.contains(not), "case {at}: {}", ran.err);
         assert!(ran.out.is_empty(), "{}", ran.out);
     }
