@@ -12,7 +12,7 @@ mod shapes;
 fn steps(c: &mut Criterion) {
     let shape = shapes::Shape { layers: 4, vocabulary: 4096, ..shapes::SHAPES[0] };
     let bf16 = shapes::model(&shape).unwrap();
-    let models = [("int8", Arc::new(bf16.to_int8().unwrap())), ("bf16", Arc::new(bf16))];
+    let models = [("int8", Arc::new(bf16.to_int8(2).unwrap())), ("bf16", Arc::new(bf16))];
     let mut group = c.benchmark_group(format!("step of {}", shape.name));
     for (name, model) in &models {
         for rows in [1, 8, 32] {
@@ -42,7 +42,7 @@ fn products(c: &mut Criterion) {
     let matrix = Matrix::f32(Arc::new(weights), out, columns).unwrap();
     let pool = Pool::new(1).unwrap();
     let mut group = c.benchmark_group("product");
-    for matrix in [matrix.to_bf16(), matrix.to_int8().unwrap()] {
+    for matrix in [matrix.to_bf16(), matrix.to_int8(2).unwrap()] {
         for (cpu, inputs) in Cpu::all().into_iter().flat_map(|cpu| [(cpu, Inputs::Exact), (cpu, Inputs::Bf16)]) {
             for rows in [1, 4, 16] {
                 let x = vec![0.3; rows * columns];

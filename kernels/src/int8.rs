@@ -6,9 +6,12 @@
 //! 64 bytes, each with 4 columns of all 16 rows, row by row. Codes are stored with 128 added, because the instruction (VPDPBUSD)
 //! multiplies unsigned by signed bytes.
 
+use std::ops::Range;
+
 use half::f16;
 
-use crate::KernelError;
+use crate::simd::{Kernel, Simd};
+use crate::{Cpu, KernelError};
 
 /// Columns that share a scale.
 pub(crate) const BLOCK: usize = 32;
@@ -37,29 +40,80 @@ pub(crate) struct Int8 {
     pub blocks: usize,
 }
 
+/// Quantizes rows that begin a panel into the lines and scales of their panels.
+fn quantize_rows(
+    rows: Range<usize>,
+    columns: usize,
+    row: &impl Fn(usize, &mut [f32]),
+    lines: &mut [Line],
+    scales: &mut [u16],
+) -> Result<(), KernelError> {
+    let (cpu, blocks, first) = (Cpu::detect(), columns.div_ceil(BLOCK), rows.start);
+    let (mut weights, mut codes) = (vec![0.0; columns], [0; BLOCK]);
+    for number in rows {
+        row(number, &mut weights);
+        let (panel, lane) = ((number - first) / PANEL, (number - first) % PANEL);
+        for (block, weights) in weights.chunks(BLOCK).enumerate() {
+            let Some(scale) = cpu.run(Quantize { weights, codes: &mut codes[..weights.len()] }) else {
+                let bad = weights.iter().enumerate().find(|(_, x)| !(x.abs() <= LARGEST));
+                let (i, found) = bad.map_or((0, String::new()), |(i, bad)| (i, bad.to_string()));
+                return Err(KernelError::Weight { row: number, column: block * BLOCK + i, found });
+            };
+            let place = panel * blocks + block;
+            scales[place * PANEL + lane] = scale.to_bits();
+            for (line, codes) in lines[place * LINES..].iter_mut().zip(codes[..weights.len()].chunks(GROUP)) {
+                line.0[lane * GROUP..lane * GROUP + codes.len()].copy_from_slice(codes);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The codes of weights that share a scale, with 128 added, and the scale; `None` if a weight has none.
+struct Quantize<'a> {
+    weights: &'a [f32],
+    codes: &'a mut [u8],
+}
+
+impl Kernel for Quantize<'_> {
+    type Output = Option<f16>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Option<f16> {
+        if !self.weights.iter().all(|x| x.abs() <= LARGEST) {
+            return None;
+        }
+        let largest = self.weights.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+        let scale = f16::from_f32(largest / 127.0);
+        let inverse = if scale == f16::ZERO { 0.0 } else { scale.to_f32().recip() };
+        for (code, weight) in self.codes.iter_mut().zip(self.weights) {
+            *code = ((weight * inverse).round_ties_even().clamp(-127.0, 127.0) as i32 + 128) as u8;
+        }
+        Some(scale)
+    }
+}
+
 impl Int8 {
-    /// Quantizes the rows that `row` writes. Rows beyond the last one, and columns, are zeros up to whole panels and blocks.
-    pub fn new(rows: usize, columns: usize, mut row: impl FnMut(usize, &mut [f32])) -> Result<Self, KernelError> {
+    /// Quantizes the rows that `row` writes, in so many threads. Rows beyond the last one, and columns, are zeros up to whole panels and blocks.
+    pub fn new(rows: usize, columns: usize, threads: usize, row: impl Fn(usize, &mut [f32]) + Sync) -> Result<Self, KernelError> {
         let (panels, blocks) = (rows.div_ceil(PANEL), columns.div_ceil(BLOCK));
         let mut lines = vec![Line([128; PANEL * GROUP]); panels * blocks * LINES];
         let mut scales = vec![0; panels * blocks * PANEL];
-        let mut weights = vec![0.0; columns];
-        for number in 0..rows {
-            row(number, &mut weights);
-            let (panel, lane) = (number / PANEL, number % PANEL);
-            for (block, weights) in weights.chunks(BLOCK).enumerate() {
-                if let Some((i, bad)) = weights.iter().enumerate().find(|(_, x)| x.is_nan() || x.abs() > LARGEST) {
-                    return Err(KernelError::Weight { row: number, column: block * BLOCK + i, found: bad.to_string() });
-                }
-                let largest = weights.iter().fold(0f32, |largest, x| largest.max(x.abs()));
-                let scale = f16::from_f32(largest / 127.0);
-                let inverse = if scale == f16::ZERO { 0.0 } else { scale.to_f32().recip() };
-                let place = panel * blocks + block;
-                scales[place * PANEL + lane] = scale.to_bits();
-                for (i, weight) in weights.iter().enumerate() {
-                    let code = (weight * inverse).round_ties_even().clamp(-127.0, 127.0) as i32;
-                    lines[place * LINES + i / GROUP].0[lane * GROUP + i % GROUP] = (code + 128) as u8;
-                }
+        if blocks > 0 {
+            let each = panels.div_ceil(threads.max(1)).max(1);
+            let parts = lines.chunks_mut(each * blocks * LINES).zip(scales.chunks_mut(each * blocks * PANEL)).enumerate();
+            let quantize = |(part, (lines, scales)): (usize, (&mut [Line], &mut [u16]))| {
+                let first = part * each * PANEL;
+                quantize_rows(first..rows.min(first + each * PANEL), columns, &row, lines, scales)
+            };
+            if threads <= 1 {
+                parts.into_iter().try_for_each(quantize)?;
+            } else {
+                std::thread::scope(|scope| {
+                    let quantize = &quantize;
+                    let running: Vec<_> = parts.map(|part| scope.spawn(move || quantize(part))).collect();
+                    running.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                })?;
             }
         }
         Ok(Self { lines, scales, blocks })

@@ -56,16 +56,16 @@ impl Matrix {
         Ok(Self { weights: Weights::Bf16(weights), rows, columns })
     }
 
-    /// This matrix in 8 bits: integers -127 to 127, and an f16 scale for every 32 of a row. It takes 1.06 bytes a weight, of which
+    /// This matrix in 8 bits, which so many threads make: integers -127 to 127, and an f16 scale for every 32 of a row. It takes 1.06 bytes a weight, of which
     /// rows are rounded up to a multiple of 16 and columns to one of 32.
     ///
     /// # Errors
     /// A weight that is not finite, or too large for a scale.
-    pub fn to_int8(&self) -> Result<Self, KernelError> {
+    pub fn to_int8(&self, threads: usize) -> Result<Self, KernelError> {
         if let Weights::Int8(_) = self.weights {
             return Ok(self.clone());
         }
-        let weights = Int8::new(self.rows, self.columns, |row, to| self.copy_row(row, to))?;
+        let weights = Int8::new(self.rows, self.columns, threads, |row, to| self.copy_row(row, to))?;
         Ok(Self { weights: Weights::Int8(Arc::new(weights)), ..*self })
     }
 

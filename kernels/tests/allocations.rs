@@ -78,7 +78,7 @@ fn no_token_allocates() {
         }
         model
     };
-    for model in [model(), bf16(&model()), model().to_int8().unwrap()] {
+    for model in [model(), bf16(&model()), model().to_int8(2).unwrap()] {
         let model = Arc::new(model);
         for cpu in Cpu::all() {
             for threads in [1, 2] {

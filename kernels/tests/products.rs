@@ -8,7 +8,7 @@ use proptest::prelude::*;
 /// A matrix in each type, and the weights that it holds.
 fn matrices(weights: &[f32], rows: usize, columns: usize) -> Vec<(Matrix, Vec<f32>)> {
     let f32 = Matrix::f32(Arc::new(weights.to_vec()), rows, columns).unwrap();
-    let kinds = [f32.clone(), f32.to_bf16(), f32.to_int8().unwrap()];
+    let kinds = [f32.clone(), f32.to_bf16(), f32.to_int8(2).unwrap()];
     let copied = |matrix: Matrix| {
         let mut copy = vec![0.0; rows * columns];
         copy.chunks_mut(columns).enumerate().for_each(|(row, to)| matrix.copy_row(row, to));
@@ -70,9 +70,9 @@ proptest! {
         let pool = Pool::new(1).unwrap();
         let f32 = Matrix::f32(Arc::new(weights.clone()), 5, 40).unwrap();
         let fits = |x: &f32| x.abs() <= 127.0 * 65504.0;
-        prop_assert_eq!(f32.to_int8().is_ok(), weights.iter().all(fits));
+        prop_assert_eq!(f32.to_int8(2).is_ok(), weights.iter().all(fits));
         let small: Vec<f32> = weights.iter().map(|x| if fits(x) { *x } else { 1.0 }).collect();
-        let int8 = Matrix::f32(Arc::new(small), 5, 40).unwrap().to_int8().unwrap();
+        let int8 = Matrix::f32(Arc::new(small), 5, 40).unwrap().to_int8(2).unwrap();
         for matrix in [f32.to_bf16(), f32, int8] {
             for cpu in Cpu::all() {
                 for inputs in [Inputs::Exact, Inputs::Bf16] {
@@ -103,6 +103,6 @@ fn sizes_that_do_not_fit() {
     for (x, bias, y) in [(5, 2, 4), (6, 1, 4), (6, 2, 3), (9, 2, 6)] {
         assert!(run(x, bias, y).is_err(), "{x} {bias} {y}");
     }
-    let bad = Matrix::f32(Arc::new(vec![1.0, 2.0, 3.0, 4.0, f32::NAN, 6.0]), 2, 3).unwrap().to_int8();
+    let bad = Matrix::f32(Arc::new(vec![1.0, 2.0, 3.0, 4.0, f32::NAN, 6.0]), 2, 3).unwrap().to_int8(2);
     assert_eq!(bad.err(), Some(KernelError::Weight { row: 1, column: 1, found: "NaN".to_owned() }));
 }

@@ -47,7 +47,7 @@ impl Decoder {
             Some(model) => Arc::clone(model),
             None => {
                 let model = self.kernel_model(positions)?;
-                let model = Arc::new(if self.precision == Precision::Int8 { model.to_int8()? } else { model });
+                let model = Arc::new(if self.precision == Precision::Int8 { model.to_int8(threads())? } else { model });
                 // Another thread may have made the same.
                 Arc::clone(self.on_kernels.get_or_init(|| model))
             }

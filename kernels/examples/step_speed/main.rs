@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batches = word(3, "1,4,8,16,32").split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
     let steps: usize = word(4, "15").parse()?;
     let model = shapes::model(shape)?;
-    let model = Arc::new(if word(1, "bf16") == "int8" { model.to_int8()? } else { model });
+    let model = Arc::new(if word(1, "bf16") == "int8" { model.to_int8(2)? } else { model });
     let (cpu, pool) = (Cpu::from_env()?, Arc::new(Pool::new(threads)?));
     let bytes = vec![1u64; model.bytes() / 8];
     println!("{}, {}, {cpu:?}, {threads} threads, {:.0} MB of weights", shape.name, word(1, "bf16"), model.bytes() as f64 / 1e6);

@@ -119,18 +119,18 @@ impl Model {
         self.layers.iter().map(of_layer).sum::<usize>() + self.head.matrix.bytes()
     }
 
-    /// The same model with the matrices of its linear maps in 8 bits; the embedding stays.
+    /// The same model with the matrices of its linear maps in 8 bits, which so many threads make; the embedding stays.
     ///
     /// # Errors
     /// As of [`Matrix::to_int8`].
-    pub fn to_int8(&self) -> Result<Self, KernelError> {
+    pub fn to_int8(&self, threads: usize) -> Result<Self, KernelError> {
         let mut model = self.clone();
         for layer in &mut model.layers {
             for linear in [&mut layer.qkv, &mut layer.output, &mut layer.gate_up, &mut layer.down] {
-                linear.matrix = linear.matrix.to_int8()?;
+                linear.matrix = linear.matrix.to_int8(threads)?;
             }
         }
-        model.head.matrix = model.head.matrix.to_int8()?;
+        model.head.matrix = model.head.matrix.to_int8(threads)?;
         Ok(model)
     }
 

@@ -67,7 +67,7 @@ pub fn model(plain: &Plain, weights: Weights) -> Model {
         head: Linear { matrix: matrix(&plain.head, plain.hidden), bias: None },
         rotations: rotations.collect(),
     };
-    if weights == Weights::Int8 { model.to_int8().unwrap() } else { model }
+    if weights == Weights::Int8 { model.to_int8(2).unwrap() } else { model }
 }
 
 pub fn step(model: &Arc<Model>, cpu: Cpu, inputs: Inputs, threads: usize, rows: usize) -> Step {
