@@ -321,8 +321,8 @@ pub enum Defect {
         /// The number found.
         found: i8,
     },
-    /// The spread of similarities is negative or not finite.
-    #[error("the spread of similarities is {found}, expected a finite number of 0 or more")]
+    /// The spread of similarities is not 0 to 1.
+    #[error("the spread of similarities is {found}, expected 0 to 1")]
     Spread {
         /// The number.
         found: f64,

@@ -55,7 +55,8 @@ impl<'a> Terms<'a> {
             |_| damage(0, Defect::TooSmall { field: "bytes of the terms", limit: TERMS_HEADER_BYTES, found: bytes.len() as u64 });
         let (header, rest) = RawTerms::ref_from_prefix(bytes).map_err(too_small)?;
         let spread = header.spread.get();
-        if !spread.is_finite() || spread.is_sign_negative() {
+        // No standard deviation of cosines is larger than 1.
+        if !(0.0..=1.0).contains(&spread) || spread.is_sign_negative() {
             return Err(damage(16, Defect::Spread { found: spread }));
         }
         // All below 2^36.
@@ -375,6 +376,7 @@ mod tests {
         for (what, at, byte, expected) in [
             ("more terms than there are", 4, 9, "the least is"),
             ("a spread that is negative", 23, 0xbf, "the spread of similarities is -"),
+            ("a spread above 1", 23, 0x40, "the spread of similarities is 1"),
             ("an end of a term before its start", 24 + 160 + 4, 1, "end of a term is 1"),
             ("an end of all terms beyond the section", 24 + 160 + 8, 200, "bytes of the terms"),
             ("an end of a list beyond the lists", 24 + 160 + 12, 200, "end of a list"),

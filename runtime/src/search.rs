@@ -26,8 +26,10 @@ pub const EXACT_UP_TO: u32 = 4096;
 const RESCORED: usize = 4;
 
 /// Nodes whose similarity a search of the graph computes, for each candidate of its list, over those that a scan could compute in the same time: the graph's
-/// are spread over the file (`benches/search.rs`).
-const VISITS_PER_CANDIDATE: u64 = 30;
+/// are spread over the file (`search_vectors filtered` of the benches).
+const VISITS_PER_CANDIDATE: u64 = 19;
+/// The same for coarse embeddings, which a scan does not use.
+const COARSE_VISITS_PER_CANDIDATE: u64 = 8;
 
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,14 +244,16 @@ pub(crate) fn nearest<D: AsRef<[u8]>>(
     nodes.admitted = admitted;
     let Method::Graph { ef } = method else { return scan(&nodes, k) };
     let found = admitted.map_or(nodes.count() as usize, |admitted| admitted.count_ones(..));
-    if found > EXACT_UP_TO as usize && !prefers_scan(nodes.count(), found, ef.max(k)) {
+    let coarse = pack.coarse_embeddings()?;
+    let visits = if coarse.is_some() { COARSE_VISITS_PER_CANDIDATE } else { VISITS_PER_CANDIDATE }.saturating_mul(ef.max(k) as u64);
+    if found > EXACT_UP_TO as usize && !prefers_scan(nodes.count(), found, visits) {
         nodes.graph = tolerance.admit(pack.graph())?.flatten();
     }
     let Some(graph) = nodes.graph else { return scan(&nodes, k) };
     let Some(entry) = graph.entry() else { return Ok(Vec::new()) };
     // Past so many visits, a scan would have been the shorter way.
     let most = if admitted.is_some() { 2 * found } else { usize::MAX };
-    let hits = match pack.coarse_embeddings()? {
+    let hits = match coarse {
         Some(rows) => {
             let candidates = ef.min(RESCORED.saturating_mul(k)).max(k);
             let found = descend(&CoarseNodes::new(&nodes, rows), entry, graph.max_level(), candidates, ef, most)?;
@@ -266,9 +270,9 @@ pub(crate) fn nearest<D: AsRef<[u8]>>(
 }
 
 /// Whether comparing all of `admitted` references costs less than finding them in the graph, where the share of them among all that are visited is
-/// about their share of the pack.
-fn prefers_scan(references: u32, admitted: usize, ef: usize) -> bool {
-    let visits = VISITS_PER_CANDIDATE.saturating_mul(ef as u64).saturating_mul(references.into()) / (admitted.max(1) as u64);
+/// about their share of the pack. Without a filter, the graph takes the time of `visits` comparisons.
+fn prefers_scan(references: u32, admitted: usize, visits: u64) -> bool {
+    let visits = visits.saturating_mul(references.into()) / (admitted.max(1) as u64);
     admitted < references as usize && admitted as u64 <= visits
 }
 

@@ -25,6 +25,7 @@ pub fn add(corpus: &mut Corpus) {
             f64::NAN.to_le_bytes().to_vec(),
         ),
         ("a negative spread of similarities", Error("TERMS/Spread", "spread of similarities is -1"), 16, (-1f64).to_le_bytes().to_vec()),
+        ("a spread of similarities above 1", Error("TERMS/Spread", "spread of similarities is 1000"), 16, 1000f64.to_le_bytes().to_vec()),
         ("2^32 - 1 terms", Error("TERMS/TooSmall", "bytes of the terms"), 4, u32::MAX.to_le_bytes().to_vec()),
         ("a term more than there are", Error("TERMS/Value", "bytes of the terms is"), 4, 4u32.to_le_bytes().to_vec()),
         ("terms beyond their section", Error("TERMS/Value", "bytes of the terms is"), NAME_ENDS + 8, u32::MAX.to_le_bytes().to_vec()),
