@@ -66,7 +66,8 @@ mod tests {
             json!({"type": "BPE", "vocab": vocab, "merges": [["a", "z"]]}),
             json!({"type": "BPE", "vocab": {"a": -1}, "merges": []}),
             json!({"type": "BPE", "vocab": vocab, "merges": [], "dropout": 7.0}),
-            json!({"type": "WordPiece", "vocab": vocab}),
+            // Of several missing fields the library names any.
+            json!({"type": "WordPiece", "vocab": vocab, "unk_token": "[UNK]", "continuing_subword_prefix": "##"}),
             json!({"type": "Unigram", "vocab": [], "unk_id": 9}),
             json!({"type": "Other", "vocab": vocab}),
             json!(null),
