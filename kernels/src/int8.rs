@@ -55,7 +55,7 @@ fn quantize_rows(
         let (panel, lane) = ((number - first) / PANEL, (number - first) % PANEL);
         for (block, weights) in weights.chunks(BLOCK).enumerate() {
             let Some(scale) = cpu.run(Quantize { weights, codes: &mut codes[..weights.len()] }) else {
-                let bad = weights.iter().enumerate().find(|(_, x)| !(x.abs() <= LARGEST));
+                let bad = weights.iter().enumerate().find(|(_, x)| x.is_nan() || x.abs() > LARGEST);
                 let (i, found) = bad.map_or((0, String::new()), |(i, bad)| (i, bad.to_string()));
                 return Err(KernelError::Weight { row: number, column: block * BLOCK + i, found });
             };
