@@ -1,46 +1,17 @@
 //! Writing and verifying take no more memory than they say, however large the pack. Alone in its process: it counts
 //! every allocation.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "common/counting.rs"]
+mod counting;
+
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use counting::peak;
 
 use mempack_format::{
     CodecSpec, Digest, Document, EMPTY_SLOT, EmbedderIdentity, GraphParameters, GraphSource, MemoryShape, ModelIdentity, Origin, Pack,
     PackWriter, Scope, VERIFY_MEMORY_BYTES, WRITER_MEMORY_BYTES,
 };
-
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`, and `alloc` took the pointer from the same allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The most that `run` had allocated at once, beyond what was there before.
-fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let result = run();
-    (result, PEAK.load(Ordering::Relaxed) - before)
-}
 
 const SHAPE: MemoryShape = MemoryShape::new(2, 2, 8, 16);
 const DIM: u32 = 32;

@@ -54,11 +54,10 @@ fn quantize_rows(
         row(number, &mut weights);
         let (panel, lane) = ((number - first) / PANEL, (number - first) % PANEL);
         for (block, weights) in weights.chunks(BLOCK).enumerate() {
-            let Some(scale) = cpu.run(Quantize { weights, codes: &mut codes[..weights.len()] }) else {
-                let bad = weights.iter().enumerate().find(|(_, x)| x.is_nan() || x.abs() > LARGEST);
-                let (i, found) = bad.map_or((0, String::new()), |(i, bad)| (i, bad.to_string()));
-                return Err(KernelError::Weight { row: number, column: block * BLOCK + i, found });
-            };
+            if let Some((i, bad)) = weights.iter().enumerate().find(|(_, x)| x.is_nan() || x.abs() > LARGEST) {
+                return Err(KernelError::Weight { row: number, column: block * BLOCK + i, found: bad.to_string() });
+            }
+            let scale = cpu.run(Quantize { weights, codes: &mut codes[..weights.len()] });
             let place = panel * blocks + block;
             scales[place * PANEL + lane] = scale.to_bits();
             for (line, codes) in lines[place * LINES..].iter_mut().zip(codes[..weights.len()].chunks(GROUP)) {
@@ -69,27 +68,24 @@ fn quantize_rows(
     Ok(())
 }
 
-/// The codes of weights that share a scale, with 128 added, and the scale; `None` if a weight has none.
+/// The codes of weights that share a scale, with 128 added. Gives the scale.
 struct Quantize<'a> {
     weights: &'a [f32],
     codes: &'a mut [u8],
 }
 
 impl Kernel for Quantize<'_> {
-    type Output = Option<f16>;
+    type Output = f16;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> Option<f16> {
-        if !self.weights.iter().all(|x| x.abs() <= LARGEST) {
-            return None;
-        }
+    fn run<S: Simd>(self, _: S) -> f16 {
         let largest = self.weights.iter().fold(0f32, |largest, x| largest.max(x.abs()));
         let scale = f16::from_f32(largest / 127.0);
         let inverse = if scale == f16::ZERO { 0.0 } else { scale.to_f32().recip() };
         for (code, weight) in self.codes.iter_mut().zip(self.weights) {
             *code = ((weight * inverse).round_ties_even().clamp(-127.0, 127.0) as i32 + 128) as u8;
         }
-        Some(scale)
+        scale
     }
 }
 
@@ -101,13 +97,13 @@ impl Int8 {
         let mut scales = vec![0; panels * blocks * PANEL];
         if blocks > 0 {
             let each = panels.div_ceil(threads.max(1)).max(1);
-            let parts = lines.chunks_mut(each * blocks * LINES).zip(scales.chunks_mut(each * blocks * PANEL)).enumerate();
+            let mut parts = lines.chunks_mut(each * blocks * LINES).zip(scales.chunks_mut(each * blocks * PANEL)).enumerate();
             let quantize = |(part, (lines, scales)): (usize, (&mut [Line], &mut [u16]))| {
                 let first = part * each * PANEL;
                 quantize_rows(first..rows.min(first + each * PANEL), columns, &row, lines, scales)
             };
             if threads <= 1 {
-                parts.into_iter().try_for_each(quantize)?;
+                parts.try_for_each(quantize)?;
             } else {
                 std::thread::scope(|scope| {
                     let quantize = &quantize;

@@ -14,11 +14,13 @@ use crate::adapter::Adapter;
 use crate::base::find_base;
 use crate::checkpoint::Checkpoint;
 use crate::control::Roles;
+use crate::device::threads;
 use crate::family::Module;
 use crate::fields::{Fields, read_object};
 use crate::filling::{Change, Filling, Rows};
 use crate::folder::check_folder;
 use crate::generation::Generation;
+use crate::layer::join;
 use crate::norm::RmsNorm;
 use crate::reads_only::{self, ReadsOnly};
 use crate::{LoadError, LoadOptions, MemoryConfig, MemorySource, ModelConfig, TextTokenizer};
@@ -278,16 +280,12 @@ impl<'a> Loading<'a> {
                 Part::Read(tensor) => read.push(tensor),
             }
         }
-        match read.as_slice() {
-            [] => self.filling.borrow_mut().matrix(stored, columns as usize, kind),
-            [one] => Ok(one.shallow_clone()),
-            many => Tensor::f_cat(many, 0),
-        }
+        if read.is_empty() { self.filling.borrow_mut().matrix(stored, columns as usize, kind) } else { join(read, 0) }
     }
 
     /// Writes the numbers of the matrices, with as many threads as libtorch uses for an operation.
     pub(crate) fn finish(&self) {
-        self.filling.borrow_mut().finish(usize::try_from(tch::get_num_threads()).unwrap_or(1));
+        self.filling.borrow_mut().finish(threads());
     }
 }
 

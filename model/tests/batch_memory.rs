@@ -1,36 +1,14 @@
 //! A batch takes the bytes that it states in advance.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "../../format-spec/tests/common/counting.rs"]
+mod counting;
 
+use std::path::Path;
+
+use counting::peak;
 use mempack_model::{
     Batch, DeviceChoice, Digest, LoadOptions, Model, Precision, Prompt, ReaderOptions, Row, Sequence, Slot, SlotList, StepDecoder,
 };
-
-/// Bytes that are allocated, and the most that were.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: It passes everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        MOST.fetch_max(NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size(), Ordering::Relaxed);
-        // SAFETY: As the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: As the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn thirty_two_sequences_take_what_was_stated() {
@@ -66,10 +44,7 @@ fn thirty_two_sequences_take_what_was_stated() {
         let mut batch = Batch::new(&decoder, usize::MAX, 32).unwrap();
         let stated = 32 * batch.bytes_of(&options);
         let mut sequences = Vec::with_capacity(32);
-        let before = NOW.load(Ordering::Relaxed);
-        MOST.store(before, Ordering::Relaxed);
-        run(&mut batch, &mut sequences, &texts);
-        let most = MOST.load(Ordering::Relaxed) - before;
+        let ((), most) = peak(|| run(&mut batch, &mut sequences, &texts));
         let off = most as f64 / stated as f64 - 1.0;
         assert!(off.abs() < 0.05, "{precision:?}: {most} bytes, stated {stated}");
     }

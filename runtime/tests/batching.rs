@@ -170,9 +170,9 @@ fn the_next_turn_reuses_what_was_computed() {
     let written = write_pack(&model, &embedder);
     for read_from in [ReadFrom::PackMemories, ReadFrom::Weights { prefix: true }] {
         let options = SessionOptions { max_tokens: 40, read_from, ..Default::default() };
-        // Another session, which searches for every chunk.
-        let anew = SessionOptions { recent_queries: 0, ..options.clone() };
-        let anew = Session::new(&model, &embedder, written.open(), anew).unwrap();
+        // Another session, which remembers no query.
+        let forgetful = SessionOptions { recent_queries: 0, ..options.clone() };
+        let forgetful = Session::new(&model, &embedder, written.open(), forgetful).unwrap();
         let session = Session::new(&model, &embedder, written.open(), options).unwrap();
         let mut batching = session.batching(BatchOptions { sequences: 1, bytes: 1 << 30 }).unwrap();
         let mut turns: Vec<Exchange> = Vec::new();
@@ -185,7 +185,7 @@ fn the_next_turn_reuses_what_was_computed() {
                     break answer.unwrap();
                 }
             };
-            let alone = alone_answer(&anew, ask()).unwrap();
+            let alone = alone_answer(&forgetful, ask()).unwrap();
             assert_eq!((alone.reused_tokens, alone.prompt_tokens), (0, answer.prompt_tokens));
             // All but the end of the last answer, which was never computed, and what a new chunk reads.
             assert!(

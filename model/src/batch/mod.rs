@@ -164,9 +164,12 @@ impl Batch {
             }
             None => self.begin(&mut sequence),
         };
-        self.used -= if begun.is_err() { sequence.bytes } else { 0 };
-        self.open += usize::from(begun.is_ok());
-        begun.map(|()| sequence)
+        if let Err(error) = begun {
+            self.used -= sequence.bytes;
+            return Err(error);
+        }
+        self.open += 1;
+        Ok(sequence)
     }
 
     /// An empty sequence: one that was kept, the oldest first, or a new one, within the budget.

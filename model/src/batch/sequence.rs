@@ -127,7 +127,8 @@ impl Sequence {
         let list = |position: usize| layout.list_of_position(position, prompt.chunks.len());
         let most = tokens.min(start + room);
         let end_of = |start: usize| (start + 1..most).find(|at| list(*at) != list(start)).unwrap_or(most);
-        let (second, mut end) = (end_of(start), end_of(start));
+        let second = end_of(start);
+        let mut end = second;
         for from in [start, second] {
             let Some((number, list)) = list(from).filter(|_| from < most).and_then(|number| Some((number, prompt.chunks.get(number)?)))
             else {

@@ -30,6 +30,11 @@ pub(crate) struct Answerer {
 }
 
 impl Answerer {
+    /// Whether sequences have to [watch](mempack_model::Sequence::watch_memories) the memories.
+    pub fn watches_memories(&self) -> bool {
+        self.attention || self.measures.contains(&AnswerMeasure::MemoryAttention)
+    }
+
     /// What a question reads from beginning to end; `named` references in place of retrieved ones.
     pub fn scope(&self, question: &str, named: Option<Vec<Hit<PackReference>>>) -> Result<Scope, AskError> {
         if question.trim().is_empty() {

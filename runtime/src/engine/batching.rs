@@ -9,7 +9,6 @@ use mempack_retrieval::Hit;
 use super::answer::{Answer, PreparedPrompt, Stop};
 use super::answerer::Answerer;
 use super::chunk::{ChunkMemories, Scope};
-use super::confidence::Measuring;
 use super::decoding::{Decoding, Next, OnText};
 use super::error::{AskError, SessionError};
 use super::feed::Due;
@@ -185,7 +184,7 @@ impl<'a> Batching<'a> {
             }
             Err(error) => return Err(error.into()),
         };
-        if self.answerer.attention || Measuring::new(&self.answerer.measures).watches_memories() {
+        if self.answerer.watches_memories() {
             sequence.watch_memories();
         }
         let Waiting { number, scope, on_text, .. } = waiting;

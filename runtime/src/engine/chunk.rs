@@ -18,7 +18,7 @@ use crate::{Method, OnDamage, PackReference, PackSet, Skipped};
 const MAX_REPLACED: usize = 64;
 
 /// The memories of one chunk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ChunkMemories {
     /// The query text; empty if the caller named the references.
     pub query: String,
@@ -26,24 +26,37 @@ pub struct ChunkMemories {
     pub reads: Vec<MemoryRead>,
     /// The memories, in the order of `reads`.
     memories: Vec<Arc<Memory>>,
+    /// Identifies them: packs, numbers and similarities.
+    key: Digest,
+}
+
+impl Default for ChunkMemories {
+    /// The memories of a chunk that reads none.
+    fn default() -> Self {
+        Self::new(String::new(), Loaded { reads: Vec::new(), memories: Vec::new(), damaged: Vec::new() })
+    }
 }
 
 impl ChunkMemories {
+    fn new(query: String, Loaded { reads, memories, .. }: Loaded) -> Self {
+        let mut bytes = Vec::with_capacity(reads.len() * 40);
+        for MemoryRead { hit, .. } in &reads {
+            bytes.extend_from_slice(&hit.reference.pack.id().0.0);
+            bytes.extend_from_slice(&hit.reference.number.to_le_bytes());
+            bytes.extend_from_slice(&hit.similarity.to_bits().to_le_bytes());
+        }
+        Self { query, reads, memories, key: Digest::of(&bytes) }
+    }
+
     /// The memories in the form that the model's reader accepts.
     pub fn slots(&self) -> Vec<Slot<'_>> {
         let slot = |(memory, read): (_, &MemoryRead)| Slot { memory, similarity: read.hit.similarity };
         self.memories.iter().map(AsRef::as_ref).zip(&self.reads).map(slot).collect()
     }
 
-    /// The memories with what identifies them: packs, numbers and similarities.
+    /// The memories with what identifies them.
     pub(crate) fn list(&self) -> SlotList<'_> {
-        let mut bytes = Vec::with_capacity(self.reads.len() * 40);
-        for MemoryRead { hit, .. } in &self.reads {
-            bytes.extend_from_slice(&hit.reference.pack.id().0.0);
-            bytes.extend_from_slice(&hit.reference.number.to_le_bytes());
-            bytes.extend_from_slice(&hit.similarity.to_bits().to_le_bytes());
-        }
-        SlotList { slots: self.slots(), key: Digest::of(&bytes) }
+        SlotList { slots: self.slots(), key: self.key }
     }
 }
 
@@ -97,14 +110,12 @@ impl ChunkReader {
     /// If damage is skipped, the next most similar references replace damaged ones.
     pub(crate) fn read(&self, scope: &Scope, query: String) -> Result<ChunkMemories, AskError> {
         if let Some(named) = &scope.named {
-            let Loaded { reads, memories, .. } = self.load(scope, Recalled::unscored(named.to_vec()))?;
-            return Ok(ChunkMemories { query: String::new(), reads, memories });
+            return Ok(ChunkMemories::new(String::new(), self.load(scope, Recalled::unscored(named.to_vec()))?));
         }
         // Damage is to be counted for each answer, and what the overlap filter leaves out depends on the question.
         let recent = Some(&self.recent).filter(|_| scope.skipped.is_none() && self.max_overlap.is_none());
         if let Some(known) = recent.and_then(|recent| recent.get(&scope.packs, &query)) {
-            let Loaded { reads, memories, .. } = self.load(scope, known)?;
-            return Ok(ChunkMemories { query, reads, memories });
+            return Ok(ChunkMemories::new(query, self.load(scope, known)?));
         }
         let vector = self.times.measure(Part::Retrieval, || self.retriever.embed(&query))?;
         let mut unreadable: Vec<PackReference> = Vec::new();
@@ -113,11 +124,11 @@ impl ChunkReader {
             if let Some(recent) = recent {
                 recent.put(&scope.packs, &query, &recalled);
             }
-            let Loaded { reads, memories, damaged } = self.load(scope, recalled)?;
-            if damaged.is_empty() || unreadable.len() >= MAX_REPLACED {
-                return Ok(ChunkMemories { query, reads, memories });
+            let loaded = self.load(scope, recalled)?;
+            if loaded.damaged.is_empty() || unreadable.len() >= MAX_REPLACED {
+                return Ok(ChunkMemories::new(query, loaded));
             }
-            unreadable.extend(damaged);
+            unreadable.extend(loaded.damaged);
         }
     }
 

@@ -38,11 +38,6 @@ impl Measuring {
         Self { log_probability: begin(AnswerMeasure::LogProbability), memory_attention: begin(AnswerMeasure::MemoryAttention), tokens: 0 }
     }
 
-    /// Whether the reader has to [watch](mempack_model::Reader::watch_memories) the memories.
-    pub fn watches_memories(&self) -> bool {
-        self.memory_attention.is_some()
-    }
-
     /// Adds the token that was chosen with these logits, where memories had these shares of attention.
     pub fn add(&mut self, logits: &[f32], token: u32, memory_shares: Option<&[f32]>) {
         if let Some(sum) = &mut self.log_probability {

@@ -87,7 +87,10 @@ impl Prompter {
         }
         let filled = context_tokens(&self.model, &texts.join(BETWEEN_TEXTS), question)?;
         // The session has checked that the template exists.
-        let tokens = filled.map_or(plain.clone(), |filled| plain.ending_with(filled));
+        let tokens = match filled {
+            Some(filled) => plain.ending_with(filled),
+            None => plain,
+        };
         let read = |(hit, rerank_score)| MemoryRead { hit, rerank_score, cached: false };
         let texts = hits.into_iter().zip(scores).map(read).collect();
         Ok(PreparedPrompt { tokens, prefix: false, chunks: Vec::new(), texts })
