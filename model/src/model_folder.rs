@@ -20,7 +20,6 @@ use crate::fields::{Fields, read_object};
 use crate::filling::{Change, Filling, Rows};
 use crate::folder::check_folder;
 use crate::generation::Generation;
-use crate::layer::join;
 use crate::norm::RmsNorm;
 use crate::reads_only::{self, ReadsOnly};
 use crate::{LoadError, LoadOptions, MemoryConfig, MemorySource, ModelConfig, TextTokenizer};
@@ -280,7 +279,11 @@ impl<'a> Loading<'a> {
                 Part::Read(tensor) => read.push(tensor),
             }
         }
-        if read.is_empty() { self.filling.borrow_mut().matrix(stored, columns as usize, kind) } else { join(read, 0) }
+        match read.as_slice() {
+            [] => self.filling.borrow_mut().matrix(stored, columns as usize, kind),
+            [one] => Ok(one.shallow_clone()),
+            many => Tensor::f_cat(many, 0),
+        }
     }
 
     /// Writes the numbers of the matrices, with as many threads as libtorch uses for an operation.
