@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use mempack_model::{ReaderOptions, Slot, prompt_tokens};
-use mempack_runtime::{Method, ReadFrom, Retriever, Session, SessionOptions};
+use mempack_runtime::{AnswerOptions, Method, ReadFrom, Retriever, Session, SessionOptions};
 
 #[path = "../runtime/tests/engine/mod.rs"]
 mod engine;
@@ -45,7 +45,8 @@ fn decode(c: &mut Criterion) {
 
     for (name, memories, prefetch) in [("no memories", false, false), ("memories", true, false), ("memories, prefetch", true, true)] {
         let read_from = if memories { ReadFrom::PackMemories } else { ReadFrom::Weights { prefix: true } };
-        let options = SessionOptions { read_from, prefetch, max_tokens: 128, cache: Arc::clone(&cache), ..SessionOptions::default() };
+        let answers = AnswerOptions { read_from, max_tokens: 128, ..AnswerOptions::default() };
+        let options = SessionOptions { answers, prefetch, cache: Arc::clone(&cache), ..SessionOptions::default() };
         let session = Session::new(&model, &embedder, Arc::clone(&pack), options).expect("a session");
         group.bench_function(format!("128 tokens, {name}"), |b| {
             b.iter(|| session.ask(QUESTION, &mut |_| ControlFlow::Continue(())).expect("an answer"));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mempack_model::{AnswerMeasure, MemoryConfig, Model, TokensPerHead, prompt_tokens};
-use mempack_runtime::{AskError, MemoryCache, PreparedPrompt, ReadFrom, Session, SessionOptions};
+use mempack_runtime::{AnswerOptions, AskError, MemoryCache, PreparedPrompt, ReadFrom, Session, SessionOptions};
 use serde::Serialize;
 
 use crate::library::Library;
@@ -176,19 +176,8 @@ impl Contender {
             let Answers { max_tokens, measures } = answers.clone();
             let k = Some(setting.k);
             let (ranking, strategy, reranking) = (library.ranking(), library.strategy(), library.reranking().cloned());
-            let options = SessionOptions {
-                read_from,
-                max_tokens,
-                k,
-                max_overlap,
-                measures,
-                prefetch,
-                cache,
-                ranking,
-                strategy,
-                reranking,
-                ..SessionOptions::default()
-            };
+            let answers = AnswerOptions { read_from, max_tokens, k, ranking, strategy, reranking, measures, ..AnswerOptions::default() };
+            let options = SessionOptions { answers, max_overlap, prefetch, cache, ..SessionOptions::default() };
             Session::over(&model, library.embedder(), Arc::clone(library.mounts()), options)
         };
         let session = library.map(session).transpose()?;
@@ -227,7 +216,7 @@ impl Contender {
             Some(session) => session.prepare(question),
             None => {
                 let (tokens, prefix) = (prompt_tokens(&self.model, question)?, !self.setting.mode.uses_base());
-                Ok(PreparedPrompt { tokens, prefix, chunks: Vec::new(), texts: Vec::new() })
+                Ok(PreparedPrompt { continues: false, tokens, prefix, chunks: Vec::new(), texts: Vec::new() })
             }
         }
     }

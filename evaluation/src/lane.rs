@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mempack_runtime::{Answer, AskError, BatchOptions, Batching, Request, Session};
+use mempack_runtime::{Answer, AskError, BatchOptions, Batching, Piece, Request, Session};
 
 use crate::contender::Setting;
 use crate::library::Passage;
@@ -46,14 +46,14 @@ impl<'a> Lane<'a> {
     pub fn ask(&mut self, place: usize, question: &Question, named: Option<&Passage>) -> Result<(), EvaluateError> {
         let first = Rc::new(Cell::new(None));
         let (seen, clock, asked_at) = (Rc::clone(&first), Rc::clone(&self.clock), self.clock.now());
-        let on_text = move |_: &str| {
+        let on_piece = move |_: &Piece<'_>| {
             if seen.get().is_none() {
                 seen.set(Some((clock.now() - asked_at).as_secs_f64()));
             }
             ControlFlow::Continue(())
         };
         let references = named.map(|passage| vec![passage.hit.clone()]);
-        let request = Request { references, ..Request::new(&question.question, Box::new(on_text)) };
+        let request = Request { references, ..Request::new(&question.question, Box::new(on_piece)) };
         let number = self.batching.submit(request).map_err(|error| failed(&question.id, error))?;
         let asked = Asked { place, id: question.id.clone(), seconds: 0.0, first_token_seconds: first };
         self.asked.insert(number, asked);

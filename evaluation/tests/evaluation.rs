@@ -8,7 +8,7 @@ use mempack_evaluation::{
     QuestionReport, Sweep, answer_questions, choose_answers, measure_perplexity,
 };
 use mempack_model::{EmbedAs, Embedder, Memory, Model, ReaderOptions, Slot, context_tokens, prompt_tokens, reference_tokens};
-use mempack_runtime::{MappedPack, MemoryCache, Mounts, Ranking, ReadFrom, Session, SessionOptions, Strategy};
+use mempack_runtime::{AnswerOptions, MappedPack, MemoryCache, Mounts, Ranking, ReadFrom, Session, SessionOptions, Strategy};
 
 #[path = "../../runtime/tests/engine/mod.rs"]
 mod engine;
@@ -100,11 +100,9 @@ fn modes_answer_as_sessions_and_readers_do() {
 
     for asked in all.iter().filter(|asked| !asked.outcomes.is_empty()) {
         let session = |memories| {
-            let options = SessionOptions {
-                read_from: if memories { ReadFrom::PackMemories } else { ReadFrom::Weights { prefix: true } },
-                max_tokens: 12,
-                ..Default::default()
-            };
+            let read_from = if memories { ReadFrom::PackMemories } else { ReadFrom::Weights { prefix: true } };
+            let answers = AnswerOptions { read_from, max_tokens: 12, ..Default::default() };
+            let options = SessionOptions { answers, ..Default::default() };
             let session = Session::new(&bench.model, &bench.embedder, bench.pack(), options).unwrap();
             session.ask(&asked.question, &mut |_| ControlFlow::Continue(())).unwrap()
         };
@@ -201,7 +199,8 @@ fn sweeps_measure_each_setting_once() {
     assert_eq!(all[0].retrieved.len(), 7);
     // The answers with seven memories and with all tokens are those of models configured for them.
     let wide = tiny_with(&[("\"memories_per_chunk\": 5", "\"memories_per_chunk\": 7")]);
-    let session = Session::new(&wide, &bench.embedder, bench.pack(), SessionOptions { max_tokens: 6, ..Default::default() }).unwrap();
+    let answers = AnswerOptions { max_tokens: 6, ..Default::default() };
+    let session = Session::new(&wide, &bench.embedder, bench.pack(), SessionOptions { answers, ..Default::default() }).unwrap();
     let answer = session.ask(KELTAMIN, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(all[0].outcomes.last().unwrap().answer, answer.text.trim());
     let whole = tiny_with(&[("\"tokens_per_head\": 8", "\"tokens_per_head\": 128")]);

@@ -166,6 +166,9 @@ pub enum ComputeError {
         /// The model's reference length.
         max: usize,
     },
+    /// A system message for a model that has no place for one.
+    #[error("the model's memory block has no `system_template`, and so no place for a system message")]
+    NoSystem,
     /// A token id that is not in the vocabulary.
     #[error("token id {token} is outside the vocabulary of {vocabulary}")]
     UnknownToken {

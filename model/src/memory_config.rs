@@ -54,6 +54,9 @@ pub struct MemoryConfig {
     pub prompt_template: String,
     /// The prompt that holds a text, with `{text}` and `{question}` once in it.
     pub context_template: Option<String>,
+    /// What stands before the first turn of a conversation with a system message, after the BOS, with `{system}` once in it. `None`: the model has no
+    /// place for such a message.
+    pub system_template: Option<String>,
     /// Ids that end an answer. Default: the model's EOS ids.
     pub stop_ids: Vec<u32>,
     /// Strings that end an answer and are part of it.
@@ -73,7 +76,7 @@ pub struct MemoryConfig {
 }
 
 /// The fields that a block may lack.
-const OPTIONAL: [&str; 4] = ["context_template", "similarity_margin", "answer_threshold", "no_answer"];
+const OPTIONAL: [&str; 5] = ["context_template", "system_template", "similarity_margin", "answer_threshold", "no_answer"];
 
 impl MemoryConfig {
     /// Reads the `memory` block of a config.json. Without one, all fields have their defaults.
@@ -96,6 +99,7 @@ impl MemoryConfig {
             reference_template: f.str("reference_template")?.unwrap_or("{text}").to_owned(),
             prompt_template: f.str("prompt_template")?.unwrap_or("{question}").to_owned(),
             context_template: f.str("context_template")?.map(str::to_owned),
+            system_template: f.str("system_template")?.map(str::to_owned),
             stop_ids: f.ids("stop_ids")?.unwrap_or_else(|| config.eos.clone()),
             stop: f.strings("stop")?.unwrap_or_default(),
             similarity_bias: f.f64("similarity_bias")?.unwrap_or(0.0) as f32,
@@ -130,7 +134,10 @@ impl MemoryConfig {
 
     /// Whether the tokenizers of models with these blocks are the same: tokens have a role in a model's templates.
     pub(crate) fn has_roles_of(&self, other: &Self) -> bool {
-        let of = |block: &Self| (block.prompt_template.clone(), block.context_template.clone(), block.stop_ids.clone());
+        let of = |block: &Self| {
+            let Self { prompt_template, context_template, system_template, stop_ids, .. } = block.clone();
+            (prompt_template, context_template, system_template, stop_ids)
+        };
         of(self) == of(other)
     }
 
@@ -178,6 +185,9 @@ impl MemoryConfig {
         });
         if let Some(template) = &self.context_template {
             block["context_template"] = template.as_str().into();
+        }
+        if let Some(template) = &self.system_template {
+            block["system_template"] = template.as_str().into();
         }
         if let Some(margin) = self.similarity_margin {
             block["similarity_margin"] = margin.into();
@@ -265,6 +275,7 @@ impl MemoryConfig {
             ("prompt_template", Some(self.prompt_template.as_str()), "{question}"),
             ("context_template", context, "{question}"),
             ("context_template", context, "{text}"),
+            ("system_template", self.system_template.as_deref(), "{system}"),
         ] {
             if template.is_some_and(|t| t.matches(mark).count() != 1) {
                 return wrong(name, format!("a text with {mark} in it once"), format!("`{}`", template.unwrap_or_default()));

@@ -160,7 +160,7 @@ impl ModelFolder {
         roles.add_ids([self.config.bos]);
         roles.add_template(&memory.prompt_template);
         roles.add_template(&memory.reference_template);
-        if let Some(template) = &memory.context_template {
+        for template in memory.context_template.iter().chain(&memory.system_template) {
             roles.add_template(template);
         }
         let tokenizer = TextTokenizer::load_with(&self.tokenizer, &roles)?;

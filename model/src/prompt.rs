@@ -15,8 +15,10 @@ pub struct PromptTokens {
     pub question: Range<usize>,
     /// The earlier turns of the conversation, which `ids` begin with.
     pub earlier: Vec<Turn>,
-    /// Where the question's turn begins in `ids`: after the earlier turns and a BOS.
+    /// Where the question's turn begins in `ids`: after the system message, or the earlier turns and a BOS.
     pub begins: usize,
+    /// Tokens of the system message and what is around it, which `ids` begin with. They query for no memories.
+    pub system: usize,
 }
 
 /// A question that was asked earlier in a conversation, and its answer.
@@ -38,16 +40,34 @@ pub fn prompt_tokens(model: &Model, question: &str) -> Result<PromptTokens, Comp
     ids.extend(model.tokenizer().encode_plain(question)?);
     let question = start..ids.len();
     ids.extend(end);
-    Ok(PromptTokens { ids, question, earlier: Vec::new(), begins: 0 })
+    Ok(PromptTokens { ids, question, earlier: Vec::new(), begins: 0, system: 0 })
 }
 
-/// A prompt after earlier turns: each is the filled template and [the answer](answer_ids), and each further one begins with the BOS. This is what
-/// conversations are in training.
+/// A text to continue, without a template. All of it is the question.
 ///
 /// # Errors
 /// A failure of the tokenizer.
-pub fn conversation_tokens(model: &Model, exchanges: &[Exchange], question: &str) -> Result<PromptTokens, ComputeError> {
-    let mut before = PromptTokens { ids: Vec::new(), question: 0..0, earlier: Vec::new(), begins: 0 };
+pub fn continued_tokens(model: &Model, text: &str) -> Result<PromptTokens, ComputeError> {
+    let ids = model.tokenizer().encode_plain(text)?;
+    Ok(PromptTokens { question: 0..ids.len(), ids, earlier: Vec::new(), begins: 0, system: 0 })
+}
+
+/// A prompt after a system message and earlier turns. The message is the filled `system_template`, once before the first turn. Each turn is the filled
+/// `prompt_template` and [the answer](answer_ids), and each but the first begins with the BOS. This is what conversations are in training.
+///
+/// Special tokens are parsed in the templates and in nobody's words.
+///
+/// # Errors
+/// [`ComputeError::NoSystem`] for a message without a `system_template`; a failure of the tokenizer.
+pub fn conversation_tokens(
+    model: &Model,
+    system: Option<&str>,
+    exchanges: &[Exchange],
+    question: &str,
+) -> Result<PromptTokens, ComputeError> {
+    let ids = system.map(|system| system_ids(model, system)).transpose()?.unwrap_or_default();
+    let system = ids.len();
+    let mut before = PromptTokens { ids, question: 0..0, earlier: Vec::new(), begins: system, system };
     for Exchange { question, answer } in exchanges {
         before = before.ending_with(prompt_tokens(model, question)?);
         let start = before.ids.len();
@@ -73,8 +93,16 @@ impl PromptTokens {
 
     /// As text that is cut into chunks.
     pub fn transcript(&self, chunks: Chunks) -> Transcript {
-        Transcript::conversation(self.ids.clone(), self.earlier.clone(), self.question.clone(), chunks)
+        Transcript::conversation(self.ids.clone(), self.earlier.clone(), self.question.clone(), chunks).after_system(self.system)
     }
+}
+
+fn system_ids(model: &Model, system: &str) -> Result<Vec<u32>, ComputeError> {
+    let template = model.memory().system_template.as_deref().ok_or(ComputeError::NoSystem)?;
+    let (mut ids, end) = around(model, template, "{system}")?;
+    ids.extend(model.tokenizer().encode_plain(system)?);
+    ids.extend(end);
+    Ok(ids)
 }
 
 /// The ids of an answer in the form in which the model writes it after its `prompt_template`, and the token that ends it. There is none where the
@@ -96,7 +124,7 @@ pub fn answer_ids(model: &Model, answer: &str) -> Result<(Vec<u32>, Option<u32>)
 pub fn context_tokens(model: &Model, text: &str, question: &str) -> Result<Option<PromptTokens>, ComputeError> {
     let Some(template) = &model.memory().context_template else { return Ok(None) };
     let tokenizer = model.tokenizer();
-    let mut prompt = PromptTokens { ids: Vec::new(), question: 0..0, earlier: Vec::new(), begins: 0 };
+    let mut prompt = PromptTokens { ids: Vec::new(), question: 0..0, earlier: Vec::new(), begins: 0, system: 0 };
     let mut rest = template.as_str();
     // Loading the model made sure that both placeholders occur once; their order is free.
     while let Some((at, mark)) = ["{text}", "{question}"].iter().filter_map(|m| rest.find(m).map(|at| (at, *m))).min() {

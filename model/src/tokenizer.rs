@@ -138,6 +138,11 @@ impl TextTokenizer {
         self.inner.parsing.decode(ids, true).map_err(failure)
     }
 
+    /// The tokenizer that parses special tokens.
+    pub(crate) fn parsing(&self) -> &Tokenizer {
+        &self.inner.parsing
+    }
+
     /// One past the largest id.
     pub fn vocab_size(&self) -> usize {
         self.inner.vocabulary
@@ -222,7 +227,7 @@ impl TextStream {
     ///
     /// # Errors
     /// A failure of the tokenizer.
-    pub fn finish(mut self) -> Result<String, ComputeError> {
+    pub fn finish(&mut self) -> Result<String, ComputeError> {
         self.advance(true)
     }
 

@@ -5,7 +5,8 @@
 //!
 //! One choice is ours. The tokens of the prompt's template (chat markup and phrases around the question) are the same for every
 //! question, and only pull the query's embedding towards one point. So the query is made of the window's other tokens, the
-//! words of the question and of the answer so far; where there are none, of all tokens of the window.
+//! words of the question and of the answer so far; where there are none, of all tokens of the window. A system message is the operator's and not
+//! about the question: its tokens never query, and a window of nothing else has no query.
 
 use std::ops::Range;
 
@@ -18,6 +19,8 @@ use crate::Chunks;
 #[derive(Clone, Debug)]
 pub struct Transcript {
     ids: Vec<u32>,
+    /// Tokens of the system message, with which the text begins.
+    system: usize,
     earlier: Vec<Turn>,
     question: Range<usize>,
     prompt: usize,
@@ -41,7 +44,13 @@ impl Transcript {
 
     /// The same after earlier turns, which `ids` begin with.
     pub fn conversation(ids: Vec<u32>, earlier: Vec<Turn>, question: Range<usize>, chunks: Chunks) -> Self {
-        Self { prompt: ids.len(), ids, earlier, question, chunks }
+        Self { prompt: ids.len(), ids, system: 0, earlier, question, chunks }
+    }
+
+    /// The same text, whose first `tokens` tokens are a system message.
+    #[must_use]
+    pub fn after_system(self, tokens: usize) -> Self {
+        Self { system: tokens, ..self }
     }
 
     /// Tokens of prompt and answer.
@@ -111,11 +120,12 @@ impl Transcript {
         self.chunks.window_before(self.len())
     }
 
-    /// The tokens of `window` that make the query (see the module's text).
+    /// The tokens of `window` that make the query (see the module's text); none if all of them are of the system message.
     pub fn query_ids(&self, window: Range<usize>) -> Vec<u32> {
         let of_earlier = |index: &usize| self.earlier.iter().any(|turn| turn.question.contains(index) || turn.answer.contains(index));
         let is_word = |index: &usize| self.question.contains(index) || *index >= self.prompt || of_earlier(index);
-        let all = || window.clone().zip(self.ids.get(window.clone()).unwrap_or_default().iter().copied());
+        let inside = || window.clone().zip(self.ids.get(window.clone()).unwrap_or_default().iter().copied());
+        let all = || inside().filter(|(index, _)| *index >= self.system);
         let words: Vec<u32> = all().filter(|(index, _)| is_word(index)).map(|(_, id)| id).collect();
         if words.is_empty() { all().map(|(_, id)| id).collect() } else { words }
     }
@@ -173,6 +183,15 @@ mod tests {
         assert_eq!(text.query_ids(text.last_window()), [10, 11]);
     }
 
+    #[test]
+    fn a_system_message_never_queries() {
+        // 10 tokens of a system message, 2 of template, 4 of question, 5 of template.
+        let text = Transcript::new((0..21).collect(), 12..16, Chunks::new(4)).after_system(10);
+        let queries: Vec<Vec<u32>> = (0..text.prompt_chunks()).map(|chunk| text.query_ids(text.prompt_window(chunk).unwrap())).collect();
+        assert_eq!(queries, [vec![], vec![], vec![10, 11], vec![12, 13, 14, 15], vec![16, 17, 18, 19], vec![17, 18, 19, 20]]);
+        assert_eq!(text.query_ids(8..14), [12, 13]);
+    }
+
     proptest! {
         #[test]
         fn a_query_is_never_empty_and_stays_in_its_window(prompt in 1usize..300, answer in 0usize..300, a in 0usize..300, b in 0usize..300, interval in 1usize..80) {
@@ -194,6 +213,7 @@ mod tests {
         #[test]
         fn chunks_of_earlier_turns_query_as_they_did(
             sizes in prop::collection::vec((1usize..60, 1usize..40, 0usize..90, 0usize..3), 1..4), interval in 1usize..40,
+            system in 0usize..90,
         ) {
             let chunks = Chunks::new(interval);
             let (mut ids, mut earlier, mut known) = (Vec::new(), Vec::new(), std::collections::BTreeMap::new());
@@ -203,11 +223,12 @@ mod tests {
                 (0..n).for_each(|_| { ids.push(next); next += 1; });
                 start..ids.len()
             };
+            more(&mut ids, system);
             for (before, words, answer, after) in sizes {
                 more(&mut ids, before);
                 let question = more(&mut ids, words);
                 more(&mut ids, 2);
-                let mut text = Transcript::conversation(ids.clone(), earlier.clone(), question.clone(), chunks);
+                let mut text = Transcript::conversation(ids.clone(), earlier.clone(), question.clone(), chunks).after_system(system);
                 for chunk in 0..text.prompt_chunks() {
                     let query = text.prompt_window(chunk).map(|window| text.query_ids(window));
                     // The list of a chunk that keeps the one before is none of its own.

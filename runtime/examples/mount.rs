@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mempack_model::{Embedder, LoadOptions, Model};
-use mempack_runtime::{MappedPack, Mounts, Session, SessionOptions};
+use mempack_runtime::{AnswerOptions, MappedPack, Mounts, Session, SessionOptions};
 
 /// Mounts and replaces packs: the arguments are OLD.mpk, NEW.mpk, MODEL, EMBEDDER and QUESTION.
 pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
@@ -19,7 +19,8 @@ pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
     let model = Model::load(model.as_ref(), &LoadOptions::default())?;
     let embedder = Embedder::load(embedder.as_ref(), &LoadOptions::default())?;
     let mounts = Arc::new(Mounts::new("docs", MappedPack::open(old)?));
-    let options = SessionOptions { max_tokens: 32, ..SessionOptions::default() };
+    let answers = AnswerOptions { max_tokens: 32, ..AnswerOptions::default() };
+    let options = SessionOptions { answers, ..SessionOptions::default() };
     let session = Session::over(&model, &embedder, Arc::clone(&mounts), options)?;
 
     // The answer is streamed. A callback that returns `Break` stops it.

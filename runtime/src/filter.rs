@@ -62,8 +62,12 @@ impl PackSet {
     /// admitted if one of these documents is.
     ///
     /// # Errors
-    /// If no pack has a field of the filter, its constants do not fit the kinds of a pack's fields, or the metadata of a pack are damaged.
+    /// If no pack has a field of the filter, its constants do not fit the kinds of a pack's fields, or the metadata of a pack are damaged. An empty set fits
+    /// every filter.
     pub fn selecting(&self, filter: &Expression) -> Result<Self, SelectError> {
+        if self.packs().is_empty() {
+            return Ok(Self::default());
+        }
         filter.check_names(&self.fields()?).map_err(|error| SelectError::Names(Box::new(error)))?;
         let select = |mounted: &Arc<Mounted>| Ok(Arc::new(mounted.selecting(filter)?));
         Ok(Self::new(self.packs().iter().map(select).collect::<Result<_, SelectError>>()?))

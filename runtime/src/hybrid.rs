@@ -11,7 +11,7 @@ use crate::pack_set::{Mounted, PackReference, PackSearchError, PackSet};
 use crate::search::Method;
 
 /// By what references are ranked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Ranking {
     /// By the cosine of embeddings alone.
     Dense,

@@ -74,10 +74,11 @@ pub use describe::{MAX_FURTHER_PLACES, Place, ResolvedHit};
 pub use diff::{Change, Counted, DiffError, DiffReport, Side, diff};
 #[cfg(feature = "engine")]
 pub use engine::{
-    Answer, Answered, AskError, BatchOptions, Batching, ChunkMemories, ChunkReads, Confidence, DEFAULT_RERANK_DEPTH, IdentityMismatch,
-    MAX_ANSWER_TOKENS, MAX_SEQUENCES, MemoryRead, MemoryScorer, NotRepeating, OnText, PackEmbeddings, PackIndex, PackReranker, PackStages,
-    Part, PreparedPrompt, ReadFrom, ReferenceError, ReferenceText, Request, Reranking, RetrieveError, Retriever, Sampling, Scorer, Session,
-    SessionError, SessionOptions, Stop, TokenAttention, read_reference,
+    Answer, AnswerOptions, Answered, AskError, BatchOptions, Batching, ChunkMemories, ChunkReads, Confidence, DEFAULT_RERANK_DEPTH,
+    IdentityMismatch, MAX_ANSWER_TOKENS, MAX_SEQUENCES, MAX_STOP_BYTES, MAX_STOP_STRINGS, MAX_TOP_LOG_PROBABILITIES, MemoryRead,
+    MemoryScorer, NotRepeating, OnPiece, OptionError, PackEmbeddings, PackIndex, PackReranker, PackStages, Part, Piece, PreparedPrompt,
+    ReadFrom, ReferenceError, ReferenceText, Request, Reranking, RetrieveError, Retriever, Sampling, Scorer, Session, SessionError,
+    SessionOptions, Stop, TokenAttention, TokenLogProbabilities, TokenLogProbability, read_reference,
 };
 pub use fields::CitedField;
 #[cfg(feature = "filters")]
@@ -91,4 +92,4 @@ pub use mounts::{MountError, Mounts};
 pub use pack_set::{Citation, CiteError, Mounted, NotSigned, PackReference, PackSearchError, PackSet, cite};
 pub use search::{DEFAULT_EF, EXACT_UP_TO, Method, SearchError};
 #[cfg(unix)]
-pub use truncation::exit_when_cut_short;
+pub use truncation::{exit_when_cut_short, go_on_when_cut_short};

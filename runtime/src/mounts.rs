@@ -1,6 +1,6 @@
 //! A set of packs that can be mounted, unmounted and replaced while others read it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 #[cfg(feature = "filters")]
@@ -16,19 +16,16 @@ use crate::pack_set::{Mounted, NotSigned, PackSet};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MountError {
-    /// The pack was built with another model or embedder than the mounted packs.
-    #[error(
-        "{} cannot be mounted beside {}: they were built with different {party}s, which differ in {}; build one of them again with \
-         the other's {party}", path.display(), beside.display(), Difference::summary(.differences)
-    )]
+    /// The pack was built with another model or embedder than the set has.
+    #[error("{}", mismatch(party, path, beside.as_deref(), .differences))]
     Mismatch {
         /// `model` or `embedder`.
         party: &'static str,
         /// The refused pack.
         path: PathBuf,
-        /// The first pack of the set.
-        beside: PathBuf,
-        /// Every field that differs, never empty: `pack` is the refused pack's value, `model` that of the first pack.
+        /// The first pack of the set; `None` in a set that began [empty](Mounts::empty).
+        beside: Option<PathBuf>,
+        /// Every field that differs, never empty: `pack` is the refused pack's value, `model` that of the set.
         differences: Vec<Difference>,
     },
     /// The set requires signatures, and no trusted key signed the pack.
@@ -47,14 +44,14 @@ pub enum MountError {
         path: PathBuf,
     },
     /// No pack of that name is mounted.
-    #[error("no pack is mounted as `{name}`; the mounted packs are {}", names.join(", "))]
+    #[error("no pack is mounted as `{name}`; {}", mounted(names))]
     NotMounted {
         /// The requested name.
         name: String,
         /// The names of the mounted packs.
         names: Vec<String>,
     },
-    /// The last pack cannot be unmounted, because questions need at least one.
+    /// The last pack cannot be unmounted: the set began with a pack, and has at least one since.
     #[error("`{name}` is the only mounted pack and cannot be unmounted; replace it, or mount another pack first")]
     Last {
         /// Its name.
@@ -62,10 +59,30 @@ pub enum MountError {
     },
 }
 
-/// What each pack of the set must have: the first pack's model and embedder, and a signature of a trusted key if there are trusted keys.
+fn mismatch(party: &str, path: &Path, beside: Option<&Path>, differences: &[Difference]) -> String {
+    let (path, fields) = (path.display(), Difference::summary(differences));
+    match beside {
+        Some(beside) => format!(
+            "{path} cannot be mounted beside {}: they were built with different {party}s, which differ in {fields}; build one of them again with \
+             the other's {party}",
+            beside.display()
+        ),
+        None => format!(
+            "{path} cannot be mounted: it was built with another {party} than the one that reads it, and they differ in {fields}; build it again \
+             with that {party}"
+        ),
+    }
+}
+
+fn mounted(names: &[String]) -> String {
+    if names.is_empty() { "none is mounted".to_owned() } else { format!("the mounted packs are {}", names.join(", ")) }
+}
+
+/// What each pack of the set must have: one model and embedder, and a signature of a trusted key if there are trusted keys.
 #[derive(Debug)]
 struct Requirements {
-    path: PathBuf,
+    /// The first pack's path; `None` if the set began without packs, and may have none.
+    path: Option<PathBuf>,
     model: ModelIdentity,
     embedder: EmbedderIdentity,
     trusted: Vec<PublicKey>,
@@ -137,15 +154,25 @@ impl Mounts {
         let pack = pack.into();
         let manifest = pack.manifest();
         let (model, embedder) = (manifest.model.clone(), manifest.embedder.clone());
+        let path = Some(pack.path().to_owned());
+        Self::begin(path, model, embedder, PackSet::new(vec![Arc::new(Mounted::new(name.into(), pack))]))
+    }
+
+    /// A set without packs, for packs of this model and this embedder. It may become empty again.
+    pub fn empty(model: ModelIdentity, embedder: EmbedderIdentity) -> Self {
+        Self::begin(None, model, embedder, PackSet::default())
+    }
+
+    fn begin(path: Option<PathBuf>, model: ModelIdentity, embedder: EmbedderIdentity, packs: PackSet) -> Self {
         let requirements = Requirements {
-            path: pack.path().to_owned(),
+            path,
             model,
             embedder,
             trusted: Vec::new(),
             #[cfg(feature = "filters")]
             filter: None,
         };
-        Self { requirements, packs: RwLock::new(Arc::new(PackSet::new(vec![Arc::new(Mounted::new(name.into(), pack))]))) }
+        Self { requirements, packs: RwLock::new(Arc::new(packs)) }
     }
 
     /// A set of one pack, named after its file, without the extension.
@@ -165,7 +192,7 @@ impl Mounts {
     }
 
     /// The same set, of which searches find, and citations name, only what `filter` admits ([`PackSet::selecting`]). It holds for packs mounted later as
-    /// well; their fields are not compared with those of the others.
+    /// well; their fields are not compared with those of the others. An empty set takes any filter.
     ///
     /// # Errors
     /// As [`PackSet::selecting`].
@@ -178,6 +205,14 @@ impl Mounts {
             None => filter,
         });
         Ok(self)
+    }
+
+    /// Whether a pack could be mounted: whether it is of the set's model and embedder, has a signature of a trusted key, and fits the filter.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn check(&self, pack: &Arc<MappedPack>) -> Result<(), MountError> {
+        self.requirements.mounted(String::new(), Arc::clone(pack)).map(drop)
     }
 
     /// The packs that are mounted now, for one request.
@@ -226,11 +261,11 @@ impl Mounts {
     /// Removes the pack of a name from the set, and returns it.
     ///
     /// # Errors
-    /// If no pack has that name, or it is the only pack.
+    /// If no pack has that name, or it is the only pack of a set that did not begin [empty](Self::empty).
     pub fn unmount(&self, name: &str) -> Result<Arc<MappedPack>, MountError> {
         self.change(|packs| {
             let place = place(packs, name)?;
-            if packs.len() == 1 {
+            if packs.len() == 1 && self.requirements.path.is_some() {
                 return Err(MountError::Last { name: name.to_owned() });
             }
             Ok(Arc::clone(packs.remove(place).pack()))

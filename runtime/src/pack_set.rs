@@ -66,6 +66,11 @@ impl Mounted {
         self.selected().map_or(self.pack.manifest().counts.documents, |selected| selected.documents.count_ones(..) as u32)
     }
 
+    /// References that can be found: all of the pack, or those of the documents that a filter admits.
+    pub fn references(&self) -> u32 {
+        self.admitted().map_or(self.pack.manifest().counts.references, |admitted| admitted.count_ones(..) as u32)
+    }
+
     /// As [`MappedPack::nearest`], among the references that may be found.
     pub(crate) fn nearest(&self, query: &[f32], k: usize, method: Method, on_damage: OnDamage<'_>) -> Result<Vec<Hit>, PackSearchError> {
         self.pack.nearest_of(query, k, method, self.admitted(), on_damage).map_err(|source| self.failed(source))
@@ -202,6 +207,11 @@ impl PackSet {
         Self(packs)
     }
 
+    /// A set of these packs, which must be of one model and one embedder, as those of another set are.
+    pub fn of(packs: Vec<Arc<Mounted>>) -> Self {
+        Self::new(packs)
+    }
+
     /// The packs.
     pub fn packs(&self) -> &[Arc<Mounted>] {
         &self.0
@@ -210,6 +220,12 @@ impl PackSet {
     /// The pack with a name.
     pub fn get(&self, name: &str) -> Option<&Arc<Mounted>> {
         self.0.iter().find(|mounted| mounted.name == name)
+    }
+
+    /// Those of the packs that `keep` wants, in the same order.
+    #[must_use]
+    pub fn only(&self, mut keep: impl FnMut(&Mounted) -> bool) -> Self {
+        Self(self.0.iter().filter(|mounted| keep(mounted)).cloned().collect())
     }
 
     /// Checks that one of the trusted keys signed each pack. An empty list accepts every pack.

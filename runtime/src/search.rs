@@ -32,7 +32,7 @@ const VISITS_PER_CANDIDATE: u64 = 19;
 const COARSE_VISITS_PER_CANDIDATE: u64 = 8;
 
 /// How to search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// Through the graph. Small packs and packs without a graph are scanned instead.
     Graph {

@@ -1,7 +1,8 @@
 //! Handles the truncation of a mapped file by another process: the system raises SIGBUS at the first access to a missing page.
 //!
-//! By default that signal ends the process without a message. [`exit_when_cut_short`] ends it with a message and a chosen exit code. The
-//! signal cannot become an error value, because the access is an ordinary load somewhere below a borrow of the mapping's bytes.
+//! By default that signal ends the process without a message. [`exit_when_cut_short`] ends it with a message and a chosen exit code;
+//! [`go_on_when_cut_short`] lets the access read zeros. The signal cannot become an error value, because the access is an ordinary load somewhere
+//! below a borrow of the mapping's bytes.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,7 +72,7 @@ fn page_bytes() -> usize {
 }
 
 #[cfg(unix)]
-pub use unix::exit_when_cut_short;
+pub use unix::{exit_when_cut_short, go_on_when_cut_short};
 
 #[cfg(unix)]
 mod unix {
@@ -81,14 +82,17 @@ mod unix {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicI32, Ordering};
 
-    use super::is_mapped;
+    use super::{is_mapped, page_bytes};
 
     /// The message printed before the process ends.
     const MESSAGE: &[u8] = b"mempack: a pack was cut short while it was read; replace packs by renaming a new file over them, never in \
         place; copy or build the pack again\n";
 
-    /// The exit code.
+    /// The exit code, or [`GO_ON`].
     static CODE: AtomicI32 = AtomicI32::new(1);
+
+    /// In place of an exit code: the missing page is replaced by zeros, and the process goes on.
+    const GO_ON: i32 = -1;
 
     /// The previous action for SIGBUS. It is set before the handler is installed, so that the handler finds it.
     static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
@@ -105,6 +109,24 @@ mod unix {
     /// If the system does not accept the handler.
     pub fn exit_when_cut_short(code: u8) -> io::Result<()> {
         CODE.store(code.into(), Ordering::Relaxed);
+        install()
+    }
+
+    /// As [`exit_when_cut_short`], but the process goes on: a page of a pack that another process has cut off reads as zeros from then on. Searches and
+    /// decodings compare what they read with its digest and the file's length when they end, and return an error. For services, which answer others
+    /// meanwhile.
+    ///
+    /// Zeros are also what programs read that look at a pack without these checks, such as the slices of
+    /// [`embedding`](crate::MappedPack::embedding) that they have kept.
+    ///
+    /// # Errors
+    /// If the system does not accept the handler.
+    pub fn go_on_when_cut_short() -> io::Result<()> {
+        CODE.store(GO_ON, Ordering::Relaxed);
+        install()
+    }
+
+    fn install() -> io::Result<()> {
         if BEFORE.get().is_some() {
             return Ok(());
         }
@@ -138,13 +160,33 @@ mod unix {
         // the system raised the signal for a fault; the field then is the address of the fault.
         let address = unsafe { info.as_ref().filter(|info| info.si_code > 0).map_or(0, |info| info.si_addr() as usize) };
         if is_mapped(address) {
+            let code = CODE.load(Ordering::Relaxed);
+            if code == GO_ON && replace_page(address) {
+                return;
+            }
             // SAFETY: `write` and `_exit` are async-signal-safe, and the message is static memory of the given length.
             unsafe {
                 libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len());
-                libc::_exit(CODE.load(Ordering::Relaxed));
+                libc::_exit(code.max(1));
             }
         }
         pass_on(signal, info, context);
+    }
+
+    /// Maps zeros in place of the missing page of a pack. Returns whether that succeeded, so that the access can be repeated.
+    fn replace_page(address: usize) -> bool {
+        let page = page_bytes();
+        let start = (address & !(page - 1)) as *mut libc::c_void;
+        // SAFETY: The page belongs to the read-only mapping of a pack, which whoever reads it keeps mapped; its file has no bytes there any more. A read-only
+        // page of zeros takes its place and is unmapped with the mapping. `mmap` is a system call without state of the process's own; it may change
+        // `errno`, which is put back for the code that was interrupted.
+        unsafe {
+            let errno = *libc::__errno_location();
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+            let mapped = libc::mmap(start, page, libc::PROT_READ, flags, -1, 0);
+            *libc::__errno_location() = errno;
+            mapped == start
+        }
     }
 
     /// Performs the previous action for SIGBUS. Async-signal-safe: [`BEFORE`] is set, and reading it is a load.

@@ -1,6 +1,6 @@
 //! Answers in a batch are the answers alone, whatever the schedule. Needs the embedder that `make` downloads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mempack_format::Tag;
 use mempack_model::{AnswerMeasure, ComputeError, EmbedAs, Embedder, Exchange, Model};
 use mempack_runtime::{
-    Answer, AskError, BatchOptions, Batching, MappedPack, ReadFrom, Request, Session, SessionError, SessionOptions, Stop, TokenAttention,
+    Answer, AnswerOptions, AskError, BatchOptions, Batching, MappedPack, Method, Mounts, OptionError, Piece, Ranking, ReadFrom, Request,
+    Sampling, Session, SessionError, SessionOptions, Stop, Strategy, TokenAttention, TokenLogProbabilities,
 };
 
 mod common;
 mod engine;
 use common::Random;
-use engine::{STOP, embedder, tiny_with, write_pack};
+use engine::{STOP, embedder, making, tiny_with, write_pack, write_pack_as};
 
 /// Runs one test with a model at a time, because concurrent tests would compete for the cores.
 fn alone() -> MutexGuard<'static, ()> {
@@ -33,20 +34,29 @@ fn questions() -> Vec<String> {
     short.into_iter().chain(long.map(str::to_owned)).chain(["dose ".repeat(3000)]).collect()
 }
 
-/// A model with chunks of 16 tokens that never stops at a full stop, so that answers begin several chunks.
+/// A model with chunks of 16 tokens that never stops at a full stop, so that answers begin several chunks, and all templates.
 fn model() -> Model {
-    tiny_with(&[(STOP, "\"similarity_bias\": 20.0"), ("\"retrieval_interval\": 64", "\"retrieval_interval\": 16")])
+    let block = "\"similarity_bias\": 20.0, \"context_template\": \" Texts: {text} Question: {question} Answer:\", \
+                 \"system_template\": \" Rules: {system}\\n\"";
+    tiny_with(&[(STOP, block), ("\"retrieval_interval\": 64", "\"retrieval_interval\": 16")])
 }
 
 /// What an answer is, apart from what was in a cache.
-type Essence = Result<(String, Vec<u32>, Stop, Vec<(usize, String, Vec<u32>)>, [Option<u64>; 2], Vec<TokenAttention>), String>;
+type Essence = Result<(String, Vec<u32>, Stop, Vec<Chunk>, [Option<u64>; 2], Vec<TokenAttention>, Vec<TokenLogProbabilities>), String>;
+
+/// What a chunk read: packs and numbers, similarities and scores.
+type Chunk = (usize, String, Vec<(String, u32, u32)>);
 
 fn essence(answer: Result<Answer, AskError>) -> Essence {
     let answer = answer.map_err(|error| error.to_string())?;
-    let numbers = |reads: &[mempack_runtime::MemoryRead]| reads.iter().map(|read| read.hit.reference.number).collect();
+    let read = |read: &mempack_runtime::MemoryRead| {
+        let reference = &read.hit.reference;
+        (reference.pack.name().to_owned(), reference.number, read.hit.similarity.to_bits())
+    };
+    let numbers = |reads: &[mempack_runtime::MemoryRead]| reads.iter().map(read).collect();
     let chunks = answer.chunks.iter().map(|chunk| (chunk.chunk, chunk.query.clone(), numbers(&chunk.reads))).collect();
     let confidence = [answer.confidence.log_probability, answer.confidence.memory_attention].map(|mean| mean.map(f64::to_bits));
-    Ok((answer.text, answer.tokens, answer.stop, chunks, confidence, answer.attention))
+    Ok((answer.text, answer.tokens, answer.stop, chunks, confidence, answer.attention, answer.log_probabilities))
 }
 
 /// The pack with a damaged memory, which some questions read.
@@ -84,24 +94,72 @@ fn alone_answer(session: &Session, request: Request<'_>) -> Result<Answer, AskEr
 /// Asks a question whose receiver stops after `pieces` pieces.
 fn request(question: &str, pieces: usize) -> Request<'static> {
     let mut left = pieces;
-    let on_text = move |_: &str| {
+    let on_piece = move |_: &Piece<'_>| {
         left = left.saturating_sub(1);
         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    Request::new(question, Box::new(on_text))
+    Request::new(question, Box::new(on_piece))
 }
 
 const NEVER: usize = usize::MAX;
 
-/// Random schedules: how many sequences, how many bytes, when questions arrive, which ones, and when their receivers stop them.
+/// Options of questions; the first brings none. Memories that are written on the spot are not here: those that are written together may differ in their last
+/// bits from those that are written alone.
+fn ways() -> Vec<Option<AnswerOptions>> {
+    let with = AnswerOptions { max_tokens: 20, ..AnswerOptions::default() };
+    let sampling = |seed| Sampling::TopP { temperature: 1.2, top_p: 0.95, seed };
+    let stop = ["e u", "mg", "a"].map(str::to_owned).to_vec();
+    let both = vec![AnswerMeasure::LogProbability, AnswerMeasure::MemoryAttention];
+    let all = [
+        AnswerOptions { read_from: ReadFrom::Weights { prefix: true }, log_probabilities: Some(2), ..with.clone() },
+        AnswerOptions { read_from: ReadFrom::Weights { prefix: false }, sampling: sampling(1), stop: stop.clone(), ..with.clone() },
+        AnswerOptions { k: Some(1), sampling: sampling(2), log_probabilities: Some(0), ..with.clone() },
+        AnswerOptions { k: Some(2), stop: stop[..2].to_vec(), log_probabilities: Some(5), ranking: Ranking::Dense, ..with.clone() },
+        AnswerOptions { k: Some(3), attention: true, strategy: Strategy::DIVERSE, ..with.clone() },
+        AnswerOptions { k: Some(4), max_tokens: 40, method: Method::Exact, measures: both, ..with.clone() },
+        AnswerOptions { ranking: Ranking::Lexical, attention: true, strategy: Strategy::SIMILARITY, ..with.clone() },
+        AnswerOptions { read_from: ReadFrom::Texts, sampling: sampling(3), stop, ..with },
+    ];
+    [None].into_iter().chain(all.map(Some)).collect()
+}
+
+/// What is asked: numbers of a question, of pieces after which its receiver stops, of earlier turns, of [options](ways), of a choice of packs, and of a
+/// system message.
+type Ask = [usize; 6];
+
+fn asking(session: &Session, questions: &[String], ways: &[Option<AnswerOptions>], ask: Ask) -> Request<'static> {
+    let [question, pieces, turns, way, packs, system] = ask;
+    let mounted = session.mounts().packs();
+    let packs = match packs {
+        0 | 1 => None,
+        2 => Some(mounted.only(|pack| pack.name() == "few")),
+        3 => Some(mounted.only(|pack| pack.name() != "few")),
+        _ => Some(mounted.only(|_| false)),
+    };
+    let system = (system == 1).then(|| "Answer as the sheets say, in one sentence and with the unit.".to_owned());
+    Request {
+        earlier: earlier(turns),
+        options: ways[way].clone(),
+        packs: packs.map(Arc::new),
+        system,
+        ..request(&questions[question], pieces)
+    }
+}
+
+/// Random schedules: how many sequences, how many bytes, when questions arrive, which ones, with which options, and when their receivers stop them or they
+/// are cancelled.
 fn schedules(seeds: std::ops::Range<u64>) {
     let (model, embedder) = (model(), embedder());
     let written = write_pack(&model, &embedder);
-    let questions = questions();
+    let (questions, ways) = (questions(), ways());
+    let few = written.folder.path().join("few.mpk");
+    write_pack_as(&few, 12, &model, &embedder, (model.identity().clone(), embedder.identity().clone()));
     let session = |pack, read_from, prefetch| {
         let measures = vec![AnswerMeasure::LogProbability, AnswerMeasure::MemoryAttention];
-        let options = SessionOptions { max_tokens: 24, measures, attention: true, read_from, prefetch, ..Default::default() };
-        Session::new(&model, &embedder, pack, options).unwrap()
+        let answers = AnswerOptions { max_tokens: 24, measures, attention: true, read_from, ..Default::default() };
+        let mounts = Mounts::of(Arc::<MappedPack>::clone(&pack));
+        mounts.mount("few", MappedPack::open(&few).unwrap()).unwrap();
+        Session::over(&model, &embedder, Arc::new(mounts), SessionOptions { answers, prefetch, ..Default::default() }).unwrap()
     };
     let broken = damaged(&written.open(), &embedder, &questions[1]);
     let sessions = [
@@ -110,42 +168,54 @@ fn schedules(seeds: std::ops::Range<u64>) {
         session(written.open(), ReadFrom::PackMemories, false),
         session(written.open(), ReadFrom::Weights { prefix: false }, true),
     ];
-    let mut known: BTreeMap<[usize; 4], Essence> = BTreeMap::new();
-    let (mut failed, mut reused) = (0, 0);
+    let mut known: BTreeMap<(usize, Ask), Essence> = BTreeMap::new();
+    let (mut failed, mut reused, mut cancelled, mut stopped) = (0, 0, 0, 0);
     for seed in seeds {
         let mut random = Random(seed);
         let mut below = |n: usize| ((random.uniform() * n as f32) as usize).min(n - 1);
         let which = below(sessions.len());
         let session = &sessions[which];
-        let options = BatchOptions { sequences: 1 + below(8), bytes: [1 << 21, 1 << 22, 1 << 30][below(3)] };
+        let options = BatchOptions { sequences: 1 + below(8), bytes: [7 << 19, 5 << 20, 1 << 30][below(3)] };
         let mut batching: Batching<'_> = session.batching(options).unwrap();
-        let mut asked = Vec::new();
+        let mut asked: Vec<Ask> = Vec::new();
         let mut answered = BTreeMap::new();
+        let mut ended = BTreeSet::new();
         let count = 1 + below(10);
         while asked.len() < count || batching.pending() > 0 {
             if asked.len() < count && (batching.pending() == 0 || below(3) == 0) {
-                let (question, pieces, turns) = (below(questions.len()), [NEVER, 1 + below(20)][below(2)], below(3));
-                let number = batching.submit(Request { earlier: earlier(turns), ..request(&questions[question], pieces) }).unwrap();
+                let pieces = [NEVER, 1 + below(20)][below(2)];
+                let ask = [below(questions.len()), pieces, below(3), below(ways.len()), below(5), below(2)];
+                let number = batching.submit(asking(session, &questions, &ways, ask)).unwrap();
                 assert_eq!(number as usize, asked.len());
-                asked.push([question, pieces, turns]);
+                asked.push(ask);
+            } else if below(40) == 0 {
+                let number = below(asked.len());
+                let open = !answered.contains_key(&number) && !ended.contains(&number);
+                assert_eq!(batching.cancel(number as u64), open, "seed {seed}: {number}");
+                ended.extend(open.then_some(number));
             } else {
                 for (number, answer) in batching.step() {
                     reused += answer.as_ref().map_or(0, |answer| answer.reused_tokens);
                     assert!(answered.insert(number as usize, essence(answer)).is_none(), "seed {seed}: {number} is answered twice");
                 }
+                assert!(batching.running() <= options.sequences && batching.bytes_in_use() + batching.bytes_kept() <= options.bytes);
+                assert_eq!(batching.pending(), batching.running() + batching.waiting());
             }
         }
-        assert_eq!(answered.len(), asked.len());
-        for (number, [question, pieces, turns]) in asked.into_iter().enumerate() {
-            let wanted = known.entry([which, question, pieces, turns]).or_insert_with(|| {
-                essence(alone_answer(session, Request { earlier: earlier(turns), ..request(&questions[question], pieces) }))
-            });
-            assert_eq!(answered[&number], *wanted, "seed {seed}, {options:?}, question {number}");
+        assert!(batching.bytes_in_use() == 0 && answered.keys().all(|number| !ended.contains(number)));
+        assert_eq!(answered.len() + ended.len(), asked.len());
+        cancelled += ended.len();
+        for (number, ask) in asked.into_iter().enumerate().filter(|(number, _)| !ended.contains(number)) {
+            let wanted =
+                known.entry((which, ask)).or_insert_with(|| essence(alone_answer(session, asking(session, &questions, &ways, ask))));
+            assert_eq!(answered[&number], *wanted, "seed {seed}, {options:?}, question {number}: {ask:?}");
             failed += usize::from(wanted.is_err());
+            stopped += usize::from(matches!(wanted, Ok((_, _, Stop::Text(_), ..))));
         }
     }
-    assert!(failed > 0, "no question failed");
-    assert!(reused > 0, "nothing was reused");
+    for (found, what) in [(failed, "failed"), (reused, "was reused"), (cancelled, "was cancelled"), (stopped, "met a stop string")] {
+        assert!(found > 0, "nothing {what}");
+    }
 }
 
 #[test]
@@ -169,7 +239,7 @@ fn the_next_turn_reuses_what_was_computed() {
     let (model, embedder) = (model(), embedder());
     let written = write_pack(&model, &embedder);
     for read_from in [ReadFrom::PackMemories, ReadFrom::Weights { prefix: true }] {
-        let options = SessionOptions { max_tokens: 40, read_from, ..Default::default() };
+        let options = making(AnswerOptions { max_tokens: 40, read_from, ..Default::default() });
         // Another session, which remembers no query.
         let forgetful = SessionOptions { recent_queries: 0, ..options.clone() };
         let forgetful = Session::new(&model, &embedder, written.open(), forgetful).unwrap();
@@ -208,7 +278,8 @@ fn attention_of_tokens_and_of_chunks() {
     let written = write_pack(&model, &embedder);
     let ask = |attention, read_from| {
         let measures = vec![AnswerMeasure::MemoryAttention];
-        let options = SessionOptions { max_tokens: 40, full_length: true, measures, attention, read_from, ..Default::default() };
+        let answers = AnswerOptions { max_tokens: 40, measures, attention, read_from, ..Default::default() };
+        let options = SessionOptions { answers, full_length: true, ..Default::default() };
         let session = Session::new(&model, &embedder, written.open(), options).unwrap();
         session.ask(&questions()[0], &mut |_| ControlFlow::Continue(())).unwrap()
     };
@@ -255,7 +326,25 @@ fn a_batch_beyond_its_budget_is_refused_before_anything_is_allocated() {
     for sequences in [0, 5000] {
         assert!(matches!(
             session.batching(BatchOptions { sequences, bytes: 1 << 30 }),
-            Err(SessionError::Option { option: "sequences", .. })
+            Err(SessionError::Option(OptionError { option: "sequences", .. }))
         ));
     }
+}
+
+#[test]
+fn an_answer_beyond_the_fast_path_is_computed_and_says_so() {
+    let _guard = alone();
+    let (model, embedder) = (
+        tiny_with(&[(STOP, "\"similarity_bias\": 20.0"), ("\"max_position_embeddings\": 2048", "\"max_position_embeddings\": 40000")]),
+        embedder(),
+    );
+    let written = write_pack(&model, &embedder);
+    let answer = |max_tokens| {
+        let session =
+            Session::new(&model, &embedder, written.open(), making(AnswerOptions { max_tokens, ..AnswerOptions::default() })).unwrap();
+        alone_answer(&session, request(&questions()[0], 4)).unwrap()
+    };
+    let (fast, slow) = (answer(24), answer(33_000));
+    assert_eq!((fast.slow_path, slow.slow_path), (false, true));
+    assert_eq!(fast.tokens, slow.tokens);
 }

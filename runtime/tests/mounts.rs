@@ -144,7 +144,7 @@ fn packs_of_other_models_or_embedders_are_refused_with_what_differs() {
         for error in [mounts.mount("second", Arc::clone(&pack)).unwrap_err(), mounts.replace("first", Arc::clone(&pack)).unwrap_err()] {
             let text = error.to_string();
             let MountError::Mismatch { party: found, path, beside, differences } = error else { panic!("{text}") };
-            assert_eq!((found, path.as_path(), beside), (party, pack.path(), folder.path("first.mpk")));
+            assert_eq!((found, path.as_path(), beside), (party, pack.path(), Some(folder.path("first.mpk"))));
             assert_eq!(differences.iter().map(|difference| difference.field).collect::<Vec<_>>(), [field]);
             for part in ["first.mpk", field, &pack.path().display().to_string()] {
                 assert!(text.contains(part), "{part} is not in {text}");
@@ -152,6 +152,43 @@ fn packs_of_other_models_or_embedders_are_refused_with_what_differs() {
         }
         assert!(Arc::ptr_eq(&before, &mounts.packs()), "the set is unchanged");
     }
+}
+
+#[test]
+fn a_set_may_begin_and_end_empty() {
+    let folder = Folder::new();
+    let key = PrivateKey::generate().unwrap();
+    let mounts = Mounts::empty(model_identity(SHAPE), embedder_identity(DIM));
+    assert_eq!((mounts.packs().packs().len(), exact(&mounts.packs(), &query(1), 5).len()), (0, 0));
+    let missing = mounts.unmount("a").unwrap_err();
+    assert!(
+        matches!(&missing, MountError::NotMounted { names, .. } if names.is_empty()) && missing.to_string().contains("none is mounted")
+    );
+    mounts.mount("a", folder.pack("a.mpk", 0, 3)).unwrap();
+    assert_eq!(exact(&mounts.packs(), &query(1), 5).len(), 3);
+    assert_eq!(mounts.unmount("a").unwrap().path(), folder.path("a.mpk"));
+    assert!(mounts.packs().packs().is_empty());
+    // What it demands, it demands of the packs that come.
+    let mut other = model_identity(SHAPE);
+    other.rope_base = 7.0;
+    let refused = Mounts::empty(other, embedder_identity(DIM)).mount("a", folder.pack("a.mpk", 0, 3)).unwrap_err();
+    assert!(matches!(&refused, MountError::Mismatch { party: "model", beside: None, .. }) && refused.to_string().contains("RoPE base"));
+    let mounts = Mounts::empty(model_identity(SHAPE), embedder_identity(DIM)).demanding(vec![key.public()]).unwrap();
+    assert!(matches!(mounts.mount("a", folder.pack("a.mpk", 0, 3)), Err(MountError::NotSigned(_))));
+    sign_file(&folder.path("a.mpk"), &key, &folder.path("signed.mpk"), &mut |_, _| ControlFlow::Continue(())).unwrap();
+    mounts.mount("a", MappedPack::open(folder.path("signed.mpk")).unwrap()).unwrap();
+}
+
+#[test]
+fn some_packs_of_a_set() {
+    let folder = Folder::new();
+    let mounts = Mounts::new("a", folder.pack("a.mpk", 0, 3));
+    mounts.mount("b", folder.pack("b.mpk", 3, 3)).unwrap();
+    mounts.mount("c", folder.pack("c.mpk", 6, 3)).unwrap();
+    let some = mounts.packs().only(|pack| pack.name() != "b");
+    assert_eq!(some.packs().iter().map(|pack| pack.name()).collect::<Vec<_>>(), ["a", "c"]);
+    assert!(Arc::ptr_eq(&some.packs()[1], &mounts.packs().packs()[2]));
+    assert!(mounts.packs().only(|_| false).packs().is_empty());
 }
 
 #[test]

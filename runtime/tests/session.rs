@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mempack_format::{Defect, Digest, Memory, PrivateKey, ReadError, SignatureError, Tag, sign_file};
 use mempack_model::{AnswerMeasure, EmbedAs, Embedder, MemoryConfig, Model, ReaderOptions, Slot, prompt_tokens};
 use mempack_runtime::{
-    Answer, AskError, Confidence, Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, ReadFrom, Retriever, Sampling, Session,
-    SessionError, SessionOptions, Stop,
+    Answer, AnswerOptions, AskError, Confidence, Hit, MappedPack, MemoryCache, Method, Mounts, OnDamage, OptionError, ReadFrom, Retriever,
+    Sampling, Session, SessionError, SessionOptions, Stop,
 };
 
 mod engine;
-use engine::{STOP, Written, embedder, sheets, tiny, tiny_with, write_pack, write_pack_as};
+use engine::{STOP, Written, embedder, making, sheets, tiny, tiny_with, write_pack, write_pack_as};
 
 /// Runs one test with a model at a time, because concurrent tests would compete for the cores.
 fn alone() -> MutexGuard<'static, ()> {
@@ -130,7 +130,7 @@ fn decodes_as_the_slow_oracle_does() {
         let pack = written.open();
         let oracle = Oracle { model: &model, embedder: &embedder, pack: &pack };
         let session =
-            Session::new(&model, &embedder, Arc::clone(&pack), SessionOptions { max_tokens: length, ..Default::default() }).unwrap();
+            Session::new(&model, &embedder, Arc::clone(&pack), making(AnswerOptions { max_tokens: length, ..Default::default() })).unwrap();
         let answer = ask(&session, question);
         let (tokens, chunks) = oracle.answer(question, length, true);
         assert_eq!(answer.tokens, tokens, "interval {interval}, {question}");
@@ -146,7 +146,7 @@ fn decodes_as_the_slow_oracle_does() {
         let expected: Vec<usize> = (0..=begun).filter(|chunk| Some(*chunk) != kept).filter(|c| *c < chunks.len()).collect();
         assert_eq!(reported, expected);
         // Without memories the prefix and the positions stay.
-        let without = SessionOptions { max_tokens: 20, read_from: ReadFrom::Weights { prefix: true }, ..Default::default() };
+        let without = making(AnswerOptions { max_tokens: 20, read_from: ReadFrom::Weights { prefix: true }, ..Default::default() });
         let answer = ask(&Session::new(&model, &embedder, Arc::clone(&pack), without).unwrap(), question);
         assert_eq!((answer.tokens, answer.chunks.len()), (oracle.answer(question, 20, false).0, 0));
     }
@@ -160,7 +160,7 @@ fn confidence_is_measured_where_it_is_asked_for() {
     let pack = write_pack(&model, &embedder).open();
     let (log, share) = (AnswerMeasure::LogProbability, AnswerMeasure::MemoryAttention);
     let ask_with = |read_from, measures: &[AnswerMeasure]| {
-        let options = SessionOptions { read_from, measures: measures.to_vec(), max_tokens: 24, ..Default::default() };
+        let options = making(AnswerOptions { read_from, measures: measures.to_vec(), max_tokens: 24, ..Default::default() });
         ask(&Session::new(&model, &embedder, Arc::clone(&pack), options).unwrap(), LONG)
     };
     let plain = ask_with(ReadFrom::PackMemories, &[]);
@@ -184,7 +184,8 @@ fn prefetching_changes_no_answer() {
     let model = endless(16);
     let pack = write_pack(&model, &embedder).open();
     let session = |prefetch, sampling, cache| {
-        let options = SessionOptions { prefetch, sampling, cache: Arc::new(MemoryCache::new(cache)), max_tokens: 60, ..Default::default() };
+        let answers = AnswerOptions { sampling, max_tokens: 60, ..Default::default() };
+        let options = SessionOptions { answers, prefetch, cache: Arc::new(MemoryCache::new(cache)), ..Default::default() };
         Session::new(&model, &embedder, Arc::clone(&pack), options).unwrap()
     };
     for sampling in [Sampling::Greedy, Sampling::TopP { temperature: 1.2, top_p: 0.95, seed: 3 }] {
@@ -221,7 +222,7 @@ fn one_session_answers_many_questions_and_stops_where_the_model_says() {
     assert_eq!(essence(&again), essence(&first));
     assert!(again.chunks[0].reads.iter().all(|read| read.cached) && !first.chunks[0].reads[0].cached);
     // Fewer memories, and a stop at the token limit.
-    let options = SessionOptions { k: Some(2), max_tokens: 1, ..Default::default() };
+    let options = making(AnswerOptions { k: Some(2), max_tokens: 1, ..Default::default() });
     let short = ask(&Session::new(&model, &embedder, written.open(), options).unwrap(), QUESTION);
     assert_eq!((short.chunks[0].reads.len(), short.tokens.len(), short.stop), (2, 1, Stop::MaxTokens));
     // A stop by the receiver of the text.
@@ -256,7 +257,7 @@ fn a_seed_reproduces_an_answer() {
     let pack = write_pack(&model, &embedder).open();
     let answer = |seed| {
         let sampling = Sampling::TopP { temperature: 1.5, top_p: 1.0, seed };
-        let options = SessionOptions { sampling, max_tokens: 24, ..Default::default() };
+        let options = making(AnswerOptions { sampling, max_tokens: 24, ..Default::default() });
         ask(&Session::new(&model, &embedder, Arc::clone(&pack), options).unwrap(), QUESTION).tokens
     };
     assert_eq!(answer(1), answer(1));
@@ -349,7 +350,7 @@ fn damaged_memories_give_way_to_the_next_similar() {
     let written = write_pack(&model, &embedder);
     let whole = written.open();
     let session = |pack, skip_damaged| {
-        let options = SessionOptions { skip_damaged, max_tokens: 4, ..Default::default() };
+        let options = SessionOptions { skip_damaged, ..making(AnswerOptions { max_tokens: 4, ..Default::default() }) };
         Session::new(&model, &embedder, pack, options).unwrap()
     };
     let wanted = whole.search_exact(&embedder.embed(EmbedAs::Query, &[QUESTION]).unwrap(), 7).unwrap();
@@ -381,8 +382,7 @@ fn a_session_can_demand_a_signature() {
     let signed = Arc::new(MappedPack::open(signed).unwrap());
     let options = |trusted: &[&PrivateKey]| SessionOptions {
         trusted: trusted.iter().map(|key| key.public()).collect(),
-        max_tokens: 2,
-        ..Default::default()
+        ..making(AnswerOptions { max_tokens: 2, ..Default::default() })
     };
     let refused = |pack, trusted: &[&PrivateKey]| match Session::new(&model, &embedder, pack, options(trusted)) {
         Err(SessionError::NotSigned(error)) => error,
@@ -406,14 +406,14 @@ fn what_cannot_be_answered_is_refused() {
     let (model, embedder) = (tiny(), embedder());
     let pack = write_pack(&model, &embedder).open();
     let wrong = [
-        ("k", SessionOptions { k: Some(0), ..Default::default() }),
-        ("k", SessionOptions { k: Some(6), ..Default::default() }),
-        ("max_tokens", SessionOptions { max_tokens: 0, ..Default::default() }),
-        ("temperature", SessionOptions { sampling: Sampling::TopP { temperature: 0.0, top_p: 1.0, seed: 0 }, ..Default::default() }),
+        ("k", AnswerOptions { k: Some(0), ..Default::default() }),
+        ("k", AnswerOptions { k: Some(6), ..Default::default() }),
+        ("max_tokens", AnswerOptions { max_tokens: 0, ..Default::default() }),
+        ("temperature", AnswerOptions { sampling: Sampling::TopP { temperature: 0.0, top_p: 1.0, seed: 0 }, ..Default::default() }),
     ];
     for (name, options) in wrong {
-        match Session::new(&model, &embedder, Arc::clone(&pack), options) {
-            Err(SessionError::Option { option, .. }) => assert_eq!(option, name),
+        match Session::new(&model, &embedder, Arc::clone(&pack), making(options)) {
+            Err(SessionError::Option(OptionError { option, .. })) => assert_eq!(option, name),
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("{name} was accepted"),
         }
@@ -433,7 +433,7 @@ fn a_margin_lets_a_chunk_read_what_its_scores_justify() {
     let written = write_pack(&model, &embedder);
     let reads = |similarity_margin| {
         let model = model.with_memory(MemoryConfig { similarity_margin, ..model.memory().clone() }).unwrap();
-        let session = Session::new(&model, &embedder, written.open(), SessionOptions { max_tokens: 2, ..SessionOptions::default() });
+        let session = Session::new(&model, &embedder, written.open(), making(AnswerOptions { max_tokens: 2, ..Default::default() }));
         ask(&session.unwrap(), QUESTION).chunks[0]
             .reads
             .iter()

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mempack_format::PackId;
 use mempack_model::{Embedder, Model};
-use mempack_runtime::{MappedPack, MemoryCache, Method, Mounts, OnDamage, Retriever, Session, SessionOptions, cite};
+use mempack_runtime::{AnswerOptions, MappedPack, MemoryCache, Method, Mounts, OnDamage, Retriever, Session, SessionOptions, cite};
 
 mod engine;
 use engine::{STOP, embedder, sheets, tiny_with, write_texts};
@@ -41,7 +41,8 @@ struct Service {
 
 impl Service {
     fn session(&self) -> Session {
-        let options = SessionOptions { cache: Arc::clone(&self.cache), max_tokens: TOKENS, ..Default::default() };
+        let answers = AnswerOptions { max_tokens: TOKENS, ..Default::default() };
+        let options = SessionOptions { answers, cache: Arc::clone(&self.cache), ..Default::default() };
         Session::over(&self.model, &self.embedder, Arc::clone(&self.mounts), options).unwrap()
     }
 }

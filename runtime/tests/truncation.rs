@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
 use mempack_format::{Damage, Defect, ReadError, Tag};
-use mempack_runtime::{Hit, MappedPack, MemoryCache, SearchError, exit_when_cut_short};
+use mempack_runtime::{Hit, MappedPack, MemoryCache, SearchError, exit_when_cut_short, go_on_when_cut_short};
 use tempfile::TempDir;
 
 mod common;
@@ -55,7 +55,7 @@ fn read(pack: &MappedPack) -> Result<Vec<Hit>, String> {
 fn child() {
     let (Some(action), Some(path)) = (std::env::var_os(ACTION), std::env::var_os(PACK)) else { return };
     let action = action.to_string_lossy().into_owned();
-    exit_when_cut_short(3).unwrap();
+    if action.ends_with("going on") { go_on_when_cut_short() } else { exit_when_cut_short(3) }.unwrap();
     let pack = MappedPack::open(&path).unwrap();
     let wanted = read(&pack).unwrap();
     let file = File::open(&path).unwrap();
@@ -73,6 +73,12 @@ fn child() {
             go_on();
             pack.text(300).map(drop).map_err(|error| error.to_string())
         }
+        "text, going on" => {
+            go_on();
+            // Nothing compares this slice with its digest; a checked read of the same pack is an error.
+            assert_eq!(row[0].get().to_bits(), 0, "a page that is missing is zeros");
+            read(&pack).map(drop)
+        }
         "embedding" => {
             go_on();
             println!("{}", row[0].get());
@@ -87,7 +93,7 @@ fn child() {
             println!("{}", other[other.len() - 1]);
             Ok(())
         }
-        "reading all the time" => loop {
+        "reading all the time" | "reading all the time, going on" => loop {
             match read(&pack) {
                 Ok(hits) => assert_eq!(hits, wanted, "a wrong answer"),
                 Err(error) => break Err(error),
@@ -158,6 +164,19 @@ fn a_file_cut_short_under_running_searches_is_an_error_or_the_end_never_a_wrong_
         let (typed, ended) = (status.code() == Some(TYPED), status.code() == Some(3));
         assert!(typed || ended, "{status}, {said}");
         assert!(said.contains("cut short"), "{said}");
+    }
+}
+
+#[test]
+fn a_service_goes_on_with_an_error_when_a_file_is_cut_short() {
+    let (_folder, path) = pack();
+    let (status, said) = run("text, going on", &path, 4096);
+    assert_eq!(status.code(), Some(TYPED), "{status}, {said}");
+    for round in 0..5u64 {
+        let (_folder, path) = pack();
+        let length = fs::metadata(&path).unwrap().len();
+        let (status, said) = run("reading all the time, going on", &path, 4096 + round * (length - 4096) / 5);
+        assert_eq!(status.code(), Some(TYPED), "round {round}: {status}, {said}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What `ask` prints of an answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use mempack_model::TextStream;
 use mempack_runtime::{Answer, Citation, MemoryRead, PackSet, Session, Stop, TokenAttention};
@@ -10,7 +10,7 @@ use super::packs::{self, PackArgs};
 use super::threshold::{self, Rule};
 use crate::failure::{Failure, Kind};
 use crate::folders;
-use crate::terminal::{self, out, outln};
+use crate::terminal::{self, errln, out, outln};
 
 /// Prints the answers of a session.
 pub struct Printing<'a> {
@@ -100,6 +100,19 @@ impl Printing<'_> {
             tokens.push(json!({"token": token, "text": new, "chunk": chunk, "shares": shares}));
         }
         Ok(Value::Array(tokens))
+    }
+
+    /// Says, once, that there is no fast path for an answer.
+    pub fn tell_slow_path(&self, answer: &Answer) {
+        static SAID: Once = Once::new();
+        if answer.slow_path {
+            SAID.call_once(|| {
+                errln!(
+                    "mempack: prompt and --max-tokens go beyond the positions that have a fast path; libtorch computes such answers, which takes \
+                     several times as long"
+                );
+            });
+        }
     }
 
     /// Prints the answer, of which the text may have been printed already, and what it was read from.

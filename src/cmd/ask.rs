@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mempack_model::{AnswerMeasure, Precision};
-use mempack_runtime::{MemoryCache, Mounts, ReadFrom, Sampling, Session, SessionError, SessionOptions, Stop};
+use mempack_runtime::{AnswerOptions, MemoryCache, Mounts, ReadFrom, Sampling, Session, SessionError, SessionOptions, Stop};
 
 use super::answer::Printing;
 use super::ask_many::{self, BatchArgs};
@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, default_value_t, value_parser = super::answering)]
     precision: Precision,
     /// Maximum number of tokens of an answer
-    #[arg(long, default_value_t = SessionOptions::default().max_tokens, value_name = "N")]
+    #[arg(long, default_value_t = AnswerOptions::default().max_tokens, value_name = "N")]
     max_tokens: usize,
     /// Sample at this temperature; 0 takes the most likely token, as without this option
     #[arg(long, value_name = "T")]
@@ -110,24 +110,23 @@ impl Args {
             Some(temperature) if temperature != 0.0 => Sampling::TopP { temperature, top_p: self.top_p, seed: self.seed },
             _ => Sampling::Greedy,
         };
-        let options = SessionOptions {
+        let answers = AnswerOptions {
             read_from: if self.no_memories { ReadFrom::Weights { prefix: true } } else { ReadFrom::PackMemories },
             sampling,
             max_tokens: self.max_tokens,
             k: self.k,
-            measures,
-            attention: self.attention,
-            cache,
             ranking: self.packs.ranking(),
             strategy: self.packs.strategy,
             reranking,
-            skip_damaged: self.packs.skip_damaged,
-            ..SessionOptions::default()
+            measures,
+            attention: self.attention,
+            ..AnswerOptions::default()
         };
+        let options = SessionOptions { answers, cache, skip_damaged: self.packs.skip_damaged, ..SessionOptions::default() };
         let session = Session::over(&model, &embedder, mounts, options).map_err(|error| {
             let kind = match &error {
                 SessionError::Mismatch(_) => Kind::Mismatch,
-                SessionError::Option { .. } => Kind::Usage,
+                SessionError::Option(_) => Kind::Usage,
                 _ => Kind::Work,
             };
             let (hint, details) = (hints::session(&error), hints::session_details(&error));
@@ -163,6 +162,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         outln!("\nreading adapter: {}", terminal::one_line(&reader));
     }
     packs::report_skipped(&answer.skipped);
+    printing.tell_slow_path(&answer);
     if printing.said(&answer).is_empty() && complete {
         errln!("mempack: the answer is empty: the model ended it at once");
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mempack_model::Exchange;
-use mempack_runtime::{Answer, AskError, BatchOptions, Request, Stop};
+use mempack_runtime::{Answer, AskError, BatchOptions, Piece, Request, Stop};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -83,8 +83,8 @@ pub fn answer(printing: &Printing<'_>, rows: &[Row], options: BatchOptions, inte
     while !stopped() {
         while batching.pending() < 2 * options.sequences {
             let Some(row) = coming.next() else { break };
-            let on_text = |_: &str| if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            let request = Request { earlier: row.earlier(), ..Request::new(&row.question, Box::new(on_text)) };
+            let on_piece = |_: &Piece<'_>| if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            let request = Request { earlier: row.earlier(), ..Request::new(&row.question, Box::new(on_piece)) };
             batching.submit(request).map_err(|error| super::failed(error.is_damage(), error))?;
         }
         answers.extend(batching.step());
@@ -116,6 +116,7 @@ fn print(printing: &Printing<'_>, row: &Row, answer: Result<Answer, AskError>) -
     let told = match answer {
         Ok(answer) => {
             packs::report_skipped(&answer.skipped);
+            printing.tell_slow_path(&answer);
             if printing.json {
                 printing.as_json(&row.question, &answer).map(|mut json| {
                     json["id"] = row.id.clone();

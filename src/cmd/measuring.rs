@@ -35,9 +35,7 @@ impl Measuring {
             let kind = match &error {
                 EvaluateError::Interrupted => Kind::Interrupted,
                 EvaluateError::Mismatch(_) => Kind::Mismatch,
-                EvaluateError::Option { .. } | EvaluateError::Mode { .. } | EvaluateError::Session(SessionError::Option { .. }) => {
-                    Kind::Usage
-                }
+                EvaluateError::Option { .. } | EvaluateError::Mode { .. } | EvaluateError::Session(SessionError::Option(_)) => Kind::Usage,
                 error if error.is_damage() => Kind::Damaged,
                 _ => Kind::Work,
             };

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mempack_format::{Difference, FieldKind};
-use mempack_runtime::{Citation, CitedField, Expression, MountError, Mounts, OnDamage, Ranking, Skipped, Strategy};
+use mempack_format::Difference;
+use mempack_runtime::{Citation, Expression, MountError, Mounts, OnDamage, Ranking, Skipped, Strategy};
 use serde_json::{Value, json};
 
 use super::trust;
@@ -61,7 +61,8 @@ impl PackArgs {
 }
 
 /// The values of `--search`.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Search {
     Dense,
     Lexical,
@@ -113,7 +114,7 @@ pub fn tell_missing_terms(mounts: &Mounts, ranking: Ranking) {
     }
 }
 
-fn refused(error: MountError) -> Failure {
+pub fn refused(error: MountError) -> Failure {
     let kind = match &error {
         MountError::NotSigned(error) if error.is_damage() => Kind::Damaged,
         MountError::Filter(error) if error.is_damage() => Kind::Damaged,
@@ -138,28 +139,9 @@ pub fn hit_json(hit: &Citation, rerank_score: Option<f32>) -> Value {
         hit["rerank_score"] = json!(score);
     }
     if !found.metadata.is_empty() {
-        hit["metadata"] = found.metadata.iter().map(|field| (field.name.clone(), field_json(field))).collect();
+        hit["metadata"] = found.metadata.iter().map(|field| (field.name.clone(), field.to_json())).collect();
     }
     hit
-}
-
-/// The values of a field: a list if the field has lists, else the only one.
-fn field_json(field: &CitedField) -> Value {
-    let value = |text: &String| match field.kind {
-        FieldKind::Text | FieldKind::Date => json!(text),
-        FieldKind::Boolean => text.parse::<bool>().map_or_else(|_| json!(text), Value::from),
-        FieldKind::Integer | FieldKind::Number => number(text).unwrap_or_else(|| json!(text)),
-    };
-    match field.values.as_slice() {
-        [only] if !field.list => value(only),
-        values => values.iter().map(value).collect(),
-    }
-}
-
-/// A number, with the nearest f64 where it is no integer: serde_json may read the one beside it.
-fn number(text: &str) -> Option<Value> {
-    let integer = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
-    integer.or_else(|_| text.parse::<f64>().map(Value::from)).ok()
 }
 
 /// Where a hit comes from, in one line: its similarity, the score of the reranker if it has one, the place. Names the pack if there are several.

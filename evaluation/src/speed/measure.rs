@@ -10,7 +10,8 @@ use std::time::Instant;
 use mempack_model::{Exchange, MemoryConfig, Model};
 use mempack_numeric::Rng;
 use mempack_runtime::{
-    Answer, BatchOptions, Batching, MappedPack, MemoryCache, Mounts, Part, ReadFrom, Request, Session, SessionOptions, read_reference,
+    Answer, AnswerOptions, BatchOptions, Batching, MappedPack, MemoryCache, Mounts, Part, Piece, ReadFrom, Request, Session,
+    SessionOptions, read_reference,
 };
 
 use super::cases::{Case, INPUT, Reads, SpeedOptions, cases};
@@ -74,14 +75,18 @@ fn session(models: &Models<'_>, packs: &[Arc<MappedPack>], case: &Case, options:
     let memories_per_chunk = own.memories_per_chunk.max(u32::try_from(k).unwrap_or(u32::MAX));
     let model =
         models.model.with_memory(MemoryConfig { memories_per_chunk, context_template: Some(context_template(own)), ..own.clone() })?;
-    let options = SessionOptions {
+    let answers = AnswerOptions {
         read_from,
         max_tokens: options.tokens,
-        full_length: true,
         k: Some(k),
         ranking: models.ranking,
         strategy: models.strategy,
         reranking: models.reranking.cloned(),
+        ..AnswerOptions::default()
+    };
+    let options = SessionOptions {
+        answers,
+        full_length: true,
         cache: Arc::new(MemoryCache::new(0)),
         // Questions of a file are asked in every round: only those of a conversation may be known.
         recent_queries: if options.turns == 1 { 0 } else { 1024 },
@@ -135,13 +140,13 @@ fn answers(batching: &mut Batching<'_>, questions: &[String], earlier: &[Vec<Exc
     let first: Vec<Rc<Cell<f64>>> = questions.iter().map(|_| Rc::default()).collect();
     for ((question, earlier), first) in questions.iter().zip(earlier).zip(&first) {
         let first = Rc::clone(first);
-        let on_text = move |_: &str| {
+        let on_piece = move |_: &Piece<'_>| {
             if first.get() == 0.0 {
                 first.set(started.elapsed().as_secs_f64());
             }
             ControlFlow::Continue(())
         };
-        let request = Request { earlier: earlier.clone(), ..Request::new(question, Box::new(on_text)) };
+        let request = Request { earlier: earlier.clone(), ..Request::new(question, Box::new(on_piece)) };
         batching.submit(request).map_err(failed)?;
     }
     let mut answers = BTreeMap::new();

@@ -120,6 +120,16 @@ impl Batch {
         own.saturating_add(more).saturating_add(logits)
     }
 
+    /// Bytes of the caches of open sequences.
+    pub fn bytes_open(&self) -> usize {
+        self.used - self.bytes_kept()
+    }
+
+    /// Bytes of caches that are kept for later sequences, which give way to others.
+    pub fn bytes_kept(&self) -> usize {
+        self.kept.iter().map(|sequence| sequence.bytes).sum()
+    }
+
     /// Begins a sequence for `prompt`, which [`step`](Self::step) then puts into it. It [holds](Sequence::len) those tokens already that another sequence
     /// has left.
     ///
@@ -196,7 +206,10 @@ impl Batch {
             None => Cache::Torch(Box::new(self.decoder.reader(options)?)),
         };
         self.used += bytes;
-        Ok(Sequence::new(cache, *options, bytes, self.decoder.config().vocabulary as usize))
+        let fell_back = self.steps.is_some() && matches!(cache, Cache::Torch(_));
+        let mut sequence = Sequence::new(cache, *options, bytes, self.decoder.config().vocabulary as usize);
+        sequence.fell_back = fell_back;
+        Ok(sequence)
     }
 
     /// A sequence on kernels, unless they have no rotations for its last positions.

@@ -21,6 +21,8 @@ pub struct Sequence {
     placed: Option<usize>,
     watched: bool,
     shares: Vec<f32>,
+    /// Whether libtorch computes it although there are kernels.
+    pub(super) fell_back: bool,
 }
 
 /// Keys and values of a sequence.
@@ -32,7 +34,7 @@ pub(super) enum Cache {
 impl Sequence {
     pub(super) fn new(cache: Cache, options: ReaderOptions, bytes: usize, vocabulary: usize) -> Self {
         let (logits, shares) = (Vec::with_capacity(vocabulary), Vec::new());
-        Self { cache, options, bytes, logits, history: History::default(), placed: None, watched: false, shares }
+        Self { cache, options, bytes, logits, history: History::default(), placed: None, watched: false, shares, fell_back: false }
     }
 
     /// Computes [`memory_shares`](Self::memory_shares) from the prompt on. Each token then takes a little longer.
@@ -42,6 +44,12 @@ impl Sequence {
             Cache::Torch(reader) => reader.watch_memories(),
             Cache::Kernels(cache) => cache.watch_memories(),
         }
+    }
+
+    /// Whether libtorch computes its steps, several times slower, although the decoder is on kernels: its capacity goes beyond the positions for which these
+    /// have rotations.
+    pub fn fell_back(&self) -> bool {
+        self.fell_back
     }
 
     /// Tokens that it holds, BOS included.

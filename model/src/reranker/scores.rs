@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mempack_corpus::ReferenceTokens;
 use tch::{TchError, Tensor};
@@ -29,7 +30,11 @@ pub struct Reranker {
     tokenizer: TextTokenizer,
     layout: PairLayout,
     max_tokens: usize,
+    instance: u64,
 }
+
+/// The number of the next reranker that is loaded.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Reranker {
     /// Loads a folder with `config.json`, `model.safetensors` (or its shards) and `tokenizer.json`.
@@ -76,12 +81,18 @@ impl Reranker {
             tokenizer,
             layout,
             max_tokens,
+            instance: NEXT.fetch_add(1, Ordering::Relaxed),
         })
     }
 
     /// The name of its folder.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A number that this reranker shares with its other handles, and with no reranker that was loaded apart.
+    pub fn instance(&self) -> u64 {
+        self.instance
     }
 
     /// Max tokens of a pair, special tokens included.
@@ -99,6 +110,7 @@ impl Reranker {
             tokenizer: self.tokenizer.clone(),
             layout: self.layout.clone(),
             max_tokens: self.max_tokens,
+            instance: self.instance,
         }
     }
 

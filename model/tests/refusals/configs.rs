@@ -120,6 +120,8 @@ fn fields_of_the_memory_block() {
         ("reference_template", json!("text"), "{text}"),
         ("prompt_template", json!("{question}{question}"), "{question}"),
         ("context_template", json!("{question}"), "{text}"),
+        ("system_template", json!("system"), "{system}"),
+        ("system_template", json!(3), "a string"),
         ("similarity_bias", json!(-1), "from 0"),
     ] {
         let folder = Folder::new();

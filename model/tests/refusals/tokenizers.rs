@@ -1,10 +1,11 @@
 //! Tokenizers, and models as a whole.
 
 use mempack_model::{
-    ComputeError, DeviceChoice, LoadError, LoadOptions, MemorySource, Model, Precision, TextStream, TextTokenizer, context_tokens,
-    prompt_tokens, reference_tokens,
+    ComputeError, DeviceChoice, Exchange, LoadError, LoadOptions, MemorySource, Model, Precision, TextStream, TextTokenizer,
+    context_tokens, conversation_tokens, prompt_tokens, reference_tokens,
 };
 
+use mempack_retrieval::Chunks;
 use serde_json::{Value, json};
 
 use crate::support::{Folder, assert_names, fixtures};
@@ -123,6 +124,64 @@ fn prompts_and_references_follow_the_templates() {
     assert_eq!(t.decode(&prompt.ids[prompt.question.clone()]).unwrap(), "What is <s>?");
     assert_eq!(reference_tokens(&model, "Some text.").unwrap(), t.encode_plain("Some text.").unwrap());
     assert!(context_tokens(&model, "text", "question").unwrap().is_none());
+}
+
+#[test]
+fn conversations_with_a_system_message() {
+    let folder = Folder::new();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(fixtures().join("tiny").join(name), folder.file(name)).unwrap();
+    }
+    let turn = |question: &str, answer: &str| Exchange { question: question.into(), answer: answer.into() };
+    let earlier = [turn("Who?", "I."), turn("Why?", "So.")];
+    let without = tiny();
+    // A conversation of one question is the question's prompt.
+    assert_eq!(conversation_tokens(&without, None, &[], "What <s>?").unwrap(), prompt_tokens(&without, "What <s>?").unwrap());
+    assert!(matches!(conversation_tokens(&without, Some("Be brief."), &[], "What?"), Err(ComputeError::NoSystem)));
+    let template = "Rules: {system}<s>";
+    folder.edit("config.json", |c| drop(c["memory"].as_object_mut().unwrap().insert("system_template".into(), template.into())));
+    let model = Model::load(folder.dir.path(), &options()).unwrap();
+    // The template decides about no memory.
+    assert!(model.identity().differences(without.identity()).is_empty());
+    let t = model.tokenizer();
+    let system = [t.encode_template("Rules: ").unwrap(), t.encode_plain("Be <s> brief.").unwrap(), vec![1]].concat();
+    for earlier in [&earlier[..0], &earlier[..1], &earlier] {
+        let plain = conversation_tokens(&model, None, earlier, "What?").unwrap();
+        assert_eq!((plain.system, &plain), (0, &conversation_tokens(&without, None, earlier, "What?").unwrap()));
+        let told = conversation_tokens(&model, Some("Be <s> brief."), earlier, "What?").unwrap();
+        assert_eq!(told.ids, [system.as_slice(), &plain.ids].concat());
+        assert_eq!((told.system, told.begins), (system.len(), system.len() + plain.begins));
+        assert_eq!(told.ids[told.question.clone()], plain.ids[plain.question.clone()]);
+        for (told_turn, turn) in told.earlier.iter().zip(&plain.earlier) {
+            assert_eq!(
+                (&told.ids[told_turn.question.clone()], &told.ids[told_turn.answer.clone()]),
+                (&plain.ids[turn.question.clone()], &plain.ids[turn.answer.clone()])
+            );
+        }
+        // Its words never query, and those of the others do.
+        let text = told.transcript(Chunks::new(4));
+        let system = text.prompt_chunks().min(told.system / 4);
+        assert!(system > 0 && (0..system).all(|chunk| text.query_ids(text.prompt_window(chunk).unwrap()).is_empty()));
+        let queried: Vec<u32> = (0..told.ids.len()).flat_map(|at| text.query_ids(at..at + 1)).collect();
+        assert_eq!(queried, told.ids[told.system..], "a window of template alone queries with it");
+        assert_eq!(
+            text.query_ids(0..told.ids.len()).len(),
+            told.question.len() + told.earlier.iter().map(|turn| turn.question.len() + turn.answer.len()).sum::<usize>()
+        );
+    }
+}
+
+#[test]
+fn the_readers_tell_system_messages_as_their_bases_do() {
+    let readers = fixtures().join("../../kb-samples/readers");
+    for (reader, turn, bos) in [("smollm2", "user\n", "<|im_start|>"), ("qwen", "<|im_start|>user\n", "")] {
+        let block: Value = serde_json::from_slice(&std::fs::read(readers.join(reader).join("memory.json")).unwrap()).unwrap();
+        let (system, prompt) = (block["system_template"].as_str().unwrap(), block["prompt_template"].as_str().unwrap());
+        assert!(prompt.starts_with(turn));
+        let told = format!("{bos}{}{}", system.replace("{system}", "S"), prompt.replace("{question}", "Q"));
+        let chat = "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n";
+        assert_eq!(told, chat, "{reader}");
+    }
 }
 
 #[test]
@@ -250,7 +309,9 @@ fn tokens_with_a_role_are_never_of_a_text() {
         let folder = changed(|t| not_special(t, &names), &[memory(template, &text)]);
         check_plain(&folder, &["<|user|>", "<|end|>", "</s>"], &["<|extra|>", "domainword", "\n\n"]);
     }
-    check_plain(&changed(|t| not_special(t, &names), &[memory("reference_template", "<|extra|> {text}")]), &["<|extra|>"], &["<|user|>"]);
+    for (template, text) in [("reference_template", "<|extra|> {text}"), ("system_template", "<|extra|> {system}")] {
+        check_plain(&changed(|t| not_special(t, &names), &[memory(template, text)]), &["<|extra|>"], &["<|user|>"]);
+    }
     // By the other files of a model.
     for (file, content) in [
         ("generation_config.json", json!({"eos_token_id": [2, 1500]})),

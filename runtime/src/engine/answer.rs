@@ -6,11 +6,9 @@ use mempack_model::PromptTokens;
 
 use super::chunk::ChunkMemories;
 use super::confidence::Confidence;
+use super::log_probability::TokenLogProbabilities;
 use super::memory_read::MemoryRead;
 use crate::Skipped;
-
-/// Largest allowed `max_tokens`. The key-value cache of an answer is reserved for that many tokens at the start.
-pub const MAX_ANSWER_TOKENS: usize = 1 << 16;
 
 /// The references that a chunk read.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +27,8 @@ pub struct ChunkReads {
 pub enum Stop {
     /// The model produced this end token, which is not part of the answer.
     Token(u32),
-    /// The answer ends with this stop string of the model.
+    /// A stop string ended the answer: one of the model, with which the answer ends, or one of the [options](crate::AnswerOptions::stop), which the model
+    /// wrote next and which is not part of the answer.
     Text(String),
     /// The answer has the maximum number of tokens.
     MaxTokens,
@@ -54,20 +53,25 @@ pub struct TokenAttention {
 pub struct Answer {
     /// The concatenation of the streamed pieces.
     pub text: String,
-    /// The tokens, without the end token.
+    /// The tokens, without the end token. Those of a stop string are among them.
     pub tokens: Vec<u32>,
-    /// How sure the model is of it, by the measures that the session was asked for.
+    /// The log-probabilities of the tokens whose text was streamed, which are the first of [`tokens`](Self::tokens): all but those of a stop string that
+    /// is not part of the answer. Empty unless they were asked for.
+    pub log_probabilities: Vec<TokenLogProbabilities>,
+    /// How sure the model is of it, by the measures that it was asked for.
     pub confidence: Confidence,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// Those of them whose keys and values an earlier prompt or answer of the same [`Batching`](crate::Batching) had left.
     pub reused_tokens: usize,
-    /// What each token of [`tokens`](Self::tokens) leaned on; empty unless the session was asked for it and reads memories.
+    /// What each token of [`tokens`](Self::tokens) leaned on; empty unless it was asked for and memories are read.
     pub attention: Vec<TokenAttention>,
     /// The references read by each chunk; empty if the answer comes from the weights alone. Texts in the prompt are listed as chunk 0.
     pub chunks: Vec<ChunkReads>,
     /// Why the answer ended.
     pub stop: Stop,
+    /// Whether libtorch computed its steps although the model is on kernels, because prompt and room go beyond the positions that these serve.
+    pub slow_path: bool,
     /// The damage that was skipped; empty unless the session skips damage.
     pub skipped: Arc<Skipped>,
 }
@@ -77,9 +81,11 @@ pub struct Answer {
 pub struct PreparedPrompt {
     /// The prompt's tokens.
     pub tokens: PromptTokens,
+    /// Whether the answer continues a text.
+    pub continues: bool,
     /// Whether the prompt comes after the prefix and the positions reserved for memories.
     pub prefix: bool,
-    /// The memories of each chunk of the prompt; empty if the session reads no memories.
+    /// The memories of each chunk of the prompt; empty if no memories are read.
     pub chunks: Vec<ChunkMemories>,
     /// The references whose texts are in the prompt, most similar first.
     pub texts: Vec<MemoryRead>,

@@ -3,19 +3,20 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use mempack_model::{Batch, ComputeError, Exchange, Prompt, ReaderOptions, Row, Sequence, SlotList, Tokens};
-use mempack_retrieval::Hit;
+use mempack_model::{Batch, ComputeError, Prompt, ReaderOptions, Row, Sequence, SlotList, Tokens};
 
 use super::answer::{Answer, PreparedPrompt, Stop};
-use super::answerer::Answerer;
+use super::answerer::{Answerer, Reads};
 use super::chunk::{ChunkMemories, Scope};
-use super::decoding::{Decoding, Next, OnText};
-use super::error::{AskError, SessionError};
+use super::decoding::{Decoding, Next};
+use super::error::{AskError, OptionError, SessionError};
 use super::feed::Due;
+use super::output::OnPiece;
 use super::prefetch::Pending;
 use super::prompting::Asked;
+use super::request::Request;
+use super::source::ReadFrom;
 use super::times::Part;
-use crate::PackReference;
 
 /// Max number of sequences that advance together.
 pub const MAX_SEQUENCES: usize = 4096;
@@ -34,25 +35,6 @@ pub struct BatchOptions {
 impl Default for BatchOptions {
     fn default() -> Self {
         Self { sequences: 16, bytes: 4 << 30 }
-    }
-}
-
-/// A question for a [`Batching`].
-pub struct Request<'a> {
-    /// The question.
-    pub question: String,
-    /// The turns of the conversation before it.
-    pub earlier: Vec<Exchange>,
-    /// References that every chunk reads; `None` retrieves.
-    pub references: Option<Vec<Hit<PackReference>>>,
-    /// Receives the text of the answer, and can stop it.
-    pub on_text: OnText<'a>,
-}
-
-impl<'a> Request<'a> {
-    /// A question that begins a conversation and retrieves.
-    pub fn new(question: &str, on_text: OnText<'a>) -> Self {
-        Self { question: question.to_owned(), earlier: Vec::new(), references: None, on_text }
     }
 }
 
@@ -77,7 +59,7 @@ pub struct Batching<'a> {
 struct Waiting<'a> {
     number: u64,
     scope: Scope,
-    on_text: OnText<'a>,
+    on_piece: OnPiece<'a>,
     prompt: Pending<Asked, PreparedPrompt>,
 }
 
@@ -97,7 +79,7 @@ pub type Answered = (u64, Result<Answer, AskError>);
 
 impl<'a> Batching<'a> {
     pub(super) fn new(answerer: &'a Answerer, options: BatchOptions) -> Result<Self, SessionError> {
-        SessionError::check_range("sequences", options.sequences, MAX_SEQUENCES)?;
+        OptionError::check_range("sequences", options.sequences, MAX_SEQUENCES)?;
         Ok(Self::with(answerer, options)?)
     }
 
@@ -111,23 +93,58 @@ impl<'a> Batching<'a> {
         Ok(Self { answerer, options, batch, waiting: VecDeque::new(), running: Vec::new(), next: 0 })
     }
 
-    /// Puts a question into the queue and returns its number. It reads the packs that are mounted now.
+    /// Puts a question into the queue and returns its number. It reads the packs that it brings, or those that are mounted now.
     ///
     /// # Errors
-    /// If the question is blank, or a pack lacks a signature.
+    /// If the question is blank, one of its options is out of range, its packs or its reranker are of another model, a pack lacks a signature, or the model
+    /// has no place for its system message.
     pub fn submit(&mut self, request: Request<'a>) -> Result<u64, AskError> {
-        let Request { question, earlier, references, on_text } = request;
-        let scope = self.answerer.scope(&question, references)?;
+        let Request { question, continues, earlier, system, references, packs, options, on_piece } = request;
+        let scope = self.answerer.scope(&question, Reads { packs, options, named: references })?;
+        let model = &self.answerer.prompter.model;
+        if system.is_some() && model.memory().system_template.is_none() {
+            return Err(AskError::NoSystem { model: model.identity().name.clone() });
+        }
         let number = self.next;
         self.next += 1;
-        let prompt = Pending::later(Asked { question, earlier });
-        self.waiting.push_back(Waiting { number, scope, on_text, prompt });
+        let prompt = Pending::later(Asked { system, question, continues, earlier });
+        self.waiting.push_back(Waiting { number, scope, on_piece, prompt });
         Ok(number)
+    }
+
+    /// Ends a question that waits or is being answered. Its place and its bytes are free for the next step, its receiver is dropped, and no step returns it.
+    /// Returns whether there was such a question.
+    pub fn cancel(&mut self, number: u64) -> bool {
+        if let Some(at) = self.waiting.iter().position(|waiting| waiting.number == number) {
+            return self.waiting.remove(at).is_some();
+        }
+        let running = self.running.iter().position(|running| running.number == number);
+        running.map(|at| self.remove(at)).is_some()
     }
 
     /// Questions that have not been answered.
     pub fn pending(&self) -> usize {
         self.waiting.len() + self.running.len()
+    }
+
+    /// Questions that wait for a place.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Questions that are being answered.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Bytes of the caches of the questions that are being answered.
+    pub fn bytes_in_use(&self) -> usize {
+        self.batch.bytes_open()
+    }
+
+    /// Bytes of caches that are kept for what goes on from them. They give way when a question needs the bytes.
+    pub fn bytes_kept(&self) -> usize {
+        self.batch.bytes_kept()
     }
 
     /// Gives places to questions that wait, and computes one token of every answer, and some of prompts. Returns the answers that are complete. Waits
@@ -164,14 +181,17 @@ impl<'a> Batching<'a> {
         let Some(prefetcher) = &self.answerer.prefetcher else { return };
         let free = self.options.sequences - self.running.len();
         for Waiting { prompt, scope, .. } in self.waiting.iter_mut().take(free.min(PREPARED) + PREPARED) {
-            prefetcher.prompt(scope, prompt);
+            // A prompt that reads nothing is made at once when its question gets a place.
+            if !matches!(scope.checked.options.read_from, ReadFrom::Weights { .. }) {
+                prefetcher.prompt(scope, prompt);
+            }
         }
     }
 
     /// Gives a place to a question with its prompt, or the question back until other sequences leave enough bytes.
     fn open(&mut self, mut waiting: Waiting<'a>, prompt: PreparedPrompt) -> Result<Result<Running<'a>, Waiting<'a>>, AskError> {
         let tokens = prompt.tokens.ids.len();
-        let room = self.answerer.prompter.room(tokens, prompt.prefix)?;
+        let room = self.answerer.prompter.room(tokens, prompt.prefix, &waiting.scope)?;
         let options = ReaderOptions { capacity: 1 + tokens + room.tokens, prefix: prompt.prefix };
         let lists: Vec<_> = prompt.chunks.iter().map(ChunkMemories::list).collect();
         let opened = self.batch.open(&options, &Prompt { text: &prompt.tokens.ids, chunks: &lists });
@@ -184,13 +204,13 @@ impl<'a> Batching<'a> {
             }
             Err(error) => return Err(error.into()),
         };
-        if self.answerer.watches_memories() {
+        if waiting.scope.checked.watches_memories() {
             sequence.watch_memories();
         }
-        let Waiting { number, scope, on_text, .. } = waiting;
+        let Waiting { number, scope, on_piece, .. } = waiting;
         // The BOS is no token of the prompt.
         let reused = sequence.len().saturating_sub(1);
-        let decoding = Decoding::new(self.answerer, &prompt, reused, room, on_text, scope);
+        let decoding = Decoding::new(self.answerer, &prompt, reused, room, on_piece, scope);
         Ok(Ok(Running { number, sequence, decoding, prompt: Some(prompt), ready: true }))
     }
 
@@ -230,8 +250,10 @@ impl<'a> Batching<'a> {
         }
         let from = answered.len();
         for (at, end) in ended.into_iter().rev() {
+            let slow_path = self.running.get(at).is_some_and(|running| running.sequence.fell_back());
             let (number, decoding) = self.remove(at);
-            answered.push((number, end.and_then(|stop| decoding.finish(stop))));
+            let finished = end.and_then(|stop| decoding.finish(stop));
+            answered.push((number, finished.map(|answer| Answer { slow_path, ..answer })));
         }
         // In the order in which they were asked.
         if let Some(new) = answered.get_mut(from..) {

@@ -8,11 +8,12 @@ use mempack_retrieval::{Hit, Margin, Query, Recalled};
 
 use super::error::{AskError, RetrieveError};
 use super::memory_read::MemoryRead;
+use super::options::CheckedOptions;
 use super::recall::{NotRepeating, Readable, Retriever};
-use super::recent::RecentQueries;
-use super::source::{Loaded, MemorySource};
+use super::recent::{QueryKey, RecentQueries};
+use super::source::{Loaded, MemorySource, ReadFrom};
 use super::times::{Part, Times};
-use crate::{Method, OnDamage, PackReference, PackSet, Skipped};
+use crate::{OnDamage, PackReference, PackSet, Skipped};
 
 /// Maximum number of damaged references that a chunk replaces by others.
 const MAX_REPLACED: usize = 64;
@@ -64,8 +65,6 @@ impl ChunkMemories {
 pub(crate) struct ChunkReader {
     pub(crate) retriever: Retriever,
     pub(crate) source: MemorySource,
-    /// Maximum number of memories per chunk.
-    pub(crate) k: usize,
     pub(crate) margin: Margin,
     /// The model that tokenizes, and the overlap with the question above which a reference is filtered out; `None` filters nothing.
     pub(crate) max_overlap: Option<(Model, f64)>,
@@ -78,6 +77,8 @@ pub(crate) struct ChunkReader {
 #[derive(Clone)]
 pub(crate) struct Scope {
     pub(crate) packs: Arc<PackSet>,
+    /// What the answer is made with.
+    pub(crate) checked: CheckedOptions,
     /// Counts skipped damage; `None` if damage is an error.
     pub(crate) skipped: Option<Arc<Skipped>>,
     /// Tokens of the question, for the overlap filter; empty if there is no filter.
@@ -90,6 +91,11 @@ impl Scope {
     pub(crate) fn on_damage(&self) -> OnDamage<'_> {
         self.skipped.as_ref().map_or(OnDamage::Fail, |skipped| OnDamage::Skip(skipped))
     }
+
+    /// Whether chunks of the answer retrieve memories.
+    pub(crate) fn retrieves(&self) -> bool {
+        self.checked.options.read_from.reads_memories() && self.named.is_none()
+    }
 }
 
 impl ChunkReader {
@@ -97,7 +103,6 @@ impl ChunkReader {
         Self {
             retriever: self.retriever.share(),
             source: self.source.share(),
-            k: self.k,
             margin: self.margin,
             max_overlap: self.max_overlap.as_ref().map(|(model, max)| (model.share(), *max)),
             times: Arc::clone(&self.times),
@@ -105,24 +110,29 @@ impl ChunkReader {
         }
     }
 
-    /// The memories that `query` retrieves. They depend only on the packs, the question and the query.
+    /// The memories that `query` retrieves. They depend only on the packs, the options, the question and the query.
     ///
     /// If damage is skipped, the next most similar references replace damaged ones.
     pub(crate) fn read(&self, scope: &Scope, query: String) -> Result<ChunkMemories, AskError> {
         if let Some(named) = &scope.named {
             return Ok(ChunkMemories::new(String::new(), self.load(scope, Recalled::unscored(named.to_vec()))?));
         }
+        if scope.packs.packs().is_empty() {
+            return Ok(ChunkMemories { query, ..ChunkMemories::default() });
+        }
         // Damage is to be counted for each answer, and what the overlap filter leaves out depends on the question.
         let recent = Some(&self.recent).filter(|_| scope.skipped.is_none() && self.max_overlap.is_none());
-        if let Some(known) = recent.and_then(|recent| recent.get(&scope.packs, &query)) {
+        let CheckedOptions { options, k } = &scope.checked;
+        let recent = recent.map(|recent| (recent, QueryKey::new(&query, &scope.packs, &options.stages(), *k)));
+        if let Some(known) = recent.as_ref().and_then(|(recent, key)| recent.get(key, &scope.packs)) {
             return Ok(ChunkMemories::new(query, self.load(scope, known)?));
         }
         let vector = self.times.measure(Part::Retrieval, || self.retriever.embed(&query))?;
         let mut unreadable: Vec<PackReference> = Vec::new();
         loop {
             let recalled = self.times.measure(Part::Retrieval, || self.recall(scope, &query, &vector, &unreadable))?;
-            if let Some(recent) = recent {
-                recent.put(&scope.packs, &query, &recalled);
+            if let Some((recent, key)) = &recent {
+                recent.put(key, &scope.packs, &recalled);
             }
             let loaded = self.load(scope, recalled)?;
             if loaded.damaged.is_empty() || unreadable.len() >= MAX_REPLACED {
@@ -133,20 +143,26 @@ impl ChunkReader {
     }
 
     fn load(&self, scope: &Scope, recalled: Recalled<PackReference>) -> Result<Loaded, AskError> {
-        self.times.measure(Part::Loading, || self.source.load(recalled, scope.on_damage()))
+        let read_from = scope.checked.options.read_from;
+        self.times.measure(Part::Loading, || self.source.load(recalled, read_from, scope.on_damage()))
     }
 
     /// The references that `query` retrieves, without their memories.
     pub(crate) fn hits(&self, scope: &Scope, query: &str) -> Result<Recalled<PackReference>, RetrieveError> {
         match &scope.named {
             Some(named) => Ok(Recalled::unscored(named.to_vec())),
+            None if scope.packs.packs().is_empty() => Ok(Recalled::default()),
             None => self.times.measure(Part::Retrieval, || self.recall(scope, query, &self.retriever.embed(query)?, &[])),
         }
     }
 
     /// Decodes memories into the cache for a chunk whose query will begin like `query`.
     pub(crate) fn warm(&self, scope: &Scope, query: &str) -> Result<(), AskError> {
-        self.source.warm(&scope.packs, &self.retriever.likely(&scope.packs, query, self.k, scope.on_damage())?)
+        let CheckedOptions { options, k } = &scope.checked;
+        if options.read_from != ReadFrom::PackMemories || scope.packs.packs().is_empty() {
+            return Ok(());
+        }
+        self.source.warm(&scope.packs, &self.retriever.likely(&options.stages(), &scope.packs, query, *k, scope.on_damage())?)
     }
 
     /// Runs the retrieval stages. The caller passes the query's vector, because it stays the same when the retrieval is repeated after
@@ -159,8 +175,9 @@ impl ChunkReader {
         unreadable: &[PackReference],
     ) -> Result<Recalled<PackReference>, RetrieveError> {
         let repeating = self.max_overlap.as_ref().map(|(model, max)| NotRepeating::new(model, *max));
-        let stages = self.retriever.stages(&scope.packs, Method::default(), scope.on_damage());
+        let CheckedOptions { options, k } = &scope.checked;
+        let stages = self.retriever.stages_of(&options.stages(), &scope.packs, scope.on_damage());
         let stages = stages.filtered((repeating, Readable { unreadable })).within(self.margin);
-        stages.recall_vector(&Query { text: query, context: &scope.question }, vector, self.k)
+        stages.recall_vector(&Query { text: query, context: &scope.question }, vector, *k)
     }
 }

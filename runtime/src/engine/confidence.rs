@@ -2,7 +2,9 @@
 
 use mempack_model::AnswerMeasure;
 
-/// How sure the model is of an answer, by each measure that the session was asked for. Both are means over the answer's tokens and the end
+use super::log_probability::LogSoftmax;
+
+/// How sure the model is of an answer, by each measure that was asked for. Both are means over the answer's tokens and the end
 /// token, if one ended it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Confidence {
@@ -10,7 +12,7 @@ pub struct Confidence {
     /// sampling.
     pub log_probability: Option<f64>,
     /// The mean share of attention that goes to memories where these tokens are predicted, 0 to 1: see
-    /// [`AnswerMeasure::MemoryAttention`]. `None` also if the session reads no memories.
+    /// [`AnswerMeasure::MemoryAttention`]. `None` also if no memories are read.
     pub memory_attention: Option<f64>,
 }
 
@@ -41,7 +43,7 @@ impl Measuring {
     /// Adds the token that was chosen with these logits, where memories had these shares of attention.
     pub fn add(&mut self, logits: &[f32], token: u32, memory_shares: Option<&[f32]>) {
         if let Some(sum) = &mut self.log_probability {
-            *sum += log_probability(logits, token);
+            *sum += LogSoftmax::new(logits).at(token);
         }
         if let Some(sum) = &mut self.memory_attention {
             *sum += memory_shares.unwrap_or_default().iter().map(|share| f64::from(*share)).sum::<f64>().min(1.0);
@@ -56,34 +58,9 @@ impl Measuring {
     }
 }
 
-/// The natural logarithm of the softmax of `logits` at `token`; minus infinity for a token that they do not have.
-fn log_probability(logits: &[f32], token: u32) -> f64 {
-    let Some(own) = usize::try_from(token).ok().and_then(|place| logits.get(place)) else { return f64::NEG_INFINITY };
-    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    // Without the maximum, large logits would overflow. The sum is at least 1, so that the result is at most 0.
-    let sum: f64 = logits.iter().map(|logit| f64::from((logit - top).exp())).sum();
-    f64::from(own - top) - sum.ln()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn log_probabilities() {
-        let cases: [(&[f32], u32, f64); 6] = [
-            (&[0.0, 0.0], 1, 0.5f64.ln()),
-            (&[1.0, 2.0, 3.0], 2, -(1.0 + (-1f64).exp() + (-2f64).exp()).ln()),
-            (&[1000.0, 1001.0], 0, -1.0 - (1.0 + (-1f64).exp()).ln()),
-            (&[f32::NEG_INFINITY, 4.0], 1, 0.0),
-            (&[f32::NEG_INFINITY, 4.0], 0, f64::NEG_INFINITY),
-            (&[0.0], 7, f64::NEG_INFINITY),
-        ];
-        for (logits, token, expected) in cases {
-            let found = log_probability(logits, token);
-            assert!(found == expected || (found - expected).abs() < 1e-6, "{logits:?} at {token}: {found}, not {expected}");
-        }
-    }
 
     #[test]
     fn means_count_each_token_and_only_what_was_asked_for() {

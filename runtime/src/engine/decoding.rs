@@ -1,8 +1,6 @@
 //! One answer while it is decoded.
 
-use std::ops::ControlFlow;
-
-use mempack_model::{MemoryConfig, Model, ModelConfig, TextStream};
+use mempack_model::{MemoryConfig, Model, ModelConfig};
 use mempack_retrieval::Transcript;
 
 use super::answer::{Answer, ChunkReads, PreparedPrompt, Stop, TokenAttention};
@@ -11,12 +9,11 @@ use super::chunk::{ChunkMemories, Scope};
 use super::confidence::Measuring;
 use super::error::AskError;
 use super::feed::{Due, Feed};
+use super::log_probability::TokenLogProbabilities;
+use super::output::{OnPiece, Output, Streamed};
 use super::prompting::Room;
 use super::sampling::Sampler;
-use super::text::{AnswerText, Piece};
-
-/// Receives the text of an answer piece by piece, and can stop the answer.
-pub type OnText<'a> = Box<dyn FnMut(&str) -> ControlFlow<()> + 'a>;
+use super::text::AnswerText;
 
 /// An answer that grows. It knows which token comes next, and not how logits are computed.
 pub(crate) struct Decoding<'a> {
@@ -29,6 +26,8 @@ pub(crate) struct Decoding<'a> {
     chunks: Vec<ChunkReads>,
     /// What tokens leaned on, if that is wanted.
     attention: Option<Vec<TokenAttention>>,
+    /// How many alternatives come with the log-probability of a token, if that is wanted.
+    top: Option<usize>,
     feed: Feed<'a>,
     reused: usize,
     /// The last token, which has to be computed for the next logits.
@@ -45,8 +44,10 @@ pub(crate) enum Next {
 
 impl<'a> Decoding<'a> {
     /// An answer to a prompt, of which `reused` tokens need not be computed.
-    pub fn new(answerer: &'a Answerer, prompt: &PreparedPrompt, reused: usize, room: Room, on_text: OnText<'a>, scope: Scope) -> Self {
-        let model = &answerer.prompter.model;
+    pub fn new(answerer: &'a Answerer, prompt: &PreparedPrompt, reused: usize, room: Room, on_piece: OnPiece<'a>, scope: Scope) -> Self {
+        let (model, options) = (&answerer.prompter.model, &scope.checked.options);
+        let (inside, before): (&[String], &[String]) = if room.full_length { (&[], &[]) } else { (&model.memory().stop, &options.stop) };
+        let text = AnswerText::new(inside, before);
         let mut chunks: Vec<ChunkReads> = prompt.chunks.iter().enumerate().map(report).collect();
         if !prompt.texts.is_empty() {
             chunks.push(ChunkReads { chunk: 0, query: String::new(), reads: prompt.texts.clone() });
@@ -54,11 +55,12 @@ impl<'a> Decoding<'a> {
         Self {
             transcript: prompt.tokens.transcript(model.memory().chunks()),
             room,
-            sampler: Sampler::new(answerer.sampling),
-            measuring: Measuring::new(&answerer.measures),
-            output: Output::new(model, if room.full_length { &[] } else { &model.memory().stop }, on_text),
+            sampler: Sampler::new(options.sampling),
+            measuring: Measuring::new(&options.measures),
+            output: Output::new(model.tokenizer(), if prompt.continues { text.continuing() } else { text }, on_piece),
             chunks,
-            attention: answerer.attention.then(Vec::new),
+            attention: options.attention.then(Vec::new),
+            top: options.log_probabilities,
             feed: Feed::new(&answerer.prompter, answerer.prefetcher.as_ref(), scope),
             reused,
             last: 0,
@@ -77,7 +79,8 @@ impl<'a> Decoding<'a> {
         if let (Some(attention), Some(chunk)) = (&mut self.attention, self.chunks.len().checked_sub(1)) {
             attention.push(TokenAttention { chunk, shares: memory_shares.unwrap_or_default().to_vec() });
         }
-        if let Some(stop) = self.output.push(token)? {
+        let measured = self.top.map(|top| TokenLogProbabilities::new(self.model.tokenizer(), logits, token, top));
+        if let Some(stop) = self.output.push(token, measured)? {
             return Ok(Next::Ends(stop));
         }
         if self.transcript.answer().len() == self.room.tokens {
@@ -109,11 +112,23 @@ impl<'a> Decoding<'a> {
 
     /// The answer.
     pub fn finish(self, stop: Stop) -> Result<Answer, AskError> {
-        let (text, stop) = self.output.finish(stop)?;
+        let Streamed { text, tokens: log_probabilities, stop } = self.output.finish(stop)?;
         let (tokens, prompt_tokens) = (self.transcript.answer().to_vec(), self.transcript.prompt().len());
         let (confidence, skipped) = (self.measuring.finish(), self.feed.skipped());
         let (reused_tokens, attention) = (self.reused, self.attention.unwrap_or_default());
-        Ok(Answer { text, tokens, confidence, prompt_tokens, reused_tokens, attention, chunks: self.chunks, stop, skipped })
+        Ok(Answer {
+            text,
+            tokens,
+            log_probabilities,
+            confidence,
+            prompt_tokens,
+            reused_tokens,
+            attention,
+            chunks: self.chunks,
+            stop,
+            slow_path: false,
+            skipped,
+        })
     }
 }
 
@@ -123,38 +138,4 @@ fn ends(memory: &MemoryConfig, config: &ModelConfig, token: u32) -> bool {
 
 fn report((chunk, memories): (usize, &ChunkMemories)) -> ChunkReads {
     ChunkReads { chunk, query: memories.query.clone(), reads: memories.reads.clone() }
-}
-
-/// Converts tokens to text and streams it.
-struct Output<'a> {
-    stream: TextStream,
-    text: AnswerText,
-    on_text: OnText<'a>,
-}
-
-impl<'a> Output<'a> {
-    fn new(model: &Model, stop: &[String], on_text: OnText<'a>) -> Self {
-        Self { stream: TextStream::new(model.tokenizer()), text: AnswerText::new(stop), on_text }
-    }
-
-    fn push(&mut self, token: u32) -> Result<Option<Stop>, AskError> {
-        let new = self.stream.push(token)?;
-        Ok(give(&mut self.text, &mut self.on_text, &new))
-    }
-
-    /// Streams the rest of the text. Returns the whole text and the final reason to stop.
-    fn finish(mut self, stop: Stop) -> Result<(String, Stop), AskError> {
-        if matches!(stop, Stop::Text(_) | Stop::Interrupted) {
-            return Ok((self.text.into_text(), stop));
-        }
-        let rest = self.stream.finish()?;
-        let stop = give(&mut self.text, &mut self.on_text, &rest).unwrap_or(stop);
-        Ok((self.text.into_text(), stop))
-    }
-}
-
-fn give(text: &mut AnswerText, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>, new: &str) -> Option<Stop> {
-    let Piece { text, stop } = text.push(new);
-    let interrupted = !text.is_empty() && on_text(&text).is_break();
-    if interrupted { Some(Stop::Interrupted) } else { stop.map(Stop::Text) }
 }

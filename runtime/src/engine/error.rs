@@ -55,6 +55,29 @@ fn refuse(party: &'static str, pack: &str, given: &str, differences: Vec<Differe
     Err(IdentityMismatch { party, built_with: pack.to_owned(), given: given.to_owned(), differences })
 }
 
+/// An option with a value that is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{option} is {found}; expected {expected}")]
+pub struct OptionError {
+    /// Its name.
+    pub option: &'static str,
+    /// Its value.
+    pub found: String,
+    /// What is accepted.
+    pub expected: String,
+}
+
+impl OptionError {
+    pub(crate) fn new(option: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
+        Self { option, found: found.to_string(), expected: expected.into() }
+    }
+
+    /// Refuses an option outside 1 to `max`.
+    pub(crate) fn check_range(option: &'static str, found: usize, max: usize) -> Result<(), Self> {
+        if (1..=max).contains(&found) { Ok(()) } else { Err(Self::new(option, found, format!("1 to {max}"))) }
+    }
+}
+
 /// Why a session could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,31 +89,14 @@ pub enum SessionError {
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
     /// The value of an option is invalid.
-    #[error("{option} is {found}; expected {expected}")]
-    Option {
-        /// Its name.
-        option: &'static str,
-        /// Its value.
-        found: String,
-        /// What is accepted.
-        expected: String,
-    },
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// The model cannot be prepared for decoding.
     #[error(transparent)]
     Compute(#[from] ComputeError),
     /// The prefetch thread could not be started.
     #[error("the prefetch thread could not be started: {0}")]
     Thread(#[source] std::io::Error),
-}
-
-impl SessionError {
-    /// Refuses an option outside 1 to `max`.
-    pub(crate) fn check_range(option: &'static str, found: usize, max: usize) -> Result<(), Self> {
-        if (1..=max).contains(&found) {
-            return Ok(());
-        }
-        Err(Self::Option { option, found: found.to_string(), expected: format!("1 to {max}") })
-    }
 }
 
 /// Why retrieval failed.
@@ -143,6 +149,21 @@ pub enum AskError {
     /// The question is blank.
     #[error("the question is empty; ask something")]
     EmptyQuestion,
+    /// The value of one of the question's options is invalid.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// The question is to be answered from packs, or with a reranker, of another model or embedder.
+    #[error(transparent)]
+    Mismatch(#[from] IdentityMismatch),
+    /// There is a system message, and the model has no place for one.
+    #[error(
+        "the model `{model}` has no place for a system message: its memory block has no `system_template`; ask without the message, or add the \
+         template that the model was trained on"
+    )]
+    NoSystem {
+        /// Name of the model.
+        model: String,
+    },
     /// The prompt leaves no room in the model's context.
     #[error("the prompt has {tokens} tokens, and the model has room for {max}; ask a shorter question")]
     TooLong {

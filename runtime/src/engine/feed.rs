@@ -51,7 +51,7 @@ impl<'a> Feed<'a> {
 
     /// Called after a token was added and before the model computes it. Retrieval for the next token can start here.
     pub fn grown(&mut self, text: &Transcript) -> Result<(), AskError> {
-        if !self.prompter.read_from.reads_memories() || self.scope.named.is_some() {
+        if !self.scope.retrieves() {
             return Ok(());
         }
         // If the next token begins a chunk, its query is already known, and retrieval overlaps the computation of this token.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mempack_model::{Model, Slot};
 use mempack_retrieval::Hit;
@@ -13,13 +14,22 @@ use crate::{MemoryCache, OnDamage, PackReference};
 pub struct MemoryScorer {
     model: Model,
     cache: Arc<MemoryCache>,
+    instance: u64,
 }
+
+/// The number of the next scorer that is no clone.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl MemoryScorer {
     /// A scorer with a model, which must be that of the packs, and a cache of memories. It is best the session's own, because the memories
     /// that are read are among those that are scored.
     pub fn new(model: &Model, cache: Arc<MemoryCache>) -> Self {
-        Self { model: model.share(), cache }
+        Self { model: model.share(), cache, instance: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// A number that clones share, and no other scorer.
+    pub(crate) fn instance(&self) -> u64 {
+        self.instance
     }
 
     /// The model.
@@ -48,7 +58,7 @@ impl MemoryScorer {
 
 impl Clone for MemoryScorer {
     fn clone(&self) -> Self {
-        Self::new(&self.model, Arc::clone(&self.cache))
+        Self { model: self.model.share(), cache: Arc::clone(&self.cache), instance: self.instance }
     }
 }
 

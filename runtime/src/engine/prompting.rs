@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mempack_model::{Exchange, Model, PromptTokens, context_tokens, conversation_tokens};
+use mempack_model::{Exchange, Model, PromptTokens, context_tokens, continued_tokens, conversation_tokens};
 use mempack_retrieval::{Recalled, Transcript};
 
 use super::answer::PreparedPrompt;
@@ -19,17 +19,18 @@ const BETWEEN_TEXTS: &str = "\n\n";
 pub(crate) struct Prompter {
     pub model: Model,
     pub chunks: ChunkReader,
-    pub read_from: ReadFrom,
-    /// Max tokens of an answer.
-    pub max_tokens: usize,
-    /// Whether answers go on to it whatever the model says.
+    /// Whether answers go on to their max tokens whatever the model says.
     pub full_length: bool,
 }
 
 /// What a prompt is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    /// What the model is told before the conversation.
+    pub system: Option<String>,
     pub question: String,
+    /// Whether the question is a text to continue.
+    pub continues: bool,
     /// The turns before it.
     pub earlier: Vec<Exchange>,
 }
@@ -48,34 +49,37 @@ pub(crate) struct Room {
 impl Prompter {
     /// Another one over the same weights, packs and cache, for another thread.
     pub fn share(&self) -> Self {
-        Self {
-            model: self.model.share(),
-            chunks: self.chunks.share(),
-            read_from: self.read_from,
-            max_tokens: self.max_tokens,
-            full_length: self.full_length,
-        }
+        Self { model: self.model.share(), chunks: self.chunks.share(), full_length: self.full_length }
     }
 
     /// The prompt of a question, and what it reads.
     pub fn prompt(&self, asked: &Asked, scope: &Scope) -> Result<PreparedPrompt, AskError> {
-        let tokens = conversation_tokens(&self.model, &asked.earlier, &asked.question)?;
-        if self.read_from == ReadFrom::Texts {
-            return self.with_texts(&asked.question, tokens, scope);
+        let Asked { system, question, continues, earlier } = asked;
+        let tokens = if *continues {
+            continued_tokens(&self.model, question)?
+        } else {
+            conversation_tokens(&self.model, system.as_deref(), earlier, question)?
+        };
+        let read_from = scope.checked.options.read_from;
+        if read_from == ReadFrom::Texts {
+            return self.with_texts(question, tokens, scope);
         }
-        let prefix = self.read_from.has_prefix();
+        let prefix = read_from.has_prefix();
         let mut chunks: Vec<ChunkMemories> = Vec::new();
-        if self.read_from.reads_memories() {
+        if read_from.reads_memories() {
             let text = tokens.transcript(self.model.memory().chunks());
-            self.room(text.len(), prefix)?;
+            self.room(text.len(), prefix, scope)?;
             for chunk in 0..text.prompt_chunks() {
-                chunks.push(match (text.prompt_window(chunk), chunks.last()) {
+                let window = text.prompt_window(chunk);
+                chunks.push(match (&window, chunks.last()) {
                     (None, Some(before)) => before.clone(),
-                    (window, _) => self.chunks.read(scope, self.query(&text, window.unwrap_or_default())?)?,
+                    // Nothing but a system message, which queries for nothing.
+                    (Some(window), _) if scope.retrieves() && text.query_ids(window.clone()).is_empty() => ChunkMemories::default(),
+                    _ => self.chunks.read(scope, self.query(&text, window.unwrap_or_default())?)?,
                 });
             }
         }
-        Ok(PreparedPrompt { tokens, prefix, chunks, texts: Vec::new() })
+        Ok(PreparedPrompt { tokens, continues: *continues, prefix, chunks, texts: Vec::new() })
     }
 
     /// A prompt that contains the texts that the whole question retrieves, after the earlier turns that `plain`, the prompt without texts, has.
@@ -85,15 +89,15 @@ impl Prompter {
         for hit in &hits {
             texts.push(read_reference(&self.model, hit.reference.pack.pack(), hit.reference.number)?.text);
         }
-        let filled = context_tokens(&self.model, &texts.join(BETWEEN_TEXTS), question)?;
-        // The session has checked that the template exists.
+        // Without texts the question stands alone. That the template exists has been checked.
+        let filled = if texts.is_empty() { None } else { context_tokens(&self.model, &texts.join(BETWEEN_TEXTS), question)? };
         let tokens = match filled {
             Some(filled) => plain.ending_with(filled),
             None => plain,
         };
         let read = |(hit, rerank_score)| MemoryRead { hit, rerank_score, cached: false };
         let texts = hits.into_iter().zip(scores).map(read).collect();
-        Ok(PreparedPrompt { tokens, prefix: false, chunks: Vec::new(), texts })
+        Ok(PreparedPrompt { tokens, continues: false, prefix: false, chunks: Vec::new(), texts })
     }
 
     /// The query text of a window of tokens.
@@ -102,8 +106,8 @@ impl Prompter {
     }
 
     /// How far an answer may go after a prompt of `prompt` tokens. An error if there is no room for any token.
-    pub fn room(&self, prompt: usize, prefix: bool) -> Result<Room, AskError> {
-        let Self { max_tokens, full_length, .. } = *self;
+    pub fn room(&self, prompt: usize, prefix: bool, scope: &Scope) -> Result<Room, AskError> {
+        let (max_tokens, full_length) = (scope.checked.options.max_tokens, self.full_length);
         let Some(positions) = self.model.config().max_positions else {
             return Ok(Room { tokens: max_tokens, context_full: false, full_length });
         };

@@ -81,6 +81,15 @@ impl Filter<PackReference> for Readable<'_> {
 /// The stages of a [`Retriever`].
 pub type PackStages<'a> = Retrieval<&'a Embedder, PackIndex<'a>, AdmitAll, PackReranker<'a>>;
 
+/// How references are searched for, ordered and chosen.
+#[derive(Clone, Copy)]
+pub(crate) struct Stages<'a> {
+    pub method: Method,
+    pub ranking: Ranking,
+    pub strategy: Strategy,
+    pub reranking: Option<&'a Reranking>,
+}
+
 /// Finds references by text: an embedder and the packs to search.
 pub struct Retriever {
     embedder: Embedder,
@@ -140,31 +149,44 @@ impl Retriever {
     }
 
     /// Embedding and search alone, over a set of packs.
-    fn candidates<'a>(&'a self, packs: &'a PackSet, method: Method, on_damage: OnDamage<'a>) -> Retrieval<&'a Embedder, PackIndex<'a>> {
-        Retrieval::new(&self.embedder, PackIndex { packs, ranking: self.ranking, method, on_damage })
+    fn candidates<'a>(
+        &'a self,
+        stages: &Stages<'a>,
+        packs: &'a PackSet,
+        on_damage: OnDamage<'a>,
+    ) -> Retrieval<&'a Embedder, PackIndex<'a>> {
+        let Stages { method, ranking, .. } = *stages;
+        Retrieval::new(&self.embedder, PackIndex { packs, ranking, method, on_damage })
     }
 
     /// The stages over a set of packs: embedding, search, the reranker, and what the strategy does. Filters and a margin can be added.
     pub fn stages<'a>(&'a self, packs: &'a PackSet, method: Method, on_damage: OnDamage<'a>) -> PackStages<'a> {
-        let diverse = self.strategy.reranker(PackEmbeddings::new(on_damage));
-        let rerank = PackReranker { reranking: self.reranking.as_ref(), diverse, on_damage };
-        self.candidates(packs, method, on_damage).reranked(rerank).within(self.strategy.margin())
+        let Self { ranking, strategy, reranking, .. } = self;
+        let stages = Stages { method, ranking: *ranking, strategy: *strategy, reranking: reranking.as_ref() };
+        self.stages_of(&stages, packs, on_damage)
+    }
+
+    /// As [`stages`](Self::stages), with these in place of its own.
+    pub(crate) fn stages_of<'a>(&'a self, stages: &Stages<'a>, packs: &'a PackSet, on_damage: OnDamage<'a>) -> PackStages<'a> {
+        let Stages { strategy, reranking, .. } = *stages;
+        let diverse = strategy.reranker(PackEmbeddings::new(on_damage));
+        let rerank = PackReranker { reranking, diverse, on_damage };
+        self.candidates(stages, packs, on_damage).reranked(rerank).within(strategy.margin())
     }
 
     /// What a chunk that reads `k` references will probably read if its query begins like `query`: more than k, and found without the reranker.
     pub(crate) fn likely(
         &self,
+        stages: &Stages<'_>,
         packs: &PackSet,
         query: &str,
         k: usize,
         on_damage: OnDamage<'_>,
     ) -> Result<Vec<Hit<PackReference>>, RetrieveError> {
         let (vector, query) = (self.embed(query)?, Query::new(query));
-        let recalled = match &self.reranking {
-            Some(Reranking { depth, .. }) => {
-                self.candidates(packs, Method::default(), on_damage).recall_vector(&query, &vector, (2 * k).max(*depth))
-            }
-            None => self.stages(packs, Method::default(), on_damage).recall_vector(&query, &vector, 2 * k),
+        let recalled = match stages.reranking {
+            Some(Reranking { depth, .. }) => self.candidates(stages, packs, on_damage).recall_vector(&query, &vector, (2 * k).max(*depth)),
+            None => self.stages_of(stages, packs, on_damage).recall_vector(&query, &vector, 2 * k),
         };
         Ok(recalled?.hits)
     }

@@ -32,6 +32,14 @@ impl Scorer {
         }
     }
 
+    /// A number that clones of this scorer share, and no other one of its kind.
+    pub(crate) fn instance(&self) -> u64 {
+        match self {
+            Self::Pairs(reranker) => reranker.instance(),
+            Self::Memories(scorer) => scorer.instance(),
+        }
+    }
+
     /// Refuses a scorer that reads memories with another model than the packs'.
     pub(crate) fn check(&self, mounts: &Mounts) -> Result<(), IdentityMismatch> {
         match self {

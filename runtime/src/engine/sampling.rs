@@ -2,7 +2,7 @@
 
 use mempack_numeric::Rng;
 
-use super::error::SessionError;
+use super::error::OptionError;
 
 /// How the next token is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -23,17 +23,13 @@ pub enum Sampling {
 }
 
 impl Sampling {
-    pub(crate) fn check(&self) -> Result<(), SessionError> {
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
         let Self::TopP { temperature, top_p, .. } = *self else { return Ok(()) };
         if !(temperature.is_finite() && temperature > 0.0) {
-            return Err(SessionError::Option {
-                option: "temperature",
-                found: temperature.to_string(),
-                expected: "a number above 0".into(),
-            });
+            return Err(OptionError::new("temperature", temperature, "a number above 0"));
         }
         if !(top_p > 0.0 && top_p <= 1.0) {
-            return Err(SessionError::Option { option: "top_p", found: top_p.to_string(), expected: "a number above 0, at most 1".into() });
+            return Err(OptionError::new("top_p", top_p, "a number above 0, at most 1"));
         }
         Ok(())
     }

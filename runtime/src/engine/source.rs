@@ -13,13 +13,14 @@ use super::memory_read::MemoryRead;
 use super::reference::read_reference;
 use crate::{MemoryCache, OnDamage, PackReference, PackSet};
 
-/// What a session's answers are based on.
+/// What an answer is based on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadFrom {
     /// The memories of the packs, decoded by their codec.
     #[default]
     PackMemories,
-    /// Memories that the model writes from the packs' texts when they are first read. No codec is applied.
+    /// Memories that the model writes from the packs' texts when they are first read. No codec is applied. Those that are written together may differ in
+    /// their last bits from the same ones written alone, so that an answer may depend on what the cache has.
     WrittenMemories,
     /// The packs' texts, put into the prompt by the model's `context_template`, without memories and prefix.
     Texts,
@@ -45,8 +46,8 @@ impl ReadFrom {
 /// Loads the memories of references through a cache.
 pub(crate) struct MemorySource {
     pub(crate) cache: Arc<MemoryCache>,
-    /// Writes memories; `None` if they come from the packs.
-    writer: Option<Writer>,
+    /// Writes memories that do not come from the packs.
+    writer: Writer,
 }
 
 struct Writer {
@@ -68,32 +69,28 @@ pub(crate) struct Loaded {
 }
 
 impl MemorySource {
-    pub(crate) fn new(read_from: ReadFrom, model: &Model, cache: Arc<MemoryCache>) -> Self {
-        let identity = || Digest::of(format!("{:?} {}", model.identity(), model.decoder().precision()).as_bytes());
-        let writer = || Writer { model: model.share(), identity: identity(), nanoseconds: Arc::default() };
-        Self { cache, writer: (read_from == ReadFrom::WrittenMemories).then(writer) }
+    pub(crate) fn new(model: &Model, cache: Arc<MemoryCache>) -> Self {
+        let identity = Digest::of(format!("{:?} {}", model.identity(), model.decoder().precision()).as_bytes());
+        Self { cache, writer: Writer { model: model.share(), identity, nanoseconds: Arc::default() } }
     }
 
     pub(crate) fn share(&self) -> Self {
-        let share = |writer: &Writer| Writer {
-            model: writer.model.share(),
-            identity: writer.identity,
-            nanoseconds: Arc::clone(&writer.nanoseconds),
-        };
-        Self { cache: Arc::clone(&self.cache), writer: self.writer.as_ref().map(share) }
+        let Writer { model, identity, nanoseconds } = &self.writer;
+        let writer = Writer { model: model.share(), identity: *identity, nanoseconds: Arc::clone(nanoseconds) };
+        Self { cache: Arc::clone(&self.cache), writer }
     }
 
     /// Time spent writing memories so far.
     pub(crate) fn time_writing(&self) -> Duration {
-        self.writer.as_ref().map_or(Duration::ZERO, |writer| Duration::from_nanos(writer.nanoseconds.load(Ordering::Relaxed)))
+        Duration::from_nanos(self.writer.nanoseconds.load(Ordering::Relaxed))
     }
 
     /// The memories of what was recalled, in the order of the hits.
-    pub(crate) fn load(&self, recalled: Recalled<PackReference>, on_damage: OnDamage<'_>) -> Result<Loaded, AskError> {
+    pub(crate) fn load(&self, recalled: Recalled<PackReference>, read_from: ReadFrom, on_damage: OnDamage<'_>) -> Result<Loaded, AskError> {
         let Recalled { hits, scores, .. } = recalled;
-        let fetched = match &self.writer {
-            Some(writer) => writer.fetch(&self.cache, &hits)?.into_iter().map(Some).collect(),
-            None => self.fetch(&hits, on_damage)?,
+        let fetched = match read_from {
+            ReadFrom::WrittenMemories => self.writer.fetch(&self.cache, &hits)?.into_iter().map(Some).collect(),
+            _ => self.fetch(&hits, on_damage)?,
         };
         let mut loaded = Loaded { reads: Vec::with_capacity(hits.len()), memories: Vec::with_capacity(hits.len()), damaged: Vec::new() };
         for ((hit, rerank_score), fetched) in hits.into_iter().zip(scores).zip(fetched) {
@@ -116,11 +113,8 @@ impl MemorySource {
         hits.iter().map(fetch).collect()
     }
 
-    /// Decodes memories that will probably be read soon into the cache. Does nothing if memories have to be written.
+    /// Decodes memories of packs that will probably be read soon into the cache.
     pub(crate) fn warm(&self, packs: &PackSet, hits: &[Hit<PackReference>]) -> Result<(), AskError> {
-        if self.writer.is_some() {
-            return Ok(());
-        }
         for mounted in packs.packs() {
             let own = hits.iter().filter(|hit| Arc::ptr_eq(&hit.reference.pack, mounted));
             let numbers: Vec<u32> = own.map(|hit| hit.reference.number).collect();

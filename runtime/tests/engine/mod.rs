@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use mempack_format::{CodecSpec, Digest, Document, EmbedderIdentity, Memory, ModelIdentity, Origin, PackWriter};
 use mempack_model::{DeviceChoice, EmbedAs, Embedder, LoadOptions, Model, Precision, reference_tokens};
-use mempack_runtime::MappedPack;
+use mempack_runtime::{AnswerOptions, MappedPack, SessionOptions};
 use tempfile::TempDir;
 
 /// f32 on the CPU with one thread, so that results are reproducible.
@@ -42,6 +42,11 @@ pub fn tiny_with(edits: &[(&str, &str)]) -> Model {
 
 /// Its `stop` list, for replacement. Without stop strings, the small model generates until the token limit.
 pub const STOP: &str = "\"stop\": [\n   \".\"\n  ]";
+
+/// A session whose answers are made with these options.
+pub fn making(answers: AnswerOptions) -> SessionOptions {
+    SessionOptions { answers, ..SessionOptions::default() }
+}
 
 /// The embedder that `make` downloads.
 pub fn embedder() -> Embedder {
