@@ -67,6 +67,9 @@ enum Command {
     Revoke(cmd::revoke::Args),
     /// Make a key pair for signing packs
     Keygen(cmd::keygen::Args),
+    /// Make, list and revoke the keys with which clients use a server
+    #[cfg(feature = "serve")]
+    ApiKeys(cmd::api_keys::Args),
     /// Sign a pack
     Sign(cmd::sign::Args),
     /// Find the references nearest to a query
@@ -75,6 +78,9 @@ enum Command {
     /// Answer a question with memories from a pack
     #[cfg(feature = "engine")]
     Ask(cmd::ask::Args),
+    /// Serve packs over HTTP, by OpenAI's interface, with citations
+    #[cfg(feature = "serve")]
+    Serve(Box<cmd::serve::Args>),
     /// Measure what memories are worth: on questions, multiple choice or a text
     #[cfg(feature = "engine")]
     Eval(Box<cmd::eval::Args>),
@@ -121,11 +127,15 @@ fn main() -> ExitCode {
         #[cfg(feature = "engine")]
         Command::Revoke(args) => cmd::revoke::run(args),
         Command::Keygen(args) => cmd::keygen::run(args),
+        #[cfg(feature = "serve")]
+        Command::ApiKeys(args) => cmd::api_keys::run(args),
         Command::Sign(args) => cmd::sign::run(args),
         #[cfg(feature = "engine")]
         Command::Search(args) => cmd::search::run(args),
         #[cfg(feature = "engine")]
         Command::Ask(args) => cmd::ask::run(args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => cmd::serve::run(*args),
         #[cfg(feature = "engine")]
         Command::Eval(args) => cmd::eval::run(*args),
         #[cfg(feature = "engine")]

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "engine")]
 mod answer;
+#[cfg(feature = "serve")]
+pub mod api_keys;
 #[cfg(feature = "engine")]
 pub mod ask;
 #[cfg(feature = "engine")]
@@ -44,6 +46,8 @@ mod retrieval;
 pub mod revoke;
 #[cfg(feature = "engine")]
 pub mod search;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod sign;
 #[cfg(feature = "engine")]
 mod threshold;
