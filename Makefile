@@ -29,7 +29,7 @@ else
 LIBTORCH_READY := libtorch/build-version
 endif
 
-.PHONY: all build models demo test thorough schedules eval lint bench bench-codec dist clean-packs
+.PHONY: all build models demo test soak screenshots check-deploy thorough schedules eval lint bench bench-codec dist clean-packs
 
 all: build
 
@@ -80,6 +80,27 @@ test: $(LIBTORCH_READY)
 	$(CARGO) test --workspace --no-run
 	@$(MAKE) --no-print-directory in-place $(E5)/config.json IMPORTER=$(TARGET)/debug/mempack
 	$(CARGO) test --workspace
+	tests/serve/run.sh $(TARGET)/debug/mempack
+	tests/serve/soak.sh $(TARGET)/debug/mempack --minutes 1
+	tests/page/all.sh $(TARGET)/debug/mempack
+
+# 30 minutes of mixed traffic at a service whose packs change every second: nothing fails, and its memory stays.
+soak: models
+	tests/serve/soak.sh $(MEMPACK) --minutes 30
+
+# The files in deploy/: syntax, schemas, and whether what they name exists in the service.
+DEPLOY_ENV := $(TARGET)/deploy-env
+check-deploy: $(DEPLOY_ENV)/ready
+	$(DEPLOY_ENV)/bin/python deploy/check.py
+
+$(DEPLOY_ENV)/ready: deploy/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes --requirement $<
+	touch $@
+
+# Pictures of the page, from a mock of the service.
+screenshots:
+	tests/page/run.sh --screenshots $(TARGET)/screenshots
 
 # What `make test` tries a part of: every fault of a build at every operation, every flipped byte of the golden packs, every hostile pack by the program.
 thorough: models
