@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
 /// A request that has ended.
+#[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "nothing is sent"))]
 pub struct Ended<'a> {
     /// Its address.
     pub endpoint: &'static str,
