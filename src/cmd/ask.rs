@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mempack_model::{AnswerMeasure, Precision};
-use mempack_runtime::{AnswerOptions, MemoryCache, Mounts, ReadFrom, Sampling, Session, SessionError, SessionOptions, Stop};
+use mempack_runtime::{AnswerOptions, MemoryCache, Mounts, ReadFrom, Sampling, Session, SessionOptions, Stop};
 
 use super::answer::Printing;
 use super::ask_many::{self, BatchArgs};
@@ -15,7 +15,6 @@ use super::rerank::RerankArgs;
 use super::threshold::{self, Rule, Threshold};
 use crate::failure::{Failure, Kind};
 use crate::folders::{self, ModelArgs};
-use crate::hints;
 use crate::interrupt;
 use crate::terminal::{self, errln, out, outln};
 
@@ -124,12 +123,7 @@ impl Args {
         };
         let options = SessionOptions { answers, cache, skip_damaged: self.packs.skip_damaged, ..SessionOptions::default() };
         let session = Session::over(&model, &embedder, mounts, options).map_err(|error| {
-            let kind = match &error {
-                SessionError::Mismatch(_) => Kind::Mismatch,
-                SessionError::Option(_) => Kind::Usage,
-                _ => Kind::Work,
-            };
-            let (hint, details) = (hints::session(&error), hints::session_details(&error));
+            let (kind, hint, details) = super::of_session(&error);
             Failure::new(kind, error).with_hint(hint).with_details(details)
         })?;
         Ok((session, rule))

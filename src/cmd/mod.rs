@@ -61,9 +61,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mempack_format::{DiskStorage, OpenError, Storage as _};
+#[cfg(feature = "engine")]
+use mempack_runtime::SessionError;
 use mempack_runtime::{MapError, MappedPack};
 
 use crate::failure::{Failure, Kind};
+#[cfg(feature = "engine")]
+use crate::hints;
+
+/// The kind of a session's failure, a hint, and what differs.
+#[cfg(feature = "engine")]
+fn of_session(error: &SessionError) -> (Kind, Option<&'static str>, Option<String>) {
+    let kind = match error {
+        SessionError::Mismatch(_) | SessionError::NotSigned(_) => Kind::Mismatch,
+        SessionError::Option(_) => Kind::Usage,
+        _ => Kind::Work,
+    };
+    (kind, hints::session(error), hints::session_details(error))
+}
 
 /// The value of `--threads`, for every command that has it.
 #[cfg(feature = "engine")]

@@ -10,7 +10,7 @@ use mempack_format::PublicKey;
 use mempack_keys::KeyRing;
 use mempack_keys::audit::{AuditLog, AuditOptions};
 use mempack_model::{AnswerMeasure, Embedder, Model, Precision};
-use mempack_runtime::{AnswerOptions, BatchOptions, MemoryCache, Mounts, PackSet, SessionError, SessionOptions, Strategy};
+use mempack_runtime::{AnswerOptions, BatchOptions, MemoryCache, Mounts, PackSet, SessionOptions, Strategy};
 use mempack_server::{Parts, ServeError, ServeOptions, serve};
 use serde::Deserialize;
 
@@ -206,14 +206,7 @@ fn seconds(number: Option<u64>, default: Duration) -> Duration {
 
 fn failed(error: ServeError) -> Failure {
     let (kind, hint, details) = match &error {
-        ServeError::Session(session) => {
-            let kind = match session {
-                SessionError::Mismatch(_) | SessionError::NotSigned(_) => Kind::Mismatch,
-                SessionError::Option { .. } => Kind::Usage,
-                _ => Kind::Work,
-            };
-            (kind, hints::session(session), hints::session_details(session))
-        }
+        ServeError::Session(session) => super::of_session(session),
         ServeError::Mismatch(mismatch) => (Kind::Mismatch, Some(hints::mismatch(mismatch)), Some(mismatch.details())),
         ServeError::NeedsKeys { .. } => (Kind::Usage, Some("use --keys FILE; `mempack api-keys add NAME --keys FILE` makes one"), None),
         _ => (Kind::Work, None, None),
