@@ -93,12 +93,17 @@ impl Part {
         &self.path
     }
 
+    /// Where it will be.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Gives it its name, in place of the file that has it.
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub fn keep(self) -> Result<(), FetchError> {
-        Ok(fs::rename(&self.path, &self.target)?)
+    pub fn keep(self) -> io::Result<()> {
+        fs::rename(&self.path, &self.target)
     }
 }
 

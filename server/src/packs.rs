@@ -71,16 +71,19 @@ struct PackQuality {
 #[utoipa::path(get, path = "/packs", tag = "Packs", responses((status = 200, description = "The packs", body = Packs)))]
 pub async fn list(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> Result<Json<Packs>, ApiError> {
     let tracked = Tracked::look(&state, &headers, "/packs")?;
-    let caller = tracked.caller();
+    let listed = listed(&state, tracked.caller());
+    tracked.end(listed.as_ref().err());
+    Ok(Json(Packs { object: "list", data: listed? }))
+}
+
+fn listed(state: &State, caller: &Caller) -> Result<Vec<PackInfo>, ApiError> {
     let visible = state.catalog.visible(&caller.access);
     let filtered = match &caller.access.filter {
         Some(_) if !visible.packs().is_empty() => state.catalog.reading(&caller.access, None, None)?,
         _ => visible,
     };
     let whole = caller.access.filter.is_none();
-    let data = filtered.packs().iter().map(|mounted| info(mounted, whole)).collect::<Result<_, _>>()?;
-    tracked.end(None);
-    Ok(Json(Packs { object: "list", data }))
+    filtered.packs().iter().map(|mounted| info(mounted, whole)).collect()
 }
 
 /// What is told of a pack; its size only to those who may read the `whole` of it.
@@ -147,20 +150,15 @@ async fn mount(state: &Arc<State>, caller: &Caller, name: &str, request: Request
     let work = move || -> Result<(), ApiError> {
         let (state, name) = (of_work, name_of_work);
         state.shelf.check_name(&name).map_err(refused)?;
-        let path = match (path, url) {
-            (Some(path), None) => path,
+        match (path, url) {
+            (Some(path), None) => state.shelf.mount(&name, &path).map_err(refused)?,
             (None, Some(url)) => {
                 let folder = state.shelf.folder().ok_or_else(|| refused(ShelfError::NoFolder))?;
-                let file = format!("{name}.mpk");
-                let part = state.fetcher.fetch(&url, &folder.join(&file)).map_err(|error| not_fetched(&error))?;
-                // What cannot be mounted does not take the place of a file that is.
-                drop(state.shelf.checked(part.path()).map_err(refused)?);
-                part.keep().map_err(|error| not_fetched(&error))?;
-                file
+                let part = state.fetcher.fetch(&url, &folder.join(format!("{name}.mpk"))).map_err(|error| not_fetched(&error))?;
+                state.shelf.adopt(&name, part).map_err(refused)?
             }
             _ => return Err(ApiError::field("path", "give either `path` or `url`")),
         };
-        state.shelf.mount(&name, &path).map_err(refused)?;
         state.catalog.forget_unmounted();
         Ok(())
     };

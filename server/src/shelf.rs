@@ -8,12 +8,14 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mempack_format::{PackId, VerifyError};
 use mempack_runtime::{MapError, MappedPack, MountError, Mounts};
 use serde::{Deserialize, Serialize};
+
+use crate::fetch::Part;
 
 /// The file in the folder that remembers what is mounted.
 const REMEMBERED: &str = "mounts.json";
@@ -106,6 +108,7 @@ pub struct Shelf {
     folder: Option<PathBuf>,
     /// Names of packs that were named when the service was started.
     fixed: Vec<String>,
+    /// Not held while the bytes of a pack are checked, which takes long.
     state: Mutex<Shelved>,
 }
 
@@ -159,7 +162,6 @@ impl Shelf {
     pub fn look(&self) -> Looked {
         let mut looked = Looked::default();
         let Some(folder) = &self.folder else { return looked };
-        let mut state = self.lock();
         let mut wanted: BTreeMap<String, PathBuf> = BTreeMap::new();
         match fs::read_dir(folder) {
             Ok(entries) => {
@@ -177,9 +179,10 @@ impl Shelf {
                 return looked;
             }
         }
-        wanted.extend(state.remembered.mounted.iter().map(|(name, path)| (name.clone(), folder.join(path))));
+        wanted.extend(self.lock().remembered.mounted.iter().map(|(name, path)| (name.clone(), folder.join(path))));
         wanted.retain(|name, _| !self.fixed.contains(name));
         for (name, path) in &wanted {
+            let mut state = self.lock();
             let stamp = match fs::metadata(path) {
                 Ok(metadata) => Stamp::of(&metadata),
                 Err(source) => {
@@ -194,15 +197,18 @@ impl Shelf {
                     continue;
                 }
             };
+            state.missing.remove(name);
             if state.seen.insert(name.clone(), stamp) == Some(stamp) {
                 continue;
             }
-            match self.take(name, path, state.remembered.unmounted.get(name)) {
+            drop(state);
+            match self.take(name, path, stamp) {
                 Ok(true) => looked.changed.push(name.clone()),
                 Ok(false) => {}
                 Err(error) => looked.refused.push((name.clone(), error)),
             }
         }
+        let mut state = self.lock();
         let gone: Vec<String> = state.seen.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
         for name in gone {
             state.seen.remove(&name);
@@ -222,12 +228,41 @@ impl Shelf {
         let folder = self.folder.as_ref().ok_or(ShelfError::NoFolder)?;
         self.check_name(name)?;
         let read = |source| ShelfError::Read { path: path.to_owned(), source };
+        let outside = || ShelfError::Outside { path: path.to_owned() };
+        // Refused before anything is looked at: the answer must not tell what exists elsewhere.
+        if !Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+            return Err(outside());
+        }
         // A link that leads out of the folder leads to a path outside.
         let file = folder.join(path).canonicalize().map_err(read)?;
-        let inside = file.strip_prefix(folder).map_err(|_| ShelfError::Outside { path: path.to_owned() })?;
-        let mut state = self.lock();
+        let inside = file.strip_prefix(folder).map_err(|_| outside())?;
         let stamp = Stamp::of(&fs::metadata(&file).map_err(read)?);
         let pack = self.checked(&file)?;
+        self.settle(name, inside, stamp, pack)
+    }
+
+    /// Stores a pack that was fetched as `NAME.mpk`, mounts it under the name, and remembers it. Every byte is checked first; what cannot be mounted takes
+    /// the place of no file.
+    ///
+    /// # Errors
+    /// As [`mount`](Self::mount).
+    pub fn adopt(&self, name: &str, part: Part) -> Result<PackId, ShelfError> {
+        self.check_name(name)?;
+        let target = part.target().to_owned();
+        let inside = PathBuf::from(target.file_name().unwrap_or_default());
+        let read = |source| ShelfError::Read { path: inside.display().to_string(), source };
+        let stamp = Stamp::of(&fs::metadata(part.path()).map_err(read)?);
+        drop(self.checked(part.path())?);
+        part.keep().map_err(|source| ShelfError::Remember { path: target.clone(), source })?;
+        let kept = Stamp::of(&fs::metadata(&target).map_err(read)?);
+        // Opened again under its name. Its bytes need no other check, unless somebody has replaced it already.
+        let pack = if kept == stamp { Arc::new(MappedPack::open(&target)?) } else { self.checked(&target)? };
+        self.settle(name, &inside, kept, pack)
+    }
+
+    /// Remembers a pack that can be mounted, and mounts it.
+    fn settle(&self, name: &str, inside: &Path, stamp: Stamp, pack: Arc<MappedPack>) -> Result<PackId, ShelfError> {
+        let mut state = self.lock();
         let mut remembered = state.remembered.clone();
         remembered.unmounted.remove(name);
         remembered.mounted.insert(name.to_owned(), inside.to_owned());
@@ -270,21 +305,27 @@ impl Shelf {
         }
     }
 
-    /// Mounts or replaces a pack after a check of all its bytes, unless it is the version that was unmounted. Returns whether it did.
-    fn take(&self, name: &str, path: &Path, unmounted: Option<&String>) -> Result<bool, ShelfError> {
-        if let Some(unmounted) = unmounted
-            && MappedPack::open(path)?.id().to_string() == *unmounted
-        {
+    /// Mounts or replaces a pack that was seen with a stamp, after a check of all its bytes, unless it is the version that was unmounted, or the name was given to
+    /// another file meanwhile. Returns whether it did.
+    fn take(&self, name: &str, path: &Path, stamp: Stamp) -> Result<bool, ShelfError> {
+        let is_unmounted =
+            |state: &Shelved, id: PackId| state.remembered.unmounted.get(name).is_some_and(|unmounted| *unmounted == id.to_string());
+        if is_unmounted(&self.lock(), MappedPack::open(path)?.id()) {
             return Ok(false);
         }
-        self.place(name, self.checked(path)?).map(|_| true)
+        let pack = self.checked(path)?;
+        let state = self.lock();
+        if state.seen.get(name) != Some(&stamp) || is_unmounted(&state, pack.id()) {
+            return Ok(false);
+        }
+        self.place(name, pack).map(|_| true)
     }
 
     /// A pack that can be mounted, all of whose bytes are right.
     ///
     /// # Errors
     /// A file that is no whole pack, a pack that does not fit the others or lacks a signature.
-    pub fn checked(&self, path: &Path) -> Result<Arc<MappedPack>, ShelfError> {
+    fn checked(&self, path: &Path) -> Result<Arc<MappedPack>, ShelfError> {
         let pack = Arc::new(MappedPack::open(path)?);
         self.mounts.check(&pack)?;
         let damaged = |source| ShelfError::Damaged { path: path.to_owned(), source: Box::new(source) };

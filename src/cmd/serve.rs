@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mempack_format::PublicKey;
 use mempack_keys::KeyRing;
 use mempack_keys::audit::{AuditLog, AuditOptions};
-use mempack_model::{AnswerMeasure, Embedder, Model, Precision};
+use mempack_model::{Embedder, Model, Precision};
 use mempack_runtime::{AnswerOptions, BatchOptions, MemoryCache, Mounts, PackSet, SessionOptions, Strategy};
 use mempack_server::{Parts, ServeError, ServeOptions, serve};
 use serde::Deserialize;
@@ -248,7 +248,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
         ranking,
         strategy,
         reranking,
-        measures: Vec::<AnswerMeasure>::new(),
         ..AnswerOptions::default()
     };
     let session = SessionOptions { answers, cache, skip_damaged: settings.skip_damaged.unwrap_or_default(), ..SessionOptions::default() };

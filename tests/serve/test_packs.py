@@ -162,6 +162,7 @@ def test_paths_outside_are_refused(shelf, medical):
     (shelf.folder / "link.file").symlink_to(shelf.next)
     (shelf.folder / "links").symlink_to(shelf.outside)
     paths = [f"../outside/{shelf.next.name}", str(shelf.next), "link.file", f"links/{shelf.next.name}", "/dev/zero", "/proc/self/mem"]
+    paths += ["../outside/nothing.mpk", "/nothing/at/all.mpk", "links/../../outside"]
     for path in paths:
         refused(shelf.put("stolen", path=path), 403, "forbidden")
     refused(shelf.put("stolen", path="nothing.mpk"), 404, "file_not_found")

@@ -197,13 +197,8 @@ impl Reply {
 
 /// The answers as server-sent events. An error before the first text is the reply itself; a later one is an event.
 async fn stream(state: Arc<State>, mut tracked: Tracked, mut answering: Answering, reply: Reply) -> Response {
-    let first = match answering.next(&state, &mut tracked).await {
-        Ok(Some(first)) => first,
-        Ok(None) => {
-            let error = ApiError::internal();
-            tracked.end(Some(&error));
-            return error.into_response();
-        }
+    let first = match answering.next(&state, &mut tracked).await.and_then(|next| next.ok_or_else(ApiError::internal)) {
+        Ok(first) => first,
         Err(error) => {
             tracked.end(Some(&error));
             return error.into_response();
