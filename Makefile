@@ -107,8 +107,8 @@ thorough: models
 	MEMPACK_THOROUGH=1 $(CARGO) test --workspace --test crash --test golden --test hostile
 
 # Answers in batches by 10,000 random schedules beside those alone.
-schedules: models
-	$(CARGO) test --release --package mempack-runtime --features engine --test batching -- --ignored
+schedules: $(LIBTORCH_READY)
+	$(CARGO) test --workspace --test batching -- --ignored
 
 lint: $(LIBTORCH_READY)
 	$(CARGO) fmt --all --check

@@ -61,8 +61,16 @@ class Endpoint:
             raise RuntimeError(f"status {response.status}: {reply[:300]}")
         return json.loads(reply)
 
-    def stream(self, connection, body):
-        """Asks on a connection that is kept: seconds to the first text, to the end, tokens of the prompt and of the answer, and its text."""
+    def stream(self, body):
+        """Asks on a connection of its own, because llama.cpp's server ends one after a stream: seconds to the first text, to the end, tokens of the prompt and of
+        the answer, and its text."""
+        connection = self.connect()
+        try:
+            return self.streamed(connection, body)
+        finally:
+            connection.close()
+
+    def streamed(self, connection, body):
         began = time.perf_counter()
         body = {**body, "stream": True, "stream_options": {"include_usage": True}}
         connection.request("POST", "/v1/chat/completions", json.dumps(body), self.headers)
@@ -143,18 +151,15 @@ def closed_loop(endpoint, bodies, clients, seconds, seed):
     def ask(number):
         drawn = random.Random(f"{seed} {number}")
         order = drawn.sample(bodies, len(bodies))
-        connection, at = endpoint.connect(), 0
+        at = 0
         while time.perf_counter() < until and len(failures) < 100:
             try:
-                figures = endpoint.stream(connection, order[at % len(order)])
+                figures = endpoint.stream(order[at % len(order)])
                 with lock:
                     done.append((time.perf_counter(), *figures[:4]))
             except Exception as error:  # noqa: BLE001: a failure is a figure here
                 failures.append(repr(error)[:300])
-                connection.close()
-                connection = endpoint.connect()
             at += 1
-        connection.close()
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
     for thread in threads:
@@ -190,10 +195,8 @@ def run_clients(options):
         endpoint, mode = ours, options.mode
         bodies = [question_body(question, mode, options.tokens) for question in questions]
     # The first requests of a server are not those that count.
-    warm = endpoint.connect()
     for body in bodies[:2]:
-        endpoint.stream(warm, body)
-    warm.close()
+        endpoint.stream(body)
     runs = []
     for clients in options.clients:
         runs.append(closed_loop(endpoint, bodies, clients, options.seconds, options.seed))
@@ -214,7 +217,7 @@ def run_shuffled(options):
     drawn = random.Random(options.seed)
     mode = "llama" if options.llama else options.mode
     endpoint = Endpoint(options.llama or options.url)
-    connection, rows = endpoint.connect(), []
+    rows = []
     for number, question in enumerate(drawn.sample(questions, options.count), 1):
         content = with_texts(question, drawn.sample(texts, len(texts)))
         if mode == "llama":
@@ -224,9 +227,8 @@ def run_shuffled(options):
             body = question_body(content, "none", options.tokens)
         else:
             body = question_body(question, mode, options.tokens)
-        first, total, prompt, answer, _ = endpoint.stream(connection, body)
+        first, total, prompt, answer, _ = endpoint.stream(body)
         rows.append({"question": number, "first_token_seconds": round(first, 4), "seconds": round(total, 4), "prompt_tokens": prompt, "answer_tokens": answer})
-    connection.close()
     first = [row["first_token_seconds"] for row in rows]
     size = -(-len(first) // PARTS)
     medians = [round(statistics.median(first[at : at + size]), 4) for at in range(0, len(first), size)]
