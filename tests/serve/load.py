@@ -6,7 +6,8 @@ usage: python load.py clients --url http://127.0.0.1:8080 --questions FILE [--cl
 
 `clients` is closed loop: each client asks its next question when it has the whole answer to the last one. With --mode texts the server puts the texts of the
 references into the prompt in place of memories; with none it reads nothing. With --llama the questions go to llama.cpp's server, whose prompts have the texts
-that the server at --url read for the same questions (its annotations). These are asked for beforehand, and are not part of the time.
+that the server at --url read for the same questions (its annotations), and whose answers have at most as many tokens as those of the server at --url: the
+reader's are short. --own-length lets it go on to --tokens. These are asked for beforehand, and are not part of the time.
 
 `shuffled` is the workload of LMCache's issue 4663: the same 14 documents, in another order for every question, and no question twice. With memories the server
 at --url reads its packs, which must have been built from these documents; in the other modes they are in the prompt, in the order drawn. The time to the first
@@ -123,16 +124,13 @@ def read_questions(path):
     return questions
 
 
-def texts_of(endpoint, questions):
-    """The texts that the server reads for each question."""
+def answered(endpoint, questions, tokens):
+    """For each question the texts that the server reads, and the tokens of its answer."""
     found = {}
     for question in questions:
-        choice = endpoint.whole(question_body(question, "memories", 1))["choices"][0]
-        texts = []
-        for note in choice["message"]["annotations"]:
-            if note["mempack"]["text"] not in texts:
-                texts.append(note["mempack"]["text"])
-        found[question] = texts
+        reply = endpoint.whole(question_body(question, "memories", tokens))
+        notes = reply["choices"][0]["message"]["annotations"]
+        found[question] = list(dict.fromkeys(note["mempack"]["text"] for note in notes)), max(1, reply["usage"]["completion_tokens"])
     return found
 
 
@@ -188,9 +186,9 @@ def run_clients(options):
     questions = read_questions(options.questions)
     ours = Endpoint(options.url)
     if options.llama:
-        texts = texts_of(ours, questions)
+        ours_said = answered(ours, questions, options.tokens)
         endpoint, mode = Endpoint(options.llama), "llama"
-        bodies = [llama_body(with_texts(question, texts[question]), options.tokens) for question in questions]
+        bodies = [llama_body(with_texts(question, texts), options.tokens if options.own_length else length) for question, (texts, length) in ours_said.items()]
     else:
         endpoint, mode = ours, options.mode
         bodies = [question_body(question, mode, options.tokens) for question in questions]
@@ -277,6 +275,7 @@ def main():
         workload.add_argument("--seed", type=int, default=1)
         workload.add_argument("--out", type=Path)
     clients.add_argument("--clients", type=lambda text: [positive(one) for one in text.split(",")], default=[1, 4, 16, 64])
+    clients.add_argument("--own-length", action="store_true", help="with --llama: its answers are as long as they come, up to --tokens")
     clients.add_argument("--seconds", type=float, default=60)
     shuffled.add_argument("--documents", type=Path, required=True, help='a corpus of {"text": ...}, one per line, of which the first 14 are taken')
     shuffled.add_argument("--count", type=positive, default=200)

@@ -52,31 +52,56 @@ fn config(bench: &Bench, case: &Case, name: &str, every: u64) -> mempack_trainer
     bench.config(name, &text)
 }
 
-#[test]
-fn losses_fall_and_runs_resume_to_the_bit() {
+/// The loss falls, and a run that was interrupted twice ends with the same bits.
+fn falls_and_resumes(name: &str) {
+    let case = CASES.iter().find(|case| case.name == name).unwrap();
     let bench = Bench::new();
     bench.memory_with_context_template();
     bench.preferences_and_chat();
-    for case in &CASES {
-        let whole = config(&bench, case, case.name, 50);
-        run(&whole, None).0.unwrap();
-        let lines = log(&whole.output);
-        let mean = |lines: &[mempack_trainer::LogLine]| lines.iter().map(|line| line.loss).sum::<f64>() / lines.len() as f64;
-        let (before, after) = (mean(&lines[..4]), mean(&lines[10..]));
-        println!("{}: {before:.3} {after:.3}", case.name);
-        assert!(after < before - case.fall, "{}: {before} {after}", case.name);
+    let whole = config(&bench, case, name, 50);
+    run(&whole, None).0.unwrap();
+    let lines = log(&whole.output);
+    let mean = |lines: &[mempack_trainer::LogLine]| lines.iter().map(|line| line.loss).sum::<f64>() / lines.len() as f64;
+    let (before, after) = (mean(&lines[..4]), mean(&lines[10..]));
+    println!("{name}: {before:.3} {after:.3}");
+    assert!(after < before - case.fall, "{name}: {before} {after}");
 
-        let parts = config(&bench, case, &format!("{} in parts", case.name), 5);
-        for stop in [3, 12] {
-            let stopped = run(&parts, Some(stop)).0;
-            assert!(matches!(stopped, Err(TrainError::Interrupted { step }) if step == stop), "{}: {stopped:?}", case.name);
-        }
-        // Killed after the stop, before its checkpoint was complete.
-        std::fs::remove_dir_all(parts.output.join("step-00000012")).unwrap();
-        assert_eq!(run(&parts, None).0.unwrap().steps, 4, "{}", case.name);
-        assert_eq!(lines, log(&parts.output), "{}", case.name);
-        assert!(files(&whole.output.join("final")) == files(&parts.output.join("final")), "{}: the final files differ", case.name);
+    let parts = config(&bench, case, &format!("{name} in parts"), 5);
+    for stop in [3, 12] {
+        let stopped = run(&parts, Some(stop)).0;
+        assert!(matches!(stopped, Err(TrainError::Interrupted { step }) if step == stop), "{name}: {stopped:?}");
     }
+    // Killed after the stop, before its checkpoint was complete.
+    std::fs::remove_dir_all(parts.output.join("step-00000012")).unwrap();
+    assert_eq!(run(&parts, None).0.unwrap().steps, 4, "{name}");
+    assert_eq!(lines, log(&parts.output), "{name}");
+    assert!(files(&whole.output.join("final")) == files(&parts.output.join("final")), "{name}: the final files differ");
+}
+
+// A run has one thread: tests of their own run side by side.
+#[test]
+fn repeat_learns_and_resumes_to_the_bit() {
+    falls_and_resumes("repeat");
+}
+
+#[test]
+fn clusters_learn_and_resume_to_the_bit() {
+    falls_and_resumes("clusters");
+}
+
+#[test]
+fn distil_learns_and_resumes_to_the_bit() {
+    falls_and_resumes("distil");
+}
+
+#[test]
+fn preferences_learn_and_resume_to_the_bit() {
+    falls_and_resumes("preferences");
+}
+
+#[test]
+fn chat_learns_and_resumes_to_the_bit() {
+    falls_and_resumes("chat");
 }
 
 const PREFERENCES: &str = "[stage.learn]\nkind = \"preferences\"\ncorpora = [\"fiction/corpus.jsonl\"]\n\
