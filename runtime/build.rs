@@ -6,5 +6,6 @@ fn main() {
     println!("cargo::rerun-if-changed=../model/rpath.rs");
     if let Ok(libdir) = std::env::var("DEP_MEMPACK_MODEL_LIBDIR") {
         link_rpath(&libdir);
+        println!("cargo::metadata=LIBDIR={libdir}");
     }
 }

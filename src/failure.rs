@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
-use std::process::ExitCode;
 
 use crate::terminal::{self, errln};
 
@@ -55,7 +54,7 @@ impl Failure {
     }
 
     /// Prints the error with its causes and the hint on standard error, and returns the exit code.
-    pub fn report(&self) -> ExitCode {
+    pub fn report(&self) -> u8 {
         errln!("mempack: {self}");
         if let Some(hint) = self.hint {
             errln!("hint: {hint}");
@@ -67,7 +66,7 @@ impl Failure {
                 errln!("--verbose prints the details");
             }
         }
-        ExitCode::from(self.kind as u8)
+        self.kind as u8
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files that commands write beside packs: details and figures. An output replaces nothing but an older one of its kind, and never an input
+//! Files that commands write beside packs: details, figures and pages. An output replaces nothing but an older one of its kind, and never an input
 //! of the same command. Packs obey the same rule in `mempack_format::check_target`.
 
 use std::ffi::OsString;
@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "engine")]
 use mempack_evaluation::Drawing;
 use mempack_format::{DiskStorage, Storage as _};
 use serde_json::Value;
@@ -15,6 +16,7 @@ use crate::outputs::{folder_of, is_same};
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "engine"), allow(dead_code))]
 pub enum Contents {
     /// The lines of `eval --details`.
     Details,
@@ -24,6 +26,8 @@ pub enum Contents {
     Png,
     /// A memory block.
     Memory,
+    /// The page of `report`.
+    Report,
 }
 
 impl Contents {
@@ -33,10 +37,12 @@ impl Contents {
             Self::Svg => "an SVG figure",
             Self::Png => "a PNG figure",
             Self::Memory => "a memory block",
+            Self::Report => "a report about a pack",
         }
     }
 
     /// A figure, in the format that the file's ending names: PNG for .png, SVG for all others.
+    #[cfg(feature = "engine")]
     pub fn of_figure(path: &Path) -> Self {
         if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) { Self::Png } else { Self::Svg }
     }
@@ -58,6 +64,7 @@ impl Contents {
                 Self::Svg => line.starts_with(b"<svg "),
                 Self::Png => line.starts_with(b"\x89PNG\r\n"),
                 Self::Memory => has_memory_block(path)?,
+                Self::Report => line == mempack_report::FIRST_LINE.as_bytes(),
             })
     }
 }
@@ -130,6 +137,7 @@ impl OutputFile {
     ///
     /// # Errors
     /// As [`write`](Self::write), and if the figure is too large for a PNG.
+    #[cfg(feature = "engine")]
     pub fn draw(self, figure: &Drawing) -> Result<(), Failure> {
         let bytes = match self.contents {
             Contents::Png => figure.png().map_err(|error| Failure::new(Kind::Work, format!("{}: {error}", self.path.display())))?,
@@ -165,6 +173,7 @@ pub struct NewFile {
 
 impl NewFile {
     /// Where it is until it is finished.
+    #[cfg(feature = "engine")]
     pub fn part(&self) -> &Path {
         &self.part
     }

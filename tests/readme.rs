@@ -23,10 +23,19 @@ fn paths_in_the_documentation_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folders =
         ["benches/", "compiler/", "corpus/", "docs/", "evaluation/", "format-spec/", "kb-samples/", "model/", "numeric/", "questions/"];
-    let folders = [&folders[..], &["deploy/", "retrieval/", "runtime/", "scripts/", "server/", "src/", "tests/", "trainer/"]].concat();
-    for document in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/codec.md", "docs/guarantees.md", "docs/serving.md"]
-    {
+    let folders =
+        [&folders[..], &["deploy/", "python/", "report/", "retrieval/", "runtime/", "scripts/", "server/", "src/", "tests/", "trainer/"]]
+            .concat();
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/codec.md",
+        "docs/guarantees.md",
+        "docs/python.md",
+        "docs/serving.md",
+    ] {
         let text = read(document);
         let quoted = text.split('`').skip(1).step_by(2);
         let paths = quoted.filter(|word| folders.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', ' ']));

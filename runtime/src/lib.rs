@@ -63,6 +63,8 @@ mod lexical;
 mod mapped;
 mod mounts;
 mod pack_set;
+mod quality;
+mod repair_file;
 mod search;
 mod selection;
 mod truncation;
@@ -90,6 +92,8 @@ pub use mempack_filter::{Expression, FilterError};
 pub use mempack_retrieval::{Hit, Recalled, Strategy, UnknownStrategy};
 pub use mounts::{MountError, Mounts};
 pub use pack_set::{Citation, CiteError, Mounted, NotSigned, PackReference, PackSearchError, PackSet, cite};
+pub use quality::quality_json;
+pub use repair_file::{RepairFileError, RepairStage, write_repaired};
 pub use search::{DEFAULT_EF, EXACT_UP_TO, Method, SearchError};
 #[cfg(unix)]
 pub use truncation::{exit_when_cut_short, go_on_when_cut_short};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildProgress, BuildReport, Drift, GraphOptions, PreviousPack, Stage};
 use mempack_format::{CodecSpec, DiskStorage, ModelIdentity, ReadError, SpecError};
 use mempack_model::Precision;
+use mempack_runtime::quality_json;
 use serde_json::json;
 
 use super::corpus;
@@ -14,7 +15,7 @@ use crate::failure::{Failure, Kind};
 use crate::folders::{self, ModelArgs};
 use crate::hints;
 use crate::interrupt;
-use crate::output::{bytes, quality_json, quality_line, quality_lines, thousands};
+use crate::output::{bytes, quality_line, quality_lines, thousands};
 use crate::outputs;
 use crate::progress::Progress;
 use crate::terminal::{self, outln};

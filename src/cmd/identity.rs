@@ -1,6 +1,7 @@
 //! What packs know a model by, as JSON and for people.
 
 use mempack_format::{MemoryShape, ModelIdentity};
+use mempack_report::kept;
 use serde_json::{Value, json};
 
 use crate::terminal::{one_line, outln};
@@ -22,18 +23,6 @@ fn tokens_per_head(shape: &MemoryShape) -> Value {
     match shape.budget() {
         None => json!(shape.tokens),
         Some(budget) => budget.chunks(shape.heads.max(1) as usize).map(|layer| json!(layer)).collect(),
-    }
-}
-
-/// The same in words.
-fn kept(shape: &MemoryShape) -> String {
-    match shape.budget() {
-        None => format!("{} tokens each", shape.tokens),
-        Some(budget) => {
-            let holding = budget.iter().filter(|tokens| **tokens > 0).count();
-            let (all, most) = (shape.slots(), shape.tokens);
-            format!("{all} tokens in all: 1 to {most} at {holding} heads of the memory layers, none at {}", budget.len() - holding)
-        }
     }
 }
 

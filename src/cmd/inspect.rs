@@ -3,13 +3,14 @@
 
 use std::path::PathBuf;
 
-use mempack_format::{Field, Manifest, ReadError, Signature, Tag};
-use mempack_runtime::MappedPack;
+use mempack_format::{Manifest, ReadError};
+use mempack_report::{FieldRow, code_bytes, metadata_fields, signers};
+use mempack_runtime::{MappedPack, quality_json};
 use serde_json::{Value, json};
 
 use super::identity::{model_json, print_model};
 use crate::failure::Failure;
-use crate::output::{bytes, quality_json, quality_lines, thousands};
+use crate::output::{bytes, quality_lines, thousands};
 use crate::terminal::{self, one_line, outln};
 
 #[derive(clap::Args)]
@@ -64,33 +65,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 /// Bytes of one vector in the codec, and of one whole memory.
 fn memory_bytes(pack: &MappedPack) -> (u64, u64) {
-    let slots = pack.manifest().model.shape.slots() as u64;
-    ((pack.record_bytes() - slots) / (2 * slots), pack.record_bytes())
-}
-
-/// A field of the documents, and how many of them have it.
-struct FieldRow<'p> {
-    field: Field<'p>,
-    documents: u64,
+    (code_bytes(pack), pack.record_bytes())
 }
 
 /// The fields of the documents, in the order of their names.
-fn fields(pack: &MappedPack) -> Result<Vec<FieldRow<'_>>, Failure> {
-    let read = || {
-        pack.section(Tag::METADATA)?;
-        let Some(metadata) = pack.metadata()? else { return Ok(Vec::new()) };
-        let mut rows = Vec::new();
-        for field in metadata.fields() {
-            let field = field?;
-            let mut documents = 0;
-            for document in 0..pack.manifest().counts.documents {
-                documents += u64::from(!field.codes(document)?.is_empty());
-            }
-            rows.push(FieldRow { field, documents });
-        }
-        Ok(rows)
-    };
-    read().map_err(|error: ReadError| super::reading(pack.path(), matches!(error, ReadError::Damaged(_)), error))
+fn fields(pack: &MappedPack) -> Result<Vec<FieldRow>, Failure> {
+    metadata_fields(pack).map_err(|error| super::reading(pack.path(), matches!(error, ReadError::Damaged(_)), error))
 }
 
 fn json(pack: &MappedPack) -> Result<Value, Failure> {
@@ -105,11 +85,7 @@ fn json(pack: &MappedPack) -> Result<Value, Failure> {
     let mut of_model = model_json(model);
     of_model["precision"] = json!(precision);
     let fields = fields(pack)?;
-    let field = |FieldRow { field, documents }: &FieldRow<'_>| {
-        json!({
-            "name": field.name(), "kind": field.kind().to_string(), "list": field.is_list(), "values": field.values(), "documents": documents,
-        })
-    };
+    let field = |FieldRow { name, kind, list, values, documents }: &FieldRow| json!({"name": name, "kind": kind.to_string(), "list": list, "values": values, "documents": documents});
     let fields: Vec<Value> = fields.iter().map(field).collect();
     Ok(json!({
         "id": pack.id().to_string(), "version": format!("{major}.{minor}"), "bytes": pack.bytes(), "generator": generator,
@@ -122,9 +98,7 @@ fn json(pack: &MappedPack) -> Result<Value, Failure> {
                      "max_tokens": embedder.max_tokens,
                      "prompts": embedder.prompts.as_ref().map(|p| json!({"query": p.query, "passage": p.passage}))},
         "graph": graph.map(|g| json!({"m": g.m, "ef_construction": g.ef_construction})),
-        "signatures": pack.signatures().iter().map(|signature| json!({
-            "key": signature.key_id().to_string(), "right": signature.check(pack.id()).is_ok(),
-        })).collect::<Vec<_>>(),
+        "signatures": signers(pack).iter().map(|(key, right)| json!({"key": key, "right": right})).collect::<Vec<_>>(),
         "metadata": fields, "sections": sections,
     }))
 }
@@ -136,7 +110,7 @@ fn print_table(pack: &MappedPack) {
     let row = |name: &str, value: String| outln!("{name:<12} {}", one_line(&value));
     row("pack", pack.id().to_string());
     row("format", format!("{major}.{minor}, {} ({} bytes), written by {generator}", bytes(pack.bytes()), thousands(pack.bytes())));
-    row("signed by", signers(pack));
+    row("signed by", signed_by(pack));
     row("documents", thousands(u64::from(counts.documents)));
     row(
         "references",
@@ -179,19 +153,16 @@ fn print_fields(pack: &MappedPack) -> Result<(), Failure> {
         return Ok(());
     }
     outln!("\n{:<24} {:<16} {:>12} {:>12}", "metadata", "kind", "values", "documents");
-    for FieldRow { field, documents } in fields {
-        let kind = format!("{}{}", if field.is_list() { "list of " } else { "" }, field.kind());
-        outln!("{:<24} {kind:<16} {:>12} {:>12}", one_line(field.name()), thousands(u64::from(field.values())), thousands(documents));
+    for FieldRow { name, kind, list, values, documents } in fields {
+        let kind = format!("{}{kind}", if list { "list of " } else { "" });
+        outln!("{:<24} {kind:<16} {:>12} {:>12}", one_line(&name), thousands(u64::from(values)), thousands(documents));
     }
     Ok(())
 }
 
 /// The keys that signed, with wrong signatures marked.
-fn signers(pack: &MappedPack) -> String {
-    let name = |signature: &Signature| match signature.check(pack.id()) {
-        Ok(key) => key.id().to_string(),
-        Err(_) => format!("{} (wrong)", signature.key_id()),
-    };
-    let names: Vec<String> = pack.signatures().iter().map(name).collect();
+fn signed_by(pack: &MappedPack) -> String {
+    let name = |(key, right): (String, bool)| if right { key } else { format!("{key} (wrong)") };
+    let names: Vec<String> = signers(pack).into_iter().map(name).collect();
     if names.is_empty() { "nobody".into() } else { names.join(", ") }
 }

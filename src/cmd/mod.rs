@@ -38,6 +38,7 @@ mod packs;
 #[cfg(feature = "engine")]
 pub mod quality;
 pub mod repair;
+pub mod report;
 #[cfg(feature = "engine")]
 mod rerank;
 #[cfg(feature = "engine")]

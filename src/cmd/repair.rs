@@ -1,12 +1,10 @@
 //! `mempack repair`: repairs a damaged pack from others.
 
-use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use mempack_format::{DiskStorage, Mended, Repair, RepairError, StorageCursor, VerifyError, WorkFolder};
-use mempack_runtime::{MappedBytes, MappedPack};
+use mempack_format::{Mended, Repair, RepairError};
+use mempack_runtime::{MappedBytes, RepairFileError, RepairStage, write_repaired};
 
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
@@ -81,76 +79,22 @@ fn failure(args: &Job, error: RepairError) -> Failure {
     Failure::new(kind, format!("{}: {error}", path.display()))
 }
 
-/// Writes the repaired pack beside `new`, or else the damaged one, reads it back, and renames it if it is whole.
 fn write(source: &Path, new: Option<&Path>, repair: &Repair<'_>, progress: &Progress, cancel: &AtomicBool) -> Result<(), Failure> {
-    let target = new.unwrap_or(source);
-    let failed = |action: &'static str| {
-        move |error: io::Error| {
-            Failure::new(Kind::Work, format!("cannot {action} {}: {error}; the damaged pack is unchanged", target.display()))
-        }
-    };
-    let interrupted = || Failure::new(Kind::Interrupted, "interrupted; the damaged pack is unchanged");
-    // One process at a time writes to the target. If it is killed, what it leaves is not named like a pack.
-    let folder = match new {
-        Some(new) => WorkFolder::open(Arc::new(DiskStorage), new),
-        None => WorkFolder::replace(Arc::new(DiskStorage), source),
-    }?;
-    let path = folder.scratch().join("mended");
-    let file = StorageCursor::new(folder.storage().create(&path).map_err(failed("write beside"))?, 0);
-    progress.begin("writing", "bytes", Some(repair.bytes()));
-    let mut out = Counted { out: BufWriter::new(file), progress, done: 0, cancel };
-    let written = repair.write(&mut out).and_then(|()| io::Write::flush(&mut out));
-    if cancel.load(Ordering::Relaxed) {
-        return Err(interrupted());
-    }
-    written.map_err(failed("write"))?;
-    folder.copy_permissions(source, &path)?;
-    out.out.get_ref().file().sync().map_err(failed("write"))?;
-    drop(out);
-    let mended = MappedPack::open(&path).map_err(|error| Failure::new(Kind::Damaged, error))?;
-    if mended.id() != repair.id() {
-        let (found, expected) = (mended.id(), repair.id());
-        return Err(Failure::new(
-            Kind::Work,
-            format!("the repaired pack has id {found}, expected {expected}: is another process writing to it?"),
-        ));
-    }
-    let mut watch = progress.watch("verifying".into(), cancel);
-    mended.verify(&mut |at| watch(at.done, at.total)).map_err(|error| match error {
-        VerifyError::Interrupted(_) => interrupted(),
-        // Every digest matches, so this is what was written.
-        error => Failure::new(Kind::Damaged, format!("{}: the pack was malformed from the beginning: {error}", source.display())),
+    let mut writing = progress.watch("writing".into(), cancel);
+    let mut verifying = progress.watch("verifying".into(), cancel);
+    let written = write_repaired(repair, source, new, &mut |stage, done, total| match stage {
+        RepairStage::Writing => writing(done, total),
+        RepairStage::Verifying => verifying(done, total),
+    });
+    written.map_err(|error| match error {
+        // Its kind and its hint are those of other commands.
+        RepairFileError::Write(error) => error.into(),
+        RepairFileError::Interrupted => Failure::new(Kind::Interrupted, error),
+        RepairFileError::Map(_) | RepairFileError::Malformed { .. } => Failure::new(Kind::Damaged, error),
+        error => Failure::new(Kind::Work, error),
     })?;
     progress.end();
-    drop(mended);
-    folder.publish(&path)?;
     Ok(())
-}
-
-/// Counts what is written, and fails once `cancel` is set.
-struct Counted<'a, W> {
-    out: W,
-    progress: &'a Progress,
-    done: u64,
-    cancel: &'a AtomicBool,
-}
-
-impl<W: io::Write> io::Write for Counted<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.cancel.load(Ordering::Relaxed) {
-            // Not `Interrupted`, which callers retry.
-            return Err(io::Error::other("stopped"));
-        }
-        // Sections come whole. Steps of a few MiB update the count and check `cancel` in between.
-        let written = self.out.write(bytes.get(..4 << 20).unwrap_or(bytes))?;
-        self.done += written as u64;
-        self.progress.set(self.done);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 fn describe(mended: &Mended, from: &[PathBuf]) -> String {

@@ -2,6 +2,7 @@
 
 mod changes;
 mod documents;
+mod json;
 mod metadata;
 mod references;
 
