@@ -29,7 +29,7 @@ else
 LIBTORCH_READY := libtorch/build-version
 endif
 
-.PHONY: all build models demo test soak screenshots check-deploy thorough schedules eval lint bench bench-codec dist clean-packs
+.PHONY: all build models demo test test-hf wheel random-calls soak screenshots check-deploy thorough schedules eval lint bench bench-codec dist clean-packs
 
 all: build
 
@@ -80,9 +80,22 @@ test: $(LIBTORCH_READY)
 	$(CARGO) test --workspace --no-run
 	@$(MAKE) --no-print-directory in-place $(E5)/config.json IMPORTER=$(TARGET)/debug/mempack
 	$(CARGO) test --workspace
+	python/test.sh
 	tests/serve/run.sh $(TARGET)/debug/mempack
 	tests/serve/soak.sh $(TARGET)/debug/mempack --minutes 1
 	tests/page/all.sh $(TARGET)/debug/mempack
+
+# The wheel of the Python package, in target/wheels.
+wheel:
+	python/wheel.sh
+
+# `mempack.hf` with transformers and torch, beside the program. Not in `make test`: torch's packages take 5 GB.
+test-hf: models
+	python/hf.sh $(MEMPACK)
+
+# 10^6 random calls of the Python package.
+random-calls:
+	MEMPACK_RANDOM_CALLS=1000000 python/test.sh test_random_calls.py
 
 # 30 minutes of mixed traffic at a service whose packs change every second: nothing fails, and its memory stays.
 soak: models

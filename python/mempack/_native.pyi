@@ -1,8 +1,8 @@
 """Types of the native module. Arrays are C-contiguous; shapes are in brackets, and lengths are in bytes where nothing else is said."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, SupportsIndex, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ class DamageError(MempackError):
     offset: int | None
 
 class MismatchError(MempackError):
-    """A pack of another model or embedder. Fields: `path`, and `differences`: for each field that differs its name, what the pack has, and what the other has."""
+    """A pack of another model or embedder. Fields: `path`, and `differences`: for each field its name, what the pack has, and what the other has."""
 
     path: str | None
     differences: list[tuple[str, str, str]]
@@ -167,6 +167,9 @@ class Document:
 class Memories:
     """Decoded memories of references. Keys are those before the rotary embedding. Unpacks as `keys, values, positions, counts`."""
 
+    def __len__(self) -> int:
+        """References."""
+    def __iter__(self) -> Iterator[NDArray[Any]]: ...
     @property
     def keys(self) -> NDArray[Any]:
         """`[references, layers, heads, tokens, head_dim]`, float32 or float16; zero in empty slots."""
@@ -187,6 +190,7 @@ class Pack:
     def __init__(self, path: StrPath) -> None: ...
     def __len__(self) -> int:
         """References."""
+    def _repr_html_(self) -> str: ...
     @property
     def path(self) -> str: ...
     @property
@@ -240,13 +244,13 @@ class Pack:
 
         `ranking` is `lexical` without vectors and `hybrid` with them. Returns as `search`.
         """
-    def text(self, reference: int) -> str: ...
-    def document(self, reference: int) -> Document: ...
+    def text(self, reference: SupportsIndex) -> str: ...
+    def document(self, reference: SupportsIndex) -> Document: ...
     def embeddings(self, references: Sequence[int] | NDArray[Any]) -> NDArray[np.float32]:
         """`[n, dim]`: the unit vectors of references."""
     def memory(
         self,
-        references: int | Sequence[int] | NDArray[Any],
+        references: SupportsIndex | Sequence[int] | NDArray[Any],
         *,
         dtype: Any = "float32",
         out: tuple[NDArray[Any], NDArray[Any]] | None = None,
@@ -257,8 +261,8 @@ class Pack:
         """Compares every byte, or a share of memories, embeddings and texts, with its digest. Raises `DamageError` for the first damage."""
     def diff(self, newer: Pack) -> dict[str, Any]:
         """What `newer` has that this pack has not, and the reverse: the object that `mempack diff --json` ends with, and its `changes`."""
-    def repair(self, donors: Sequence[StrPath], out: StrPath) -> int:
-        """Writes this pack, with what is damaged taken from donors, to `out`. Returns how many parts were damaged."""
+    def repair(self, donors: Sequence[StrPath], out: StrPath | None = None) -> int:
+        """Writes this pack, with what is damaged taken from donors, to `out`, or in place of its file. Returns how many parts were damaged."""
     def sign(self, key: StrPath) -> str:
         """Adds a signature to the file. Returns the key's id."""
 
@@ -275,6 +279,9 @@ class Hit:
     def reference(self) -> int: ...
     @property
     def score(self) -> float: ...
+    def text(self) -> str: ...
+    def document(self) -> Document:
+        """The document, the first that the filter of the search admits, and where the reference is in it."""
 
 @final
 class Mounts:
@@ -306,9 +313,8 @@ class Mounts:
         threads: int | None = None,
     ) -> list[list[Hit]]: ...
 
-def report(pack: Pack, tokenizer: StrPath | None = None, *, references: int = 20, neighbours: int = 5) -> str:
+def report(pack: Pack, tokenizer: StrPath | None = None, *, references: int = 20, neighbours: int = 5, seed: int = 0) -> str:
     """One HTML page about a pack: see `mempack report`. `tokenizer` is the path of a tokenizer.json."""
 
 def main(arguments: Sequence[str]) -> int:
     """The command line of mempack without what needs a model. Returns the exit code."""
-
