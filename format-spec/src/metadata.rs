@@ -144,6 +144,11 @@ impl<'a> Metadata<'a> {
         Ok(Self { section, documents, entries, names, columns })
     }
 
+    /// Documents, or origins in the places of a pack.
+    pub fn documents(&self) -> u32 {
+        self.documents
+    }
+
     /// Fields; at least one.
     pub fn len(&self) -> u32 {
         self.entries.len() as u32

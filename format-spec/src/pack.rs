@@ -47,6 +47,7 @@ pub(crate) struct Layout {
     pub(crate) budget: Option<Section>,
     pub(crate) terms: Option<Section>,
     pub(crate) metadata: Option<Section>,
+    pub(crate) places: Option<Section>,
 }
 
 impl Layout {
@@ -72,6 +73,7 @@ impl Layout {
             budget: optional(Tag::BUDGET),
             terms: optional(Tag::TERMS),
             metadata: optional(Tag::METADATA),
+            places: optional(Tag::PLACES),
         })
     }
 }
@@ -329,6 +331,23 @@ impl<D: AsRef<[u8]>> Pack<D> {
     pub fn metadata(&self) -> Result<Option<Metadata<'_>>, ReadError> {
         let Some(section) = self.layout.metadata else { return Ok(None) };
         Ok(Some(Metadata::read(section, self.contents(&section)?, self.manifest.counts.documents)?))
+    }
+
+    /// The places of the origins, if any has one: fields of origins, as [`metadata`](Self::metadata) has fields of documents. Its header is checked, its fields and values are when
+    /// they are read.
+    ///
+    /// # Errors
+    /// If the header or an entry of the places is damaged.
+    pub fn places(&self) -> Result<Option<Metadata<'_>>, ReadError> {
+        let Some(section) = self.layout.places else { return Ok(None) };
+        let found = self.manifest.counts.origins;
+        let limit = u32::MAX.into();
+        let origins = u32::try_from(found).map_err(|_| Damage {
+            section: section.tag,
+            offset: section.offset,
+            defect: Defect::TooLarge { field: "origins of a pack with places", limit, found },
+        })?;
+        Ok(Some(Metadata::read(section, self.contents(&section)?, origins)?))
     }
 
     pub(crate) fn layout(&self) -> &Layout {

@@ -49,9 +49,11 @@ impl Tag {
     pub const TERMS: Self = Self(*b"TERMS   ");
     /// Further fields of the documents (SPEC 6.1); since version 1.4, in packs whose documents have any.
     pub const METADATA: Self = Self(*b"METADATA");
+    /// Where origins stand in their documents (SPEC 7.1); since version 1.6, in packs of documents with pages, headings, articles, rows or seconds.
+    pub const PLACES: Self = Self(*b"PLACES  ");
 
     /// Every section of this version, and whether it is required.
-    pub(crate) const ALL: [(Self, bool); 18] = [
+    pub(crate) const ALL: [(Self, bool); 19] = [
         (Self::MANIFEST, true),
         (Self::DOCUMENT_INDEX, true),
         (Self::DOCUMENTS, true),
@@ -70,6 +72,7 @@ impl Tag {
         (Self::TERMS, false),
         (Self::METADATA, false),
         (Self::COARSE_EMBEDDINGS, false),
+        (Self::PLACES, false),
     ];
 
     /// A tag from a file; `None` if it does not have the form of SPEC 3.
@@ -82,6 +85,7 @@ impl Tag {
     /// The minor version that a pack with the section states (SPEC 2).
     pub(crate) fn minor_version(self) -> u16 {
         match self {
+            Self::PLACES => 6,
             Self::COARSE_EMBEDDINGS => 5,
             Self::METADATA => 4,
             Self::TERMS => 3,

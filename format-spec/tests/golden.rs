@@ -6,7 +6,7 @@ mod generate;
 
 use common::{GOLDEN, exercise, verify};
 use generate::{DOCUMENTS, REFERENCES};
-use mempack_format::{Defect, EMPTY_SLOT, EmbedderIdentity, Field, LeafKind, Memory, OpenError, Pack, Tag, VerifyError};
+use mempack_format::{Defect, EMPTY_SLOT, EmbedderIdentity, Field, LeafKind, Memory, OpenError, OriginPlace, Pack, Tag, VerifyError};
 use mempack_hostile::Parts;
 
 #[test]
@@ -235,7 +235,8 @@ fn check_contents<D: AsRef<[u8]>>(pack: &Pack<D>) {
                 pack.manifest().embedder.prompts.is_some(),
                 pack.terms().unwrap().is_some(),
                 pack.metadata().unwrap().is_some(),
-                pack.coarse_embeddings().unwrap().is_some()
+                pack.coarse_embeddings().unwrap().is_some(),
+                pack.places().unwrap().is_some()
             ]
             .into_iter()
             .map(usize::from)
@@ -243,6 +244,26 @@ fn check_contents<D: AsRef<[u8]>>(pack: &Pack<D>) {
             manifest.counts
         )
     );
+}
+
+#[test]
+fn the_golden_pack_of_version_1_6_has_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("golden.mpk");
+    generate::write_with_places(&target).unwrap();
+    let made = Parts::of(&std::fs::read(&target).unwrap());
+    assert_eq!(made.get("PLACES"), Parts::of(GOLDEN_1_6).get("PLACES"));
+    let pack = Pack::open(GOLDEN_1_6).unwrap();
+    assert_eq!(pack.id().to_string(), "e87de66b20f8b42dd4b6f4a2f5581f890d6de080e268f04ca1387a38d5da442c");
+    assert_eq!((pack.version(), Pack::open(GOLDEN_1_5).unwrap().places().unwrap().is_none()), ((1, 6), true));
+    check_contents(&pack);
+    let places = pack.places().unwrap().unwrap();
+    for origin in 0..places.documents() {
+        assert_eq!(OriginPlace::read(&places, origin).unwrap(), generate::place(origin), "{origin}");
+    }
+    assert_eq!(OriginPlace::read(&places, 6).unwrap().to_string(), "pp. 2-3, § 6 to § 7");
+    assert_eq!(OriginPlace::read(&places, 7).unwrap().to_string(), "Teil I > § 7");
+    no_flipped_byte_is_accepted(GOLDEN_1_6);
 }
 
 /// The vectors as SPEC 9 has them: the tables are ramps, so their entries can be computed.
@@ -289,6 +310,7 @@ const GOLDEN_1_2: &[u8] = include_bytes!("golden/v1.2.mpk");
 const GOLDEN_1_3: &[u8] = include_bytes!("golden/v1.3.mpk");
 const GOLDEN_1_4: &[u8] = include_bytes!("golden/v1.4.mpk");
 const GOLDEN_1_5: &[u8] = include_bytes!("golden/v1.5.mpk");
+const GOLDEN_1_6: &[u8] = include_bytes!("golden/v1.6.mpk");
 const GOLDEN_BUDGET: &[u8] = include_bytes!("golden/v1.2-budget.mpk");
 
 /// Every byte with MEMPACK_THOROUGH (`make thorough`), else every fifth.

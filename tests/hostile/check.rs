@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use mempack_format::{Damage, OpenError, Pack, ReadError, Scope, VerifyError, VerifyEvent};
+use mempack_format::{Damage, Metadata, OpenError, Pack, ReadError, Scope, VerifyError, VerifyEvent};
 use mempack_runtime::{FetchError, Hit, MapError, MappedPack, MemoryCache, SearchError};
 
 use crate::corpus::Error;
@@ -112,6 +112,7 @@ pub fn touch(path: &Path, file: &[u8]) -> Vec<Said> {
     note(graph.map(drop));
     note(terms(&pack));
     note(metadata(&pack));
+    note(places(&pack));
     let dim = pack.manifest().embedder.dim as usize;
     let query = vec![1.0 / (dim as f32).sqrt(); dim];
     for result in [pack.search_exact(&query, 5), pack.search(&query, 5, 50)] {
@@ -140,11 +141,20 @@ fn terms(pack: &MappedPack) -> Result<(), ReadError> {
 
 /// Reads the fields and values of all documents.
 fn metadata(pack: &MappedPack) -> Result<(), ReadError> {
-    let Some(metadata) = pack.metadata()? else { return Ok(()) };
+    columns(pack.metadata()?)
+}
+
+/// Reads the places of all origins.
+fn places(pack: &MappedPack) -> Result<(), ReadError> {
+    columns(pack.places()?)
+}
+
+fn columns(metadata: Option<Metadata<'_>>) -> Result<(), ReadError> {
+    let Some(metadata) = metadata else { return Ok(()) };
     for field in metadata.fields() {
         let field = field?;
-        for document in 0..pack.manifest().counts.documents {
-            for code in field.codes(document)? {
+        for row in 0..metadata.documents() {
+            for code in field.codes(row)? {
                 field.value(code.get())?;
             }
         }

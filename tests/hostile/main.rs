@@ -13,6 +13,7 @@ mod graph;
 mod header;
 mod manifest;
 mod metadata;
+mod places;
 mod smoke;
 mod tables;
 mod terms;
@@ -47,6 +48,7 @@ fn corpus() -> Corpus {
         graph::add,
         terms::add,
         metadata::add,
+        places::add,
     ];
     all.into_iter().for_each(|add| add(&mut corpus));
     corpus

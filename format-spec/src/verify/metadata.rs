@@ -1,17 +1,16 @@
-//! Verification of the metadata of documents.
+//! Verification of the metadata of documents, and of the places of origins, which have its form.
 
 use super::Verifier;
 use crate::error::{Damage, Defect, Interrupted};
-use crate::{Field, ReadError, Section};
+use crate::{Field, Metadata, ReadError, Section};
 
 impl<D: AsRef<[u8]>> Verifier<'_, D> {
     /// Checks names, columns and values of the fields (SPEC 6.1).
     ///
     /// Memory: one bit for each distinct value of a field.
-    pub(super) fn metadata(&mut self, section: &Section) -> Result<(), Interrupted> {
+    pub(super) fn metadata(&mut self, section: &Section, found: Result<Option<Metadata<'_>>, ReadError>) -> Result<(), Interrupted> {
         let digest = self.hash(section)?;
-        let documents = self.pack.manifest().counts.documents;
-        match self.pack.metadata() {
+        match found {
             Ok(Some(metadata)) => {
                 let mut last = None;
                 for (number, field) in (0u64..).zip(metadata.fields()) {
@@ -20,7 +19,7 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
                             self.checked(check_name(&field, number, last))?;
                             last = Some(field.name());
                             if self.checked(check_values(&field))? {
-                                self.checked(check_documents(&field, documents))?;
+                                self.checked(check_documents(&field, metadata.documents()))?;
                             }
                         }
                         Err(damage) => self.damage(damage)?,

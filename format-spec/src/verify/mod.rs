@@ -174,7 +174,10 @@ impl<D: AsRef<[u8]>> Verifier<'_, D> {
         self.origins(&layout)?;
         self.documents(&layout)?;
         if let Some(section) = layout.metadata {
-            self.metadata(&section)?;
+            self.metadata(&section, self.pack.metadata())?;
+        }
+        if let Some(section) = layout.places {
+            self.metadata(&section, self.pack.places())?;
         }
         if index_whole {
             self.text(&layout, references_whole)?;

@@ -63,10 +63,10 @@ impl FieldColumn {
     }
 }
 
-/// Writes the section `METADATA` (SPEC 6.1) of so many documents.
-pub(super) fn write(files: &Files, fields: &[FieldColumn], documents: u32) -> Result<Spool, WriteError> {
+/// Writes the section `METADATA` (SPEC 6.1) of so many documents, or `PLACES` (7.1) of so many origins. `name` is that of its temporary file.
+pub(super) fn write(files: &Files, name: &str, fields: &[FieldColumn], documents: u32) -> Result<Spool, WriteError> {
     at_most("number of fields of the metadata", MAX_METADATA_FIELDS, fields.len() as u64)?;
-    let mut spool = files.spool("metadata", 0)?;
+    let mut spool = files.spool(name, 0)?;
     spool.write(RawMetadata { fields: (fields.len() as u32).into(), reserved: 0.into() }.as_bytes())?;
     let mut name_end = 0;
     let mut last = None;

@@ -77,6 +77,8 @@ pub struct PackWriter {
     terms: Option<(u64, Spool)>,
     /// The metadata, and of how many documents.
     metadata: Option<(u32, Spool)>,
+    /// The places, and of how many origins.
+    places: Option<(u32, Spool)>,
     quality: Option<Quality>,
     /// The file whose permissions the pack has, if it replaces none.
     permissions_of: Option<PathBuf>,
@@ -167,6 +169,7 @@ impl PackWriter {
             graph: None,
             terms: None,
             metadata: None,
+            places: None,
             quality: None,
             permissions_of: None,
             spools,
@@ -338,7 +341,23 @@ impl PackWriter {
         }
         if !fields.is_empty() {
             let documents = self.counts.documents;
-            self.metadata = Some((documents, metadata::write(&self.files, fields, documents)?));
+            self.metadata = Some((documents, metadata::write(&self.files, "metadata", fields, documents)?));
+        }
+        Ok(())
+    }
+
+    /// Sets the places of the origins, once, after the last reference. No fields make no section.
+    ///
+    /// # Errors
+    /// If there are more origins than a `u32` counts; fields, values or codes break a rule of SPEC 6.1; places were set before; or if writing fails.
+    pub fn set_places(&mut self, fields: &[FieldColumn]) -> Result<(), WriteError> {
+        if self.places.is_some() {
+            return Err(WriteError::Mismatch { what: "places set", expected: 0, found: 1 });
+        }
+        if !fields.is_empty() {
+            at_most("origins of a pack with places", u32::MAX.into(), self.counts.origins)?;
+            let origins = self.counts.origins as u32;
+            self.places = Some((origins, metadata::write(&self.files, "places", fields, origins)?));
         }
         Ok(())
     }
@@ -386,6 +405,7 @@ impl PackWriter {
         let graph = self.graph.map(|(_, _, spool)| (Tag::GRAPH, spool));
         let terms = self.terms.map(|(_, spool)| (Tag::TERMS, spool));
         let metadata = self.metadata.map(|(_, spool)| (Tag::METADATA, spool));
+        let places = self.places.map(|(_, spool)| (Tag::PLACES, spool));
         let spools = [
             (Tag::LEAVES, leaves),
             (Tag::EMBEDDINGS, embeddings),
@@ -398,7 +418,7 @@ impl PackWriter {
             (Tag::CODEC, codec),
         ];
         let mut assembly = Assembly::new(pack);
-        for (tag, spool) in graph.into_iter().chain(coarse).chain(spools).chain(terms).chain(metadata) {
+        for (tag, spool) in graph.into_iter().chain(coarse).chain(spools).chain(terms).chain(metadata).chain(places) {
             assembly.append(tag, spool, &*self.files.storage)?;
         }
         let quality = self.quality.as_ref().map(quality::encode).transpose()?;
@@ -435,6 +455,9 @@ impl PackWriter {
         }
         if let Some((documents, _)) = &self.metadata {
             exactly("number of documents of the metadata", self.counts.documents.into(), (*documents).into())?;
+        }
+        if let Some((origins, _)) = &self.places {
+            exactly("number of origins of the places", self.counts.origins, (*origins).into())?;
         }
         exactly("dimensions of the embedder", self.dim.into(), embedder.dim.into())?;
         let (ours, theirs) = (&self.shape, &model.shape);

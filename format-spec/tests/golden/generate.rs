@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mempack_format::{
     CodecSpec, Digest, Divergence, Document, EmbedderIdentity, EmbedderPrompts, FieldColumn, FieldKind, GraphParameters, GraphSource, Loss,
-    MemoryShape, ModelIdentity, Origin, PackSummary, PackWriter, Posting, Quality, TermSource, WriteError,
+    MemoryShape, ModelIdentity, Origin, OriginPlace, PackSummary, PackWriter, Posting, Quality, TermSource, WriteError,
 };
 
 pub const DOCUMENTS: u32 = 3;
@@ -256,6 +256,49 @@ fn with_metadata(target: &Path) -> Result<PackWriter, WriteError> {
     writer.set_terms(&GoldenTerms::default())?;
     writer.set_metadata(&metadata())?;
     Ok(writer)
+}
+
+/// Writes the golden pack with an inverted index, metadata, coarse embeddings and places.
+pub fn write_with_places(target: &Path) -> Result<PackSummary, WriteError> {
+    let mut writer = with_metadata(target)?;
+    writer.add_coarse_embeddings();
+    writer.set_places(&places())?;
+    finish(writer, Some(prompts()))
+}
+
+/// Where an origin of the golden pack stands.
+pub fn place(origin: u32) -> OriginPlace {
+    let page = u64::from(origin / 4 + 1);
+    let section = |number: u32| format!("§ {number}");
+    match origin % 4 {
+        0 => OriginPlace::default(),
+        1 => OriginPlace { pages: Some((page, page)), ..OriginPlace::default() },
+        2 => {
+            OriginPlace { pages: Some((page, page + 1)), sections: Some((section(origin), section(origin + 1))), ..OriginPlace::default() }
+        }
+        _ => OriginPlace { headings: vec!["Teil I".into(), section(origin)], ..OriginPlace::default() },
+    }
+}
+
+/// SPEC 7.1 of those, written out field by field.
+fn places() -> Vec<FieldColumn> {
+    let column = |name: &str| {
+        let mut values = Vec::new();
+        let (mut texts, mut ends, mut kind) = (Vec::new(), Vec::new(), FieldKind::Text);
+        for origin in 0..REFERENCES + REFERENCES / 4 {
+            for (_, found, list) in place(origin).fields().into_iter().filter(|(found, ..)| *found == name) {
+                kind = found;
+                texts.extend(list);
+            }
+            ends.push(texts.len() as u32);
+        }
+        values.extend(texts.iter().cloned());
+        values.sort();
+        values.dedup();
+        let codes = texts.iter().map(|text| values.iter().position(|value| value == text).unwrap_or_default() as u32).collect();
+        FieldColumn { name: name.into(), kind, list: true, values, ends, codes }
+    };
+    ["heading", "page", "section"].map(column).into()
 }
 
 /// SPEC 11.1, by another way of rounding: the row of a reference; `largest` is the largest magnitude of any number.

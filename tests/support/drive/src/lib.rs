@@ -13,7 +13,7 @@ mod search;
 
 use std::ops::ControlFlow;
 
-use mempack_format::{Memory, Pack, ReadError};
+use mempack_format::{Memory, OriginPlace, Pack, ReadError};
 
 pub use filter::filter;
 pub use manifest::manifest;
@@ -110,6 +110,13 @@ fn read<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<(), ReadError> {
             }
         }
         note(metadata.field("year").map(drop).map_err(Into::into));
+    }
+    let places = pack.places();
+    note(places.as_ref().map(drop).map_err(Clone::clone));
+    if let Ok(Some(places)) = &places {
+        for origin in some(places.documents()) {
+            note(OriginPlace::read(places, origin).map(|place| drop(place.to_string())).map_err(Into::into));
+        }
     }
     if let Ok(Some(coarse)) = pack.coarse_embeddings() {
         let rows = some(counts.references).filter(|reference| coarse.row(*reference).is_some_and(|row| row.len() == coarse.stride()));

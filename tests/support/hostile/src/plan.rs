@@ -32,6 +32,8 @@ pub struct Plan {
     pub terms: bool,
     /// Whether its documents have metadata.
     pub metadata: bool,
+    /// Whether its first two origins have pages.
+    pub places: bool,
     /// Whether it has coarse embeddings.
     pub coarse: bool,
 }
@@ -40,7 +42,19 @@ impl Plan {
     /// A few references in three text blocks, with the caller's codec: 200 KB.
     pub fn small(codec: CodecSpec) -> Self {
         let shape = MemoryShape::new(2, 2, 4, 6);
-        Self { references: 30, documents: 4, shape, codec, dim: 6, m: 2, text_bytes: 5000, terms: false, metadata: false, coarse: false }
+        Self {
+            references: 30,
+            documents: 4,
+            shape,
+            codec,
+            dim: 6,
+            m: 2,
+            text_bytes: 5000,
+            terms: false,
+            metadata: false,
+            places: false,
+            coarse: false,
+        }
     }
 
     /// As [`small`](Self::small), with heads that keep different numbers of tokens (SPEC 5.3): 3, 0, 1 and 6.
@@ -52,6 +66,11 @@ impl Plan {
     /// As [`small`](Self::small), with an inverted index (SPEC 12.1) of three terms.
     pub fn lexical(codec: CodecSpec) -> Self {
         Self { terms: true, ..Self::small(codec) }
+    }
+
+    /// As [`small`](Self::small), with places (SPEC 7.1): the page 1 of the first origin, and the pages 2 and 3 of the second.
+    pub fn placed(codec: CodecSpec) -> Self {
+        Self { places: true, ..Self::small(codec) }
     }
 
     /// As [`small`](Self::small), with metadata (SPEC 6.1) of three fields.
@@ -77,6 +96,7 @@ impl Plan {
             text_bytes: 8,
             terms: false,
             metadata: false,
+            places: false,
             coarse: false,
         }
     }
@@ -94,6 +114,7 @@ impl Plan {
             text_bytes: 700,
             terms: false,
             metadata: false,
+            places: false,
             coarse: false,
         }
     }
@@ -134,6 +155,9 @@ impl Plan {
         }
         if self.metadata {
             writer.set_metadata(&metadata(self.documents))?;
+        }
+        if self.places {
+            writer.set_places(&[places(self.references + self.references.div_ceil(4))])?;
         }
         if self.codec != CodecSpec::F32 {
             writer.set_quality(self.quality())?;
@@ -262,6 +286,17 @@ fn tokens(reference: u32) -> u16 {
 }
 
 /// Three fields: one of text, one of lists, one of integers. Every document has one or two of them.
+fn places(origins: u32) -> FieldColumn {
+    FieldColumn {
+        name: "page".into(),
+        kind: FieldKind::Integer,
+        list: true,
+        values: ["1", "2", "3"].map(Into::into).to_vec(),
+        ends: (0..origins).map(|origin| if origin == 0 { 1 } else { 3 }).collect(),
+        codes: vec![0, 1, 2],
+    }
+}
+
 fn metadata(documents: u32) -> Vec<FieldColumn> {
     let field = |name: &str, kind, list, values: [&str; 2], of: &[&[u32]; 4]| {
         let (mut ends, mut codes) = (Vec::new(), Vec::new());
