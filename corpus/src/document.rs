@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mempack_extract::Marks;
 use mempack_format::Document;
 
 use crate::CorpusError;
@@ -29,8 +30,6 @@ pub enum CorpusNote {
         folder: String,
         /// How many files in it and in the folders below it.
         files: u64,
-        /// The extensions that are read.
-        expected: String,
         /// Kinds of these files, such as `.pdf`, with how many there are, the most frequent first.
         kinds: Vec<(String, u64)>,
         /// The paths of the first of them, from the folder on.
@@ -43,12 +42,12 @@ pub enum CorpusNote {
         /// Why.
         reason: String,
     },
-    /// A file is read as text though it is something else.
-    LooksLike {
+    /// A file is read, and there is something to know of it.
+    Remark {
         /// The file.
         path: String,
-        /// What it looks like, and what to do.
-        what: &'static str,
+        /// What, as the end of a sentence that the file begins.
+        remark: String,
     },
     /// Documents with ids of earlier documents got ids of their own.
     IdsNumbered {
@@ -62,15 +61,15 @@ pub enum CorpusNote {
 impl fmt::Display for CorpusNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::FilesIgnored { folder, files, expected, kinds, examples } => {
+            Self::FilesIgnored { folder, files, kinds, examples } => {
                 let s = if *files == 1 { "" } else { "s" };
-                write!(f, "{folder}: {files} file{s} ignored that are not {expected}: ")?;
+                write!(f, "{folder}: {files} file{s} ignored of kinds that are not read: ")?;
                 let listed: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
                 let more = if (examples.len() as u64) < *files { ", ..." } else { "" };
                 write!(f, "{} ({}{more})", listed.join(", "), examples.join(", "))
             }
             Self::Skipped { path, reason } => write!(f, "{path}: skipped, because it {reason}"),
-            Self::LooksLike { path, what } => write!(f, "{path}: looks like {what}"),
+            Self::Remark { path, remark } => write!(f, "{path} {remark}"),
             Self::IdsNumbered { documents, example } => {
                 write!(f, "{documents} documents have ids of earlier documents, and were given numbers, such as {example}")
             }
@@ -91,11 +90,13 @@ pub struct OpenDocument {
     fields: Vec<DocumentField>,
     /// The line of its file, for a document that is a line.
     line: Option<u64>,
+    /// The places in its text.
+    marks: Marks,
 }
 
 impl OpenDocument {
     pub(crate) fn new(metadata: Document, blocks: Blocks) -> Self {
-        Self { metadata, find_title: None, blocks, fields: Vec::new(), line: None }
+        Self { metadata, find_title: None, blocks, fields: Vec::new(), line: None, marks: Marks::default() }
     }
 
     /// The document is a line of its file, counted from 1.
@@ -111,6 +112,11 @@ impl OpenDocument {
     /// The line of its file that the document is.
     pub(crate) fn line(&self) -> Option<u64> {
         self.line
+    }
+
+    /// The same document with places in its text.
+    pub(crate) fn with_marks(self, marks: Marks) -> Self {
+        Self { marks, ..self }
     }
 
     /// The same document with another id.
@@ -135,9 +141,19 @@ impl OpenDocument {
         &self.fields
     }
 
-    /// The metadata, the other fields, what finds the title, and the blocks.
-    pub(crate) fn into_parts(self) -> (Document, Vec<DocumentField>, Option<FindTitle>, Blocks) {
-        (self.metadata, self.fields, self.find_title, self.blocks)
+    /// The places in its text: pages, articles, rows, seconds.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The metadata, the other fields, the places, what finds the title, and the blocks.
+    pub(crate) fn into_parts(self) -> (Document, Vec<DocumentField>, Marks, Option<FindTitle>, Blocks) {
+        (self.metadata, self.fields, self.marks, self.find_title, self.blocks)
+    }
+
+    /// Reads the text to its end, to see whether it can be read.
+    pub(crate) fn check(mut self) -> Result<(), CorpusError> {
+        self.blocks.try_for_each(|block| block.map(drop))
     }
 
     /// Reads the whole text. Returns the metadata, with the title found in the text, and the text; `None` if it has no words.

@@ -22,12 +22,10 @@ pub enum CorpusError {
         path: String,
     },
     /// A named file of an unknown kind.
-    #[error("{path}: unknown kind of file, expected {expected}; {advice}")]
+    #[error("{path}: a kind of file that is not read; {advice}")]
     UnknownKind {
         /// The path.
         path: String,
-        /// The extensions that are read.
-        expected: String,
         /// What to do with it.
         advice: String,
     },
@@ -40,6 +38,14 @@ pub enum CorpusError {
         what: String,
         /// What to do with it.
         advice: String,
+    },
+    /// A file that is not read, because it is damaged, encrypted, too large or of no known format.
+    #[error("{path}: not read, because it {reason}")]
+    Unreadable {
+        /// The path.
+        path: String,
+        /// Why, and what to do.
+        reason: String,
     },
     /// A comment of Markdown that does not end. Whether the text after it may be read is not known.
     #[error("{path}: the comment that begins with <!-- at byte {offset} does not end; close it with -->, or put `<!--` between backticks")]
@@ -117,7 +123,9 @@ pub enum CorpusError {
         advice: String,
     },
     /// A line without its text.
-    #[error("{path}, line {line}: the field `text` is missing; give the document's text in it, or remove the line")]
+    #[error(
+        "{path}, line {line}: the field `text` is missing; give the document's text in it, name the field that has it (--text-field), or remove the line"
+    )]
     NoText {
         /// The path.
         path: String,

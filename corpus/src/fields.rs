@@ -42,6 +42,11 @@ impl FieldValue {
         Some(Self { kind, nested: false, text: text.to_owned() })
     }
 
+    /// True or false.
+    pub(crate) fn boolean(value: bool) -> Self {
+        Self { kind: FieldKind::Boolean, nested: false, text: value.to_string() }
+    }
+
     /// The JSON text of a list that holds lists or objects.
     pub(crate) fn nested(json: &str) -> Self {
         Self { kind: FieldKind::Text, nested: true, text: json.to_owned() }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs::{self, FileType};
+use std::fs::{self, File, FileType};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
-use crate::formats::{Format, by_extension, extensions};
+use crate::formats::{HEAD_BYTES, by_content, by_extension};
 use crate::{CorpusError, CorpusNote};
 
 /// Names of ignored files that a note gives.
@@ -19,7 +20,6 @@ pub(crate) struct FoundFile {
     pub path: PathBuf,
     /// What it is named after: its path from the folder that the user named.
     pub name: String,
-    pub format: &'static dyn Format,
 }
 
 /// What comes out of a folder.
@@ -66,7 +66,7 @@ impl FolderFiles {
         kinds.sort_unstable_by(|(a, most), (b, count)| count.cmp(most).then_with(|| a.cmp(b)));
         let files = std::mem::take(&mut self.ignored);
         let (folder, examples) = (self.root.clone(), std::mem::take(&mut self.examples));
-        (files > 0).then(|| CorpusNote::FilesIgnored { folder, files, expected: extensions(), kinds, examples })
+        (files > 0).then_some(CorpusNote::FilesIgnored { folder, files, kinds, examples })
     }
 
     /// The next file, or note; the last one is on what was ignored.
@@ -106,12 +106,15 @@ impl FolderFiles {
             }
             return Ok(None);
         }
-        let Some(format) = by_extension(path) else {
+        // A pipe may never end, and reading a device may do anything.
+        if !data.is_file() {
+            return if by_extension(path).is_some() { Err(special(data.file_type()).into()) } else { Ok(None) };
+        }
+        if by_extension(path).is_none() && by_content(&head(path).map_err(cannot_be_read)?).is_none() {
             self.ignore(path, name);
             return Ok(None);
-        };
-        // A pipe may never end, and reading a device may do anything.
-        if data.is_file() { Ok(Some(FoundFile { path: path.to_owned(), name, format })) } else { Err(special(data.file_type()).into()) }
+        }
+        Ok(Some(FoundFile { path: path.to_owned(), name }))
     }
 
     fn ignore(&mut self, path: &Path, name: String) {
@@ -126,6 +129,13 @@ impl FolderFiles {
         }
         *self.kinds.entry(kind).or_default() += 1;
     }
+}
+
+/// The first bytes of a file.
+fn head(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    Ok(head)
 }
 
 /// A note on a file that is skipped.

@@ -40,12 +40,12 @@ impl<'a, T: ReferenceTokens + ?Sized> Segmenter<'a, T> {
     /// # Errors
     /// If the text cannot be read, or the tokenizer fails.
     pub fn cut(&self, document: OpenDocument) -> Result<Option<Passages<'_, T>>, CorpusError> {
-        let (mut metadata, fields, find_title, mut blocks) = document.into_parts();
+        let (mut metadata, fields, marks, find_title, mut blocks) = document.into_parts();
         while let Some(block) = blocks.next().transpose()? {
             if has_words(&block.text) {
                 set_title(&mut metadata, find_title, &block.text);
                 let lead = self.lead(&metadata.title)?;
-                return Ok(Some(Passages::new(self, metadata, lead, blocks, block)?.with_fields(fields)));
+                return Ok(Some(Passages::new(self, metadata, lead, blocks, block)?.with_fields(fields).with_marks(marks)));
             }
         }
         Ok(None)

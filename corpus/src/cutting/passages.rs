@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::vec::IntoIter;
 
+use mempack_extract::{Marks, OriginPlace};
 use mempack_format::Document;
 
 use super::Segmenter;
@@ -34,6 +35,8 @@ pub struct Passage {
     pub text: String,
     /// What model and embedder read before the text: the title with its punctuation, or nothing.
     pub lead: String,
+    /// Where it stands in the document, as a citation says it.
+    pub place: OriginPlace,
     /// The ids that the model reads, [`max_reference_tokens`](ReferenceTokens::max_reference_tokens) at most.
     pub ids: Vec<u32>,
 }
@@ -46,6 +49,7 @@ pub struct Passages<'s, T: ?Sized> {
     segmenter: &'s Segmenter<'s, T>,
     metadata: Document,
     fields: Vec<DocumentField>,
+    marks: Marks,
     lead: Lead,
     blocks: Blocks,
     scanner: Scanner,
@@ -63,11 +67,15 @@ impl<'s, T: ReferenceTokens + ?Sized> Passages<'s, T> {
     ) -> Result<Self, CorpusError> {
         let mut scanner = Scanner::default();
         let block = Some(BlockCut::new(segmenter, &lead, first, &mut scanner)?);
-        Ok(Self { segmenter, metadata, fields: Vec::new(), lead, blocks, scanner, block })
+        Ok(Self { segmenter, metadata, fields: Vec::new(), marks: Marks::default(), lead, blocks, scanner, block })
     }
 
     pub(super) fn with_fields(self, fields: Vec<DocumentField>) -> Self {
         Self { fields, ..self }
+    }
+
+    pub(super) fn with_marks(self, marks: Marks) -> Self {
+        Self { marks, ..self }
     }
 
     /// The document's metadata, with the title found in its text.
@@ -83,7 +91,9 @@ impl<'s, T: ReferenceTokens + ?Sized> Passages<'s, T> {
     fn next_passage(&mut self) -> Result<Option<Passage>, CorpusError> {
         while let Some(block) = &mut self.block {
             if let Some(passage) = block.next_passage(self.segmenter, &self.lead)? {
-                return Ok(Some(passage));
+                // A text that has places is in memory, so its bytes are counted by `usize`.
+                let place = self.marks.places(passage.start as usize, passage.end as usize);
+                return Ok(Some(Passage { place: OriginPlace { headings: passage.place.headings, ..place }, ..passage }));
             }
             self.block = match self.blocks.by_ref().find(|block| !matches!(block, Ok(block) if !has_words(&block.text))) {
                 Some(next) => Some(BlockCut::new(self.segmenter, &self.lead, next?, &mut self.scanner)?),
@@ -181,9 +191,10 @@ impl BlockCut {
                     let template = segmenter.composer.template();
                     return Err(CorpusError::ReferenceLength { found: max, template, needed: max + excess });
                 }
+                let place = OriginPlace { headings: self.headings(range.clone()), ..OriginPlace::default() };
                 let (start, end_byte) = (self.block.start + range.start as u64, self.block.start + range.end as u64);
                 self.passed(end);
-                return Ok(Some(Passage { start, end: end_byte, text, lead: composed.lead, ids: composed.ids }));
+                return Ok(Some(Passage { start, end: end_byte, text, lead: composed.lead, place, ids: composed.ids }));
             }
             self.passed(end);
         }
@@ -214,6 +225,12 @@ impl BlockCut {
         }
         let composed = compose(&own)?;
         Ok((own, composed))
+    }
+
+    /// The headings that the passage in a range of bytes stands below, with those that it begins with.
+    fn headings(&self, range: Range<usize>) -> Vec<String> {
+        let headings = self.outline.headings(range).into_iter();
+        headings.map(|above| above.text.trim_matches('#').trim().to_owned()).filter(|heading| !heading.is_empty()).collect()
     }
 
     /// The blanks before a passage that begins a line.

@@ -5,21 +5,23 @@ mod names;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
-use std::io::{self, Cursor, ErrorKind, Read};
+use std::io::{self, Cursor, ErrorKind, Read, Seek as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use self::ids::{Ids, Place};
 use mempack_format::MAX_METADATA_FIELDS;
+use tempfile::NamedTempFile;
 
 use crate::blocks::BOM;
+use crate::extraction::Extractor;
 use crate::fields;
 use crate::folder::{FolderFiles, FolderItem, cannot_be_read, skipped};
-use crate::formats::{self, Format, FormatItems, HEAD_BYTES, RawInput};
+use crate::formats::{self, FormatItems, HEAD_BYTES, RawInput, Reads};
 use crate::input::STANDARD_INPUT;
 use crate::pipe::PipeReader;
-use crate::{CorpusError, CorpusItem, CorpusNote, DuplicateIds, Input, OpenDocument, kinds};
+use crate::{CorpusError, CorpusItem, CorpusNote, DuplicateIds, Extraction, Input, OpenDocument, kinds};
 
 /// Iterates over the documents of a corpus in the order of its inputs, and over notes where they come up. It ends after an error.
 ///
@@ -47,6 +49,10 @@ pub struct Documents {
     fields: Option<BTreeSet<String>>,
     /// A note that comes before the next document.
     note: Option<CorpusNote>,
+    /// Reads what is no plain text.
+    extractor: Extractor,
+    /// Whether a file of a folder that cannot be read is an error.
+    strict: bool,
     failed: bool,
 }
 
@@ -66,6 +72,8 @@ impl Documents {
             ids: Ids::new(DuplicateIds::Refuse),
             fields: None,
             note: None,
+            extractor: Extractor::new(Extraction::default()),
+            strict: false,
             failed: false,
         }
     }
@@ -78,6 +86,16 @@ impl Documents {
     /// The same documents with their fields beside those of the record. Fields that a pack has no room for are an error.
     pub fn with_fields(self) -> Self {
         Self { fields: Some(BTreeSet::new()), ..self }
+    }
+
+    /// The same documents, where files that are no plain text are read so.
+    pub fn with_extraction(self, extraction: Extraction) -> Self {
+        Self { extractor: Extractor::new(extraction), ..self }
+    }
+
+    /// The same documents, where a file of a folder that cannot be read is an error. Without it the file is skipped, with a note.
+    pub fn strict(self, strict: bool) -> Self {
+        Self { strict, ..self }
     }
 
     /// The same documents, read until `stop` is true: a read that waits for standard input or a named pipe then fails. Such inputs are
@@ -104,9 +122,10 @@ impl Documents {
             if let Some(folder) = &mut self.folder {
                 match folder.next_item() {
                     Some(FolderItem::File(file)) => match File::open(&file.path) {
-                        Ok(open) => self.open_file(&file.path, file.name, Some(file.format), Box::new(open))?,
-                        Err(error) => self.note = Some(skipped(&file.path, cannot_be_read(error))),
+                        Ok(open) => self.open_one_of_many(&file.path, file.name, open)?,
+                        Err(error) => self.skip(skipped(&file.path, cannot_be_read(error)))?,
                     },
+                    Some(FolderItem::Note(note @ CorpusNote::Skipped { .. })) => self.skip(note)?,
                     Some(FolderItem::Note(note)) => self.note = Some(note),
                     None => self.folder = None,
                 }
@@ -118,7 +137,7 @@ impl Documents {
                 Some((Input::Stdin, _)) => {
                     if let Some(stdin) = self.stdin.take() {
                         let stdin = self.open_pipe(STANDARD_INPUT, move || Ok(stdin))?;
-                        self.open_file(Path::new(STANDARD_INPUT), STANDARD_INPUT.into(), None, stdin)?;
+                        self.open_stream(Path::new(STANDARD_INPUT), STANDARD_INPUT.into(), stdin)?;
                     }
                 }
             }
@@ -202,20 +221,16 @@ impl Documents {
             self.folder = Some(FolderFiles::open(path, prefix)?);
             return Ok(());
         }
-        let format = formats::by_extension(path);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !data.is_file() {
             let pipe = path.to_path_buf();
             let reader = self.open_pipe(&shown(), move || File::open(pipe))?;
-            return self.open_file(path, name, format, reader);
+            return self.open_stream(path, name, reader);
         }
-        let mut file = File::open(path).map_err(failed)?;
-        if format.is_none() {
-            let mut head = Vec::new();
-            file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
-            return Err(kinds::unknown_extension(&shown(), &head, &formats::extensions()));
-        }
-        self.open_file(path, name, format, Box::new(file))
+        let file = File::open(path).map_err(failed)?;
+        self.begin(path);
+        self.file = Some(self.items(path, name, file)?);
+        Ok(())
     }
 
     /// A reader of what `open` opens, which may wait for data.
@@ -231,32 +246,129 @@ impl Documents {
         opened.map_err(|source| CorpusError::Read { path: path.to_owned(), source })
     }
 
-    /// Begins to read a file, or a stream whose format follows from its content.
-    fn open_file(
-        &mut self,
-        path: &Path,
-        name: String,
-        format: Option<&'static dyn Format>,
-        mut reader: Box<dyn Read>,
-    ) -> Result<(), CorpusError> {
+    /// Begins to read a file.
+    fn begin(&mut self, path: &Path) {
         self.path = path.display().to_string();
         self.files = self.files.saturating_add(1);
-        let head = read_head(&mut reader).map_err(|source| CorpusError::Read { path: self.path.clone(), source })?;
-        kinds::check(&self.path, &head)?;
-        if kinds::is_html(&head) {
-            let what = "HTML, whose tags become part of the text; a plain text reads better, for example from pandoc -f html -t plain";
-            self.note = Some(CorpusNote::LooksLike { path: self.path.clone(), what });
+    }
+
+    /// Begins to read a file of a folder. One that cannot be read is skipped, as a whole.
+    fn open_one_of_many(&mut self, path: &Path, name: String, file: File) -> Result<(), CorpusError> {
+        self.begin(path);
+        match self.whole(path, name, file) {
+            Ok(items) => self.file = Some(items),
+            Err(CorpusError::Unreadable { path, reason }) => self.skip(CorpusNote::Skipped { path, reason })?,
+            Err(error) if self.strict => return Err(error),
+            Err(error) => self.skip(CorpusNote::Skipped { path: self.path.clone(), reason: format!("cannot be read: {error}") })?,
         }
-        let title = match format {
-            Some(_) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            None => String::new(),
-        };
-        let format = format.unwrap_or_else(|| formats::by_content(&head));
-        // The head is read again, so that lines and offsets stay those of the file.
-        let reader = Box::new(Cursor::new(head).chain(reader));
-        self.file = Some(format.open(RawInput { path: self.path.clone(), name, title, fields: self.fields.is_some(), reader })?);
         Ok(())
     }
+
+    /// The documents of a file, after it was read to its end once. Text is read again, as a file of any size fits into no memory.
+    fn whole(&mut self, path: &Path, name: String, file: File) -> Result<FormatItems, CorpusError> {
+        let again = file.try_clone().map_err(|source| CorpusError::Read { path: self.path.clone(), source })?;
+        let (reads, items) = self.reads(path, name.clone(), file)?;
+        match reads {
+            Reads::Extract | Reads::Encoded(_) => Ok(items),
+            Reads::Text(_) => {
+                for item in items {
+                    if let CorpusItem::Document(document) = item? {
+                        document.check()?;
+                    }
+                }
+                (&again).rewind().map_err(|source| CorpusError::Read { path: self.path.clone(), source })?;
+                self.items(path, name, again)
+            }
+        }
+    }
+
+    fn items(&mut self, path: &Path, name: String, file: File) -> Result<FormatItems, CorpusError> {
+        Ok(self.reads(path, name, file)?.1)
+    }
+
+    /// What reads a file, and its documents.
+    fn reads(&mut self, path: &Path, name: String, mut file: File) -> Result<(Reads, FormatItems), CorpusError> {
+        let mut head = Vec::new();
+        let read = file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head);
+        read.map_err(|source| CorpusError::Read { path: self.path.clone(), source })?;
+        let Some(reads) = formats::by_content(&head).or_else(|| formats::by_extension(path)) else {
+            return Err(kinds::unknown_extension(&self.path, &head));
+        };
+        let reads = self.decoded(reads, &head)?;
+        let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((reads, self.open(reads, path, name, title, head, Box::new(file))?))
+    }
+
+    /// Begins to read a stream, whose format follows from its content, or from the extension of its name if it has one.
+    fn open_stream(&mut self, path: &Path, name: String, mut reader: Box<dyn Read>) -> Result<(), CorpusError> {
+        self.begin(path);
+        let head = read_head(&mut reader).map_err(|source| CorpusError::Read { path: self.path.clone(), source })?;
+        let known = formats::by_extension(path);
+        let reads = formats::by_content(&head).or(known).unwrap_or_else(|| formats::of_stream(&head));
+        let reads = self.decoded(reads, &head)?;
+        let title = known.map_or_else(String::new, |_| path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+        if let Reads::Text(_) = reads {
+            self.file = Some(self.open(reads, path, name, title, head, reader)?);
+            return Ok(());
+        }
+        // A worker reads files, and some formats begin at their end.
+        let failed = |source| CorpusError::Read { path: path.display().to_string(), source };
+        let mut copy = NamedTempFile::new().map_err(failed)?;
+        io::copy(&mut Cursor::new(&head).chain(reader), &mut copy).map_err(failed)?;
+        let file = copy.reopen().map_err(failed)?;
+        self.file = Some(self.open(reads, copy.path(), name, title, Vec::new(), Box::new(file))?);
+        Ok(())
+    }
+
+    /// What reads a text, by its first bytes: one in another encoding than UTF-8 is decoded first; damaged UTF-8 is refused where it is read.
+    fn decoded(&self, reads: Reads, head: &[u8]) -> Result<Reads, CorpusError> {
+        match reads {
+            // This format knows one name for the text.
+            Reads::Text(format) if format.has_rows() && (self.extractor.names_fields() || !has_text_field(head)) => Ok(Reads::Extract),
+            Reads::Text(format) if kinds::is_other_encoding(head) => Ok(Reads::Encoded(format)),
+            Reads::Text(_) => kinds::check(&self.path, head).map(|()| reads),
+            _ => Ok(reads),
+        }
+    }
+
+    /// The documents of a file whose first bytes were read.
+    fn open(
+        &mut self,
+        reads: Reads,
+        path: &Path,
+        name: String,
+        title: String,
+        head: Vec<u8>,
+        reader: Box<dyn Read>,
+    ) -> Result<FormatItems, CorpusError> {
+        // The head is read again, so that lines and offsets stay those of the file.
+        let reader = Box::new(Cursor::new(head).chain(reader));
+        let input = RawInput { path: self.path.clone(), name, title, fields: self.fields.is_some(), reader };
+        match reads {
+            Reads::Text(format) => format.open(input),
+            Reads::Encoded(format) => Ok(Box::new(self.extractor.read(path, input, Some(format), self.stop.as_ref())?)),
+            Reads::Extract => Ok(Box::new(self.extractor.read(path, input, None, self.stop.as_ref())?)),
+        }
+    }
+
+    /// Notes a file that is skipped, or refuses it.
+    fn skip(&mut self, note: CorpusNote) -> Result<(), CorpusError> {
+        match note {
+            CorpusNote::Skipped { path, reason } if self.strict => Err(CorpusError::Unreadable { path, reason }),
+            note => {
+                self.note = Some(note);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether the first row of a file that begins with these bytes has the field `text`, or may have it: of a stream, less may be known than a row.
+fn has_text_field(head: &[u8]) -> bool {
+    const FIELD: &[u8] = b"\"text\"";
+    let mut lines = head.strip_prefix(BOM).unwrap_or(head).split_inclusive(|byte| *byte == b'\n');
+    let first = lines.find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    !first.ends_with(b"\n") || first.windows(FIELD.len()).any(|window| window == FIELD)
 }
 
 /// A place in a corpus; line 0 is none.

@@ -31,6 +31,10 @@ impl Format for JsonLines {
         head.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) == Some(&b'{')
     }
 
+    fn has_rows(&self) -> bool {
+        true
+    }
+
     fn open(&self, input: RawInput) -> Result<FormatItems, CorpusError> {
         let RawInput { path, name, fields, reader, .. } = input;
         let lines = Lines::new(BufReader::with_capacity(1 << 16, reader), path.clone(), MAX_LINE_BYTES);

@@ -1,7 +1,6 @@
-//! The document formats, each in a module.
+//! The formats of plain text, each in a module, and which format a file has.
 //!
-//! A format implements [`Format`] and has one line in [`FORMATS`]. Named files are assigned by their extension, streams by their first
-//! bytes.
+//! A format implements [`Format`] and has one line in [`FORMATS`]. What is no plain text is read by `mempack-extract`.
 
 mod front_matter;
 mod json_fields;
@@ -17,7 +16,7 @@ use crate::{CorpusError, CorpusItem};
 
 pub use json_lines::{MAX_FIELD_BYTES, MAX_LINE_BYTES};
 
-/// All formats. Their extensions are listed in this order in messages.
+/// All formats.
 const FORMATS: [&dyn Format; 3] = [&text::PlainText, &markdown::Markdown, &json_lines::JsonLines];
 
 /// Bytes of a stream that [`Format::recognizes`] sees: at least so many, unless the stream is shorter or a byte that is not white space
@@ -31,6 +30,11 @@ pub(crate) trait Format: Sync {
 
     /// Whether a stream that begins with these bytes has this format. A stream that no format recognizes is plain text.
     fn recognizes(&self, _head: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether its documents are rows with fields, of which the user may name the one with the text.
+    fn has_rows(&self) -> bool {
         false
     }
 
@@ -58,33 +62,56 @@ pub(crate) struct RawInput {
     pub reader: Box<dyn Read>,
 }
 
-/// The format that reads files with this extension.
-pub(crate) fn by_extension(path: &Path) -> Option<&'static dyn Format> {
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    FORMATS.into_iter().find(|format| format.extensions().contains(&extension.as_str()))
+/// What reads a file.
+#[derive(Clone, Copy)]
+pub(crate) enum Reads {
+    /// A format of plain text, in UTF-8.
+    Text(&'static dyn Format),
+    /// A format of plain text, in another encoding.
+    Encoded(&'static dyn Format),
+    /// `mempack-extract`.
+    Extract,
 }
 
-/// The format of a stream that begins with these bytes.
-pub(crate) fn by_content(head: &[u8]) -> &'static dyn Format {
-    FORMATS.into_iter().find(|format| format.recognizes(head)).unwrap_or(&text::PlainText)
+/// What reads a file with this extension; `None` if the extension is not known.
+pub(crate) fn by_extension(path: &Path) -> Option<Reads> {
+    let extension = extension(path);
+    match FORMATS.into_iter().find(|format| format.extensions().contains(&extension.as_str())) {
+        Some(format) => Some(Reads::Text(format)),
+        None => mempack_extract::extensions().any(|known| known == extension).then_some(Reads::Extract),
+    }
 }
 
-/// All extensions, for messages: `.txt, .md or .jsonl`, for example.
-pub(crate) fn extensions() -> String {
-    let mut all: Vec<String> = FORMATS.iter().flat_map(|format| format.extensions()).map(|extension| format!(".{extension}")).collect();
-    let last = all.pop().unwrap_or_default();
-    if all.is_empty() { last } else { format!("{} or {last}", all.join(", ")) }
+/// What reads a file that begins with these bytes, whatever its extension says; `None` if they say nothing.
+pub(crate) fn by_content(head: &[u8]) -> Option<Reads> {
+    mempack_extract::is_known(head).then_some(Reads::Extract)
+}
+
+/// What reads a stream that begins with these bytes, and has no name.
+pub(crate) fn of_stream(head: &[u8]) -> Reads {
+    match FORMATS.into_iter().find(|format| format.recognizes(head)) {
+        Some(format) => Reads::Text(format),
+        None if mempack_extract::format_of(head, "").is_some() => Reads::Extract,
+        None => Reads::Text(&text::PlainText),
+    }
+}
+
+/// The format of text that a file in a container has, by its name without the extension of the container.
+pub(crate) fn of_text(name: &str) -> Option<&'static dyn Format> {
+    let inner = [".gz", ".zst"].iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(name);
+    match by_extension(Path::new(inner)) {
+        Some(Reads::Text(format)) => Some(format),
+        _ => None,
+    }
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn extensions_are_listed_as_a_sentence_has_them() {
-        assert_eq!(extensions(), ".txt, .text, .md, .markdown, .jsonl or .ndjson");
-        assert!(by_extension(Path::new("a/B.JSONL")).is_some() && by_extension(Path::new("md")).is_none());
-    }
 
     #[test]
     fn every_extension_belongs_to_one_format() {

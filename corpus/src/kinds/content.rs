@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mempack_format::MAGIC;
 
-use super::encodings::wide;
+use super::encodings::{is_damaged_utf8, wide};
 use super::{command, quoted};
 use crate::CorpusError;
 use crate::input::STANDARD_INPUT;
@@ -46,12 +46,26 @@ pub(crate) fn check(path: &str, head: &[u8]) -> Result<(), CorpusError> {
         let clean = if path == STANDARD_INPUT { "pass it through tr -d '\\000'".to_owned() } else { command(how, path, ".clean", None) };
         return refuse(format!("binary data (a NUL at byte {at})"), format!("leave it out; if it is a text with stray NULs, {clean}"));
     }
-    let control = head.iter().filter(|byte| **byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0B | 0x0C | 0x1B)).count();
+    let control = control_characters(head);
     if control * 20 > head.len() {
         let what = format!("binary data ({control} of its first {} bytes are control characters)", head.len());
         return refuse(what, "leave it out, or export its text with the program that made it".into());
     }
     Ok(())
+}
+
+/// Whether a text that begins with these bytes is in another encoding than UTF-8 that can be read: UTF-16, or one of a character set.
+pub(crate) fn is_other_encoding(head: &[u8]) -> bool {
+    if let Some(encoding) = wide(head) {
+        return encoding.starts_with("UTF-16");
+    }
+    // Bytes up to here may be a part of a character.
+    let invalid = std::str::from_utf8(head).is_err_and(|error| error.error_len().is_some());
+    invalid && kind(head).is_none() && !head.contains(&0) && control_characters(head) * 20 <= head.len() && !is_damaged_utf8(head)
+}
+
+fn control_characters(head: &[u8]) -> usize {
+    head.iter().filter(|byte| **byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0B | 0x0C | 0x1B)).count()
 }
 
 fn advice(path: &str, kind: &Kind) -> String {
@@ -145,7 +159,7 @@ pub(crate) fn is_html(head: &[u8]) -> bool {
 }
 
 /// What to do with a file whose extension is not known and that begins with these bytes.
-pub(crate) fn unknown_extension(path: &str, head: &[u8], expected: &str) -> CorpusError {
+pub(crate) fn unknown_extension(path: &str, head: &[u8]) -> CorpusError {
     if let Err(error) = check(path, head) {
         return error;
     }
@@ -161,7 +175,7 @@ pub(crate) fn unknown_extension(path: &str, head: &[u8], expected: &str) -> Corp
         "tex" | "rst" | "adoc" | "org" => format!("it is read as plain text under another name: {copy}"),
         _ => format!("if it is plain text, give it the extension .txt: {copy}"),
     };
-    CorpusError::UnknownKind { path: path.to_owned(), expected: expected.to_owned(), advice }
+    CorpusError::UnknownKind { path: path.to_owned(), advice }
 }
 
 /// How to make JSON lines of a JSON file that begins with these bytes.

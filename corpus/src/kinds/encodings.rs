@@ -20,13 +20,7 @@ fn advice(path: &str, bytes: &[u8], at: usize) -> String {
     if let Some(encoding) = wide(sample) {
         return converted(path, encoding);
     }
-    let (mut valid, mut invalid) = (0, 0);
-    for chunk in sample.utf8_chunks() {
-        valid += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
-        invalid += usize::from(!chunk.invalid().is_empty());
-    }
-    // Bytes of another encoding hardly ever make so many characters of UTF-8.
-    if valid >= 3 && valid >= 4 * invalid {
+    if is_damaged_utf8(sample) {
         let cut_off = bytes.len() - at < 4 && std::str::from_utf8(&bytes[at..]).is_err_and(|error| error.error_len().is_none());
         let why = if cut_off {
             "it ends within a character and was cut off: copy it again"
@@ -38,6 +32,16 @@ fn advice(path: &str, bytes: &[u8], at: usize) -> String {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(sample, true);
     converted(path, iconv_name(detector.guess(None, Utf8Detection::Deny).name()))
+}
+
+/// Whether bytes that are not UTF-8 were: bytes of another encoding hardly ever make so many of its characters.
+pub(super) fn is_damaged_utf8(sample: &[u8]) -> bool {
+    let (mut valid, mut invalid) = (0, 0);
+    for chunk in sample.utf8_chunks() {
+        valid += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        invalid += usize::from(!chunk.invalid().is_empty());
+    }
+    valid >= 3 && valid >= 4 * invalid
 }
 
 fn converted(path: &str, encoding: &str) -> String {

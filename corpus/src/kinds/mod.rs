@@ -3,7 +3,7 @@
 mod content;
 mod encodings;
 
-pub(crate) use content::{check, is_html, json_advice, unknown_extension};
+pub(crate) use content::{check, is_other_encoding, json_advice, unknown_extension};
 pub(crate) use encodings::not_utf8;
 
 use crate::input::STANDARD_INPUT;

@@ -1,6 +1,7 @@
 //! What a scanner finds in a block.
 
 use std::cell::OnceCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// What a line above is to the lines below it.
@@ -74,6 +75,22 @@ impl Outline {
         let line = &self.lines[self.lines.partition_point(|line| line.start <= at).checked_sub(1)?];
         let chain = if at == line.start { line.at_start } else { line.within };
         (!self.chains[chain].is_empty()).then_some(chain)
+    }
+
+    /// The headings above the text in a range of bytes, and those that it begins with, the outermost first.
+    pub fn headings(&self, range: Range<usize>) -> Vec<&Above> {
+        let Some(mut at) = self.lines.partition_point(|line| line.start <= range.start).checked_sub(1) else { return Vec::new() };
+        let headings = |chain: usize| self.chains[chain].iter().filter(|above| above.kind == Kind::Heading);
+        let mut chain = if self.lines[at].start == range.start { self.lines[at].at_start } else { self.lines[at].within };
+        // A heading is above the line after it.
+        while let Some(next) = self.lines.get(at + 1).filter(|next| next.start < range.end) {
+            let is_new = |above: &&Rc<Above>| !headings(chain).any(|known| Rc::ptr_eq(known, above));
+            if !headings(next.at_start).any(|above| is_new(&above)) {
+                break;
+            }
+            (at, chain) = (at + 1, next.at_start);
+        }
+        headings(chain).map(AsRef::as_ref).collect()
     }
 
     /// All chains.
