@@ -144,6 +144,7 @@ fn run(
     stages.begin(Stage::Writing, Some(count));
     let mut graph = GraphBuilder::new(options.graph, count);
     let mut terms = TermIndex::default();
+    let mut places = Vec::new();
     let pass = WritePass {
         references,
         candidates,
@@ -151,12 +152,16 @@ fn run(
         graph: &mut graph,
         terms: &mut terms,
         titles: &read.titles,
+        places: &mut places,
         encoder: &encoder,
         taken,
         embedded,
     };
     let written = pass.run(context, sample, &parameters)?;
 
+    if places.len() as u64 <= u32::MAX.into() {
+        writer.set_places(&read.places.columns(&places))?;
+    }
     writer.set_terms(&terms)?;
     if count >= COARSE_FROM {
         writer.add_coarse_embeddings();

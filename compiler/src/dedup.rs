@@ -12,11 +12,20 @@ use crate::tuning::selection::{Purpose, Selection, Selector};
 /// Maximum number of references of a pack. Their numbers are `u32`, and the highest two have other meanings.
 const MAX_REFERENCES: u64 = u32::MAX as u64 - 2;
 
-/// Key, name of the candidate, origin (document, start, end).
-const BY_KEY: usize = 32 + 8 + ORIGIN;
-/// Name of the first candidate with the key, name of this one, origin.
-const BY_FIRST: usize = 8 + 8 + ORIGIN;
-const ORIGIN: usize = 4 + 8 + 8;
+/// Key, name of the candidate, occurrence.
+const BY_KEY: usize = 32 + 8 + OCCURRENCE;
+/// Name of the first candidate with the key, name of this one, occurrence.
+const BY_FIRST: usize = 8 + 8 + OCCURRENCE;
+/// Document, start, end, place.
+const OCCURRENCE: usize = 4 + 8 + 8 + 4;
+
+/// Where a candidate was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Occurrence {
+    pub origin: Origin,
+    /// The number of its [place](crate::places::PlaceTable).
+    pub place: u32,
+}
 
 /// Collects every candidate with its origin.
 pub(crate) struct Deduplicator<'a> {
@@ -40,7 +49,7 @@ pub(crate) struct Unique {
     /// The candidate of its first occurrence.
     pub name: u64,
     /// Every occurrence, the first one first.
-    pub origins: Vec<Origin>,
+    pub occurrences: Vec<Occurrence>,
 }
 
 impl<'a> Deduplicator<'a> {
@@ -48,11 +57,11 @@ impl<'a> Deduplicator<'a> {
         Self { scratch, sorter: Sorter::new(scratch, "by-key") }
     }
 
-    pub fn push(&mut self, key: &Digest, name: u64, origin: Origin) -> Result<(), BuildError> {
+    pub fn push(&mut self, key: &Digest, name: u64, occurrence: Occurrence) -> Result<(), BuildError> {
         let mut record = [0; BY_KEY];
         record[..32].copy_from_slice(&key.0);
         record[32..40].copy_from_slice(&name.to_be_bytes());
-        put_origin(&mut record[40..], origin);
+        put_occurrence(&mut record[40..], occurrence);
         self.sorter.push(record)
     }
 
@@ -94,25 +103,27 @@ impl References {
     pub fn next(&mut self) -> Result<Option<Unique>, BuildError> {
         let Some(record) = self.ahead.take() else { return Ok(None) };
         let name = number(&record[..8]);
-        let mut origins = vec![origin(&record[16..])];
+        let mut occurrences = vec![occurrence(&record[16..])];
         loop {
             self.ahead = self.sorted.next()?;
             match &self.ahead {
-                Some(record) if number(&record[..8]) == name => origins.push(origin(&record[16..])),
-                _ => return Ok(Some(Unique { name, origins })),
+                Some(record) if number(&record[..8]) == name => occurrences.push(occurrence(&record[16..])),
+                _ => return Ok(Some(Unique { name, occurrences })),
             }
         }
     }
 }
 
-fn put_origin(out: &mut [u8], origin: Origin) {
+fn put_occurrence(out: &mut [u8], Occurrence { origin, place }: Occurrence) {
     out[..4].copy_from_slice(&origin.document.to_be_bytes());
     out[4..12].copy_from_slice(&origin.start.to_be_bytes());
     out[12..20].copy_from_slice(&origin.end.to_be_bytes());
+    out[20..24].copy_from_slice(&place.to_be_bytes());
 }
 
-fn origin(bytes: &[u8]) -> Origin {
-    Origin { document: number(&bytes[..4]) as u32, start: number(&bytes[4..12]), end: number(&bytes[12..20]) }
+fn occurrence(bytes: &[u8]) -> Occurrence {
+    let origin = Origin { document: number(&bytes[..4]) as u32, start: number(&bytes[4..12]), end: number(&bytes[12..20]) };
+    Occurrence { origin, place: number(&bytes[20..24]) as u32 }
 }
 
 /// A big-endian number of at most 8 bytes.
@@ -136,13 +147,13 @@ mod tests {
             let scratch = Scratch::on_disk(folder.path());
             let mut deduplicator = Deduplicator::new(&scratch);
             let mut firsts: BTreeMap<u8, u64> = BTreeMap::new();
-            let mut oracle: BTreeMap<u64, Vec<Origin>> = BTreeMap::new();
+            let mut oracle: BTreeMap<u64, Vec<Occurrence>> = BTreeMap::new();
             for (i, kind) in kinds.iter().enumerate() {
                 let name = i as u64 * 1000;
-                let origin = Origin { document: i as u32, start: name, end: name + 7 };
-                deduplicator.push(&Digest::of(&[*kind]), name, origin).unwrap();
+                let occurrence = Occurrence { origin: Origin { document: i as u32, start: name, end: name + 7 }, place: i as u32 % 5 };
+                deduplicator.push(&Digest::of(&[*kind]), name, occurrence).unwrap();
                 let first = *firsts.entry(*kind).or_insert(name);
-                oracle.entry(first).or_default().push(origin);
+                oracle.entry(first).or_default().push(occurrence);
             }
             // What a previous pack knows is any set of keys.
             let known = |key: &Digest| key.0[0] < 100;
@@ -160,8 +171,8 @@ mod tests {
             // There are so few of both kinds that all are held out.
             prop_assert_eq!(&references.selection.train, &names(&by_key[..trained]));
             prop_assert_eq!(&references.selection.held_out, &names(&by_key[by_key.len() - held..]));
-            for (name, origins) in oracle {
-                prop_assert_eq!(references.next().unwrap(), Some(Unique { name, origins }));
+            for (name, occurrences) in oracle {
+                prop_assert_eq!(references.next().unwrap(), Some(Unique { name, occurrences }));
             }
             prop_assert_eq!(references.next().unwrap(), None);
         }

@@ -13,9 +13,10 @@ use mempack_model::Model;
 use crate::BuildError;
 use crate::cancel::check;
 use crate::context::BuildContext;
-use crate::dedup::Deduplicator;
+use crate::dedup::{Deduplicator, Occurrence};
 use crate::key::Keys;
 use crate::metadata::MetadataColumns;
+use crate::places::PlaceTable;
 use crate::scratch::{Candidate, CandidateWriter};
 use crate::unknown_text::UnknownCount;
 
@@ -31,7 +32,7 @@ pub(crate) struct Ingest<'a, 's> {
 }
 
 /// What was read.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct IngestCounts {
     /// Documents with words.
     pub documents: u64,
@@ -39,12 +40,14 @@ pub(crate) struct IngestCounts {
     pub titles: Vec<String>,
     /// Their fields beside those of their records.
     pub metadata: MetadataColumns,
+    /// Where their passages stand.
+    pub places: PlaceTable,
     /// Their passages.
     pub candidates: u64,
     /// Documents without words, which are left out.
     pub empty: u64,
-    /// Files of folders that cannot be read, which are left out.
-    pub skipped: u64,
+    /// Files of folders that cannot be read, which are left out, each with the reason.
+    pub skipped: Vec<(String, String)>,
 }
 
 impl Ingest<'_, '_> {
@@ -79,11 +82,19 @@ impl Ingest<'_, '_> {
         let inputs = &context.options.inputs;
         let mut counts = IngestCounts::default();
         let mut unknown = UnknownCount::default();
-        for item in Documents::new(inputs, stdin).with_duplicate_ids(context.options.duplicate_ids).with_fields().stopped_by(stop) {
+        let documents = Documents::new(inputs, stdin)
+            .with_duplicate_ids(context.options.duplicate_ids)
+            .with_fields()
+            .with_extraction(context.options.extraction.clone())
+            .strict(context.options.strict)
+            .stopped_by(stop);
+        for item in documents {
             match item? {
                 CorpusItem::Note(note) => {
-                    counts.skipped += u64::from(matches!(note, CorpusNote::Skipped { .. }));
                     context.progress.note(&note.to_string());
+                    if let CorpusNote::Skipped { path, reason } = note {
+                        counts.skipped.push((path, reason));
+                    }
                 }
                 CorpusItem::Document(document) => self.document(context, &segmenter, document, &mut counts, &mut unknown)?,
             }
@@ -120,9 +131,10 @@ impl Ingest<'_, '_> {
             check(context.cancel)?;
             unknown.push(context.model, context.embedder, &passage.text)?;
             let origin = Origin { document: number, start: passage.start, end: passage.end };
+            let occurrence = Occurrence { origin, place: counts.places.number(passage.place) };
             let (key, tokens) = (self.keys.key(&passage.ids), passage.ids.len() as u64);
             let name = self.candidates.push(&Candidate { key, ids: passage.ids, lead: passage.lead, text: passage.text })?;
-            self.deduplicator.push(&key, name, origin)?;
+            self.deduplicator.push(&key, name, occurrence)?;
             counts.candidates += 1;
             context.progress.advance(1, tokens);
         }

@@ -34,6 +34,7 @@ mod key;
 mod metadata;
 mod options;
 mod pipeline;
+mod places;
 mod previous;
 mod progress;
 mod resume;

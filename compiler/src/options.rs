@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mempack_corpus::{DuplicateIds, Input};
+use mempack_corpus::{DuplicateIds, Extraction, Input};
 use mempack_format::stages::{Rq, Tcq};
 use mempack_format::{CodecSpec, DiskStorage, Storage};
 
@@ -34,6 +34,8 @@ pub struct BuildOptions {
     pub inputs: Vec<Input>,
     /// What becomes of documents with the id of an earlier one.
     pub duplicate_ids: DuplicateIds,
+    /// How files that are no plain text are read.
+    pub extraction: Extraction,
     /// The pack to write. A file there is replaced when the new pack is complete.
     pub output: PathBuf,
     /// How memories are stored. It is the codec of `from`, unless the codec is retrained.
@@ -61,7 +63,8 @@ pub struct BuildOptions {
     pub max_divergence: Option<f64>,
     /// Whether a corpus is accepted although the embedder or the model does not know more than 30% of its characters.
     pub any_language: bool,
-    /// Whether a corpus is refused of which a field does not keep the types of its values: see [`MetadataNote`](crate::MetadataNote).
+    /// Whether a corpus is refused of which a field does not keep the types of its values (see [`MetadataNote`](crate::MetadataNote)), or a file of a folder
+    /// cannot be read.
     pub strict: bool,
     /// Where output and temporary files are stored.
     pub storage: Arc<dyn Storage>,
@@ -72,6 +75,7 @@ impl Default for BuildOptions {
         Self {
             inputs: Vec::new(),
             duplicate_ids: DuplicateIds::default(),
+            extraction: Extraction::default(),
             output: PathBuf::new(),
             // Of 32 bytes, the fewest of 16, 24 and 32 at which the default model answers as well as without a codec (docs/codec.md).
             codec: CodecSpec::of([Rq { m: 2, bits: 8 }.stage(), Tcq { bytes: 30, window: 8 }.stage()]),

@@ -78,8 +78,8 @@ pub struct BuildReport {
     pub bytes: u64,
     /// Documents in the pack.
     pub documents: u64,
-    /// Files in folders of the corpus that could not be read, and are not in the pack. Each was noted.
-    pub skipped: u64,
+    /// Files in folders of the corpus that could not be read, and are not in the pack, each with the reason. Each was noted.
+    pub skipped: Vec<(String, String)>,
     /// References in the pack.
     pub references: u64,
     /// Places in documents that the references come from, duplicates included.

@@ -9,7 +9,7 @@ use mempack_model::{EmbedAs, Embedder, Model};
 use crate::BuildError;
 use crate::codec::{Encoder, SampleStore};
 use crate::context::BuildContext;
-use crate::dedup::References;
+use crate::dedup::{Occurrence, References};
 use crate::graph::GraphBuilder;
 use crate::pipeline::{BatchProgress, Flow, Item, Task, TaskBatch, Work, in_order};
 use crate::previous::{PreviousIndex, PreviousPack};
@@ -27,6 +27,8 @@ pub(crate) struct WritePass<'a> {
     pub terms: &'a mut TermIndex,
     /// The titles of the documents.
     pub titles: &'a [String],
+    /// Receives the numbers of the places of the origins, in the order of the pack.
+    pub places: &'a mut Vec<u32>,
     pub encoder: &'a Encoder,
     /// The previous pack, if records and embeddings are taken from it.
     pub taken: Option<&'a PreviousIndex<'a>>,
@@ -182,17 +184,19 @@ struct ReferenceMeta {
     key: Digest,
     tokens: u16,
     text: String,
-    origins: Vec<Origin>,
+    occurrences: Vec<Occurrence>,
 }
 
 impl WriteFlow<'_> {
     fn push(&mut self, meta: &ReferenceMeta, record: &[u8], embedding: &[f32]) -> Result<(), BuildError> {
-        let WritePass { writer, graph, terms, titles, .. } = &mut self.pass;
-        writer.push_reference(&meta.key, meta.tokens, &meta.text, &meta.origins)?;
+        let WritePass { writer, graph, terms, titles, places, .. } = &mut self.pass;
+        let origins: Vec<Origin> = meta.occurrences.iter().map(|occurrence| occurrence.origin).collect();
+        writer.push_reference(&meta.key, meta.tokens, &meta.text, &origins)?;
+        places.extend(meta.occurrences.iter().map(|occurrence| occurrence.place));
         writer.push_memory(record)?;
         writer.push_embedding(embedding)?;
         graph.push(embedding);
-        let titles = meta.origins.iter().filter_map(|origin| titles.get(origin.document as usize));
+        let titles = origins.iter().filter_map(|origin| titles.get(origin.document as usize));
         terms.push(titles.map(String::as_str), &meta.text, &meta.key, embedding);
         self.totals.tokens += u64::from(meta.tokens);
         Ok(())
@@ -213,12 +217,12 @@ impl Flow for WriteFlow<'_> {
         let tokens = ids.len() as u16;
         let whole = |text: &str| reference_text(&lead, text).into_owned();
         if let Some(reference) = self.pass.taken.and_then(|index| index.find(&key)) {
-            return Ok(Some(Item::Known((reference, ReferenceMeta { key, tokens, text, origins: unique.origins }))));
+            return Ok(Some(Item::Known((reference, ReferenceMeta { key, tokens, text, occurrences: unique.occurrences }))));
         }
         let sampled = self.sample.and_then(|sample| sample.indices.get(&unique.name).copied());
         let embedded = self.pass.embedded.and_then(|index| index.find(&key));
         let task = Task { number, key, ids, text: whole(&text), sampled, embedded };
-        Ok(Some(Item::Task(task, ReferenceMeta { key, tokens, text, origins: unique.origins })))
+        Ok(Some(Item::Task(task, ReferenceMeta { key, tokens, text, occurrences: unique.occurrences })))
     }
 
     fn find(&mut self, batch: &TaskBatch) -> Result<Option<Vec<WrittenReference>>, BuildError> {

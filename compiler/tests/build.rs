@@ -212,7 +212,7 @@ fn a_bad_corpus_leaves_everything_as_it_was() {
     let cases: [Case; 5] = [
         ("a.jsonl", b"{\"text\": \"fine\"}\n{\"title\": \"no text\"}\n", |error| matches!(error, CorpusError::NoText { line: 2, .. })),
         ("b.jsonl", b"{\"text\": 1}\n", |error| matches!(error, CorpusError::FieldType { field: "text", .. })),
-        ("c.txt", b"words \xFF", |error| matches!(error, CorpusError::NotUtf8 { offset: 6, .. })),
+        ("c.txt", b"\xC3\xA4\xC3\xB6\xC3\xBC\xC3\x9F \xFF", |error| matches!(error, CorpusError::NotUtf8 { offset: 9, .. })),
         ("d.txt", b" \n\t ...", |error| matches!(error, CorpusError::Empty { .. })),
         ("e.doc", b"words", |error| matches!(error, CorpusError::UnknownKind { .. })),
     ];

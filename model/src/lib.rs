@@ -102,6 +102,7 @@ pub use prompt::{
 };
 pub use reader::{Reader, ReaderOptions};
 pub use reading::{ReadingAdapter, writer_folder};
+pub use reference::ReferenceTokenizer;
 pub use reranker::Reranker;
 pub use rope_config::Llama3Scaling;
 pub use sensitivity::{Gradients, Sensitivity, gradients};

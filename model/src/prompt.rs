@@ -142,13 +142,11 @@ pub fn context_tokens(model: &Model, text: &str, question: &str) -> Result<Optio
 
 /// Ids of a reference's text in the model's `reference_template`. Special tokens are parsed in neither.
 ///
-/// Template and text are encoded as one string, so that a space before the text becomes part of its first token.
-///
 /// # Errors
 /// A failure of the tokenizer.
 pub fn reference_tokens(model: &Model, text: &str) -> Result<Vec<u32>, ComputeError> {
     let model = model.writer();
-    model.tokenizer().encode_plain(&model.memory().reference_template.replacen("{text}", text, 1))
+    crate::reference::encode(model.tokenizer(), &model.memory().reference_template, text)
 }
 
 fn around(model: &Model, template: &str, mark: &str) -> Result<(Vec<u32>, Vec<u32>), ComputeError> {

@@ -80,7 +80,7 @@ def memories(args: argparse.Namespace) -> None:
     import torch
 
     pack = mempack.Pack(args.pack)
-    model = pack.identity
+    model = pack.identity.model
     groups = [sorted(group.tolist()) for group in np.random.default_rng(1).permutation(len(pack))[:500].reshape(100, 5)]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -54,8 +54,13 @@ class Found:
             "date": document.date,
             "start": document.start,
             "end": document.end,
+            "location": document.location,
+            "headings": list(document.headings),
             "metadata": dict(document.metadata),
-            "further": [{"document": place.document, "title": place.title, "start": place.start, "end": place.end} for place in document.further],
+            "further": [
+                {"document": place.document, "title": place.title, "start": place.start, "end": place.end, "location": place.location}
+                for place in document.further
+            ],
         }
 
 

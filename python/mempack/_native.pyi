@@ -136,6 +136,9 @@ class Place:
         """The first byte in the document's text (UTF-8)."""
     @property
     def end(self) -> int: ...
+    @property
+    def location(self) -> str:
+        """Where it stands in the document, as a citation says it: `p. 12, § 4.2 (b)`; empty if the pack does not say."""
 
 @final
 class Document:
@@ -157,6 +160,12 @@ class Document:
     def start(self) -> int: ...
     @property
     def end(self) -> int: ...
+    @property
+    def location(self) -> str:
+        """Where the reference stands in the document, as a citation says it: `p. 12, § 4.2 (b)`; empty if the pack does not say."""
+    @property
+    def headings(self) -> list[str]:
+        """The headings that it stands below, the outermost first."""
     @property
     def metadata(self) -> dict[str, Any]: ...
     @property

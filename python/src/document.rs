@@ -18,6 +18,8 @@ pub struct Place {
     start: u64,
     /// The byte behind the last.
     end: u64,
+    /// Where it stands in the document, as a citation says it.
+    location: String,
 }
 
 #[pymethods]
@@ -40,6 +42,10 @@ pub struct Document {
     start: u64,
     /// The byte behind the last.
     end: u64,
+    /// Where it stands in the document, as a citation says it.
+    location: String,
+    /// The headings that it stands below, the outermost first.
+    headings: Vec<String>,
     metadata: Py<PyDict>,
     /// Other places of the same text, at most 32.
     further: Vec<Py<Place>>,
@@ -51,10 +57,13 @@ impl Document {
         for field in &found.metadata {
             metadata.set_item(&field.name, json::to_python(py, &field.to_json())?)?;
         }
-        let place = |RuntimePlace { document, title, start, end }| Py::new(py, Place { document, title, start, end });
+        let place = |RuntimePlace { document, title, start, end, place }| {
+            Py::new(py, Place { document, title, start, end, location: place.to_string() })
+        };
         let further = found.further.into_iter().map(place).collect::<PyResult<_>>()?;
         let FormatDocument { id, title, source, license, version, date, .. } = record;
-        Ok(Self { id, title, source, license, version, date, start: found.start, end: found.end, metadata: metadata.unbind(), further })
+        let (start, end, location, headings) = (found.start, found.end, found.place.to_string(), found.place.headings);
+        Ok(Self { id, title, source, license, version, date, start, end, location, headings, metadata: metadata.unbind(), further })
     }
 }
 

@@ -79,7 +79,13 @@ def expected(reference: int) -> dict[str, Any]:
     start = reference * 1000
     length = len(golden.text(reference).encode())
     again = (reference + 1) % golden.DOCUMENTS
-    place = {"document": f"golden-{again}", "title": f"Dokument № {again}", "start": 2**32 - 1 + reference, "end": 2**32 - 1 + reference + length}
+    place = {
+        "document": f"golden-{again}",
+        "title": f"Dokument № {again}",
+        "start": 2**32 - 1 + reference,
+        "end": 2**32 - 1 + reference + length,
+        "location": "",
+    }
     return {
         "pack": "v1.5",
         "pack_id": "9ec10219605f72b93d242d9dd92ba52a17262de70d41a689c00844dec814cb69",
@@ -92,6 +98,8 @@ def expected(reference: int) -> dict[str, Any]:
         "date": "" if document == 0 else f"2025-01-0{document}",
         "start": start,
         "end": start + length,
+        "location": "",
+        "headings": [],
         "further": [place] if reference % 4 == 0 else [],
     }
 

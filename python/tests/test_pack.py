@@ -99,3 +99,21 @@ def test_report(pack: Pack, tmp_path: Path) -> None:
 
 def test_version() -> None:
     assert mempack.__version__.count(".") == 2
+
+
+def test_where_references_stand() -> None:
+    pack = Pack(golden.path("v1.6"))
+    documents = [pack.document(reference) for reference in range(len(pack))]
+    # Every fourth reference has two origins; those of the golden pack have places by their number.
+    numbers, number = [], 0
+    for reference in range(len(pack)):
+        numbers.append(number)
+        number += 2 if reference % 4 == 0 else 1
+
+    def location(origin: int) -> str:
+        page = origin // 4 + 1
+        return ["", f"p. {page}", f"pp. {page}-{page + 1}, § {origin} to § {origin + 1}", f"Teil I > § {origin}"][origin % 4]
+
+    assert [document.location for document in documents] == [location(number) for number in numbers]
+    assert [document.headings for document in documents] == [["Teil I", f"§ {number}"] if number % 4 == 3 else [] for number in numbers]
+    assert [place.location for place in documents[0].further] == [location(1)]

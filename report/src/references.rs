@@ -152,6 +152,12 @@ fn begin(html: &mut Html, found: &ResolvedHit) {
     fact("Document", &found.document);
     fact("Title", if found.title.is_empty() { "none" } else { &found.title });
     fact("Bytes of the document", &format!("{} to {}", thousands(found.start), thousands(found.end)));
+    if !found.place.is_empty() {
+        fact("Place", &found.place.to_string());
+        if !found.place.headings.is_empty() {
+            fact("Headings", &found.place.headings.join(" > "));
+        }
+    }
     for place in &found.further {
         let (start, end) = (thousands(place.start), thousands(place.end));
         fact("Also in", &format!("{}, bytes {start} to {end}", cut(&place.document)));

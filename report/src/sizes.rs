@@ -11,7 +11,7 @@ type Part = (String, &'static str, u64);
 
 /// What a section holds.
 fn holds(tag: Tag) -> &'static str {
-    const SECTIONS: [(Tag, &str); 18] = [
+    const SECTIONS: [(Tag, &str); 19] = [
         (Tag::MANIFEST, "what the pack is and depends on"),
         (Tag::DOCUMENT_INDEX, "where each document begins"),
         (Tag::DOCUMENTS, "documents"),
@@ -30,6 +30,7 @@ fn holds(tag: Tag) -> &'static str {
         (Tag::BUDGET, "how many tokens each head keeps"),
         (Tag::TERMS, "index of words"),
         (Tag::METADATA, "fields of documents"),
+        (Tag::PLACES, "places in documents"),
     ];
     SECTIONS.iter().find(|(known, _)| *known == tag).map_or("not known to this program", |(_, what)| what)
 }

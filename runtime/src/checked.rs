@@ -15,6 +15,7 @@ pub(crate) struct Checks {
     tables: OnceLock<Result<(), ReadError>>,
     terms: OnceLock<Result<(), ReadError>>,
     metadata: OnceLock<Result<(), ReadError>>,
+    places: OnceLock<Result<(), ReadError>>,
     pub(crate) memories: Checked,
     pub(crate) embeddings: Checked,
 }
@@ -27,6 +28,7 @@ impl Checks {
             tables: OnceLock::new(),
             terms: OnceLock::new(),
             metadata: OnceLock::new(),
+            places: OnceLock::new(),
             memories: Checked::new(references),
             embeddings: Checked::new(references),
         }
@@ -50,6 +52,11 @@ impl Checks {
     /// Compares the metadata of documents with its section's digest at the first call.
     pub(crate) fn metadata<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
         self.metadata.get_or_init(|| pack.section(Tag::METADATA).map(|_| ())).clone()
+    }
+
+    /// Compares the places of origins with their section's digest at the first call.
+    pub(crate) fn places<D: AsRef<[u8]>>(&self, pack: &Pack<D>) -> Result<(), ReadError> {
+        self.places.get_or_init(|| pack.section(Tag::PLACES).map(|_| ())).clone()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The text of a hit and its places in the corpus.
 
-use mempack_format::{Damage, Defect, Origin, REFERENCE_BYTES, ReadError, Tag};
+use mempack_format::{Damage, Defect, Metadata, Origin, OriginPlace, REFERENCE_BYTES, ReadError, Tag};
 use mempack_retrieval::Hit;
 
 use crate::checked::Checks;
@@ -26,6 +26,8 @@ pub struct ResolvedHit {
     pub start: u64,
     /// End of the text, exclusive, in bytes.
     pub end: u64,
+    /// Where it stands in the document, as a citation says it: pages, articles, rows; empty if the pack does not say, or if that is damaged and was skipped.
+    pub place: OriginPlace,
     /// Inner product of the reference's embedding and the query.
     pub similarity: f32,
     /// The reference's text.
@@ -47,6 +49,8 @@ pub struct Place {
     pub start: u64,
     /// End of the place, exclusive, in bytes.
     pub end: u64,
+    /// Where it stands in the document, as a citation says it.
+    pub place: OriginPlace,
 }
 
 impl MappedPack {
@@ -58,7 +62,8 @@ impl MappedPack {
         self.read_consistent(|checks| {
             checks.tables(self)?;
             let metadata = self.fields(checks, hit.reference, None)?;
-            Ok(ResolvedHit { text: self.text(hit.reference)?, metadata, ..self.places(hit, None)? })
+            checks.places(self)?;
+            Ok(ResolvedHit { text: self.text(hit.reference)?, metadata, ..self.places_of(hit, None, self.places()?)? })
         })
     }
 
@@ -74,7 +79,8 @@ impl MappedPack {
             checks.tables(self)?;
             let text = self.tolerance(on_damage).admit(self.text(hit.reference))?;
             let metadata = self.tolerance(on_damage).admit(self.fields(checks, hit.reference, selected))?.unwrap_or_default();
-            let found = ResolvedHit { metadata, ..self.places(hit, selected)? };
+            let places = self.tolerance(on_damage).admit(checks.places(self).and_then(|()| self.places()))?.flatten();
+            let found = ResolvedHit { metadata, ..self.places_of(hit, selected, places)? };
             Ok(match text {
                 Some(text) => (ResolvedHit { text, ..found }, false),
                 None => (found, true),
@@ -82,23 +88,25 @@ impl MappedPack {
         })
     }
 
-    /// The origins of a reference in selected documents; `None` selects all.
-    fn origins_in(&self, reference: u32, selected: Option<&Selected>) -> Result<impl Iterator<Item = Origin>, ReadError> {
-        let admits = move |origin: &Origin| selected.is_none_or(|selected| selected.documents.contains(origin.document as usize));
-        Ok(self.origins(reference)?.filter(admits))
+    /// The origins of a reference in selected documents, with their numbers; `None` selects all.
+    fn origins_in(&self, reference: u32, selected: Option<&Selected>) -> Result<impl Iterator<Item = (u64, Origin)>, ReadError> {
+        let admits =
+            move |(_, origin): &(u64, Origin)| selected.is_none_or(|selected| selected.documents.contains(origin.document as usize));
+        let first = self.reference(reference)?.first_origin;
+        Ok((first..).zip(self.origins(reference)?).filter(admits))
     }
 
     /// The metadata of the first selected document that contains a reference.
     fn fields(&self, checks: &Checks, reference: u32, selected: Option<&Selected>) -> Result<Vec<CitedField>, ReadError> {
         checks.metadata(self)?;
         match self.origins_in(reference, selected)?.next() {
-            Some(origin) => fields_of(self, origin.document),
+            Some((_, origin)) => fields_of(self, origin.document),
             None => Ok(Vec::new()),
         }
     }
 
     /// A hit with its places, an empty text and no metadata.
-    fn places(&self, hit: &Hit, selected: Option<&Selected>) -> Result<ResolvedHit, ReadError> {
+    fn places_of(&self, hit: &Hit, selected: Option<&Selected>, places: Option<Metadata<'_>>) -> Result<ResolvedHit, ReadError> {
         let reference = hit.reference;
         let count = self.origins_in(reference, selected)?.count();
         let mut origins = self.origins_in(reference, selected)?;
@@ -107,15 +115,17 @@ impl MappedPack {
             let defect = Defect::TooSmall { field: "origins of a reference", limit: 1, found: 0 };
             return Err(Damage { section: Tag::REFERENCES, offset, defect }.into());
         };
-        let Place { document, title, start, end } = self.place(first)?;
-        let further = origins.take(MAX_FURTHER_PLACES).map(|origin| self.place(origin)).collect::<Result<_, _>>()?;
+        let Place { document, title, start, end, place } = self.place(first, places)?;
+        let further = origins.take(MAX_FURTHER_PLACES).map(|origin| self.place(origin, places)).collect::<Result<_, _>>()?;
         let origins = u32::try_from(count).unwrap_or(u32::MAX);
         let (text, metadata, similarity) = (String::new(), Vec::new(), hit.similarity);
-        Ok(ResolvedHit { document, title, metadata, reference, start, end, similarity, text, further, origins })
+        Ok(ResolvedHit { document, title, metadata, reference, start, end, place, similarity, text, further, origins })
     }
 
-    fn place(&self, origin: Origin) -> Result<Place, ReadError> {
+    fn place(&self, (number, origin): (u64, Origin), places: Option<Metadata<'_>>) -> Result<Place, ReadError> {
         let document = self.document(origin.document)?;
-        Ok(Place { document: document.id, title: document.title, start: origin.start, end: origin.end })
+        // A pack with places has no more origins than a u32 counts.
+        let place = places.map(|places| OriginPlace::read(&places, number as u32)).transpose()?.unwrap_or_default();
+        Ok(Place { document: document.id, title: document.title, start: origin.start, end: origin.end, place })
     }
 }

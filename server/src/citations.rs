@@ -51,10 +51,14 @@ pub struct Citation {
     pub start: u64,
     /// End of its text, exclusive, in bytes.
     pub end: u64,
-    /// The field `page` of the document.
+    /// Where it stands in the document, as a citation says it: `pp. 12-13, § 4.2 (b)`; empty if the pack does not say.
+    pub location: String,
+    /// The headings that it stands below, the outermost first.
+    pub headings: Vec<String>,
+    /// The page, or pages such as `12-13`; else the field `page` of the document.
     #[schema(value_type = Object)]
     pub page: Value,
-    /// The field `section` of the document.
+    /// The article or section; else the field `section` of the document.
     #[schema(value_type = Object)]
     pub section: Value,
     /// The chunk of 64 tokens of the conversation that read it, from 0.
@@ -172,6 +176,11 @@ pub fn cite_hit(hit: &Hit<PackReference>, rerank_score: Option<f32>, on_damage: 
         if error.is_damage() { ApiError::damaged() } else { ApiError::internal() }
     })?;
     let mut metadata: Map<String, Value> = cited.found.metadata.iter().map(|field| (field.name.clone(), field.to_json())).collect();
+    let place = cited.found.place;
+    let location = place.to_string();
+    let pages = |(first, last)| if first == last { Value::from(first) } else { Value::from(format!("{first}-{last}")) };
+    let sections = |(first, last)| Value::from(if first == last { first } else { format!("{first} to {last}") });
+    let (page, section) = (place.pages.map(pages), place.sections.map(sections));
     Ok(Citation {
         pack: cited.pack,
         pack_id: cited.id.to_string(),
@@ -180,8 +189,10 @@ pub fn cite_hit(hit: &Hit<PackReference>, rerank_score: Option<f32>, on_damage: 
         reference: cited.found.reference,
         start: cited.found.start,
         end: cited.found.end,
-        page: metadata.remove("page").unwrap_or_default(),
-        section: metadata.remove("section").unwrap_or_default(),
+        location,
+        headings: place.headings,
+        page: page.or_else(|| metadata.remove("page")).unwrap_or_default(),
+        section: section.or_else(|| metadata.remove("section")).unwrap_or_default(),
         chunk: 0,
         place: 0,
         text: (!cited.text_damaged).then_some(cited.found.text),

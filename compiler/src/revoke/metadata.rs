@@ -1,14 +1,14 @@
-//! The metadata of the documents that remain.
+//! The metadata of the documents that remain, and the places of the origins that do.
 
-use mempack_format::{Field, FieldColumn, Pack, ReadError};
+use mempack_format::{Field, FieldColumn, Metadata, ReadError};
 
-/// The fields of the documents that have a new number, with the values that these have: no other value stays. A field that none of them has is
+/// The fields of the documents, or origins, that stay, with the values that these have: no other value stays. A field that none of them has is
 /// left out, and every other one keeps its kind.
-pub(super) fn remaining<D: AsRef<[u8]>>(pack: &Pack<D>, numbers: &[Option<u32>]) -> Result<Vec<FieldColumn>, ReadError> {
-    let Some(metadata) = pack.metadata()? else { return Ok(Vec::new()) };
+pub(super) fn remaining(metadata: Option<Metadata<'_>>, stays: &[bool]) -> Result<Vec<FieldColumn>, ReadError> {
+    let Some(metadata) = metadata else { return Ok(Vec::new()) };
     let mut fields = Vec::new();
     for field in metadata.fields() {
-        let field = column(&field?, numbers)?;
+        let field = column(&field?, stays)?;
         if !field.codes.is_empty() {
             fields.push(field);
         }
@@ -16,11 +16,11 @@ pub(super) fn remaining<D: AsRef<[u8]>>(pack: &Pack<D>, numbers: &[Option<u32>])
     Ok(fields)
 }
 
-fn column(field: &Field<'_>, numbers: &[Option<u32>]) -> Result<FieldColumn, ReadError> {
+fn column(field: &Field<'_>, stays: &[bool]) -> Result<FieldColumn, ReadError> {
     let (mut ends, mut codes) = (Vec::new(), Vec::new());
     let mut used = vec![false; field.values() as usize];
-    for (document, _) in (0..).zip(numbers).filter(|(_, new)| new.is_some()) {
-        for code in field.codes(document)? {
+    for (row, _) in (0..).zip(stays).filter(|(_, stays)| **stays) {
+        for code in field.codes(row)? {
             codes.push(code.get());
             if let Some(used) = used.get_mut(code.get() as usize) {
                 *used = true;

@@ -75,6 +75,16 @@ pub struct Revocation<'p, D> {
     file: Option<PathBuf>,
 }
 
+/// What remains of the references.
+struct Remaining {
+    /// Their old numbers.
+    left: Vec<u32>,
+    /// How many of them lost an origin.
+    shared: u32,
+    /// Which of the origins of the old pack remain.
+    origins: Vec<bool>,
+}
+
 impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
     /// Looks up the documents with these ids. An id that no document has is looked up without the blanks at its ends, which lists often
     /// have. If several documents of an older pack have the same id, all of them are revoked.
@@ -130,7 +140,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
     /// Writes the pack without the documents to `target`, which may be the file of the pack itself. The new pack is made beside a file
     /// there, takes over its permissions and owner, and replaces it at the end.
     ///
-    /// The new pack lacks the records of the documents, their metadata with every value that no other document has, their origins, and the references that come from no other document, with key,
+    /// The new pack lacks the records of the documents, their metadata with every value that no other document has, their origins with their places, and the references that come from no other document, with key,
     /// text, memory and embedding. The other references are the same byte for byte and in the same order, and the codec's parameters are
     /// the same. The graph is rebuilt over the remaining embeddings with the pack's own parameters. Optional sections that this version
     /// does not know are left out, because they may hold something of the documents. The old pack is verified first, because the digests
@@ -165,9 +175,11 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
             writer.set_quality(quality.clone())?;
         }
         let (numbers, titles) = self.write_documents(&mut writer)?;
-        writer.set_metadata(&metadata::remaining(self.pack, &numbers)?)?;
+        let stays: Vec<bool> = numbers.iter().map(Option::is_some).collect();
+        writer.set_metadata(&metadata::remaining(self.pack.metadata()?, &stays)?)?;
         let mut terms = TermIndex::default();
-        let (left, shared) = self.write_references(&mut writer, &numbers, &titles, &mut terms, progress, cancel)?;
+        let Remaining { left, shared, origins } = self.write_references(&mut writer, &numbers, &titles, &mut terms, progress, cancel)?;
+        writer.set_places(&metadata::remaining(self.pack.places()?, &origins)?)?;
         // The index is rebuilt from what remains, so that no revoked term is left in it.
         if self.pack.terms()?.is_some() {
             writer.set_terms(&terms)?;
@@ -232,7 +244,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         Ok((numbers, titles))
     }
 
-    /// Writes the references that remain, with their remaining origins. Gives their old numbers, and how many of them lost an origin.
+    /// Writes the references that remain, with their remaining origins.
     fn write_references(
         &self,
         writer: &mut PackWriter,
@@ -241,10 +253,10 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
         terms: &mut TermIndex,
         progress: &mut dyn FnMut(RevokeStage, u64, u64),
         cancel: &AtomicBool,
-    ) -> Result<(Vec<u32>, u32), RevokeError> {
+    ) -> Result<Remaining, RevokeError> {
         let pack = self.pack;
         let count = pack.manifest().counts.references;
-        let (mut left, mut shared) = (Vec::new(), 0);
+        let (mut left, mut shared, mut stays) = (Vec::new(), 0, Vec::new());
         for reference in 0..count {
             if reference % STEP == 0 {
                 check(cancel)?;
@@ -252,8 +264,11 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
             }
             let all = pack.origins(reference)?;
             let places = all.len();
-            let stays = |origin: Origin| Some(Origin { document: numbers.get(origin.document as usize).copied().flatten()?, ..origin });
-            let origins: Vec<Origin> = all.filter_map(stays).collect();
+            let renumbered =
+                |origin: Origin| Some(Origin { document: numbers.get(origin.document as usize).copied().flatten()?, ..origin });
+            let renumbered: Vec<Option<Origin>> = all.map(renumbered).collect();
+            stays.extend(renumbered.iter().map(Option::is_some));
+            let origins: Vec<Origin> = renumbered.into_iter().flatten().collect();
             if origins.is_empty() {
                 continue;
             }
@@ -268,7 +283,7 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
             left.push(reference);
         }
         progress(RevokeStage::Writing, count.into(), count.into());
-        Ok((left, shared))
+        Ok(Remaining { left, shared, origins: stays })
     }
 
     fn write_graph(

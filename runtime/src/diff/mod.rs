@@ -37,7 +37,7 @@ pub fn diff<A: AsRef<[u8]>, B: AsRef<[u8]>>(old: &Pack<A>, new: &Pack<B>, each: 
 
 /// Compares the sections that [`diff`] reads with their digests.
 fn check<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<(), ReadError> {
-    let read = [Tag::DOCUMENT_INDEX, Tag::DOCUMENTS, Tag::METADATA, Tag::REFERENCES, Tag::ORIGINS];
+    let read = [Tag::DOCUMENT_INDEX, Tag::DOCUMENTS, Tag::METADATA, Tag::PLACES, Tag::REFERENCES, Tag::ORIGINS];
     read.into_iter().try_for_each(|tag| pack.section(tag).map(|_| ()))
 }
 

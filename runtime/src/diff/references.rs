@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use mempack_format::{Digest, Pack, ReadError};
+use mempack_format::{Digest, Origin, OriginPlace, Pack, PlaceField, ReadError};
 
 use super::{Change, Counted, DiffError, Side};
 
@@ -14,10 +14,18 @@ fn keys<D: AsRef<[u8]>>(pack: &Pack<D>) -> Result<Vec<(Digest, u32)>, ReadError>
     Ok(keys)
 }
 
-/// The places of a reference, sorted: the digest of the document's id, and the byte range.
-fn places<D: AsRef<[u8]>>(pack: &Pack<D>, names: &[Digest], reference: u32) -> Result<Vec<(Option<Digest>, u64, u64)>, ReadError> {
-    let place = |origin: mempack_format::Origin| (names.get(origin.document as usize).copied(), origin.start, origin.end);
-    let mut places: Vec<_> = pack.origins(reference)?.map(place).collect();
+/// The digest of a document's id, a byte range of the document, and where that stands, as a citation says it.
+type Place = (Option<Digest>, u64, u64, Vec<PlaceField>);
+
+/// The places of a reference, sorted.
+fn places<D: AsRef<[u8]>>(pack: &Pack<D>, names: &[Digest], reference: u32) -> Result<Vec<Place>, ReadError> {
+    let cited = pack.places()?;
+    let place = |(number, origin): (u64, Origin)| {
+        let cited = cited.map(|cited| OriginPlace::read(&cited, number as u32)).transpose()?.unwrap_or_default();
+        Ok((names.get(origin.document as usize).copied(), origin.start, origin.end, cited.fields()))
+    };
+    let first = pack.reference(reference)?.first_origin;
+    let mut places: Vec<Place> = (first..).zip(pack.origins(reference)?).map(place).collect::<Result<_, ReadError>>()?;
     places.sort_unstable();
     Ok(places)
 }
