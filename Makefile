@@ -29,7 +29,7 @@ else
 LIBTORCH_READY := libtorch/build-version
 endif
 
-.PHONY: all build models demo test test-hf wheel random-calls soak screenshots check-deploy thorough schedules eval lint bench bench-codec dist clean-packs
+.PHONY: all build models demo test test-hf wheel random-calls mixed-folder soak screenshots check-deploy thorough schedules eval lint bench bench-codec dist clean-packs
 
 all: build
 
@@ -96,6 +96,10 @@ test-hf: models
 # 10^6 random calls of the Python package.
 random-calls:
 	MEMPACK_RANDOM_CALLS=1000000 python/test.sh test_random_calls.py
+
+# A folder of 10,000 files of all kinds, many of them broken, is read to its end.
+mixed-folder: build
+	tests/folder/mixed.py $(MEMPACK) --files 10000
 
 # 30 minutes of mixed traffic at a service whose packs change every second: nothing fails, and its memory stays.
 soak: models

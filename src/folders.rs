@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use mempack_compiler::CODEBOOKS_FILE;
-use mempack_model::{DeviceChoice, Embedder, LoadError, LoadOptions, MemorySource, Model, Precision};
+use mempack_model::{DeviceChoice, Embedder, LoadError, LoadOptions, MemorySource, Model, Precision, ReferenceTokenizer};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Kind};
@@ -27,6 +27,25 @@ pub struct ModelArgs {
     pub base: Option<PathBuf>,
     #[command(flatten)]
     pub embedder: EmbedderArgs,
+}
+
+/// Whose tokenizer to use.
+#[derive(clap::Args)]
+pub struct TokenizerArgs {
+    /// Model whose tokenizer counts: a folder as for mempack build; its weights are not read (default: the model of `make models`)
+    #[arg(long, value_name = "DIR", env = "MEMPACK_MODEL")]
+    model: Option<PathBuf>,
+    /// The base of an adapter, if its adapter_config.json does not name it
+    #[arg(long, value_name = "DIR", env = "MEMPACK_BASE")]
+    base: Option<PathBuf>,
+}
+
+impl TokenizerArgs {
+    /// Loads the tokenizer.
+    pub fn load(&self) -> Result<ReferenceTokenizer, Failure> {
+        let folder = folder(self.model.as_deref(), DEFAULT_MODEL, "model", "--model")?;
+        ReferenceTokenizer::load(&folder, &LoadOptions { base: self.base.clone(), ..LoadOptions::default() }).map_err(not_loaded)
+    }
 }
 
 /// Which embedder to use, and on which device.

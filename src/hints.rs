@@ -121,7 +121,7 @@ pub fn import(error: &ImportError) -> Option<&'static str> {
 pub fn corpus(error: &CorpusError) -> Option<&'static str> {
     match error {
         CorpusError::DuplicateId { .. } => Some("use --duplicate-ids suffix to have equal ids numbered"),
-        CorpusError::Missing { .. } => Some("name another .txt, .md or .jsonl file, a folder, or - for standard input"),
+        CorpusError::Missing { .. } => Some("name another file, a folder, or - for standard input"),
         _ => None,
     }
 }

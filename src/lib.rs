@@ -50,6 +50,9 @@ enum Command {
     /// Compile a corpus into a memory pack
     #[cfg(feature = "engine")]
     Build(cmd::build::Args),
+    /// Show how a corpus is read and cut into references, without building a pack
+    #[cfg(feature = "engine")]
+    Corpus(cmd::cut::Args),
     /// Take the codebooks of a pack, so that small builds with its model need not train their own
     #[cfg(feature = "engine")]
     Codebooks(cmd::codebooks::Args),
@@ -99,6 +102,10 @@ enum Command {
     Budget(cmd::budget::Args),
     /// Make a corpus with questions, to train and test readers
     MakeQuestions(cmd::make_questions::Args),
+    /// Read the files that standard input asks for
+    #[cfg(feature = "engine")]
+    #[command(hide = true)]
+    ReadFiles(cmd::files::WorkerArgs),
     /// Write a completion script for a shell
     Completions(cmd::completions::Args),
 }
@@ -125,6 +132,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Import(args) => cmd::import::run(args),
         #[cfg(feature = "engine")]
         Command::Build(args) => cmd::build::run(args),
+        #[cfg(feature = "engine")]
+        Command::Corpus(args) => cmd::cut::run(args),
         #[cfg(feature = "engine")]
         Command::Codebooks(args) => cmd::codebooks::run(args),
         Command::Inspect(args) => cmd::inspect::run(args),
@@ -158,6 +167,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         #[cfg(feature = "engine")]
         Command::Budget(args) => cmd::budget::run(args),
         Command::MakeQuestions(args) => cmd::make_questions::run(args),
+        #[cfg(feature = "engine")]
+        Command::ReadFiles(args) => cmd::files::run_worker(args),
         Command::Completions(args) => cmd::completions::run::<Cli>(args),
     };
     // What the command found matters more than that it was not printed.

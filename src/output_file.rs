@@ -28,7 +28,13 @@ pub enum Contents {
     Memory,
     /// The page of `report`.
     Report,
+    /// The page of `corpus`.
+    Cuts,
 }
+
+/// The first line of the page of `corpus`.
+pub const CUTS_FIRST_LINE: &str =
+    "<!doctype html><!-- mempack corpus --><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">";
 
 impl Contents {
     fn name(self) -> &'static str {
@@ -38,6 +44,7 @@ impl Contents {
             Self::Png => "a PNG figure",
             Self::Memory => "a memory block",
             Self::Report => "a report about a pack",
+            Self::Cuts => "a page of references",
         }
     }
 
@@ -65,6 +72,7 @@ impl Contents {
                 Self::Png => line.starts_with(b"\x89PNG\r\n"),
                 Self::Memory => has_memory_block(path)?,
                 Self::Report => line == mempack_report::FIRST_LINE.as_bytes(),
+                Self::Cuts => line.trim_ascii_end() == CUTS_FIRST_LINE.as_bytes(),
             })
     }
 }

@@ -23,9 +23,16 @@ fn an_empty_corpus() {
 }
 
 #[test]
-fn a_file_that_is_not_utf8() {
-    refused("latin1.txt", b"caf\xe9 au lait", &["latin1.txt", "UTF-8", "byte 3"]);
-    refused("latin1.jsonl", b"{\"text\": \"fine\"}\n{\"text\": \"caf\xe9\"}\n", &["latin1.jsonl", "UTF-8"]);
+fn a_text_that_is_damaged_utf8() {
+    // What is UTF-8 but for some bytes was damaged; a text in another encoding is read.
+    let damaged = b"Gr\xc3\xb6\xc3\x9fe und F\xc3\xbclle, \xc3\xbcber \xff allem";
+    refused("damaged.txt", damaged, &["damaged.txt", "not UTF-8 at byte 26"]);
+    refused("damaged.jsonl", [b"{\"text\": \"", &damaged[..], b"\"}\n"].concat(), &["damaged.jsonl", "not UTF-8 at byte 36"]);
+    let bench = Bench::new();
+    let corpus = bench.file("latin1.txt", b"caf\xe9 au lait, tous les matins");
+    let read = run(["corpus", &corpus, "--show", "--model", &tiny().to_string_lossy()]);
+    assert!(read.err.contains("latin1.txt was read as windows-1252"), "{}", read.err);
+    assert!(read.ok().contains("café au lait"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use mempack_runtime::quality_json;
 use serde_json::json;
 
 use super::corpus;
+use super::files::FileArgs;
 use crate::failure::{Failure, Kind};
 use crate::folders::{self, ModelArgs};
 use crate::hints;
@@ -22,12 +23,14 @@ use crate::terminal::{self, outln};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The corpus: .txt, .md and .jsonl files, folders of them, or - for standard input
+    /// The corpus: texts, PDF, HTML, Office and other documents, tables (docs/corpora.md lists them), folders of them, or - for standard input
     #[arg(required = true, value_name = "CORPUS")]
     corpus: Vec<PathBuf>,
     /// What to do if two documents have the same id
     #[arg(long, value_enum, default_value_t, value_name = "RULE")]
     duplicate_ids: corpus::OnDuplicate,
+    #[command(flatten)]
+    files: FileArgs,
     /// The pack to write; a file there is replaced when the new pack is complete
     #[arg(short, long, value_name = "PACK")]
     output: PathBuf,
@@ -53,7 +56,7 @@ pub struct Args {
     #[arg(long)]
     any_language: bool,
     /// Refuse a corpus with fields whose values do not keep their types: values of several kinds, lists in some documents only, or lists that
-    /// hold lists or objects; without it, the build names them
+    /// hold lists or objects; and a folder with a file that cannot be read. Without it, the build names them
     #[arg(long)]
     strict: bool,
     /// Maximum number of references that the codec is trained on
@@ -122,6 +125,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let options = BuildOptions {
         inputs,
         duplicate_ids: args.duplicate_ids.into(),
+        extraction: args.files.extraction()?,
         output: args.output,
         codec: codec.or(from.as_ref().map(|previous| previous.codec())).unwrap_or(BuildOptions::default().codec),
         max_record_bytes,
@@ -176,7 +180,8 @@ fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as
             report.stages.iter().map(|(stage, time)| (stage.to_string(), json!(time.as_secs_f64()))).collect();
         terminal::print_json(&json!({
             "pack": options.output, "id": report.id.to_string(), "bytes": report.bytes, "documents": report.documents,
-            "skipped": report.skipped,
+            "skipped": report.skipped.len(),
+            "skipped_files": report.skipped.iter().map(|(path, reason)| json!({"path": path, "reason": reason})).collect::<Vec<_>>(),
             "references": report.references, "origins": report.origins, "duplicates": report.duplicates, "tokens": report.tokens,
             "encoded": report.encoded, "resumed": report.resumed, "taken": report.taken, "drift": report.drift.map(|drift| drift_json(&drift)),
             "codebooks": report.codebooks.as_ref().map(|used| json!({"id": used.id.to_string(), "quality": used.quality.as_ref().map(quality_json)})),
@@ -210,7 +215,7 @@ fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as
             thousands(report.duplicates),
             origin(report),
             thousands(report.documents),
-            skipped(report.skipped),
+            skipped(report.skipped.len() as u64),
             thousands(report.tokens),
             bytes(report.bytes),
             report.id,

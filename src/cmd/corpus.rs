@@ -1,6 +1,7 @@
 //! What commands share that read a corpus.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use mempack_corpus::{CorpusError, DuplicateIds, Input};
@@ -37,4 +38,9 @@ pub fn inputs(corpus: &[PathBuf]) -> Vec<Input> {
 pub fn failure(error: CorpusError) -> Failure {
     let hint = hints::corpus(&error);
     Failure::new(Kind::Work, error).with_hint(hint)
+}
+
+/// Fails once the user has interrupted.
+pub fn unless_interrupted(cancel: &AtomicBool) -> Result<(), Failure> {
+    if cancel.load(Ordering::SeqCst) { Err(Failure::new(Kind::Interrupted, "interrupted; nothing was written")) } else { Ok(()) }
 }

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Subcommand, ValueEnum};
 use mempack_corpus::{CorpusItem, Document, Documents};
@@ -13,7 +12,7 @@ use mempack_questions::{
 };
 use serde_json::{Value, json};
 
-use super::corpus::{self, OnDuplicate};
+use super::corpus::{self, OnDuplicate, unless_interrupted};
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::output::{bytes, thousands};
@@ -243,10 +242,6 @@ fn preferences(args: &PreferencesArgs) -> Result<(), Failure> {
 /// How a folder was made, for the file in it that describes it.
 fn how(command: &str, options: Value) -> Value {
     json!({"command": format!("mempack make-questions {command}"), "version": env!("CARGO_PKG_VERSION"), "options": options})
-}
-
-fn unless_interrupted(cancel: &AtomicBool) -> Result<(), Failure> {
-    if cancel.load(Ordering::SeqCst) { Err(Failure::new(Kind::Interrupted, "interrupted; nothing was written")) } else { Ok(()) }
 }
 
 fn print(args: &OutputArgs, summary: Summary) {

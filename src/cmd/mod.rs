@@ -17,10 +17,14 @@ pub mod build;
 #[cfg(feature = "engine")]
 pub mod codebooks;
 pub mod completions;
-mod corpus;
+pub mod corpus;
+#[cfg(feature = "engine")]
+pub mod cut;
 pub mod diff;
 #[cfg(feature = "engine")]
 pub mod eval;
+#[cfg(feature = "engine")]
+pub mod files;
 mod identity;
 #[cfg(feature = "engine")]
 pub mod import;

@@ -138,6 +138,10 @@ pub fn hit_json(hit: &Citation, rerank_score: Option<f32>) -> Value {
     if let Some(score) = rerank_score {
         hit["rerank_score"] = json!(score);
     }
+    if !found.place.is_empty() {
+        hit["location"] = json!(found.place.to_string());
+        hit["headings"] = json!(found.place.headings);
+    }
     if !found.metadata.is_empty() {
         hit["metadata"] = found.metadata.iter().map(|field| (field.name.clone(), field.to_json())).collect();
     }
@@ -150,7 +154,8 @@ pub fn place(hit: &Citation, rerank_score: Option<f32>, several: bool) -> String
     let pack = if several { format!("{}: ", one_line(&hit.pack)) } else { String::new() };
     let (document, title) = (one_line(&found.document), one_line(&found.title));
     let score = rerank_score.map_or_else(String::new, |score| format!("  {score:.3}"));
-    format!("{:.3}{score}  {pack}{document} [{}..{}]  {title}", found.similarity, found.start, found.end)
+    let location = if found.place.is_empty() { String::new() } else { format!("  {}", one_line(&found.place.to_string())) };
+    format!("{:.3}{score}  {pack}{document} [{}..{}]  {title}{location}", found.similarity, found.start, found.end)
 }
 
 /// The text of a hit, with all lines indented.
