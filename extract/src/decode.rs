@@ -159,18 +159,22 @@ fn encoding(bytes: &[u8], declared: Option<&str>) -> (&'static Encoding, bool) {
     if let Some(declared) = declared {
         return (declared, false);
     }
-    // Mostly UTF-8, with damage: characters of several bytes hardly ever come about by chance.
-    let (mut valid, mut invalid) = (0, 0);
-    for chunk in bytes[..bytes.len().min(SAMPLE)].utf8_chunks() {
-        valid += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
-        invalid += usize::from(!chunk.invalid().is_empty());
-    }
-    if valid >= 3 && valid >= 4 * invalid {
+    if is_damaged_utf8(&bytes[..bytes.len().min(SAMPLE)]) {
         return (UTF_8, false);
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(&bytes[..bytes.len().min(SAMPLE)], true);
     (detector.guess(None, Utf8Detection::Deny), true)
+}
+
+/// Whether bytes that are not UTF-8 were: bytes of another encoding hardly ever make so many of its characters.
+pub fn is_damaged_utf8(sample: &[u8]) -> bool {
+    let (mut valid, mut invalid) = (0, 0);
+    for chunk in sample.utf8_chunks() {
+        valid += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        invalid += usize::from(!chunk.invalid().is_empty());
+    }
+    valid >= 3 && valid >= 4 * invalid
 }
 
 /// UTF-16 without a byte order mark, by the zeros of letters, digits and blanks of ASCII.

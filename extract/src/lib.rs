@@ -33,6 +33,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use decode::is_damaged_utf8;
 pub use failure::Failure;
 pub use formats::{extensions, extract, format_of, is_known};
 pub use input::{Input, Limits, Options};

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use mempack_extract::is_damaged_utf8;
 use mempack_format::MAGIC;
 
-use super::encodings::{is_damaged_utf8, wide};
+use super::encodings::wide;
 use super::{command, quoted};
 use crate::CorpusError;
 use crate::input::STANDARD_INPUT;

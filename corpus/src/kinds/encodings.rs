@@ -1,6 +1,7 @@
 //! Which encoding a text has that is not UTF-8.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use mempack_extract::is_damaged_utf8;
 
 use super::command;
 use crate::CorpusError;
@@ -32,16 +33,6 @@ fn advice(path: &str, bytes: &[u8], at: usize) -> String {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(sample, true);
     converted(path, iconv_name(detector.guess(None, Utf8Detection::Deny).name()))
-}
-
-/// Whether bytes that are not UTF-8 were: bytes of another encoding hardly ever make so many of its characters.
-pub(super) fn is_damaged_utf8(sample: &[u8]) -> bool {
-    let (mut valid, mut invalid) = (0, 0);
-    for chunk in sample.utf8_chunks() {
-        valid += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
-        invalid += usize::from(!chunk.invalid().is_empty());
-    }
-    valid >= 3 && valid >= 4 * invalid
 }
 
 fn converted(path: &str, encoding: &str) -> String {

@@ -8,6 +8,7 @@
 mod guard;
 mod info;
 mod layout;
+mod marks;
 mod ocr;
 mod page;
 mod regions;

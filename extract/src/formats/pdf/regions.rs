@@ -1,5 +1,6 @@
 //! The reading order of a page: what stands in columns, one column after the other, and tables without rules.
 
+use super::marks::mark;
 use super::rows::{Row, Word, append, is_cjk};
 
 /// Width of a gap between columns or cells at least, in ems.
@@ -250,7 +251,7 @@ fn text(cell: &[Word]) -> String {
 
 /// Whether a cell is a bullet or number of an item.
 fn is_mark(cell: &str) -> bool {
-    cell.chars().count() <= 12 && !cell.contains(' ') && super::layout::mark(&format!("{cell} x")).is_some()
+    cell.chars().count() <= 12 && !cell.contains(' ') && mark(&format!("{cell} x")).is_some()
 }
 
 /// Whether a column is running text: its lines fill it.
