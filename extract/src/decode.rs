@@ -5,12 +5,13 @@ use std::io::{self, BufRead, Read};
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{CoderResult, Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
+use crate::wide::utf16_order;
 use crate::{Note, Sink};
 
 /// Bytes that a guess looks at, at most.
 const SAMPLE: usize = 1 << 20;
 
-/// The text of bytes. The encoding is that of the byte order mark; else UTF-8 where the bytes are that; else UTF-16 by its zeros; else the one that the file
+/// The text of bytes. The encoding is that of the byte order mark; else UTF-8 where the bytes are that; else UTF-16 by its units; else the one that the file
 /// `declares`; else it is guessed. What is not of the encoding becomes U+FFFD, and is noted.
 pub(crate) fn text(bytes: &[u8], declared: Option<&str>, sink: &mut dyn Sink) -> String {
     let (encoding, guessed) = encoding(bytes, declared);
@@ -90,8 +91,8 @@ impl<R: Read> Utf8Reader<R> {
             self.started = true;
             if let Some((encoding, _)) = Encoding::for_bom(&self.raw) {
                 self.decoder = Some(encoding.new_decoder_with_bom_removal());
-            } else if let Some(encoding) = wide(&self.raw) {
-                self.decoder = Some(encoding.new_decoder_without_bom_handling());
+            } else if let Some(order) = utf16_order(&self.raw) {
+                self.decoder = Some(order.encoding().new_decoder_without_bom_handling());
             }
         }
         if self.decoder.is_none() {
@@ -150,8 +151,8 @@ fn encoding(bytes: &[u8], declared: Option<&str>) -> (&'static Encoding, bool) {
     if std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0) {
         return (UTF_8, false);
     }
-    if let Some(wide) = wide(&bytes[..bytes.len().min(SAMPLE)]) {
-        return (wide, false);
+    if let Some(order) = utf16_order(&bytes[..bytes.len().min(SAMPLE)]) {
+        return (order.encoding(), false);
     }
     // What declares UTF-16 in letters of one byte is not UTF-16.
     let declared =
@@ -175,17 +176,6 @@ pub fn is_damaged_utf8(sample: &[u8]) -> bool {
         invalid += usize::from(!chunk.invalid().is_empty());
     }
     valid >= 3 && valid >= 4 * invalid
-}
-
-/// UTF-16 without a byte order mark, by the zeros of letters, digits and blanks of ASCII.
-fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
-    let pairs = bytes.len() / 2;
-    let zeros = |at: usize| bytes.chunks_exact(2).filter(|pair| pair[at] == 0).count();
-    let (first, second) = (zeros(0), zeros(1));
-    if pairs >= 4 && second * 5 >= pairs * 2 && first * 20 <= pairs {
-        return Some(UTF_16LE);
-    }
-    (pairs >= 4 && first * 5 >= pairs * 2 && second * 20 <= pairs).then_some(UTF_16BE)
 }
 
 #[cfg(test)]

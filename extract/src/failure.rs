@@ -20,7 +20,7 @@ pub enum Failure {
         advice: &'static str,
     },
     /// It is of a format, and not as the format demands.
-    #[error("is no whole {format}: {reason}")]
+    #[error("is no whole {format}: {}", printable(reason))]
     Invalid {
         /// The format, without an article.
         format: &'static str,
@@ -34,7 +34,7 @@ pub enum Failure {
         advice: &'static str,
     },
     /// Its rows do not have a field that is named for them.
-    #[error("has no field {field:?}; it has {fields}")]
+    #[error("has no field {field:?}; it has {}", printable(fields))]
     NoField {
         /// The field.
         field: String,
@@ -81,4 +81,9 @@ impl Failure {
     pub(crate) fn invalid(format: &'static str, reason: impl ToString) -> Self {
         Self::Invalid { format, reason: reason.to_string() }
     }
+}
+
+/// A text of a file as a message has it: a control character, which may be an order to a terminal, becomes U+FFFD.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

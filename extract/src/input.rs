@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Failure;
+use crate::{Failure, XmlRules};
 
 /// How much of a file is read, and what may come of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub struct Options {
     pub id_field: Option<String>,
     /// A command that reads a picture of a page from standard input and writes its text to standard output, such as `tesseract - -`.
     pub ocr: Vec<String>,
+    /// What elements of XML files are that no known format describes.
+    pub xml_rules: Option<XmlRules>,
 }
 
 /// A file that is to be read.

@@ -28,10 +28,14 @@ mod formats;
 mod input;
 mod markdown;
 mod place;
+mod wide;
+mod xml_rules;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use failure::printable;
 
 pub use decode::is_damaged_utf8;
 pub use failure::Failure;
@@ -39,6 +43,8 @@ pub use formats::{extensions, extract, format_of, is_known};
 pub use input::{Input, Limits, Options};
 pub use mempack_format::OriginPlace;
 pub use place::{Marks, Place};
+pub use wide::{ByteOrder, utf16_order};
+pub use xml_rules::{XmlRules, XmlRulesError};
 
 /// A document of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +134,11 @@ pub enum Note {
         /// How many.
         characters: u64,
     },
+    /// An XML file was read by the user's rules.
+    XmlRules {
+        /// Which of them no element matched, and which of their keys nothing was found by, as the file of rules has them.
+        unmatched: Vec<String>,
+    },
     /// A part of the file that is not read.
     PartSkipped {
         /// Its name.
@@ -166,7 +177,9 @@ impl fmt::Display for Note {
             Self::Replaced { encoding, characters } => {
                 write!(f, "was read as {encoding}, which {characters} of its characters are not; they became U+FFFD")
             }
-            Self::PartSkipped { part, reason } => write!(f, "was read without {part}, which {reason}"),
+            Self::XmlRules { unmatched } if unmatched.is_empty() => write!(f, "was read by the XML rules"),
+            Self::XmlRules { unmatched } => write!(f, "was read by the XML rules; nothing in it matches {}", unmatched.join(", ")),
+            Self::PartSkipped { part, reason } => write!(f, "was read without {}, which {}", printable(part), printable(reason)),
         }
     }
 }

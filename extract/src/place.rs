@@ -1,5 +1,7 @@
 //! Where something stands in a document, as a citation says it.
 
+use std::ops::Range;
+
 use mempack_format::OriginPlace;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,9 @@ impl Place {
 pub struct Marks {
     /// By kind, each in ascending order.
     marks: [Vec<(usize, Place)>; KINDS],
+    /// What stands apart, in ascending order.
+    #[serde(default)]
+    apart: Vec<Range<usize>>,
 }
 
 impl Marks {
@@ -47,6 +52,18 @@ impl Marks {
         if marks.last().is_none_or(|(_, last)| *last != place) {
             marks.push((at, place));
         }
+    }
+
+    /// These bytes are a passage of their own, such as what a picture shows, with all within that was one. Ranges ascend.
+    pub fn set_apart(&mut self, range: Range<usize>) {
+        while self.apart.pop_if(|last| last.start >= range.start).is_some() {}
+        debug_assert!(self.apart.last().is_none_or(|last| last.end <= range.start));
+        self.apart.push(range);
+    }
+
+    /// The bytes that are passages of their own.
+    pub fn apart(&self) -> &[Range<usize>] {
+        &self.apart
     }
 
     /// The places of the bytes `start..end`, without headings.
@@ -78,7 +95,7 @@ impl Marks {
         found
     }
 
-    /// Whether there are none.
+    /// Whether there are no places.
     pub fn is_empty(&self) -> bool {
         self.marks.iter().all(Vec::is_empty)
     }

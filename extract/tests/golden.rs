@@ -1,4 +1,5 @@
-//! Files as users have them, beside the text that is to come of each: `tests/files/NAME` and `tests/files/NAME.golden`.
+//! Files as users have them, beside the text that is to come of each: `tests/files/NAME` and `tests/files/NAME.golden`. An XML file may have rules for its elements
+//! beside it: `tests/files/NAME.rules.toml`.
 //!
 //! A golden text is written anew by `UPDATE_GOLDEN=1 cargo test -p mempack-extract --test golden`; read what changed before it is committed.
 
@@ -7,7 +8,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use mempack_extract::{Extracted, Input, Note, Options, Sink, extract};
+use mempack_extract::{Extracted, Input, Note, Options, Sink, XmlRules, extract};
 
 #[derive(Default)]
 struct Found {
@@ -26,12 +27,22 @@ impl Sink for Found {
     }
 }
 
+/// How the name of the rules of a file ends.
+const RULES: &str = ".rules.toml";
+
 /// What comes of a file, as a text to compare: fields and notes, then the text with its places before the lines where they begin.
 fn shown(path: &Path) -> String {
     let name = path.file_name().unwrap().to_str().unwrap();
     let mut found = Found::default();
     let file = fs::File::open(path).unwrap();
-    let result = extract(Input::new(name, file), &Options::default(), &mut found);
+    let mut options = Options::default();
+    if let Ok(rules) = fs::read_to_string(format!("{}{RULES}", path.display())) {
+        match XmlRules::parse(&format!("{name}{RULES}"), &rules) {
+            Ok(rules) => options.xml_rules = Some(rules),
+            Err(error) => return format!("rules: {error}\n"),
+        }
+    }
+    let result = extract(Input::new(name, file), &options, &mut found);
     let mut shown = String::new();
     if let Err(failure) = result {
         return format!("failure: {name} {failure}\n");
@@ -62,12 +73,15 @@ fn shown(path: &Path) -> String {
         writeln!(shown, "----").unwrap();
         let mut at = 0;
         for line in document.text.split_inclusive('\n') {
-            let within: Vec<String> = document
+            let mut within: Vec<String> = document
                 .marks
                 .iter()
                 .filter(|(mark, _)| (at..at + line.len()).contains(mark))
                 .map(|(mark, place)| if mark == at { format!("{place:?}") } else { format!("{place:?} at {}", mark - at) })
                 .collect();
+            for range in document.marks.apart().iter().filter(|range| (at..at + line.len()).contains(&range.start)) {
+                within.push(format!("apart, {} bytes", range.len()));
+            }
             if !within.is_empty() {
                 writeln!(shown, "[{}]", within.join(", ")).unwrap();
             }
@@ -82,7 +96,7 @@ fn shown(path: &Path) -> String {
 fn files_become_their_golden_texts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files");
     let mut files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
-    files.retain(|path| path.extension().is_none_or(|extension| extension != "golden"));
+    files.retain(|path| ![".golden", RULES].iter().any(|end| path.display().to_string().ends_with(end)));
     files.sort();
     assert!(!files.is_empty());
     let mut wrong = Vec::new();

@@ -51,6 +51,22 @@ fn books_that_are_bombs_are_refused() {
     assert!(read("a.epub", &deep, Limits::default()).is_ok());
 }
 
+/// A line that begins anew, or words that stand elsewhere, within an element that is taken back or marked: a byte of the old line is none of the new one.
+#[test]
+fn lines_that_begin_within_an_element_are_read() {
+    let page = "<span epub:type=pagebreak title=4></span>";
+    for (html, expected) in [
+        ("<p>a<del>x<br><br>é</del>b".to_owned(), "a~~x\n\néb\n"),
+        ("<p><b><del></del></b>aé<b>x</b>".to_owned(), "aéx\n"),
+        (format!("<dl><dt>é{page}</dt>aé</dl>"), "- é\n\naé\n"),
+        (format!("<dl><dt>long words{page}</dt><dt>b{page}</dt><dd>c</dd></dl>"), "- long words, b: c\n"),
+        (format!("<p>1<sup>2{page}3</sup>é"), "1²³é\n"),
+    ] {
+        let found = read("a.html", format!("<!DOCTYPE html><body>{html}").as_bytes(), Limits::default()).unwrap();
+        assert_eq!(found[0].text, expected, "{html}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 

@@ -88,6 +88,8 @@ struct Book {
 
 /// A file of the package.
 struct Part {
+    /// Its place in the manifest.
+    number: usize,
     path: String,
     media_type: String,
     properties: String,
@@ -118,12 +120,17 @@ impl Book {
         let package = parsed(&package, &path)?;
         let root = package.root();
         let mut parts = HashMap::new();
-        for item in elements(root, "manifest").take(1).flat_map(|manifest| elements(manifest, "item")) {
+        for (number, item) in elements(root, "manifest").take(1).flat_map(|manifest| elements(manifest, "item")).enumerate() {
             if let (Some(id), Some(href)) = (item.attribute("id"), item.attribute("href")) {
                 let attribute = |name| item.attribute(name).unwrap_or_default().to_owned();
                 parts.insert(
                     id.to_owned(),
-                    Part { path: resolved(&path, href).0, media_type: attribute("media-type"), properties: attribute("properties") },
+                    Part {
+                        number,
+                        path: resolved(&path, href).0,
+                        media_type: attribute("media-type"),
+                        properties: attribute("properties"),
+                    },
                 );
             }
         }
@@ -209,9 +216,11 @@ impl Book {
     /// What the table of contents says: that of EPUB 3, and that of EPUB 2 where there is none.
     fn contents(&mut self, root: Node<'_, '_>, parts: &HashMap<String, Part>, sink: &mut dyn Sink) -> Contents {
         let mut contents = Contents::default();
-        let nav = parts.values().find(|part| part.properties.split_whitespace().any(|property| property == "nav"));
+        // The first one, where there are several.
+        let first = |is_it: &dyn Fn(&Part) -> bool| parts.values().filter(|part| is_it(part)).min_by_key(|part| part.number);
+        let nav = first(&|part| part.properties.split_whitespace().any(|property| property == "nav"));
         let listed = elements(root, "spine").find_map(|spine| spine.attribute("toc")).and_then(|id| parts.get(id));
-        let ncx = listed.or_else(|| parts.values().find(|part| part.media_type == "application/x-dtbncx+xml"));
+        let ncx = listed.or_else(|| first(&|part| part.media_type == "application/x-dtbncx+xml"));
         for part in [nav, ncx].into_iter().flatten() {
             // Without it, the book is read all the same.
             let Ok(Some(text)) = self.xml(&part.path, sink) else { continue };

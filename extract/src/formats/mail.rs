@@ -222,8 +222,10 @@ impl Reading<'_> {
         let mut outer = String::new();
         for (number, (message, level)) in messages.into_iter().enumerate() {
             let depth = depth + level;
-            if number == 0 && message.subject().is_none() && message.from().is_none() && message.date().is_none() {
-                return Err(Failure::invalid("e-mail", "its header has no sender, no subject and no date"));
+            let has_header =
+                message.subject().is_some() || message.from().is_some() || message.date().is_some() || message.content_type().is_some();
+            if number == 0 && !has_header {
+                return Err(Failure::invalid("e-mail", "its header has no sender, no subject, no date and no type"));
             }
             let subject = message.subject().map(crate::markdown::one_line).filter(|subject| !subject.is_empty());
             // The only message of a file needs no name.
@@ -291,7 +293,7 @@ impl Reading<'_> {
         if !texts.is_empty() || html.is_empty() {
             let mut text = Text::new(limits);
             for (words, flowed) in texts {
-                write(&words, flowed, &mut text)?;
+                write(&without_uuencoded(&words, self.sink), flowed, &mut text)?;
             }
             (document.text, document.marks) = text.finish();
         } else {
@@ -350,6 +352,7 @@ impl Reading<'_> {
             Some(_) if depth > limit => {
                 Err(format!("is within more than {limit} messages and archives, the limit of nesting; save it by itself"))
             }
+            Some(_) if kind.ends_with("/mac-binhex40") => Err("is encoded in BinHex; save it decoded, and name it".to_owned()),
             Some(content) => {
                 let input = Input { name: &file, reader: Box::new(content.as_ref()), depth };
                 super::extract(input, self.options, &mut parts).map_err(|failure| failure.to_string())
@@ -382,22 +385,81 @@ fn parser() -> MessageParser {
         .ignore_header(HeaderName::ContentTransferEncoding)
 }
 
-/// The encoding that a part of a message says it has.
-fn encoding(part: &MessagePart<'_>, bytes: &[u8]) -> Encoding {
+/// The name of the encoding that a part of a message says it has, in lower case.
+fn encoding_name(part: &MessagePart<'_>, bytes: &[u8]) -> String {
     let header = part.headers.iter().find(|header| header.name == HeaderName::ContentTransferEncoding);
     let value = header.and_then(|header| bytes.get(header.offset_start as usize..header.offset_end as usize)).unwrap_or_default();
     let value = String::from_utf8_lossy(value).trim().to_lowercase();
-    match value.split(|c: char| c.is_whitespace() || c == ';').next() {
-        Some("base64") => Encoding::Base64,
-        Some("quoted-printable") => Encoding::QuotedPrintable,
+    value.split(|c: char| c.is_whitespace() || c == ';').next().unwrap_or_default().to_owned()
+}
+
+/// The encoding that a part of a message says it has.
+fn encoding(part: &MessagePart<'_>, bytes: &[u8]) -> Encoding {
+    match encoding_name(part, bytes).as_str() {
+        "base64" => Encoding::Base64,
+        "quoted-printable" => Encoding::QuotedPrintable,
         _ => Encoding::None,
     }
+}
+
+/// The bytes of a file in uuencode, from its line `begin` to its line `end`; `None` if there is none.
+fn uudecoded(content: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = content.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).skip_while(|line| !line.starts_with(b"begin "));
+    lines.next()?;
+    let mut decoded = Vec::new();
+    for line in lines.take_while(|line| *line != b"end") {
+        let Some((count, digits)) = line.split_first() else { continue };
+        let end = decoded.len() + usize::from(count.wrapping_sub(b' ') & 63);
+        for group in digits.chunks(4) {
+            let digit = |at: usize| u32::from(group.get(at).unwrap_or(&b' ').wrapping_sub(b' ') & 63);
+            let value = digit(0) << 18 | digit(1) << 12 | digit(2) << 6 | digit(3);
+            decoded.extend_from_slice(&value.to_be_bytes()[1..]);
+        }
+        // Blanks at the end of a line may be lost.
+        decoded.resize(end, 0);
+    }
+    Some(decoded)
+}
+
+/// A text without files that are written into it in uuencode (POSIX, `uuencode`), as mail had them before MIME. They are noted.
+fn without_uuencoded(text: &str, sink: &mut dyn Sink) -> String {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let name = |line: &str| {
+        let (mode, name) = line.strip_prefix("begin ")?.trim_end().split_once(' ')?;
+        let is_mode = (3..=4).contains(&mode.len()) && mode.bytes().all(|byte| (b'0'..b'8').contains(&byte));
+        (is_mode && !name.trim().is_empty()).then(|| name.trim().to_owned())
+    };
+    // Its first character counts the bytes of a line; blanks at its end may be lost.
+    let is_encoded = |line: &str| {
+        let line = line.trim_end_matches(['\r', '\n']);
+        let (count, length) = (usize::from(line.bytes().next().unwrap_or(b' ').wrapping_sub(b' ') & 63), line.len().saturating_sub(1));
+        line.bytes().all(|byte| (b' '..=b'`').contains(&byte)) && length <= count.div_ceil(3) * 4 + 1
+    };
+    let mut kept = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(line) = lines.get(at) {
+        let found = name(line).map(|name| (name, at + 1 + lines[at + 1..].iter().take_while(|line| is_encoded(line)).count()));
+        match found.filter(|(_, after)| *after > at + 1 && lines.get(*after).is_some_and(|line| line.trim_end() == "end")) {
+            Some((part, after)) => {
+                sink.note(Note::PartSkipped { part, reason: "is written into the text in uuencode; save it decoded, and name it".into() });
+                at = after + 1;
+            }
+            None => {
+                kept.push_str(line);
+                at += 1;
+            }
+        }
+    }
+    kept
 }
 
 /// What a part of a message has within, decoded; `None` if it is not encoded as it says.
 fn content<'b>(part: &MessagePart<'_>, bytes: &'b [u8]) -> Option<Cow<'b, [u8]>> {
     let end = if part.offset_end > part.offset_body { part.offset_end as usize } else { bytes.len() };
     let content = bytes.get(part.offset_body as usize..end.min(bytes.len()))?;
+    if ["x-uuencode", "uuencode", "x-uue"].contains(&encoding_name(part, bytes).as_str()) {
+        return uudecoded(content).map(Cow::Owned);
+    }
     match encoding(part, bytes) {
         Encoding::Base64 => base64_decode(content).map(Cow::Owned),
         Encoding::QuotedPrintable => quoted_printable_decode(content).map(Cow::Owned),
@@ -604,6 +666,15 @@ mod tests {
         let mut out = Text::new(&Limits::default());
         write(text, false, &mut out).unwrap();
         out.finish().0
+    }
+
+    #[test]
+    fn files_in_uuencode() {
+        assert_eq!(uudecoded(b"begin 644 note.txt\r\n#0V%T\r\n`\r\nend\r\n").as_deref(), Some(b"Cat".as_slice()));
+        assert_eq!(uudecoded(b"no file"), None);
+        let mut documents: Vec<Extracted> = Vec::new();
+        let text = "Before.\nbegin 644 note.txt\n#0V%T\n`\nend\nAfter.\nbegin 100 metres on\n";
+        assert_eq!(without_uuencoded(text, &mut documents), "Before.\nAfter.\nbegin 100 metres on\n");
     }
 
     #[test]

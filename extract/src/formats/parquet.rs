@@ -211,7 +211,7 @@ impl Thrift<'_> {
                 see(depth, parent, 0, 0);
                 return Some(());
             }
-            id = if head >> 4 == 0 { self.signed()? } else { id + i64::from(head >> 4) };
+            id = if head >> 4 == 0 { self.signed()? } else { id.checked_add(i64::from(head >> 4))? };
             // True and false are in the head.
             if head & 15 > 2 {
                 self.value(head & 15, depth, parent, id, see)?;

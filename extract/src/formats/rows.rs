@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use crate::markdown::{Text, one_line};
+use crate::markdown::{Text, one_line, with_line_feeds};
 use crate::{Extracted, Failure, Note, Options, Place, Sink, Value};
 
 /// Rows that a guess looks at, at most.
@@ -225,6 +225,7 @@ impl<'a> Rows<'a> {
             }
             return Ok(ControlFlow::Continue(()));
         }
+        let text = lines(text);
         if text.len() as u64 > self.options.limits.text_bytes {
             return Err(too_much_text(self.options));
         }
@@ -234,7 +235,7 @@ impl<'a> Rows<'a> {
         };
         let (id, title) = (words(&choice.id), words(&choice.title));
         let mut document =
-            Extracted { row: Some(number), id, title, text: lines(text), fields: Vec::with_capacity(fields.len()), ..Extracted::default() };
+            Extracted { row: Some(number), id, title, text, fields: Vec::with_capacity(fields.len()), ..Extracted::default() };
         document.marks.push(0, Place::Row(String::new(), number));
         for (name, cell) in fields {
             let known = match name.to_ascii_lowercase().as_str() {
@@ -267,10 +268,8 @@ impl<'a> Rows<'a> {
 }
 
 /// Texts whose lines end in line feeds, as the last one does.
-fn lines(mut text: String) -> String {
-    if text.contains(['\r', '\0']) {
-        text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "");
-    }
+fn lines(text: String) -> String {
+    let mut text = with_line_feeds(&text).into_owned();
     if !text.ends_with('\n') {
         text.push('\n');
     }

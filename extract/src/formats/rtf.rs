@@ -762,7 +762,7 @@ impl<'a> Reader<'a> {
             let divides = heading.is_some() || text.trim_end_matches('.').contains('.');
             if text.contains(char::is_alphanumeric) && text != "o" { Label { text, level, divides } } else { Label::bullet(level) }
         });
-        let line = Line { words, heading, label, notes };
+        let line = Line { words, heading, label, notes, picture: false };
         if !self.outer.is_empty() {
             self.paragraph.lines = lines;
             self.paragraph.lines.push(line);

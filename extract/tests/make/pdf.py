@@ -1,6 +1,6 @@
 """Writes the PDF files in tests/files, and in /tmp/pdf-sources the text each was made of.
 
-    pip install reportlab==5.1.0 pikepdf==10.18.0 pillow==13.0.0
+    pip install fonttools==4.68.0 reportlab==5.1.0 pikepdf==10.18.0 pillow==13.0.0
     python extract/tests/make/pdf.py [FOLDER [CHROMIUM]]
 
 leaflet.pdf comes of headless Chromium, which puts the time into it; it is written where its path is given.
@@ -346,6 +346,90 @@ def hostile(folder):
     (folder / "laughs.pdf").write_bytes(raw([*tree, stream(TEXT + b" /X0 Do"), FONT, *forms]))
 
 
+def spacing(path):
+    """Letters that do not stand where their font says: condensed fonts that are not in the file, lone blanks upon words, spaced letters, lines beside a large number."""
+    from fontTools.fontBuilder import FontBuilder
+
+    helvetica = pdfmetrics.getFont("Helvetica").widths
+    widths = b" ".join(b"%d" % round(width * 0.7) for width in helvetica[32:127])
+    condensed = b"<< /Type /Font /Subtype /Type1 /BaseFont /Gothic-Condensed /FirstChar 32 /LastChar 126 /Widths [%s] /FontDescriptor 6 0 R >>" % widths
+    descriptor = b"<< /Type /FontDescriptor /FontName /Gothic-Condensed /Flags 32 /FontBBox [0 -200 800 800] /ItalicAngle 0 /Ascent 720 /Descent -210 /CapHeight 720 /StemV 80 >>"
+    # A font whose glyphs have the numbers of Adobe-Japan1, and no names.
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder([".notdef", "one"])
+    builder.setupCharacterMap({})
+    builder.setupGlyf({".notdef": builder_glyph(), "one": builder_glyph()})
+    builder.setupHorizontalMetrics({".notdef": (1000, 0), "one": (1000, 0)})
+    builder.setupHorizontalHeader(ascent=880, descent=-120)
+    builder.setupPost()
+    builder.font["head"].created = builder.font["head"].modified = 0
+    builder.font.recalcTimestamp = False
+    font = io.BytesIO()
+    builder.save(font)
+    numbered = [
+        b"<< /Type /Font /Subtype /Type0 /BaseFont /ABCDEF+Mincho /Encoding /Identity-H /DescendantFonts [9 0 R] >>",
+        b"<< /Type /Font /Subtype /CIDFontType2 /BaseFont /ABCDEF+Mincho /CIDSystemInfo << /Registry (Adobe) /Ordering (Japan1) /Supplement 2 >>"
+        b" /CIDToGIDMap /Identity /DW 1000 /FontDescriptor 10 0 R >>",
+        b"<< /Type /FontDescriptor /FontName /ABCDEF+Mincho /Flags 4 /FontBBox [0 -120 1000 880] /ItalicAngle 0 /Ascent 880 /Descent -120 /CapHeight 700"
+        b" /StemV 80 /FontFile2 11 0 R >>",
+        stream(zlib.compress(font.getvalue(), 9), b"/Filter /FlateDecode /Length1 %d" % len(font.getvalue())),
+    ]
+    form = b"""BT /C 9 Tf 1 0 0 1 72 700 Tm (Married filers add the amounts of lines 3 and 4, and subtract the allowance.) Tj
+1 0 0 1 73 700.4 Tm [( )] TJ 1 0 0 1 98 699.6 Tm [( )] TJ
+1 0 0 1 72 680 Tm (Yourself) Tj 1 0 0 1 120 680 Tm (Spouse) Tj ET
+BT /F 24 Tf 1 0 0 1 72 740 Tm (1040) Tj /F 6 Tf 1 0 0 1 140 743.5 Tm (Department of the Treasury) Tj 1 0 0 1 140 736.5 Tm (Internal Revenue Service) Tj ET"""
+    # As programs write it that read pictures: each word as wide as in the picture.
+    hidden = b"""BT 3 Tr /F 11 Tf 70 Tz 1 0 0 1 72 700 Tm 2.6 Tc (Th) Tj 0 Tc (e) Tj 2.4 Tc ( Metropoli) Tj 0 Tc (s) Tj 2.9 Tc ( Towe) Tj 0 Tc (r) Tj ( 1 ) Tj
+1 0 0 1 72 686 Tm 1.8 Tc (Singapor) Tj 0 Tc (e) Tj 1.9 Tc ( 13858) Tj 0 Tc (8 ) Tj ET"""
+    japanese = b"".join(b"%04x" % (842 + ord(kana) - 0x3041) for kana in "\u3072\u3089\u304c\u306a")
+    spaced = b"BT /F 12 Tf 4 Tc 1 0 0 1 72 700 Tm (CONTENTS OF THE FILE) Tj 0 Tc /J 12 Tf 1 0 0 1 72 660 Tm <%s> Tj ET" % japanese
+    contents = [form, hidden, spaced]
+    fonts = b"/Resources << /Font << /F 5 0 R /C 7 0 R /J 8 0 R >> >>"
+    pages = [b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents %d 0 R %s >>" % (number, fonts) for number in (13, 15, 17)]
+    tree = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [12 0 R 14 0 R 16 0 R] /Count 3 >>", b"null", b"null"]
+    drawn = [part for page, content in zip(pages, contents) for part in (page, stream(content))]
+    path.write_bytes(raw([*tree, FONT, descriptor, condensed, *numbered, *drawn]))
+
+
+def leftward(path):
+    """Hebrew and Arabic, as it stands on the page: a page of it with a number and a table, and a line of it in English."""
+    document = canvas.Canvas(str(path), pagesize=A4)
+    pdfmetrics.registerFont(TTFont("DejaVu", FONTS / "dejavu/DejaVuSans.ttf"))
+
+    def lines(texts):
+        document.setFont("DejaVu", 12)
+        for number, text in enumerate(texts):
+            # Glyphs from the left: the letters the other way round, numbers as they are.
+            seen = " ".join(word if word[0].isdigit() else word[::-1] for word in reversed(text.split(" ")))
+            document.drawRightString(520, 780 - 18 * number, seen)
+        document.showPage()
+
+    lines(["\u05d4\u05e9\u05d5\u05db\u05e8 \u05de\u05e9\u05dc\u05dd 1200 \u05e9\u05e7\u05dc\u05d9\u05dd \u05d1\u05db\u05dc \u05d7\u05d5\u05d3\u05e9", "\u05d5\u05d4\u05de\u05e9\u05db\u05d9\u05e8 \u05de\u05e7\u05d1\u05dc \u05d0\u05d5\u05ea\u05dd"])
+    document.setFont("DejaVu", 12)
+    document.drawString(72, 780, "The tenant says " + "\u05e9\u05dc\u05d5\u05dd \u05e8\u05d1"[::-1] + " and pays.")
+    document.showPage()
+    document.save()
+
+
+def builder_glyph():
+    """A square."""
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    pen = TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for point in ((100, 700), (800, 700), (800, 0)):
+        pen.lineTo(point)
+    pen.closePath()
+    return pen.glyph()
+
+
+def slides(path):
+    """Pages with nothing but the same heading."""
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 5 0 R /Resources << /Font << /F 6 0 R >> >> >>"
+    tree = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R 4 0 R] /Count 2 >>", page, page]
+    path.write_bytes(raw([*tree, stream(b"BT /F 30 Tf 72 780 Td (Questions and answers) Tj ET"), FONT]))
+
+
 def main():
     FOLDER.mkdir(exist_ok=True, parents=True)
     source("contract", contract(FOLDER / "contract.pdf"))
@@ -365,6 +449,9 @@ def main():
     with pikepdf.open(FOLDER / "contract.pdf") as pdf:
         pdf.save(FOLDER / "objects.pdf", object_stream_mode=pikepdf.ObjectStreamMode.generate, deterministic_id=True)
     hostile(FOLDER)
+    spacing(FOLDER / "spacing.pdf")
+    slides(FOLDER / "slides.pdf")
+    leftward(FOLDER / "leftward.pdf")
     (FOLDER / "empty.pdf").write_bytes(b"")
     (FOLDER / "note.pdf").write_text("This is a note, and no PDF.\n")
 

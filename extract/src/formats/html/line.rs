@@ -82,11 +82,21 @@ impl Line {
         self.bold = self.bold.saturating_sub(bytes);
     }
 
+    /// Takes off all but the first bytes.
+    pub fn truncate(&mut self, bytes: usize) {
+        self.text.truncate(bytes);
+        self.marks.iter_mut().for_each(|(at, _)| *at = (*at).min(bytes));
+        self.bold = self.bold.min(bytes);
+    }
+
+    /// What is added next stands at the places of another line, whose words are left out or stand elsewhere.
+    pub fn mark_as(&mut self, other: Self) {
+        other.marks.into_iter().for_each(|(_, place)| self.mark(place));
+    }
+
     /// Without the blanks at the end.
     pub fn trimmed(mut self) -> Self {
-        self.text.truncate(self.text.trim_end().len());
-        let end = self.text.len();
-        self.marks.iter_mut().for_each(|(at, _)| *at = (*at).min(end));
+        self.truncate(self.text.trim_end().len());
         self
     }
 }

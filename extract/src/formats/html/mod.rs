@@ -230,6 +230,21 @@ mod tests {
     }
 
     #[test]
+    fn pictures_with_their_captions_stand_apart() {
+        let apart = |html: &str| {
+            let Extracted { text, marks, .. } = page(html);
+            marks.apart().iter().map(|range| text[range.clone()].to_owned()).collect::<Vec<_>>()
+        };
+        let figure = "<figure><img alt='The four rooms of a heart'><figcaption>Figure 1. A heart</figcaption></figure>";
+        assert_eq!(apart(&format!("<p>a{figure}b")), ["[Picture: The four rooms of a heart]\n\nFigure 1. A heart"]);
+        assert_eq!(apart("<p>a <img alt='The four rooms of a heart'> b"), ["[Picture: The four rooms of a heart]"]);
+        assert!(
+            apart("<p>a <img alt='A heart'> b<figure><table><tr><td>1<td>2<tr><td>3<td>4</table><figcaption>Doses in mg a day</figure>")
+                .is_empty()
+        );
+    }
+
+    #[test]
     fn blocks_and_words() {
         check("<h2>T<a href=#t>¶</a></h2>a<br>b<br><br>c<div>d</div>e", "## T\n\na\nb\n\nc\n\nd\n\ne");
         check(

@@ -203,6 +203,12 @@ impl<'t> Writer<'t> {
             }
             "dl" => self.definitions(id, depth)?,
             "table" => self.table(id, depth)?,
+            "figure" if !self.is_flat && self.is_picture(id) => {
+                let from = self.text.len();
+                self.children(id, depth)?;
+                self.flush()?;
+                self.text.set_apart(from);
+            }
             "pre" => self.preformatted(id, depth)?,
             "blockquote" => {
                 self.quotes += 1;
@@ -284,12 +290,12 @@ impl<'t> Writer<'t> {
             "del" | "s" | "strike" if !self.is_blocks(id) => {
                 let before = self.line.text.len();
                 self.line.push("~~");
-                let start = self.line.text.len();
                 self.children(id, depth)?;
-                if self.line.text.len() > start {
-                    self.line.push("~~");
-                } else {
-                    self.line.text.truncate(before);
+                // Two line breaks within begin another line.
+                match self.line.text.get(before..) {
+                    Some("~~") => self.line.truncate(before),
+                    Some(struck) if struck.starts_with("~~") => self.line.push("~~"),
+                    _ => {}
                 }
             }
             "rt" => {
@@ -329,6 +335,11 @@ impl<'t> Writer<'t> {
         self.tree.descendants(id).any(|id| BLOCKS.contains(&self.tree.name(id)))
     }
 
+    /// Whether a figure holds pictures and their caption alone, and neither a table nor a text.
+    fn is_picture(&self, id: Id) -> bool {
+        !self.tree.descendants(id).any(|id| matches!(self.tree.name(id), "table" | "pre" | "blockquote" | "ul" | "ol" | "dl"))
+    }
+
     /// Words above or below the line: `10³`, `x^(n+1)`, `CO2`; a reference to a note is `[1]`.
     fn script(&mut self, id: Id, name: &str, depth: u32) -> Result<(), Failure> {
         let before = self.line.text.len();
@@ -358,10 +369,7 @@ impl<'t> Writer<'t> {
             },
             _ => return Ok(()),
         };
-        self.line.text.truncate(before);
-        if self.line.text.len() < self.line.bold {
-            self.line.bold = before;
-        }
+        self.line.truncate(before);
         self.line.push(&written);
         Ok(())
     }
@@ -377,7 +385,7 @@ impl<'t> Writer<'t> {
         let by_id = self.section_of(id).or_else(|| self.anchor.take());
         let mut line = self.flat(id, depth, true)?;
         if line.is_empty() {
-            self.line.marks.append(&mut line.marks);
+            self.line.mark_as(line);
             return Ok(());
         }
         self.anchor = None;
@@ -441,7 +449,9 @@ impl<'t> Writer<'t> {
             }
         }
         for alternative in std::mem::take(&mut self.pictures) {
+            let from = self.text.len();
             self.text.paragraph(&format!("[Picture: {alternative}]"))?;
+            self.text.set_apart(from);
         }
         Ok(())
     }
@@ -543,7 +553,7 @@ impl<'t> Writer<'t> {
             }
             if self.is_flat {
                 if !self.line.is_empty() && !self.line.text.trim_end().ends_with([';', '.', ':', ',']) {
-                    self.line.text.truncate(self.line.text.trim_end().len());
+                    self.line.truncate(self.line.text.trim_end().len());
                     self.line.push(";");
                 }
                 self.line.blank();
@@ -602,15 +612,15 @@ impl<'t> Writer<'t> {
                         self.flush()?;
                         continue;
                     }
-                    let mut line = self.flat(part, depth, false)?;
-                    self.line.marks.append(&mut line.marks);
+                    let line = self.flat(part, depth, false)?;
                     if is_explained {
                         terms.clear();
                         is_explained = false;
                     }
                     if !line.is_empty() {
-                        terms.push(line.text);
+                        terms.push(line.text.clone());
                     }
+                    self.line.mark_as(line);
                 }
                 "dd" if !self.content.is_out(part) => {
                     self.item = Some((self.lists, "-".to_owned()));
@@ -670,8 +680,8 @@ impl<'t> Writer<'t> {
                 for row in table.rows() {
                     let [mark, words] = row[..] else { continue };
                     let mark = self.flat(mark, depth, false)?;
-                    self.line.marks.extend(mark.marks);
-                    self.item = Some((self.lists, mark.text));
+                    self.item = Some((self.lists, mark.text.clone()));
+                    self.line.mark_as(mark);
                     self.lists += 1;
                     self.children(words, depth + 1)?;
                     self.flush()?;

@@ -11,13 +11,14 @@ use std::collections::HashMap;
 
 use self::numbering::Numbering;
 use self::styles::Styles;
-use super::numbers::{number, roman};
-use super::symbols::{raised, symbol};
-use super::writer::{Label, Line, Row, Span, Words, Writer, add_to_cell};
-use super::xml::{Element, Node, Xml};
-use super::{Package, Properties};
+use super::blocks::{Block, Cell, Run, TableRow, flat};
+use super::numbers::roman;
+use super::symbols::{formula, symbol};
+use super::writer::{Label, Line, Span, Words, Writer};
+use super::xml::{Element, Node, Xml, first_version};
+use super::{Package, Properties, alternative_text};
 use crate::markdown::one_line;
-use crate::{Extracted, Failure, Note, Options, Sink};
+use crate::{Extracted, Failure, Limits, Options, Sink};
 
 const FORMAT: &str = "Word document";
 /// Columns that a cell spans at most; Word has no more than 63.
@@ -39,7 +40,7 @@ pub(super) fn extract(package: &mut Package, main: &str, options: &Options, sink
     let mut properties = Properties::read(package, sink)?;
     let styles = styles.map(|text| Styles::read(&text)).transpose()?.unwrap_or_default();
     let numbering = numbering.map(|text| Numbering::read(&text, &styles)).transpose()?.unwrap_or_default();
-    let mut reader = Reader::new(styles, numbering, Writer::new(&options.limits));
+    let mut reader = Reader::new(styles, numbering, &options.limits);
     for (at, text) in notes.iter().enumerate() {
         if let Some(text) = text {
             reader.notes[at] = reader.read_notes(text)?;
@@ -58,9 +59,7 @@ pub(super) fn extract(package: &mut Package, main: &str, options: &Options, sink
     let mut out = Out::Write;
     reader.blocks(&mut xml, &mut out)?;
     reader.flush(&mut out)?;
-    if xml.cut {
-        sink.note(Note::PartSkipped { part: "what is deepest in it".into(), reason: "is within too many other parts".into() });
-    }
+    xml.note_cut(sink);
     properties.title = properties.title.or(reader.title);
     let (text, marks) = reader.writer.finish()?;
     let _ = sink.document(Extracted { text, marks, ..properties.into_document() });
@@ -105,42 +104,10 @@ struct Paragraph {
     joins: bool,
 }
 
-#[derive(Debug)]
-enum Block {
-    Line(Line),
-    Table(Vec<TableRow>),
-}
-
-#[derive(Debug, Default)]
-struct TableRow {
-    cells: Vec<Cell>,
-    /// Columns before the first cell.
-    before: usize,
-    header: bool,
-    deleted: bool,
-    page: Option<u32>,
-}
-
-#[derive(Debug, Default)]
-struct Cell {
-    blocks: Vec<Block>,
-    columns: usize,
-    goes_on: bool,
-}
-
 /// Where blocks go.
 enum Out {
     Write,
     Collect(Vec<Block>),
-}
-
-/// How a run of words looks.
-#[derive(Clone, Debug, Default)]
-struct Run {
-    hidden: bool,
-    font: Option<String>,
-    /// Above or, if true, below the line.
-    raised: Option<bool>,
 }
 
 /// A field, such as a reference to a page.
@@ -150,6 +117,15 @@ struct Field {
     in_result: bool,
     /// Whether its result is a list of places in the document.
     is_contents: bool,
+    /// Whether a field around it hides its words.
+    is_hidden: bool,
+}
+
+impl Field {
+    /// Whether words in it are no text.
+    fn hides(&self) -> bool {
+        self.is_hidden || !self.in_result || self.is_contents
+    }
 }
 
 struct Reader {
@@ -160,6 +136,10 @@ struct Reader {
     notes: [HashMap<String, String>; 2],
     /// How many of them are referred to.
     counted: [u64; 2],
+    /// Bytes of notes that may still be referred to, as one may be referred to again and again.
+    note_bytes: u64,
+    /// Bytes of the text, at most.
+    limit: u64,
     fields: Vec<Field>,
     pages: Pages,
     page: u32,
@@ -170,9 +150,21 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(styles: Styles, numbering: Numbering, writer: Writer) -> Self {
-        let (notes, counted) = (Default::default(), [0; 2]);
-        Self { styles, numbering, writer, notes, counted, fields: Vec::new(), pages: Pages::None, page: 1, carried: None, title: None }
+    fn new(styles: Styles, numbering: Numbering, limits: &Limits) -> Self {
+        Self {
+            styles,
+            numbering,
+            writer: Writer::new(limits),
+            notes: Default::default(),
+            counted: [0; 2],
+            note_bytes: limits.text_bytes,
+            limit: limits.text_bytes,
+            fields: Vec::new(),
+            pages: Pages::None,
+            page: 1,
+            carried: None,
+            title: None,
+        }
     }
 
     /// The texts of foot- or endnotes.
@@ -212,7 +204,7 @@ impl Reader {
                     self.table(xml, out)?;
                 }
                 "sdt" => self.control(xml, |reader, xml| reader.blocks(xml, out))?,
-                "AlternateContent" => self.alternatives(xml, |reader, xml| reader.blocks(xml, out))?,
+                "AlternateContent" => first_version(xml, |xml| self.blocks(xml, out))?,
                 "del" | "moveFrom" | "sectPr" | "tcPr" => xml.skip()?,
                 _ => self.blocks(xml, out)?,
             }
@@ -229,23 +221,6 @@ impl Reader {
                 "sdtPr" => left_out = is_left_out(xml)?,
                 "sdtContent" if !left_out => content(self, xml)?,
                 _ => xml.skip()?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the first of several versions of the same content.
-    fn alternatives(&mut self, xml: &mut Xml, mut content: impl FnMut(&mut Self, &mut Xml) -> Result<(), Failure>) -> Result<(), Failure> {
-        let mut read = false;
-        while let Some(node) = xml.next()? {
-            if !matches!(node, Node::Start(_)) {
-                continue;
-            }
-            if read {
-                xml.skip()?;
-            } else {
-                content(self, xml)?;
-                read = true;
             }
         }
         Ok(())
@@ -286,7 +261,7 @@ impl Reader {
         if style.is_title && self.title.is_none() && !words.is_empty() {
             self.title = Some(one_line(words.text()));
         }
-        self.give(Block::Line(Line { words, heading, label, notes: paragraph.notes }), out)?;
+        self.give(Block::Line(Line { words, heading, label, notes: paragraph.notes, picture: false }), out)?;
         paragraph.after.into_iter().try_for_each(|block| self.give(block, out))
     }
 
@@ -302,8 +277,7 @@ impl Reader {
         match (out, block) {
             (Out::Collect(_), Block::Line(line)) if line.words.is_empty() && line.notes.is_empty() => {}
             (Out::Collect(blocks), block) => blocks.push(block),
-            (Out::Write, Block::Line(line)) => self.writer.line(&line)?,
-            (Out::Write, Block::Table(rows)) => self.write_table(rows)?,
+            (Out::Write, block) => block.write(&mut self.writer)?,
         }
         Ok(())
     }
@@ -361,7 +335,7 @@ impl Reader {
                 }
                 "txbxContent" => self.text_box(xml, paragraph, run)?,
                 "sdt" => self.control(xml, |reader, xml| reader.inline(xml, paragraph, run))?,
-                "AlternateContent" => self.alternatives(xml, |reader, xml| reader.inline(xml, paragraph, run))?,
+                "AlternateContent" => first_version(xml, |xml| self.inline(xml, paragraph, run))?,
                 "rad" if element.full_name().starts_with("m:") => {
                     self.push(paragraph, run, "√(");
                     self.inline(xml, paragraph, run)?;
@@ -387,23 +361,14 @@ impl Reader {
     }
 
     fn is_hidden(&self, run: &Run) -> bool {
-        run.hidden || self.fields.iter().any(|field| !field.in_result || field.is_contents)
+        run.hidden || self.fields.last().is_some_and(Field::hides)
     }
 
     fn push(&self, paragraph: &mut Paragraph, run: &Run, words: &str) {
         if self.is_hidden(run) {
             return;
         }
-        let font = run.font.as_deref().unwrap_or_default();
-        let is_symbol = |c: char| ('\u{F020}'..='\u{F0FF}').contains(&c);
-        if let Some(below) = run.raised {
-            paragraph.words.push(&raised(words, below));
-        } else if words.contains(is_symbol) || symbol(font, 0x41).is_some() {
-            let font = if font.is_empty() { "Symbol" } else { font };
-            words.chars().for_each(|c| paragraph.words.push_char(symbol(font, c.into()).unwrap_or(c)));
-        } else {
-            paragraph.words.push(words);
-        }
+        run.push(&mut paragraph.words, words);
     }
 
     fn page_break(&mut self, paragraph: &mut Paragraph, kind: Pages) {
@@ -417,6 +382,8 @@ impl Reader {
     fn note(&mut self, xml: &mut Xml, element: &Element, kind: usize, paragraph: &mut Paragraph, run: &Run) -> Result<(), Failure> {
         let found = element.attribute("id").and_then(|id| self.notes[kind].get(&id)).filter(|text| !text.is_empty()).cloned();
         if let Some(text) = found.filter(|_| !self.is_hidden(run)) {
+            let left = self.note_bytes.checked_sub(text.len() as u64);
+            self.note_bytes = left.ok_or_else(|| Failure::text_too_large(self.limit))?;
             self.counted[kind] += 1;
             let count = self.counted[kind];
             let mark = if kind == 0 { format!("[{count}]") } else { format!("[{}]", roman(count).to_lowercase()) };
@@ -429,7 +396,8 @@ impl Reader {
     fn field(&mut self, xml: &mut Xml, element: &Element, paragraph: &mut Paragraph, run: &Run) -> Result<(), Failure> {
         match element.attribute("fldCharType").as_deref() {
             Some("begin") => {
-                self.fields.push(Field::default());
+                let is_hidden = self.fields.last().is_some_and(Field::hides);
+                self.fields.push(Field { is_hidden, ..Field::default() });
                 return self.check_box(xml, paragraph, run);
             }
             Some("separate") => {
@@ -470,10 +438,8 @@ impl Reader {
     }
 
     fn alternative_text(&mut self, text: Option<String>, paragraph: &mut Paragraph, run: &Run) {
-        // What a program guessed says so in English at its end.
-        let text = text.map(|text| text.split("Description automatically generated").next().unwrap_or_default().trim().to_owned());
-        if let Some(text) = text.filter(|text| text.contains(char::is_whitespace) && !self.is_hidden(run)) {
-            paragraph.after.push(Block::Line(Line { words: text.as_str().into(), ..Line::default() }));
+        if let Some(text) = text.as_deref().and_then(alternative_text).filter(|_| !self.is_hidden(run)) {
+            paragraph.after.push(Block::picture(text));
         }
     }
 
@@ -543,7 +509,7 @@ impl Reader {
         let mut about = Vec::new();
         self.rows(xml, &mut rows, &mut about)?;
         for text in about {
-            self.give(Block::Line(Line { words: text.as_str().into(), ..Line::default() }), out)?;
+            self.give(Block::words(&text), out)?;
         }
         self.give(Block::Table(rows), out)
     }
@@ -556,10 +522,10 @@ impl Reader {
                 "tr" => {
                     let mut row = TableRow { page: (self.pages != Pages::None).then_some(self.page), ..TableRow::default() };
                     let first = self.page;
-                    let mut last = first;
-                    self.cells(xml, &mut row, first, &mut last)?;
+                    let (mut last, mut deleted) = (first, false);
+                    self.cells(xml, &mut row, first, &mut last, &mut deleted)?;
                     self.page = last;
-                    if !row.deleted {
+                    if !deleted {
                         rows.push(row);
                     }
                 }
@@ -579,8 +545,9 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads the cells of the row that is open, which begins on page `first`; `last` becomes the page that it ends on.
-    fn cells(&mut self, xml: &mut Xml, row: &mut TableRow, first: u32, last: &mut u32) -> Result<(), Failure> {
+    /// Reads the cells of the row that is open, which begins on page `first`; `last` becomes the page that it ends on, and `deleted` true
+    /// if it is.
+    fn cells(&mut self, xml: &mut Xml, row: &mut TableRow, first: u32, last: &mut u32, deleted: &mut bool) -> Result<(), Failure> {
         while let Some(node) = xml.next()? {
             let Node::Start(element) = node else { continue };
             match element.name() {
@@ -601,7 +568,7 @@ impl Reader {
                         let Node::Start(property) = node else { continue };
                         match property.name() {
                             "tblHeader" => row.header = property.is_on(),
-                            "del" => row.deleted = true,
+                            "del" => *deleted = true,
                             "gridBefore" => {
                                 row.before = property.val().and_then(|count| count.parse().ok()).unwrap_or(0).min(MAX_COLUMNS);
                             }
@@ -611,7 +578,7 @@ impl Reader {
                     }
                 }
                 "tblPrEx" | "del" | "moveFrom" | "sdtPr" => xml.skip()?,
-                _ => self.cells(xml, row, first, last)?,
+                _ => self.cells(xml, row, first, last, deleted)?,
             }
         }
         Ok(())
@@ -631,7 +598,8 @@ impl Reader {
                                 let columns = property.val().and_then(|count| count.parse().ok()).unwrap_or(1);
                                 cell.columns = usize::clamp(columns, 1, MAX_COLUMNS);
                             }
-                            "vMerge" => cell.goes_on = property.val().is_none_or(|kind| kind == "continue"),
+                            "vMerge" if property.val().is_none_or(|kind| kind == "continue") => cell.span = Span::Down,
+                            "vMerge" => cell.span = Span::Own,
                             _ => {}
                         }
                         xml.skip()?;
@@ -653,17 +621,6 @@ impl Reader {
         }
         Ok(cell)
     }
-
-    fn write_table(&mut self, rows: Vec<TableRow>) -> Result<(), Failure> {
-        // A box around paragraphs is no table.
-        if rows.iter().all(|row| row.cells.len() <= 1) {
-            let blocks = rows.into_iter().flat_map(|row| row.cells).flat_map(|cell| cell.blocks);
-            return blocks.into_iter().try_for_each(|block| self.give(block, &mut Out::Write));
-        }
-        let mut notes = Vec::new();
-        let rows = rows.into_iter().map(|row| flat_row(row, &mut notes)).collect();
-        self.writer.table(rows, &notes)
-    }
 }
 
 /// Whether the properties of a content control say that it shows no content of its own, or a table of contents.
@@ -684,62 +641,6 @@ fn is_left_out(xml: &mut Xml) -> Result<bool, Failure> {
         }
     }
     Ok(left_out)
-}
-
-/// A part of a formula in a line: `(a + b)/c`, `m²`, `x_1`.
-fn formula(part: &str, words: &str) -> String {
-    let whole = if words.chars().all(char::is_alphanumeric) { words.to_owned() } else { format!("({words})") };
-    let changed = raised(words, part == "sub");
-    match part {
-        "num" => whole,
-        "den" => format!("/{whole}"),
-        _ if words.is_empty() || changed != words => changed,
-        "sup" => format!("^{whole}"),
-        _ => format!("_{whole}"),
-    }
-}
-
-fn flat_row(row: TableRow, notes: &mut Vec<String>) -> Row {
-    let mut flat_row = Row { header: row.header, page: row.page, ..Row::default() };
-    for _ in 0..row.before {
-        flat_row.cells.push(String::new());
-        flat_row.spans.push(Span::Nothing);
-    }
-    for cell in row.cells {
-        let goes_on = if cell.goes_on { Span::Down } else { Span::Own };
-        flat_row.cells.push(if cell.goes_on { String::new() } else { flat(&cell.blocks, notes) });
-        flat_row.spans.push(goes_on);
-        for _ in 1..cell.columns {
-            flat_row.cells.push(String::new());
-            flat_row.spans.push(if cell.goes_on { goes_on } else { Span::Right });
-        }
-    }
-    flat_row
-}
-
-/// Blocks in one line, such as those of a cell. Notes that they refer to are added to `notes`.
-fn flat(blocks: &[Block], notes: &mut Vec<String>) -> String {
-    let mut text = String::new();
-    for block in blocks {
-        match block {
-            Block::Line(line) if line.words.is_empty() => {}
-            Block::Line(line) => {
-                let mark = line.label.as_ref().map(|label| format!("{} ", label.text)).unwrap_or_default();
-                let mut lines = line.words.text().split('\u{2028}');
-                add_to_cell(&mut text, &format!("{mark}{}", lines.next().unwrap_or_default()));
-                lines.for_each(|line| add_to_cell(&mut text, line));
-                notes.extend(line.notes.iter().cloned());
-            }
-            Block::Table(rows) => {
-                for row in rows {
-                    let cells: Vec<String> =
-                        row.cells.iter().map(|cell| flat(&cell.blocks, notes)).filter(|cell| !cell.is_empty()).collect();
-                    add_to_cell(&mut text, &cells.join(", "));
-                }
-            }
-        }
-    }
-    text
 }
 
 /// A number of a list, or its bullet.

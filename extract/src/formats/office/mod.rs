@@ -1,9 +1,13 @@
-//! Office documents: packages of ISO/IEC 29500 (Word, Excel) and of OpenDocument (ISO/IEC 26300), and the OLE files before them.
+//! Office documents: packages of ISO/IEC 29500 (Word, Excel, PowerPoint) and of OpenDocument (ISO/IEC 26300), and the OLE files before them.
 //!
 //! Which of them a file is follows from its parts, so that a wrong extension does no harm.
 
+mod blocks;
 mod docx;
 mod numbers;
+mod odf;
+mod pptx;
+mod slides;
 mod spreadsheet;
 pub(super) mod symbols;
 pub(super) mod writer;
@@ -23,6 +27,12 @@ use crate::{Extracted, Failure, Input, Limits, Options, Sink, Value, decode};
 /// The first bytes of an OLE file ([MS-CFB]).
 const OLE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 
+/// How the header of a file in a zip archive begins.
+const LOCAL_FILE: &[u8] = b"PK\x03\x04";
+
+/// How the types of OpenDocument files begin.
+const OPEN_DOCUMENT: &str = "application/vnd.oasis.opendocument.";
+
 const PASSWORD: Failure = Failure::Encrypted { advice: "open it with its password in the program that made it, and save it without one" };
 
 /// A file of no bytes.
@@ -36,16 +46,21 @@ impl Format for Office {
     }
 
     fn extensions(&self) -> &'static [&'static str] {
-        &["docx", "docm", "dotx", "dotm", "xlsx", "xlsm", "xltx", "xltm", "xlsb", "xls", "ods"]
+        &[
+            "docx", "docm", "dotx", "dotm", "xlsx", "xlsm", "xltx", "xltm", "xlsb", "xls", "pptx", "pptm", "potx", "potm", "ppsx", "ppsm",
+            "odt", "ott", "fodt", "ods", "ots", "fods", "odp", "otp", "fodp",
+        ]
     }
 
     fn recognizes(&self, head: &[u8]) -> bool {
-        if head.starts_with(OLE) {
+        if head.starts_with(OLE) || odf::is_flat(head) {
             return true;
         }
-        let Some(name) = first_name(head) else { return false };
-        let of_package = ["word/", "xl/", "ppt/", "docProps/", "customXml/"].iter().any(|folder| name.starts_with(folder.as_bytes()));
-        of_package || name == b"[Content_Types].xml" || name == b"_rels/.rels" || is_open_document(head)
+        // Which parts come first is up to the program. An archive that begins like a package and is none is read as an archive.
+        const PARTS: [&[u8]; 4] = [b"[Content_Types].xml", b"_rels/.rels", b"mimetype", b"content.xml"];
+        const FOLDERS: [&[u8]; 5] = [b"word/", b"xl/", b"ppt/", b"docProps/", b"customXml/"];
+        let is_part = |name: &[u8]| PARTS.contains(&name) || FOLDERS.iter().any(|folder| name.starts_with(folder));
+        head.starts_with(LOCAL_FILE) && memchr::memmem::find_iter(head, LOCAL_FILE).filter_map(|at| name(&head[at..])).any(is_part)
     }
 
     fn extract(&self, input: Input<'_>, options: &Options, sink: &mut dyn Sink) -> Result<(), Failure> {
@@ -56,6 +71,9 @@ impl Format for Office {
         }
         if bytes.starts_with(OLE) {
             return ole(bytes, options, sink);
+        }
+        if odf::is_flat(&bytes) {
+            return odf::extract_flat(decode::text(&bytes, None, sink), options, sink);
         }
         if !bytes.starts_with(b"PK") {
             return Err(Failure::Unknown {
@@ -70,7 +88,8 @@ impl Format for Office {
                 package.check(sink)?;
                 spreadsheet::extract(kind, package.zip.into_inner().into_inner(), options, sink)
             }
-            Kind::OpenTable => spreadsheet::ods::extract(&mut package, options, sink),
+            Kind::Slides(main) => pptx::extract(&mut package, &main, options, sink),
+            Kind::OpenDocument => odf::extract(&mut package, options, sink),
             Kind::Other(what, advice) => Err(Failure::Unknown { what, advice }),
             Kind::None => {
                 let reader = Box::new(Cursor::new(package.zip.into_inner().into_inner()));
@@ -80,18 +99,10 @@ impl Format for Office {
     }
 }
 
-/// The name of the first file of a zip archive, by its local header.
-fn first_name(head: &[u8]) -> Option<&[u8]> {
-    let length = u16::from_le_bytes(head.get(26..28)?.try_into().ok()?);
-    head.strip_prefix(b"PK\x03\x04")?;
-    head.get(30..30 + usize::from(length))
-}
-
-/// Whether a zip archive begins with the type of an OpenDocument file.
-fn is_open_document(head: &[u8]) -> bool {
-    const TYPE: &[u8] = b"mimetypeapplication/vnd.oasis.opendocument.";
-    head.get(30..).is_some_and(|rest| rest.starts_with(TYPE))
-        || first_name(head) == Some(b"mimetype") && head.windows(TYPE.len()).take(200).any(|window| window == TYPE)
+/// The name of a file of a zip archive, by its local header.
+fn name(header: &[u8]) -> Option<&[u8]> {
+    let length = u16::from_le_bytes(header.get(26..28)?.try_into().ok()?);
+    header.get(30..30 + usize::from(length))
 }
 
 /// An OLE file: what is in it is told by the names of its streams, which are UTF-16.
@@ -110,7 +121,7 @@ fn ole(bytes: Vec<u8>, options: &Options, sink: &mut dyn Sink) -> Result<(), Fai
     let (what, advice) = if has("WordDocument") {
         ("a Word document of before 2007", "save it as .docx with Word or LibreOffice")
     } else if has("PowerPoint Document") {
-        ("a presentation of before 2007", "save it as .pdf with PowerPoint or LibreOffice")
+        ("a presentation of before 2007", "save it as .pptx with PowerPoint or LibreOffice")
     } else if has("__nameid_version1.0") || has("__properties_version1.0") {
         ("a message of Outlook", "save it as .eml or .txt with Outlook")
     } else {
@@ -123,7 +134,8 @@ fn ole(bytes: Vec<u8>, options: &Options, sink: &mut dyn Sink) -> Result<(), Fai
 enum Kind {
     Word(String),
     Table(spreadsheet::Kind),
-    OpenTable,
+    Slides(String),
+    OpenDocument,
     Other(&'static str, &'static str),
     None,
 }
@@ -136,6 +148,7 @@ struct Package {
 
 /// That a part has a part of a kind.
 struct Relation {
+    id: String,
     kind: String,
     target: String,
 }
@@ -175,7 +188,8 @@ impl Package {
         while let Some(element) = xml.find("Relationship")? {
             let inside = element.attribute("TargetMode").is_none_or(|mode| mode != "External");
             if let (true, Some(kind), Some(target)) = (inside, element.attribute("Type"), element.attribute("Target")) {
-                relations.push(Relation { kind, target: resolve(folder, &target) });
+                let id = element.attribute("Id").unwrap_or_default();
+                relations.push(Relation { id, kind, target: resolve(folder, &target) });
             }
         }
         Ok(relations)
@@ -202,17 +216,13 @@ impl Package {
 
     /// What it is.
     fn kind(&mut self, sink: &mut dyn Sink) -> Result<Kind, Failure> {
-        if let Some(kind) = self.bytes("mimetype")? {
-            return Ok(match std::str::from_utf8(&kind).unwrap_or_default().trim() {
-                kind if kind.starts_with("application/vnd.oasis.opendocument.text") => {
-                    Kind::Other("a text of OpenDocument", "save it as .docx with LibreOffice")
-                }
-                kind if kind.starts_with("application/vnd.oasis.opendocument.spreadsheet") => Kind::OpenTable,
-                kind if kind.starts_with("application/vnd.oasis.opendocument.") => {
-                    Kind::Other("a document of OpenDocument that is no text or table", "save it as .pdf with LibreOffice")
-                }
-                _ => Kind::None,
-            });
+        let mut kind = self.text("mimetype", sink)?;
+        if kind.is_none() && self.zip.index_for_name("content.xml").is_some() {
+            // Not all programs write the type that the standard asks for; the list of parts has it too.
+            kind = self.text("META-INF/manifest.xml", sink)?.filter(|list| list.contains(OPEN_DOCUMENT)).map(|_| OPEN_DOCUMENT.to_owned());
+        }
+        if let Some(kind) = kind {
+            return Ok(if kind.trim().starts_with(OPEN_DOCUMENT) { Kind::OpenDocument } else { Kind::None });
         }
         let relations = self.relations("", sink)?;
         let main = relations.into_iter().find(|relation| relation.is("officeDocument")).map(|relation| relation.target);
@@ -238,7 +248,7 @@ impl Package {
         } else if kind.contains("spreadsheetml") || kind.contains("ms-excel") {
             Kind::Table(spreadsheet::Kind::Xlsx)
         } else if kind.contains("presentationml") || kind.contains("powerpoint") {
-            Kind::Other("a presentation of PowerPoint", "save it as .pdf with PowerPoint or LibreOffice")
+            Kind::Slides(main)
         } else if kind.contains("xps") || kind.contains("visio") {
             Kind::Other("a drawing in a package of Office", "save it as .pdf with the program that made it")
         } else {
@@ -263,6 +273,15 @@ fn resolve(folder: &str, target: &str) -> String {
         }
     }
     parts.join("/")
+}
+
+/// The alternative text of a picture, as its author wrote it; `None` for a name of a file, and without what a program adds when it guessed the text.
+fn alternative_text(text: &str) -> Option<&str> {
+    // What a program guessed says so in English at its end.
+    let text = text.split("Description automatically generated").next().unwrap_or_default().trim();
+    // Chinese and Japanese have no blanks between words.
+    let is_sentence = |text: &str| text.contains(char::is_whitespace) || text.chars().filter(|c| *c >= '\u{3040}').count() > 3;
+    Some(text).filter(|text| is_sentence(text))
 }
 
 /// What a document states of itself.
@@ -292,27 +311,42 @@ impl Properties {
         Ok(properties)
     }
 
-    /// Reads the properties of an OpenDocument file.
-    fn read_open_document(package: &mut Package, sink: &mut dyn Sink) -> Result<Self, Failure> {
+    /// The properties of an OpenDocument file, of the XML that has them.
+    fn read_open_document(text: &str) -> Self {
         let mut properties = Self::default();
-        if let Some(text) = package.text("meta.xml", sink)? {
-            let _ = properties.read_part(&text);
+        let mut xml = Xml::new(text, "Office document");
+        // A document is read though what it states of itself is damaged.
+        if let Ok(Some(_)) = xml.find("meta") {
+            let _ = properties.elements(&mut xml);
         }
-        Ok(properties)
+        properties
     }
 
     fn read_part(&mut self, text: &str) -> Result<(), Failure> {
         let mut xml = Xml::new(text, "Office document");
-        let (mut created, mut modified) = (None, None);
         xml.root()?;
-        if text.contains("document-meta") && xml.find("meta")?.is_none() {
-            return Ok(());
-        }
+        self.elements(&mut xml)
+    }
+
+    /// Reads the properties in the element that is open.
+    fn elements(&mut self, xml: &mut Xml) -> Result<(), Failure> {
+        let (mut created, mut modified) = (None, None);
+        // OpenDocument has the author beside who saved it last.
+        let mut author = None;
         while let Some(node) = xml.next()? {
             let Node::Start(element) = node else { continue };
             let name = element.name().to_owned();
+            self.pages = self.pages.or_else(|| element.number("page-count").filter(|_| name == "document-statistic"));
             let words = crate::markdown::one_line(&xml.words()?);
-            self.add(&name, words, &mut created, &mut modified);
+            if name == "initial-creator" && !words.is_empty() {
+                author = Some(words);
+            } else {
+                self.add(&name, words, &mut created, &mut modified);
+            }
+        }
+        if let Some(author) = author {
+            self.fields.retain(|(name, _)| name != "author");
+            self.fields.insert(0, ("author".into(), Value::Text(author)));
         }
         self.dates(created, modified);
         Ok(())
@@ -355,7 +389,7 @@ impl Properties {
                 self.pages = words.parse().ok();
                 return;
             }
-            "creator" | "initial-creator" => "author",
+            "creator" => "author",
             "subject" => "subject",
             "description" => "description",
             "keywords" | "keyword" => "keywords",

@@ -3,13 +3,16 @@
 /// How many letters a number has at most: hostile counts stay short.
 const MAX_LETTERS: u64 = 20;
 
-/// A number in a format of ISO/IEC 29500 (ST_NumberFormat); formats that are not known are decimal.
+/// A number in a format of ISO/IEC 29500 (ST_NumberFormat), or `upperAlphabet` and `lowerAlphabet`, which count on from Z to AA and AB. Formats that are not
+/// known are decimal.
 pub(super) fn number(value: u64, format: &str) -> String {
     match format {
         "none" | "bullet" => String::new(),
         "decimalZero" => format!("{value:02}"),
         "lowerLetter" => letters(value).to_lowercase(),
         "upperLetter" => letters(value),
+        "lowerAlphabet" => alphabet(value).to_lowercase(),
+        "upperAlphabet" => alphabet(value),
         "lowerRoman" => roman(value).to_lowercase(),
         "upperRoman" => roman(value),
         "ordinal" => ordinal(value),
@@ -34,6 +37,33 @@ fn letters(value: u64) -> String {
     let Some(value) = value.checked_sub(1) else { return String::new() };
     let letter = char::from(b'A' + (value % 26) as u8);
     std::iter::repeat_n(letter, (value / 26 + 1).min(MAX_LETTERS) as usize).collect()
+}
+
+/// A to Z, AA, AB to ZZ: as a spreadsheet names its columns.
+fn alphabet(mut value: u64) -> String {
+    let mut letters = Vec::new();
+    while let Some(rest) = value.checked_sub(1) {
+        letters.push(char::from(b'A' + (rest % 26) as u8));
+        value = rest / 26;
+    }
+    letters.iter().rev().collect()
+}
+
+/// What stands before a paragraph of a list: in `template`, `%1` to `%9` are the numbers of the levels from the first on, which `number` gives by their place
+/// from 0.
+pub(super) fn expanded(template: &str, number: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    let mut rest = template.chars().peekable();
+    while let Some(c) = rest.next() {
+        match rest.peek().and_then(|digit| digit.to_digit(10)).filter(|digit| c == '%' && *digit > 0) {
+            Some(digit) => {
+                rest.next();
+                text.push_str(&number(digit as usize - 1));
+            }
+            None => text.push(c),
+        }
+    }
+    text
 }
 
 /// A Roman number below 4000; others are decimal.
@@ -100,6 +130,8 @@ mod tests {
             (4, "decimalZero", "04"),
             (2, "lowerLetter", "b"),
             (28, "upperLetter", "BB"),
+            (28, "lowerAlphabet", "ab"),
+            (703, "upperAlphabet", "AAA"),
             (14, "lowerRoman", "xiv"),
             (1999, "upperRoman", "MCMXCIX"),
             (0, "upperRoman", "0"),

@@ -1,4 +1,4 @@
-//! Workbooks: .xlsx, .xlsm and .xltx (ISO/IEC 29500-1, SpreadsheetML), .xlsb ([MS-XLSB]), .xls ([MS-XLS]) and .ods (ISO/IEC 26300).
+//! Workbooks: .xlsx, .xlsm and .xltx (ISO/IEC 29500-1, SpreadsheetML), .xlsb ([MS-XLSB]), .xls ([MS-XLS]) and .ods, .fods (ISO/IEC 26300).
 //!
 //! A workbook is one document; a sheet is a heading and its tables, which empty rows divide. A row is a place. Numbers are as their formats show
 //! them, dates are ISO 8601, formulas are their values. Hidden sheets are left out.
@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use calamine::{Data, DataRef, Dimensions, Reader, SheetType, SheetVisible, WorkbookProperties, Xls, Xlsb, Xlsx};
+use calamine::{
+    Data, DataRef, Dimensions, ExcelDateTime, ExcelDateTimeType, Reader, SheetType, SheetVisible, WorkbookProperties, Xls, Xlsb, Xlsx,
+};
 
 use super::writer::Writer;
 use super::{PASSWORD, Properties};
@@ -35,6 +37,16 @@ pub(super) enum Kind {
 type Rows = BTreeMap<u32, BTreeMap<u32, String>>;
 
 type File = Cursor<Vec<u8>>;
+
+/// A number as its format shows it; dates are ISO 8601.
+pub(super) fn shown_number(number: f64, format: &str) -> String {
+    let names_date = format.contains(['y', 'Y', 'd', 'D', 'h', 'H']) && !format.contains(['#', '"', '[']);
+    if names_date && format != "Standard" {
+        let date = ExcelDateTime::new(number, ExcelDateTimeType::DateTime, false);
+        return shown::value(&Data::DateTime(date), format, false);
+    }
+    shown::value(&Data::Float(number), format, false)
+}
 
 /// Gives the document of a workbook.
 pub(super) fn extract(kind: Kind, bytes: Vec<u8>, options: &Options, sink: &mut dyn Sink) -> Result<(), Failure> {
@@ -211,10 +223,14 @@ impl Sheet {
 
     /// Cells that are merged say what the first of them says, in rows that have other words too.
     fn merge(&mut self, merged: &[Dimensions]) -> Result<(), Failure> {
-        let mut repeated = 0;
+        let (mut repeated, mut looked_at) = (0, 0);
         for region in merged {
             let Some(text) = self.rows.get(&region.start.0).and_then(|row| row.get(&region.start.1)).cloned() else { continue };
             let rows: Vec<u32> = self.rows.range(region.start.0..=region.end.0.max(region.start.0)).map(|(row, _)| *row).collect();
+            looked_at += rows.len() as u64;
+            if looked_at > MAX_AREA {
+                return Err(Failure::invalid(FORMAT, "more cells are merged than it can have"));
+            }
             for row in rows {
                 let has_more = self.rows[&row].keys().any(|column| !(region.start.1..=region.end.1).contains(column));
                 if !has_more {
@@ -250,7 +266,7 @@ impl Sheet {
         let mut rows = self.rows.into_iter().peekable();
         while let Some((row, cells)) = rows.next() {
             let mut block = vec![(row, cells)];
-            while let Some(next) = rows.next_if(|(next, _)| block.last().is_some_and(|(last, _)| *next == last + 1)) {
+            while let Some(next) = rows.next_if(|(next, _)| block.last().is_some_and(|(last, _)| last.checked_add(1) == Some(*next))) {
                 block.push(next);
             }
             // Lines above a table are no rows of it, and a single row is no table.

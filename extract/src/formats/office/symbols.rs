@@ -68,6 +68,19 @@ pub(in crate::formats) fn raised(text: &str, below: bool) -> String {
     changed.unwrap_or_else(|| text.to_owned())
 }
 
+/// A part of a formula in a line: `(a + b)/c`, `m²`, `x_1`.
+pub(super) fn formula(part: &str, words: &str) -> String {
+    let whole = if words.chars().all(char::is_alphanumeric) { words.to_owned() } else { format!("({words})") };
+    let changed = raised(words, part == "sub");
+    match part {
+        "num" => whole,
+        "den" => format!("/{whole}"),
+        _ if words.is_empty() || changed != words => changed,
+        "sup" => format!("^{whole}"),
+        _ => format!("_{whole}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -162,6 +162,8 @@ pub(in crate::formats) struct Line {
     pub label: Option<Label>,
     /// Notes that it refers to, each beginning with its mark.
     pub notes: Vec<String>,
+    /// Whether it is what a picture shows.
+    pub picture: bool,
 }
 
 /// A row of a table.
@@ -219,17 +221,28 @@ impl Writer {
 
     /// A paragraph that is no more than its words.
     pub fn paragraph(&mut self, text: &str) -> Result<(), Failure> {
+        self.items.clear();
         self.text.paragraph(text)
     }
 
-    /// A heading that is no more than its words.
+    /// A heading that is no more than its words, though it may begin with a number. Sections end there.
     pub fn heading(&mut self, level: u8, text: &str) -> Result<(), Failure> {
+        self.items.clear();
+        self.sections.clear();
+        if !self.marked.is_empty() {
+            self.marked.clear();
+            self.text.mark(Place::Section(String::new()));
+        }
         self.text.heading(level, text)
     }
 
     /// A paragraph, heading or item.
     pub fn line(&mut self, line: &Line) -> Result<(), Failure> {
+        let from = self.text.len();
         self.block(line)?;
+        if line.picture {
+            self.text.set_apart(from);
+        }
         // A page that begins after the last word is that of what comes next.
         if let Some((_, page)) = line.words.pages.last().filter(|(at, _)| *at >= line.words.written()) {
             self.text.mark(Place::Page(*page));
@@ -238,7 +251,7 @@ impl Writer {
     }
 
     fn block(&mut self, line: &Line) -> Result<(), Failure> {
-        let Line { words, heading, label, notes } = line;
+        let Line { words, heading, label, notes, .. } = line;
         if words.is_empty() {
             return notes.iter().try_for_each(|note| self.text.paragraph(note));
         }
@@ -516,7 +529,7 @@ mod tests {
     fn places(lines: &[(&str, Option<u8>, Option<Label>)]) -> Vec<String> {
         let mut writer = Writer::new(&Limits::default());
         for (words, heading, label) in lines {
-            writer.line(&Line { words: (*words).into(), heading: *heading, label: label.clone(), notes: vec![] }).unwrap();
+            writer.line(&Line { words: (*words).into(), heading: *heading, label: label.clone(), notes: vec![], picture: false }).unwrap();
         }
         let (text, marks) = writer.finish().unwrap();
         let mut at = 0;

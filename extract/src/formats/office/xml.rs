@@ -1,11 +1,13 @@
 //! The XML of office documents, one element within another.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::QName;
 use quick_xml::{Reader, XmlVersion};
 
-use crate::Failure;
+use crate::{Failure, Note, Sink};
 
 /// Elements within one another that are read; what is deeper is left out.
 pub(super) const MAX_DEPTH: usize = 250;
@@ -18,7 +20,7 @@ pub(super) struct Xml<'a> {
     /// How many elements are open.
     open: usize,
     /// Whether something was left out because it was too deep.
-    pub cut: bool,
+    cut: bool,
 }
 
 /// A part of an element's content.
@@ -52,6 +54,20 @@ impl Element<'_> {
             Ok(value) => value.into_owned(),
             Err(_) => found.value.into_owned(),
         })
+    }
+
+    /// The value of the attribute with this name that has a prefix, as `r:id` beside `id`.
+    pub fn prefixed(&self, name: &str) -> Option<String> {
+        let mut attributes = self.0.attributes();
+        attributes.with_checks(false);
+        let is_it = |key: QName| key.prefix().is_some() && key.local_name().into_inner() == name;
+        let found = attributes.flatten().find(|attribute| is_it(attribute.key))?;
+        Some(found.value.into_owned())
+    }
+
+    /// The number that an attribute is.
+    pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.attribute(name)?.trim().parse().ok()
     }
 
     /// The value of `val`, which most elements of WordprocessingML have.
@@ -130,6 +146,13 @@ impl<'a> Xml<'a> {
         Ok(())
     }
 
+    /// Says whether something was left out because it was too deep.
+    pub fn note_cut(&self, sink: &mut dyn Sink) {
+        if self.cut {
+            sink.note(Note::PartSkipped { part: "what is deepest in it".into(), reason: "is within too many other parts".into() });
+        }
+    }
+
     /// Skips the content of the element that began last.
     pub fn skip(&mut self) -> Result<(), Failure> {
         let outside = self.open.saturating_sub(1);
@@ -167,6 +190,23 @@ impl<'a> Xml<'a> {
             }
         }
     }
+}
+
+/// Reads the first of several versions of the same content (`mc:AlternateContent`), which the element that is open has.
+pub(super) fn first_version(xml: &mut Xml, mut content: impl FnMut(&mut Xml) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut read = false;
+    while let Some(node) = xml.next()? {
+        if !matches!(node, Node::Start(_)) {
+            continue;
+        }
+        if read {
+            xml.skip()?;
+        } else {
+            content(xml)?;
+            read = true;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

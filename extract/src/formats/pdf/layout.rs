@@ -1,6 +1,7 @@
 //! Rows become headings, paragraphs and items. What stands on most pages at one height is left out; footnotes come after the text of their page.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::info::heading_key;
 use super::marks::mark;
@@ -103,10 +104,13 @@ pub(super) fn leave_out_running(pages: &mut [Page]) {
     }
     let most = |found: usize, part: f32| found >= 2 && found as f32 >= part * count as f32;
     // Heights are rounded: a row may fall on either side.
-    let near = |y: i32, found: &dyn Fn(i32) -> Option<usize>| -> usize { (y - 1..=y + 1).filter_map(found).sum() };
-    for page in pages.iter_mut() {
+    let near =
+        |y: i32, found: &dyn Fn(i32) -> Option<usize>| -> usize { (y.saturating_sub(1)..=y.saturating_add(1)).filter_map(found).sum() };
+    // The rows of each group that are kept.
+    let mut kept = Vec::new();
+    for page in pages.iter() {
         let page_number = page.number;
-        for group in &mut page.groups {
+        for group in &page.groups {
             let runs = |at: usize| {
                 let (turn, y, text) = keys(group, at);
                 if text.chars().count() > RUNNING {
@@ -128,9 +132,16 @@ pub(super) fn leave_out_running(pages: &mut [Page]) {
             let upper = upper.filter(|at| stands_apart(group, *at)).last().map_or(0, |at| at + 1);
             let lower = (0..group.rows.len()).rev().take_while(|at| within.contains(at) && !is_upper(group, *at) && runs(*at));
             let lower = lower.filter(|at| stands_apart(group, *at)).last().unwrap_or(group.rows.len());
-            group.rows.truncate(lower);
-            group.rows.drain(..upper.min(lower));
+            kept.push(upper.min(lower)..lower);
         }
+    }
+    // Slides may have nothing but a heading.
+    if kept.iter().all(Range::is_empty) {
+        return;
+    }
+    for (group, kept) in pages.iter_mut().flat_map(|page| &mut page.groups).zip(kept) {
+        group.rows.truncate(kept.end);
+        group.rows.drain(..kept.start);
     }
 }
 
@@ -222,6 +233,8 @@ struct Line {
 enum Kind {
     Heading(u8),
     Paragraph,
+    /// What a picture shows.
+    Picture,
     /// Its depth and mark.
     Item(usize, String),
     Table(Vec<Vec<String>>),
@@ -351,7 +364,7 @@ fn column(rows: Vec<Row>, page: u32, style: &Style) -> Vec<Block> {
                 }
                 Content::Alternative(text) => {
                     builder.lines(std::mem::take(&mut lines), leading);
-                    builder.push(Kind::Paragraph, text);
+                    builder.push(Kind::Picture, text);
                 }
             }
         }
@@ -361,7 +374,8 @@ fn column(rows: Vec<Row>, page: u32, style: &Style) -> Vec<Block> {
             let text = row.text();
             let usual: f32 = text.chars().filter_map(|c| style.usual.get(&c)).sum();
             let ink: f32 = row.words.iter().map(|word| word.ink).sum();
-            let bold = row.words.iter().all(|word| word.bold) || usual > 0.0 && ink > BOLD_INK * usual;
+            let partly = row.words.iter().any(|word| word.partly_bold);
+            let bold = row.words.iter().all(|word| word.bold) || !partly && usual > 0.0 && ink > BOLD_INK * usual;
             lines.push(Line { text, x0: first.x0, x1: last.x1, y: row.y, size, bold, first: first.first - first.x0 });
         }
     }
@@ -582,7 +596,7 @@ impl Blocks {
                 Kind::Heading(_) => sections.block(&block.text, true),
                 Kind::Paragraph => sections.block(&block.text, false),
                 Kind::Item(depth, mark) => sections.item(*depth, mark),
-                Kind::Table(_) => None,
+                Kind::Table(_) | Kind::Picture => None,
             };
             if let Some(section) = section {
                 places.push((0, Place::Section(section)));
@@ -593,6 +607,11 @@ impl Blocks {
             match &block.kind {
                 Kind::Heading(level) => text.heading(*level, &block.text)?,
                 Kind::Paragraph => text.paragraph(&block.text)?,
+                Kind::Picture => {
+                    let from = text.len();
+                    text.paragraph(&block.text)?;
+                    text.set_apart(from);
+                }
                 Kind::Item(depth, mark) => text.item(*depth, mark, &block.text)?,
                 Kind::Table(table) => text.table(table)?,
             }

@@ -5,6 +5,7 @@
 //! Text behind a picture of a page (as scanners put it) is text. Slanted text (stamps) and text of marked ornaments is left out.
 //! Passwords are not taken: a file that opens without one is read, whatever it allows.
 
+mod collections;
 mod guard;
 mod info;
 mod layout;
@@ -24,6 +25,7 @@ use hayro_interpret::kurbo::{Affine, Rect};
 use hayro_interpret::{Context, InterpreterCache, InterpreterSettings, interpret_page};
 use memchr::memmem;
 
+use self::collections::Collections;
 use self::layout::{Blocks, Page, Style};
 use self::page::{Found, Ink, Reader, Stop};
 use super::Format;
@@ -116,6 +118,7 @@ fn document(file: &File, whole: bool, deadline: Instant, options: &Options) -> R
         ocr: !options.ocr.is_empty(),
         text_bytes: limits.text_bytes,
         ink: Ink::default(),
+        collections: Collections::default(),
         cache: InterpreterCache::new(),
     };
     let (mut pages, mut notes, mut pictures) = (Vec::new(), Vec::new(), Vec::new());
@@ -197,6 +200,7 @@ struct Reading<'a> {
     /// Bytes of text that may still come.
     text_bytes: u64,
     ink: Ink,
+    collections: Collections,
     cache: InterpreterCache<'a>,
 }
 
@@ -206,7 +210,8 @@ impl Reading<'_> {
         let page = &self.file.pages()[index];
         let transform = Affine::new(page.initial_transform(true).as_coeffs());
         let settings = InterpreterSettings::default();
-        let mut reader = Reader::new(&mut self.ink, self.deadline, self.text_bytes, area);
+        self.collections.add(page.resources());
+        let mut reader = Reader::new(&mut self.ink, &self.collections, self.deadline, self.text_bytes, area);
         (reader.alternatives, reader.pictures) = (alternatives, self.ocr);
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::new(transform, area, &self.cache, self.file.xref(), settings);

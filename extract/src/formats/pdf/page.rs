@@ -10,6 +10,7 @@ use hayro_interpret::hayro_syntax::object::{Dict, String as PdfString};
 use hayro_interpret::kurbo::{Affine, BezPath, PathEl, Point, Rect, Shape, Vec2};
 use hayro_interpret::{BlendMode, ClipPath, Device, DrawMode, DrawProps, Image, ImageDrawProps, SoftMask};
 
+use super::collections::Collections;
 use super::info;
 use super::ocr::Picture;
 
@@ -50,6 +51,62 @@ pub(super) struct Glyph {
     pub hidden: bool,
     /// A dot that may be a bullet.
     pub dot: bool,
+    /// A blank that was written without words.
+    pub lone: bool,
+}
+
+/// Where a glyph of a run stands.
+struct Placed {
+    start: Point,
+    /// To the end of the glyph on its baseline.
+    step: Vec2,
+    up: Vec2,
+    /// In thousandths of its size.
+    advance: f64,
+    text: Option<String>,
+}
+
+impl Placed {
+    fn is_blank(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| text.trim().is_empty())
+    }
+}
+
+/// Makes glyphs of a run end where the next one begins, where most of them stand as far apart: a substitute for a font that is not in the file is stretched,
+/// and letters may be spaced.
+fn respace(run: &mut [Placed]) {
+    let along = |glyph: &Placed| glyph.step / glyph.step.hypot();
+    // The distance to the next glyph, and the width, of letters before letters.
+    let pairs: Vec<(f64, f64, f64)> = run
+        .windows(2)
+        .filter(|pair| pair.iter().all(|glyph| glyph.advance > 1.0 && glyph.step.hypot() > 0.01 && !glyph.is_blank()))
+        .map(|pair| ((pair[1].start - pair[0].start).dot(along(&pair[0])), pair[0].advance / EM * pair[0].up.hypot(), pair[0].step.hypot()))
+        .collect();
+    // The median, if three of five values are near it.
+    let usual = |mut values: Vec<f64>, near: f64| {
+        values.sort_by(f64::total_cmp);
+        let median = *values.get(values.len() / 2)?;
+        let agreeing = values.iter().filter(|value| (**value - median).abs() <= near).count();
+        (values.len() >= 2 && agreeing * 5 >= values.len() * 3).then_some(median)
+    };
+    let widest = pairs.iter().map(|(_, width, step)| step / width).fold(0.0, f64::max);
+    let narrowest = pairs.iter().map(|(_, width, step)| step / width).fold(f64::MAX, f64::min);
+    let is_letter = |glyph: &&mut Placed| glyph.step.hypot() > 0.01 && !glyph.is_blank();
+    if let Some(scale) = usual(pairs.iter().map(|(distance, width, _)| distance / width).collect(), 0.03)
+        && (0.2..=1.6 * widest).contains(&scale)
+    {
+        for glyph in run.iter_mut().filter(is_letter) {
+            glyph.step = along(glyph) * (glyph.advance / EM * glyph.up.hypot() * scale);
+        }
+    } else if widest - narrowest < 0.001
+        && let Some(size) = run.first().map(|glyph| glyph.up.hypot())
+        && let Some(space) = usual(pairs.iter().map(|(distance, _, step)| (distance - step) / size).collect(), 0.02)
+        && (0.03..0.45).contains(&space)
+    {
+        for glyph in run.iter_mut().filter(is_letter) {
+            glyph.step += along(glyph) * (space * size);
+        }
+    }
 }
 
 /// A piece of text that belongs to a picture.
@@ -125,6 +182,7 @@ pub(super) struct Reader<'r> {
     pub page: Rect,
     /// Whether pictures are kept.
     pub pictures: bool,
+    pub collections: &'r Collections,
     pub marked: Vec<Marks>,
     fonts: HashMap<u128, bool>,
     forms: u32,
@@ -135,7 +193,7 @@ pub(super) struct Reader<'r> {
 pub(super) struct Marks(Marked);
 
 impl<'r> Reader<'r> {
-    pub fn new(ink: &'r mut Ink, deadline: Instant, text_bytes: u64, page: Rect) -> Self {
+    pub fn new(ink: &'r mut Ink, collections: &'r Collections, deadline: Instant, text_bytes: u64, page: Rect) -> Self {
         Self {
             found: Found::default(),
             ink,
@@ -144,6 +202,7 @@ impl<'r> Reader<'r> {
             alternatives: HashMap::new(),
             page,
             pictures: false,
+            collections,
             marked: Vec::new(),
             fonts: HashMap::new(),
             forms: 0,
@@ -182,6 +241,7 @@ impl<'r> Reader<'r> {
                 bold: false,
                 hidden: false,
                 dot: true,
+                lone: false,
             });
         }
     }
@@ -271,19 +331,33 @@ impl<'a> Device<'a> for Reader<'_> {
 
     fn draw_glyph_run(&mut self, run: &GlyphRun<'_, 'a>, props: DrawProps<'a>, mode: &DrawMode) {
         self.check();
-        for glyph in run.glyphs() {
-            let placed: Affine = props.transform * glyph.transform();
-            let start = placed * Point::ZERO;
-            let advance = match &**glyph {
-                Drawn::Outline(outline) => outline.advance_width().unwrap_or(500.0),
-                Drawn::Type3(drawn) => drawn.advance_width().unwrap_or(500.0),
-            };
-            let along = |x: f64, y: f64| placed * Point::new(x, y) - start;
-            let (start, step) = match run.writing_mode() {
-                WritingMode::Vertical => (start, along(0.0, -EM)),
-                WritingMode::Horizontal => (start, along(f64::from(advance), 0.0)),
-            };
-            let up: Vec2 = along(0.0, EM);
+        let vertical = run.writing_mode() == WritingMode::Vertical;
+        let mut placed: Vec<Placed> = run
+            .glyphs()
+            .iter()
+            .map(|glyph| {
+                let placed: Affine = props.transform * glyph.transform();
+                let start = placed * Point::ZERO;
+                let advance = f64::from(match &**glyph {
+                    Drawn::Outline(outline) => outline.advance_width().unwrap_or(500.0),
+                    Drawn::Type3(drawn) => drawn.advance_width().unwrap_or(500.0),
+                });
+                let along = |x: f64, y: f64| placed * Point::new(x, y) - start;
+                let step = if vertical { along(0.0, -EM) } else { along(advance, 0.0) };
+                let text = match glyph.as_unicode() {
+                    Some(BfString::Char(c)) => Some(c.to_string()),
+                    Some(BfString::String(text)) => Some(text),
+                    None => self.collections.text(glyph),
+                };
+                Placed { start, step, up: along(0.0, EM), advance, text }
+            })
+            .collect();
+        if !vertical {
+            respace(&mut placed);
+        }
+        let lone = placed.iter().all(Placed::is_blank);
+        for (glyph, placed) in run.glyphs().iter().zip(placed) {
+            let Placed { start, step, up, .. } = placed;
             let size = up.hypot() as f32;
             if !start.is_finite() || !step.is_finite() || !(0.5..=2000.0).contains(&size) {
                 continue;
@@ -293,13 +367,9 @@ impl<'a> Device<'a> for Reader<'_> {
             if ornament || !self.page.inflate(2.0, 2.0).contains(start) {
                 continue;
             }
-            let mut text = match glyph.as_unicode() {
-                Some(BfString::Char(c)) => c.to_string(),
-                Some(BfString::String(text)) => text,
-                None => {
-                    self.found.unknown += 1;
-                    continue;
-                }
+            let Some(mut text) = placed.text else {
+                self.found.unknown += 1;
+                continue;
             };
             if let Some(actual) =
                 self.marked.iter_mut().rev().find_map(|Marks(marked)| if let Marked::Actual(text) = marked { Some(text) } else { None })
@@ -312,7 +382,17 @@ impl<'a> Device<'a> for Reader<'_> {
             let ink = self.ink.of(glyph);
             self.ink.count(&text, ink);
             let bold = self.is_bold(glyph);
-            self.found.glyphs.push(Glyph { text, start, end, size, ink, bold, hidden: matches!(mode, DrawMode::Invisible), dot: false });
+            self.found.glyphs.push(Glyph {
+                text,
+                start,
+                end,
+                size,
+                ink,
+                bold,
+                hidden: matches!(mode, DrawMode::Invisible),
+                dot: false,
+                lone,
+            });
         }
     }
 

@@ -6,6 +6,14 @@ use super::page::{Alternative, Found, Glyph};
 
 /// A gap after which a word ends, in ems.
 const WORD_GAP: f32 = 0.16;
+/// A gap with a blank that was written alone, after which a word ends.
+const LONE_GAP: f32 = 0.05;
+/// A gap after which a word of text behind a picture ends, where blanks are written too: its letters are spaced to fit the picture.
+const HIDDEN_GAP: f32 = 0.6;
+/// Letters for a blank at most, where blanks are written.
+const LETTERS: usize = 15;
+/// Lines that are looked at in a row.
+const TANGLED: usize = 16;
 /// Gaps up to this are between words of a line, in ems.
 const RUNNING_GAP: f32 = 0.7;
 /// How far lines of a grid may miss one another, in points.
@@ -38,7 +46,10 @@ pub(super) struct Word {
     pub size: f32,
     /// The sum over its letters, in square ems.
     pub ink: f32,
+    /// All of it is bold by its font.
     pub bold: bool,
+    /// Some of it is.
+    pub partly_bold: bool,
 }
 
 impl Word {
@@ -120,17 +131,24 @@ pub(super) fn groups(mut found: Found, page: Rect) -> Vec<Group> {
         if glyphs.is_empty() && alternatives.is_empty() {
             continue;
         }
+        // A page that is read from the right is mirrored, so that all of it runs to the right.
+        let leftward = runs_left(&glyphs);
+        let width = if turn % 2 == 0 { page.x1 } else { page.y1 };
         let place = |point: Point| -> Point {
-            match turn {
+            let point = match turn {
                 0 => point,
                 1 => Point::new(point.y, page.x1 - point.x),
                 2 => Point::new(page.x1 - point.x, page.y1 - point.y),
                 _ => Point::new(page.y1 - point.y, point.x),
-            }
+            };
+            if leftward { Point::new(width - point.x, point.y) } else { point }
         };
-        let glyphs: Vec<Glyph> =
-            glyphs.into_iter().map(|glyph| Glyph { start: place(glyph.start), end: place(glyph.end), ..glyph }).collect();
-        let mut rows = rows(glyphs);
+        let placed = |glyph: Glyph| {
+            let (start, end) = (place(glyph.start), place(glyph.end));
+            let (start, end) = if leftward { (end, start) } else { (start, end) };
+            Glyph { start, end, ..glyph }
+        };
+        let mut rows = rows(glyphs.into_iter().map(placed).collect(), leftward);
         let turn_area = |area: Rect| Rect::from_points(place(area.origin()), place(Point::new(area.x1, area.y1)));
         if number > 0 {
             rows.iter_mut().for_each(merge);
@@ -164,6 +182,7 @@ fn merge(row: &mut Row) {
             last.x1 = last.x1.max(word.x1);
             last.ink += word.ink;
             last.bold &= word.bold;
+            last.partly_bold |= word.partly_bold;
         } else {
             row.words.push(word);
         }
@@ -187,12 +206,13 @@ fn put(rows: &mut Vec<Row>, content: Content, area: Rect) {
         size: 0.0,
         ink: 0.0,
         bold: false,
+        partly_bold: false,
     };
     let at = rows.partition_point(|row| row.y <= word.y);
     rows.insert(at, Row { y: word.y, words: vec![word] });
 }
 
-fn rows(mut glyphs: Vec<Glyph>) -> Vec<Row> {
+fn rows(mut glyphs: Vec<Glyph>, leftward: bool) -> Vec<Row> {
     glyphs.sort_by(|a, b| a.start.y.total_cmp(&b.start.y).then(a.start.x.total_cmp(&b.start.x)));
     let mut rows: Vec<Vec<Glyph>> = Vec::new();
     let mut row: Vec<Glyph> = Vec::new();
@@ -210,7 +230,37 @@ fn rows(mut glyphs: Vec<Glyph>) -> Vec<Row> {
     }
     rows.push(row);
     lower_raised(&mut rows);
-    rows.into_iter().filter_map(into_row).collect()
+    rows.into_iter().flat_map(untangled).filter_map(|row| into_row(row, leftward)).collect()
+}
+
+/// The lines of a row, if small lines stand above one another in it beside large letters.
+fn untangled(row: Vec<Glyph>) -> Vec<Vec<Glyph>> {
+    let mut lines: Vec<Vec<Glyph>> = Vec::new();
+    let is_straight = row.first().zip(row.last()).is_none_or(|(first, last)| last.start.y - first.start.y < 0.01);
+    if is_straight {
+        return vec![row];
+    }
+    for glyph in row.iter().cloned() {
+        let near = |line: &&mut Vec<Glyph>| glyph.start.y - line[0].start.y < f64::from(0.3 * glyph.size.min(line[0].size));
+        match lines.last_mut().filter(near) {
+            Some(line) => line.push(glyph),
+            None => lines.push(vec![glyph]),
+        }
+    }
+    let extent = |line: &Vec<Glyph>| {
+        let letters = || line.iter().filter(|glyph| !glyph.dot && !glyph.text.trim().is_empty());
+        let (x0, x1) =
+            (letters().map(|glyph| glyph.start.x).fold(f64::MAX, f64::min), letters().map(|glyph| glyph.end.x).fold(f64::MIN, f64::max));
+        (letters().count() >= 4).then_some((x0, x1, line[0].start.y, f64::from(line[0].size)))
+    };
+    let extents: Vec<_> = lines.iter().take(TANGLED).filter_map(extent).collect();
+    let tangled = extents.iter().enumerate().any(|(at, (x0, x1, y, size))| {
+        extents[at + 1..].iter().any(|(other_x0, other_x1, other_y, other_size)| {
+            let overlap = x1.min(*other_x1) - x0.max(*other_x0);
+            (size - other_size).abs() < 0.15 * size && other_y - y > 0.5 * size && overlap > 2.0 * size
+        })
+    });
+    if tangled { lines } else { vec![row] }
 }
 
 /// Moves small characters that stand close above or beside a word of the next row, such as the number of a footnote, into that row.
@@ -235,8 +285,47 @@ fn lower_raised(rows: &mut [Vec<Glyph>]) {
     }
 }
 
-fn into_row(mut glyphs: Vec<Glyph>) -> Option<Row> {
+/// Whether letters are written from the right to the left; `None` for what is neither letter nor digit.
+fn is_leftward(text: &str) -> Option<bool> {
+    text.chars().find(|c| c.is_alphanumeric()).map(|c| {
+        let script = matches!(c, '\u{590}'..='\u{8FF}' | '\u{FB1D}'..='\u{FDFF}' | '\u{FE70}'..='\u{FEFC}' | '\u{10800}'..='\u{10FFF}');
+        script && !c.is_numeric()
+    })
+}
+
+/// Whether most letters of glyphs are.
+fn runs_left(glyphs: &[Glyph]) -> bool {
+    let letters = glyphs.iter().filter(|glyph| !glyph.text.contains(char::is_numeric)).filter_map(|glyph| is_leftward(&glyph.text));
+    let (mut left, mut right) = (0, 0);
+    letters.for_each(|leftward| *(if leftward { &mut left } else { &mut right }) += 1);
+    left > right
+}
+
+/// Mirrors the parts of a row that are read the other way, such as numbers in Arabic.
+fn mirror_parts(glyphs: &mut [Glyph], leftward: bool) {
+    let ways: Vec<Option<bool>> = glyphs.iter().map(|glyph| is_leftward(&glyph.text)).collect();
+    let mut at = 0;
+    while at < glyphs.len() {
+        if ways[at].is_none_or(|way| way == leftward) {
+            at += 1;
+            continue;
+        }
+        let end = ways[at..].iter().position(|way| *way == Some(leftward)).map_or(glyphs.len(), |length| at + length);
+        let end = ways[at..end].iter().rposition(Option::is_some).map_or(at + 1, |last| at + last + 1);
+        let part = &mut glyphs[at..end];
+        let from = part.iter().map(|glyph| glyph.start.x).fold(f64::MAX, f64::min);
+        let to = part.iter().map(|glyph| glyph.end.x).fold(f64::MIN, f64::max);
+        for glyph in part.iter_mut() {
+            (glyph.start.x, glyph.end.x) = (from + to - glyph.end.x, from + to - glyph.start.x);
+        }
+        part.reverse();
+        at = end;
+    }
+}
+
+fn into_row(mut glyphs: Vec<Glyph>, leftward: bool) -> Option<Row> {
     glyphs.sort_by(|a, b| a.start.x.total_cmp(&b.start.x));
+    mirror_parts(&mut glyphs, leftward);
     // A dot is a bullet if it stands before words and apart from those before it.
     let is_written = |glyph: &&Glyph| !glyph.dot && !glyph.text.trim().is_empty();
     let bullets: Vec<bool> = (0..glyphs.len())
@@ -254,11 +343,15 @@ fn into_row(mut glyphs: Vec<Glyph>) -> Option<Row> {
     let mut number = 0..;
     glyphs.retain(|glyph| number.next().is_some_and(|number: usize| !glyph.dot || bullets[number]));
     mark_raised(&mut glyphs);
+    // Whether blanks are written between words.
+    let written = glyphs.iter().filter(|glyph| glyph.text.trim().is_empty()).count() * LETTERS >= glyphs.len();
     let mut words: Vec<Word> = Vec::new();
     // The words that a glyph drawn twice may be in.
     let mut recent = [(None, 0.0); 3];
     let mut oldest = 0;
     let mut ended = true;
+    // A blank that was written alone may stand upon a word.
+    let mut lone = false;
     for glyph in glyphs {
         let drawn = (glyph.text.chars().next(), glyph.start.x);
         if recent.iter().any(|(text, x): &(Option<char>, f64)| *text == drawn.0 && (drawn.1 - x).abs() < f64::from(glyph.size) * 0.1) {
@@ -267,14 +360,21 @@ fn into_row(mut glyphs: Vec<Glyph>) -> Option<Row> {
         recent[oldest] = drawn;
         oldest = (oldest + 1) % recent.len();
         if glyph.text.trim().is_empty() {
-            ended = true;
+            ended |= !glyph.lone;
+            lone |= glyph.lone;
             continue;
         }
         let (x0, x1) = (glyph.start.x as f32, glyph.end.x as f32);
         if let Some(word) = words.last_mut().filter(|word| !ended && word.text() != "•") {
             let cjk = word.text().chars().next_back().is_some_and(is_cjk) || glyph.text.chars().next().is_some_and(is_cjk);
             let size = f32::min(word.size, glyph.size);
-            let gap = if cjk { 1.0 } else { WORD_GAP };
+            let gap = match () {
+                () if cjk => 1.0,
+                () if lone => LONE_GAP,
+                () if glyph.hidden && written => HIDDEN_GAP,
+                () => WORD_GAP,
+            };
+            lone = false;
             if x0 - word.x1 <= gap * size {
                 if let Content::Word(text) = &mut word.content {
                     text.push_str(&glyph.text);
@@ -284,12 +384,14 @@ fn into_row(mut glyphs: Vec<Glyph>) -> Option<Row> {
                 word.size = word.size.max(glyph.size);
                 word.ink += glyph.ink;
                 word.bold &= glyph.bold;
+                word.partly_bold |= glyph.bold;
                 continue;
             }
         }
-        ended = glyph.text.ends_with(char::is_whitespace);
+        (ended, lone) = (glyph.text.ends_with(char::is_whitespace), false);
         let content = Content::Word(glyph.text.trim().to_owned());
-        words.push(Word { content, x0, x1, first: x1, y: glyph.start.y as f32, size: glyph.size, ink: glyph.ink, bold: glyph.bold });
+        let (y, size, ink, bold) = (glyph.start.y as f32, glyph.size, glyph.ink, glyph.bold);
+        words.push(Word { content, x0, x1, first: x1, y, size, ink, bold, partly_bold: bold });
     }
     let longest = words
         .iter()

@@ -1,76 +1,46 @@
 //! Writes the body of a document by the roles that a dialect gives its elements.
 
+use super::role::Role;
 use super::table;
 use super::tree::{Child, Element, Tree};
 use crate::markdown::{Text, one_line};
 use crate::{Failure, Limits, Marks, Place};
 
-/// What an element is in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// No text.
-    Skip,
-    /// Words in a line.
-    Inline,
-    /// Not known, and without blocks within.
-    Leaf,
-    /// A paragraph, or what has blocks within.
-    Block,
-    /// A part with a heading of its own, that may have a number.
-    Division,
-    /// A numbered paragraph; a heading of it runs into its text.
-    Level,
-    /// The number of a division, a level or an item.
-    Number,
-    /// A heading.
-    Heading,
-    List,
-    Item,
-    /// What a definition defines.
-    Term,
-    Table,
-    /// A table or a picture with its caption.
-    Captioned,
-    Caption,
-    /// A picture, with its alternative text.
-    Picture,
-    /// A footnote; it comes after the block that it is in.
-    Note,
-    /// Text of another document, whose numbers are no places of this one.
-    Quote,
-    /// The end of a line, or a line.
-    Break,
-    Preformatted,
-    Superscript,
-    /// A raised reference to a note or a source: `[1]`.
-    Reference,
-    Formula,
+/// How the number of a part is cited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cited {
+    /// After that of the part that it is in: `(3)`.
+    Within,
+    /// By itself, if nothing around it is.
+    Alone,
+    /// By itself, after words such as `Art.`, unless the number has words of its own. Empty if it has them always.
+    Named(&'static str),
+    /// By itself, after words in place of those that the number has; as it is if they are empty.
+    Given(String),
 }
 
-impl Role {
-    /// Whether an element of this role divides a paragraph.
-    fn is_block(self) -> bool {
-        !matches!(
-            self,
-            Self::Skip
-                | Self::Inline
-                | Self::Leaf
-                | Self::Number
-                | Self::Picture
-                | Self::Note
-                | Self::Break
-                | Self::Superscript
-                | Self::Reference
-                | Self::Formula
-        )
-    }
+/// Where the number or heading of an element is that a rule names.
+pub(super) enum Stated<'t> {
+    /// Words of an attribute, or of the rule.
+    Words(String),
+    Element(Element<'t>),
+}
+
+/// What a part begins with.
+#[derive(Default)]
+struct Head {
+    number: String,
+    heading: String,
+    /// Whether the number is of an attribute, and has no signs around it.
+    is_bare: bool,
+    /// The elements that these are.
+    used: Vec<usize>,
 }
 
 /// An open division or level.
 #[derive(Clone, Debug)]
 pub(super) struct Level {
-    /// The name of its element.
-    pub kind: String,
+    pub cited: Cited,
     /// Its number, as it is seen, without the point at its end; empty if it has none.
     pub number: String,
 }
@@ -82,6 +52,31 @@ pub(super) trait Dialect {
 
     /// What stands before the number of a part that is cited by itself, such as `Art.` for an article; `None` for others. Empty if the number has it.
     fn cited(&self, kind: &str) -> Option<&'static str>;
+
+    /// How the number of a part is cited, by its element and its kind.
+    fn cites(&self, _element: Element<'_>, kind: &str) -> Cited {
+        self.cited(kind).map_or(Cited::Within, Cited::Named)
+    }
+
+    /// Where the number of a part or item is, if a rule says it.
+    fn number<'t>(&self, _element: Element<'t>) -> Option<Stated<'t>> {
+        None
+    }
+
+    /// Where the heading of a part or a table is, if a rule says it.
+    fn heading<'t>(&self, _element: Element<'t>) -> Option<Stated<'t>> {
+        None
+    }
+
+    /// The page that begins at an element.
+    fn page(&self, _element: Element<'_>) -> Option<u32> {
+        None
+    }
+
+    /// Whether a user's rule says what an element is.
+    fn is_ruled(&self, _element: Element<'_>) -> bool {
+        false
+    }
 
     /// Whether a division is a note on the part that it is in, and is cited as such.
     fn is_note(&self, _kind: &str) -> bool {
@@ -230,7 +225,9 @@ impl<'a> Writer<'a> {
             Role::Preformatted => {
                 self.finish_item()?;
                 self.here();
-                self.out.preformatted(&element.raw_text())
+                self.out.preformatted(&element.raw_text())?;
+                self.pages_within(element).into_iter().for_each(|(_, page)| self.out.mark(page));
+                Ok(())
             }
             Role::Quote => {
                 self.quotes += 1;
@@ -247,10 +244,15 @@ impl<'a> Writer<'a> {
     /// A part with a heading.
     fn division(&mut self, element: Element<'_>) -> Result<(), Failure> {
         self.finish_item()?;
-        let (number, heading, used) = self.number_and_heading(element);
-        let heading = one_line(&format!("{number} {heading}"));
+        let Head { number, heading, is_bare, used } = self.head(element);
         let (place, headings) = (self.place.clone(), self.headings);
         self.open(element, &number);
+        let cited = match self.path.last().map(|level| &level.cited).filter(|_| is_bare) {
+            Some(Cited::Named(words)) => words,
+            Some(Cited::Given(words)) => words.as_str(),
+            _ => "",
+        };
+        let heading = one_line(&format!("{cited} {number} {heading}"));
         let quotes = self.quotes;
         if self.dialect.is_note(element.name()) {
             self.quotes += 1;
@@ -276,12 +278,12 @@ impl<'a> Writer<'a> {
 
     /// A numbered paragraph.
     fn level(&mut self, element: Element<'_>) -> Result<(), Failure> {
-        let (number, heading, used) = self.number_and_heading(element);
+        let Head { number, heading, is_bare, used } = self.head(element);
         let place = self.place.clone();
         self.open(element, &number);
         let items = self.items;
         if !number.is_empty() {
-            self.begin_item(&number)?;
+            self.begin_item(&if is_bare { format!("{}.", number.trim_end_matches('.')) } else { number })?;
             self.items += 1;
         }
         if !heading.is_empty() {
@@ -295,30 +297,50 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// The number and the heading of a part, and the elements that they are.
-    fn number_and_heading(&mut self, element: Element<'_>) -> (String, String, Vec<usize>) {
-        let (mut number, mut heading, mut used) = (String::new(), String::new(), Vec::new());
-        for child in element.elements() {
+    /// The number and the heading of a part.
+    fn head(&mut self, element: Element<'_>) -> Head {
+        let mut head = Head::default();
+        if let Some(number) = self.dialect.number(element) {
+            (head.number, head.is_bare) = self.stated(number);
+        }
+        if let Some(heading) = self.dialect.heading(element) {
+            head.heading = self.stated(heading).0;
+        }
+        for child in element.children() {
+            let child = match child {
+                Child::Element(child) => child,
+                Child::Text(text) if text.trim().is_empty() => continue,
+                // What comes after words is in the text.
+                Child::Text(_) => break,
+            };
             match self.role(child) {
-                Role::Number if number.is_empty() && heading.is_empty() => {
-                    number = self.flat(child);
-                    used.push(child.at());
+                Role::Number if head.number.is_empty() && head.heading.is_empty() => {
+                    head.number = self.flat(child);
+                    head.used.push(child.at());
                 }
                 // A second heading is a heading of what follows it, unless it is the lower line of the first.
-                Role::Heading | Role::Caption if heading.is_empty() || child.name().starts_with("sub") => {
-                    heading = one_line(&format!("{heading} {}", self.flat(child)));
-                    used.push(child.at());
+                Role::Heading | Role::Caption if head.heading.is_empty() || child.name().starts_with("sub") => {
+                    head.heading = one_line(&format!("{} {}", head.heading, self.flat(child)));
+                    head.used.push(child.at());
                 }
-                Role::Skip | Role::Leaf | Role::Inline => {}
+                Role::Skip | Role::Leaf | Role::Inline | Role::Page => {}
                 _ => break,
             }
         }
-        if number.is_empty()
+        if head.number.is_empty()
             && let Some(attribute) = element.any_attribute(&["num", "n"]).filter(|_| self.dialect.names_leaves())
         {
-            number = one_line(attribute);
+            head.number = one_line(attribute);
         }
-        (number, heading, used)
+        head
+    }
+
+    /// A number or heading that a rule names, and whether it is a bare number.
+    fn stated(&mut self, stated: Stated<'_>) -> (String, bool) {
+        match stated {
+            Stated::Words(text) => (one_line(&text), text.trim().chars().all(|c| c.is_alphanumeric() || c == '.')),
+            Stated::Element(element) => (self.flat(element), false),
+        }
     }
 
     /// Goes into a part: what comes next stands there.
@@ -328,9 +350,9 @@ impl<'a> Writer<'a> {
             name if name.starts_with("div") => element.attribute("type").unwrap_or(name),
             name => name,
         };
-        self.path.push(Level { kind: kind.to_owned(), number: clean(number) });
+        self.path.push(Level { cited: self.dialect.cites(element, kind), number: clean(number) });
         if self.quotes == 0 && !number.is_empty() {
-            self.place = cite(&self.path, self.dialect);
+            self.place = cite(&self.path);
         }
     }
 
@@ -394,7 +416,11 @@ impl<'a> Writer<'a> {
             return result;
         }
         let label = item.elements().find(|child| self.role(*child) == Role::Number);
-        let own = label.map(|label| self.flat(label)).filter(|label| !label.is_empty());
+        let stated = self.dialect.number(item).map(|number| match self.stated(number) {
+            (number, true) => format!("{}.", number.trim_end_matches('.')),
+            (number, false) => number,
+        });
+        let own = stated.or_else(|| label.map(|label| self.flat(label))).filter(|label| !label.is_empty());
         let own = own.or_else(|| item.attribute("n").filter(|_| self.dialect.names_leaves()).map(one_line));
         self.begin_item(own.as_deref().unwrap_or(mark))?;
         self.items += 1;
@@ -408,10 +434,12 @@ impl<'a> Writer<'a> {
     /// A line that is named by its element: `strength: 5 mg`. Elements within it are named too; those that have others within become items.
     fn leaf(&mut self, element: Element<'_>) -> Result<(), Failure> {
         let name = element.name().replace(['_', '-'], " ");
-        let has_parts = |element: Element<'_>| !element.has_words() && element.elements().next().is_some();
-        if has_parts(element) && element.elements().all(has_parts) {
+        let has_parts = |element: Element<'_>| !element.has_words() && self.parts(element).next().is_some();
+        let (is_group, is_list) = (has_parts(element), self.parts(element).all(has_parts));
+        if is_group && is_list {
             self.paragraph(&mut format!("{name}:"))?;
-            for part in element.elements() {
+            let parts: Vec<_> = self.parts(element).collect();
+            for part in parts {
                 self.begin_item("-")?;
                 let mut text = self.value(part);
                 self.paragraph(&mut text)?;
@@ -420,14 +448,20 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let text = self.value(element);
-        let is_sentence = text.len() > 80 && text.ends_with(['.', '!', '?', ':', ';']) && !has_parts(element);
+        let is_sentence = text.len() > 80 && text.ends_with(['.', '!', '?', ':', ';']) && !is_group;
         self.paragraph(&mut if is_sentence || text.is_empty() { text } else { format!("{name}: {text}") })
+    }
+
+    /// The elements in an element that are text.
+    fn parts<'t>(&self, element: Element<'t>) -> impl Iterator<Item = Element<'t>> + use<'a, 't> {
+        let roles = self.roles;
+        element.elements().filter(move |part| !matches!(roles[part.at()], Role::Skip | Role::Page))
     }
 
     /// What an element says: its words, or those of the elements within it, each with its name; a value that an attribute has; its unit.
     fn value(&mut self, element: Element<'_>) -> String {
-        let mut text = if !element.has_words() && element.elements().nth(1).is_some() {
-            let parts = element.elements().map(|part| (part.name().replace(['_', '-'], " "), self.value(part)));
+        let mut text = if !element.has_words() && self.parts(element).nth(1).is_some() {
+            let parts = self.parts(element).map(|part| (part.name().replace(['_', '-'], " "), self.value(part)));
             let parts: Vec<_> = parts.filter(|(_, text)| !text.is_empty()).map(|(name, text)| format!("{name}: {text}")).collect();
             parts.join("; ")
         } else {
@@ -443,6 +477,7 @@ impl<'a> Writer<'a> {
     }
 
     fn captioned(&mut self, element: Element<'_>) -> Result<(), Failure> {
+        let from = self.out.len();
         let (mut used, mut parts) = (Vec::new(), Vec::new());
         for child in element.elements() {
             match self.role(child) {
@@ -461,27 +496,56 @@ impl<'a> Writer<'a> {
             line.push_str(&part);
         }
         self.paragraph(&mut line)?;
-        self.blocks_without(element, &used)
+        self.blocks_without(element, &used)?;
+        if self.lead.is_empty() && matches!(element.name(), "fig" | "figure" | "informalfigure" | "chem-struct-wrap") {
+            self.notes()?;
+            self.out.set_apart(from);
+        }
+        Ok(())
     }
 
     fn table(&mut self, element: Element<'_>) -> Result<(), Failure> {
         self.finish_item()?;
+        if let Some(heading) = self.dialect.heading(element) {
+            let mut text = self.stated(heading).0;
+            self.paragraph(&mut text)?;
+        }
         let captions: Vec<_> = element.elements().filter(|child| matches!(self.role(*child), Role::Caption | Role::Heading)).collect();
         for caption in captions {
             let mut text = self.flat(caption);
             self.paragraph(&mut text)?;
         }
-        let rows = table::rows(element, self.limits, &mut |cell| self.flat(cell))?;
+        let (roles, limits) = (self.roles, self.limits);
+        let table::Rows { rows, nodes } = table::rows(element, roles, limits, &mut |cell| self.line(cell).0)?;
         self.here();
-        self.out.table(&rows)?;
+        // A page holds from the first row on that begins after it.
+        let pages = self.pages_within(element).into_iter();
+        let (within, after): (Vec<_>, Vec<_>) =
+            pages.map(|(at, page)| (nodes.partition_point(|row| *row < at), page)).partition(|(row, _)| *row < rows.len());
+        self.out.table_at(&rows, &within)?;
+        after.into_iter().for_each(|(_, page)| self.out.mark(page));
         self.notes()
     }
 
-    /// The text of an element in one line. Its footnotes follow the next block.
+    /// The pages that begin within an element, each with its place in the tree.
+    fn pages_within(&self, element: Element<'_>) -> Vec<(usize, Place)> {
+        let pages = element.descendants().filter(|page| self.role(*page) == Role::Page);
+        pages.filter_map(|page| Some((page.at(), Place::Page(self.dialect.page(page)?)))).collect()
+    }
+
+    /// The text of an element in one line. Its footnotes follow the next block, and pages that begin in it begin with that.
     pub fn flat(&mut self, element: Element<'_>) -> String {
+        let (text, pages) = self.line(element);
+        pages.into_iter().for_each(|(_, page)| self.out.mark(page));
+        text
+    }
+
+    /// The text of an element in one line, and the pages that begin in it.
+    fn line(&mut self, element: Element<'_>) -> (String, Vec<(usize, Place)>) {
         let mut text = String::new();
         self.flow(element, &mut text);
-        one_line(&text)
+        let pages = take_pages(&mut text);
+        (one_line(&text), pages)
     }
 
     /// Adds what is in an element to a line.
@@ -498,6 +562,11 @@ impl<'a> Writer<'a> {
     fn inline(&mut self, element: Element<'_>, run: &mut String) {
         match self.role(element) {
             Role::Skip => {}
+            Role::Page => {
+                if let Some(page) = self.dialect.page(element) {
+                    run.push_str(&format!("{PAGE}{page}{PAGE}"));
+                }
+            }
             Role::Break => {
                 self.flow(element, run);
                 run.push('\u{2028}');
@@ -519,8 +588,7 @@ impl<'a> Writer<'a> {
             Role::Formula => run.push_str(&formula(element)),
             Role::Picture => {
                 let text = element.any_attribute(&["alt", "alttext", "title"]).map(one_line).unwrap_or_default();
-                let mut within = String::new();
-                self.flow(element, &mut within);
+                let within = self.flat(element);
                 self.notes.push(one_line(&format!("{text} {within}")));
             }
             Role::Note => {
@@ -535,6 +603,7 @@ impl<'a> Writer<'a> {
                         Child::Element(child) => self.inline(child, &mut text),
                     }
                 }
+                take_pages(&mut text).into_iter().for_each(|(_, page)| self.out.mark(page));
                 let marker = if marker.is_empty() { marker } else { format!("[{}]", marker.trim_matches(['[', ']', '(', ')'])) };
                 if !run.trim().is_empty() && !run.ends_with(&marker) {
                     run.push_str(&marker);
@@ -560,12 +629,16 @@ impl<'a> Writer<'a> {
 
     /// Writes a paragraph or, where an item has begun, its first.
     fn paragraph(&mut self, run: &mut String) -> Result<(), Failure> {
-        if !run.trim().is_empty() {
+        let mut pages = take_pages(run);
+        if run.trim().is_empty() {
+            pages.into_iter().for_each(|(_, page)| self.out.mark(page));
+        } else {
             let text = std::mem::take(&mut self.lead) + run;
+            pages.iter_mut().for_each(|(at, _)| *at += text.len() - run.len());
             self.here();
             match self.mark.take() {
-                Some((depth, mark)) => self.out.item(depth, &mark, &text)?,
-                None => self.out.paragraph(&text)?,
+                Some((depth, mark)) => self.out.item_at(depth, &mark, &text, &pages)?,
+                None => self.out.paragraph_at(&text, &pages)?,
             }
         }
         run.clear();
@@ -590,34 +663,61 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Stands before and after the number of a page in words that are being gathered. Unicode has it for no character.
+const PAGE: char = '\u{FDD0}';
+
+/// Takes the pages out of words. Gives the byte where each begins.
+fn take_pages(words: &mut String) -> Vec<(usize, Place)> {
+    if !words.contains(PAGE) {
+        return Vec::new();
+    }
+    let mut pages = Vec::new();
+    let mut text = String::with_capacity(words.len());
+    for (number, part) in words.split(PAGE).enumerate() {
+        match part.parse().ok().filter(|_| number % 2 == 1) {
+            Some(page) => pages.push((text.len(), Place::Page(page))),
+            None => text.push_str(part),
+        }
+    }
+    *words = text;
+    pages
+}
+
 /// A number without what ends it.
 fn clean(number: &str) -> String {
     one_line(number.trim().trim_matches(['[', ']', '"', '“', '”', '‘']).trim_end_matches(['.', ':', '—', '–', '-', ' ']))
 }
 
 /// The place of a part as it is cited: the last part that is cited by itself, and the numbers of those in it: `Art. 12(3)(b)`.
-fn cite(path: &[Level], dialect: &dyn Dialect) -> String {
+fn cite(path: &[Level]) -> String {
     let numbered = |level: &&Level| !level.number.is_empty();
-    let base = path.iter().rposition(|level| !level.number.is_empty() && dialect.cited(&level.kind).is_some());
-    let Some(base) = base else {
+    let by_itself = |level: &Level| numbered(&level) && matches!(level.cited, Cited::Named(_) | Cited::Given(_));
+    let alone = |level: &Level| numbered(&level) && level.cited == Cited::Alone;
+    let Some(base) = path.iter().rposition(by_itself).or_else(|| path.iter().rposition(alone)) else {
         return path.iter().rev().find(numbered).map(|level| level.number.clone()).unwrap_or_default();
     };
-    let (prefix, mut number) = (dialect.cited(&path[base].kind).unwrap_or_default(), path[base].number.clone());
+    let (words, is_given) = match &path[base].cited {
+        Cited::Named(words) => (*words, false),
+        Cited::Given(words) => (words.as_str(), !words.is_empty()),
+        Cited::Within | Cited::Alone => ("", false),
+    };
+    let mut number = path[base].number.clone();
     // `12.` has no word of its own, `Article 12` and `SEC. 2` have one.
-    let mut words = number.split_whitespace();
-    let own = words.next().filter(|word| word.len() > 1 && word.chars().all(|c| c.is_alphabetic() || c == '.'));
+    let mut parts = number.split_whitespace();
+    let own = parts.next().filter(|word| word.len() > 1 && word.chars().all(|c| c.is_alphabetic() || c == '.'));
     let own = own.filter(|_| number.contains(char::is_whitespace)).map(str::to_owned);
     let own = match own {
         Some(word) => {
-            number = words.collect::<Vec<_>>().join(" ");
+            number = parts.collect::<Vec<_>>().join(" ");
             match word.to_lowercase().trim_end_matches('.') {
+                _ if is_given => words.into(),
                 "article" | "art" => "Art.".into(),
                 "section" | "sec" => "Sec.".into(),
                 _ => word,
             }
         }
         None if number.starts_with('§') => String::new(),
-        None => prefix.into(),
+        None => words.into(),
     };
     if !own.is_empty() {
         number = number.trim_matches(['(', ')', ' ']).to_owned();
@@ -715,6 +815,8 @@ fn math(element: Element<'_>, text: &mut String) {
         ("msup", [base, power]) => text.push_str(&format!("{base}^{power}")),
         ("msub", [base, below]) => text.push_str(&format!("{base}_{below}")),
         ("msubsup", [base, below, power]) => text.push_str(&format!("{base}_{below}^{power}")),
+        // Parts that are too few or too many. They are not read again: within one another that would have no end.
+        (_, [_, ..]) => text.push_str(&parts.join(" ")),
         ("annotation" | "annotation-xml", _) => {}
         ("msqrt", _) => {
             text.push('√');
@@ -754,20 +856,15 @@ fn parenthesized(text: &str) -> String {
 mod tests {
     use super::*;
 
-    struct Law;
-
-    impl Dialect for Law {
-        fn role(&self, _: Element<'_>) -> Option<Role> {
-            None
-        }
-
-        fn cited(&self, kind: &str) -> Option<&'static str> {
-            match kind {
-                "article" => Some("Art."),
-                "section" => Some("§"),
-                "schedule" => Some(""),
-                _ => None,
-            }
+    fn cited(kind: &str) -> Cited {
+        match kind {
+            "article" => Cited::Named("Art."),
+            "section" => Cited::Named("§"),
+            "schedule" => Cited::Named(""),
+            "rule" => Cited::Given("r.".into()),
+            "annex" => Cited::Given(String::new()),
+            "part" | "box" => Cited::Alone,
+            _ => Cited::Within,
         }
     }
 
@@ -783,9 +880,30 @@ mod tests {
             (&[("schedule", "Schedule 2"), ("paragraph", "4")], "Schedule 2(4)"),
             (&[("recital", "(7)")], "(7)"),
             (&[("section", "(7)")], "§ 7"),
+            (&[("part", "1"), ("rule", "Rule 7"), ("box", "3"), ("item", "a)")], "r. 7(3)(a)"),
+            (&[("part", "1"), ("box", "3"), ("item", "a)")], "3(a)"),
+            (&[("annex", "Annex II"), ("item", "4")], "Annex II(4)"),
         ] {
-            let path: Vec<Level> = path.iter().map(|(kind, number)| Level { kind: (*kind).into(), number: clean(number) }).collect();
-            assert_eq!(cite(&path, &Law), expected);
+            let path: Vec<Level> = path.iter().map(|(kind, number)| Level { cited: cited(kind), number: clean(number) }).collect();
+            assert_eq!(cite(&path), expected);
+        }
+    }
+
+    #[test]
+    fn pages_are_taken_out_of_words() {
+        let mut words = "a \u{FDD0}12\u{FDD0}b\u{FDD0}x\u{FDD0}\u{FDD0}".to_owned();
+        assert_eq!(take_pages(&mut words), [(2, Place::Page(12))]);
+        assert_eq!(words, "a bx");
+    }
+
+    #[test]
+    fn formulas_within_one_another_are_read_once() {
+        let nested = |name: &str, depth: usize| {
+            format!("<a>{}<mi>x</mi>{}</a>", format!("<{name}>").repeat(depth), format!("</{name}>").repeat(depth))
+        };
+        for name in ["mfrac", "msup", "msub", "mroot", "msubsup", "msqrt", "mrow"] {
+            let tree = Tree::parse(&nested(name, 100), &Limits::default(), &mut Vec::new()).unwrap();
+            assert!(formula(tree.root()).contains('x'), "{name}");
         }
     }
 

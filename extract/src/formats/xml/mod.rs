@@ -1,19 +1,24 @@
 //! XML 1.0 (W3C, fifth edition): journal articles ([`jats`]), legislation of the United States ([`uslm`]) and of others ([`akoma_ntoso`]), feeds and other lists of
-//! records ([`records`]), and all else by the names of its elements ([`rules`]). XHTML is HTML.
+//! records ([`records`]), a user's own by the user's rules ([`ruled`]), and all else by the names of its elements
+//! ([`rules`]). XHTML is HTML.
 
 mod akoma_ntoso;
 mod body;
 mod jats;
 mod records;
+mod role;
+mod ruled;
 mod rules;
 mod table;
 mod tree;
 mod uslm;
 
 use self::body::{Dialect, Writer};
+use self::role::Role;
+use self::ruled::{Facts, Ruled};
 use self::tree::{Element, Tree};
 use super::Format;
-use crate::{Extracted, Failure, Input, Options, Sink, Value, decode};
+use crate::{Extracted, Failure, Input, Note, Options, Sink, Value, XmlRules, decode};
 
 pub(super) struct Xml;
 
@@ -64,6 +69,9 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn read(&mut self) -> Result<(), Failure> {
         let root = self.tree.root();
+        if let Some(rules) = self.options.xml_rules.as_ref().filter(|rules| rules.roots.iter().any(|name| name == root.name())) {
+            return self.ruled(rules);
+        }
         let namespace = root.own_namespace();
         if jats::is_root(root) {
             let articles = jats::articles(root);
@@ -80,16 +88,71 @@ impl<'a> Reading<'a> {
             let documents = if documents.is_empty() { vec![(String::new(), root)] } else { documents };
             return self.each(&akoma_ntoso::AkomaNtoso { commonwealth }, documents, akoma_ntoso::write);
         }
-        let roles = body::roles(self.tree, &rules::Rules);
-        if let Some(records) = records::records(root, &roles) {
-            return self.records(&records, &roles);
+        match self.options.xml_rules.as_ref().filter(|rules| rules.roots.is_empty() && !records::is_feed(root)) {
+            Some(rules) => self.ruled(rules),
+            None => self.generic(&rules::Rules, None),
+        }
+    }
+
+    /// Reads a document by the names of its elements, and by what a user says of them.
+    fn generic(&mut self, dialect: &dyn Dialect, ruled: Option<&Ruled<'_>>) -> Result<(), Failure> {
+        let root = self.tree.root();
+        let roles = body::roles(self.tree, dialect);
+        if let Some(records) = records::records(root, dialect, &roles) {
+            return self.records(&records, dialect, &roles, ruled);
         }
         let mut document = Extracted::default();
-        let mut writer = Writer::new(&rules::Rules, &roles, &self.options.limits);
-        records::describe(root, &roles, &mut writer, &mut document);
+        let mut writer = Writer::new(dialect, &roles, &self.options.limits);
+        records::describe(root, &mut writer, &mut document);
+        if let Some(ruled) = ruled {
+            ruled.facts(root, &mut writer).put(&Facts::default(), &mut document);
+        }
         writer.blocks(root)?;
         (document.text, document.marks) = writer.finish();
         self.give(document);
+        Ok(())
+    }
+
+    /// Reads a document by a user's rules.
+    fn ruled(&mut self, rules: &XmlRules) -> Result<(), Failure> {
+        let ruled = Ruled::new(self.tree, rules);
+        let documents = ruled.documents(self.tree);
+        if documents.is_empty() {
+            self.generic(&ruled, Some(&ruled))?;
+        } else {
+            self.ruled_documents(&ruled, &documents)?;
+        }
+        self.sink.note(Note::XmlRules { unmatched: ruled.unmatched() });
+        Ok(())
+    }
+
+    /// Gives the documents that a user's rules name.
+    fn ruled_documents(&mut self, ruled: &Ruled<'_>, documents: &[Element<'a>]) -> Result<(), Failure> {
+        let roles = body::roles(self.tree, ruled);
+        let outside = ruled.bytes_outside(self.tree, &roles);
+        if outside > OUTSIDE {
+            let part = "what stands outside of its documents".to_owned();
+            let reason = format!("has {outside} bytes of text; the XML rules call no element there a document");
+            self.sink.note(Note::PartSkipped { part, reason });
+        }
+        let common = ruled.common_facts(self.tree.root(), &mut Writer::new(ruled, &roles, &self.options.limits));
+        let is_whole = documents.len() == 1 && documents[0].at() == 0;
+        let mut names = super::embedded::Names::default();
+        for (number, element) in documents.iter().enumerate() {
+            let mut document = Extracted::default();
+            let mut writer = Writer::new(ruled, &roles, &self.options.limits);
+            records::describe(*element, &mut writer, &mut document);
+            ruled.facts(*element, &mut writer).put(&common, &mut document);
+            writer.blocks(*element)?;
+            (document.text, document.marks) = writer.finish();
+            if !is_whole {
+                let name = document.id.clone().or_else(|| document.title.clone());
+                document.name = names.unique(name.unwrap_or_else(|| format!("{} {}", element.name(), number + 1)));
+            }
+            if !self.give(title_alone(document)) {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -111,12 +174,21 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    fn records(&mut self, records: &records::Records<'a>, roles: &[body::Role]) -> Result<(), Failure> {
+    fn records(
+        &mut self,
+        records: &records::Records<'a>,
+        dialect: &dyn Dialect,
+        roles: &[Role],
+        ruled: Option<&Ruled<'_>>,
+    ) -> Result<(), Failure> {
         let mut names = super::embedded::Names::default();
         for (number, record) in records.elements.iter().enumerate() {
             let mut document = Extracted::default();
-            let mut writer = Writer::new(&rules::Rules, roles, &self.options.limits);
+            let mut writer = Writer::new(dialect, roles, &self.options.limits);
             let html = records.write(*record, &mut writer, &mut document)?;
+            if let Some(ruled) = ruled {
+                ruled.facts(*record, &mut writer).put(&Facts::default(), &mut document);
+            }
             (document.text, document.marks) = writer.finish();
             if let Some(html) = html {
                 let (text, marks) = super::embedded::html(&html, self.depth, self.options, self.sink)?;
@@ -126,10 +198,7 @@ impl<'a> Reading<'a> {
                     document.text = format!("{}\n{text}", document.text);
                 }
             }
-            if document.text.is_empty() {
-                // A title alone is what the record says.
-                document.text = document.title.as_ref().map(|title| format!("{title}\n")).unwrap_or_default();
-            }
+            let mut document = title_alone(document);
             let name = Some(std::mem::take(&mut document.name)).filter(|name| !name.is_empty()).or_else(|| document.title.clone());
             document.name = names.unique(name.unwrap_or_else(|| format!("{} {}", record.name(), number + 1)));
             if !self.give(document) {
@@ -147,6 +216,17 @@ impl<'a> Reading<'a> {
         self.found += 1;
         self.sink.document(document).is_continue()
     }
+}
+
+/// Bytes of text outside of documents that are not worth a note.
+const OUTSIDE: usize = 200;
+
+/// A document; without a text, its title is what it says.
+fn title_alone(mut document: Extracted) -> Extracted {
+    if document.text.is_empty() {
+        document.text = document.title.as_ref().map(|title| format!("{title}\n")).unwrap_or_default();
+    }
+    document
 }
 
 /// Adds a field, if it has words.

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::body::{Role, Writer};
+use super::body::{Dialect, Writer};
+use super::role::Role;
 use super::text_field;
 use super::tree::Element;
 use crate::{Extracted, Failure};
@@ -21,7 +22,7 @@ pub(super) struct Records<'t> {
 const KNOWN: [&str; 8] = ["item", "entry", "record", "doc", "document", "article", "product", "spl"];
 
 /// The records of a document whose root, or the only element of it, has little else. `None` if it has none.
-pub(super) fn records<'t>(root: Element<'t>, roles: &[Role]) -> Option<Records<'t>> {
+pub(super) fn records<'t>(root: Element<'t>, dialect: &dyn Dialect, roles: &[Role]) -> Option<Records<'t>> {
     let mut parent = root;
     // `rss/channel` and the like.
     for _ in 0..2 {
@@ -37,10 +38,13 @@ pub(super) fn records<'t>(root: Element<'t>, roles: &[Role]) -> Option<Records<'
         *counts.entry(element.name()).or_default() += 1;
         all += 1;
     }
-    let is_feed = matches!(root.name(), "rss" | "feed" | "RDF");
+    let is_feed = is_feed(root);
     let of_feed = |name: &str| is_feed && matches!(name, "item" | "entry");
     let (name, count) = counts.into_iter().max_by_key(|(name, count)| (of_feed(name), *count, std::cmp::Reverse(*name)))?;
     let elements: Vec<_> = parent.elements().filter(|element| element.name() == name).collect();
+    if elements.iter().any(|element| dialect.is_ruled(*element)) {
+        return None;
+    }
     let is_known = KNOWN.contains(&name);
     let has_fields = || elements.iter().all(|record| !record.has_words() && record.elements().count() > 1);
     let is_unknown = || matches!(roles[elements[0].at()], Role::Leaf | Role::Block) && super::rules::role(name).is_none();
@@ -50,19 +54,27 @@ pub(super) fn records<'t>(root: Element<'t>, roles: &[Role]) -> Option<Records<'
     found.then(|| Records {
         elements,
         language: root.attribute("lang").or_else(|| parent.attribute("lang")),
-        license: value(parent, &["rights", "copyright", "license", "licence"], roles),
-        feed: if is_feed { value(parent, &["title"], roles) } else { None },
+        license: value(parent, &["rights", "copyright", "license", "licence"], dialect, roles),
+        feed: if is_feed { value(parent, &["title"], dialect, roles) } else { None },
     })
 }
 
-/// The words of the first of these elements that an element has and that is one line.
-fn value(record: Element<'_>, names: &[&str], roles: &[Role]) -> Option<String> {
-    element(record, names, roles).and_then(Element::words)
+/// Whether a document is a list of news.
+pub(super) fn is_feed(root: Element<'_>) -> bool {
+    matches!(root.name(), "rss" | "feed" | "RDF")
 }
 
-fn element<'t>(record: Element<'t>, names: &[&str], roles: &[Role]) -> Option<Element<'t>> {
+/// The words of the first of these elements that an element has and that is one line.
+fn value(record: Element<'_>, names: &[&str], dialect: &dyn Dialect, roles: &[Role]) -> Option<String> {
+    element(record, names, dialect, roles).and_then(Element::words)
+}
+
+/// The first of these elements that an element has, and that no rule names.
+fn element<'t>(record: Element<'t>, names: &[&str], dialect: &dyn Dialect, roles: &[Role]) -> Option<Element<'t>> {
     names.iter().find_map(|name| {
-        let found = |element: &Element<'_>| element.name().eq_ignore_ascii_case(name) && !matches!(element.prefix(), "media" | "itunes");
+        let found = |element: &Element<'_>| {
+            element.name().eq_ignore_ascii_case(name) && !matches!(element.prefix(), "media" | "itunes") && !dialect.is_ruled(*element)
+        };
         record.elements().find(|element| found(element) && (roles[element.at()] != Role::Block || element.elements().next().is_none()))
     })
 }
@@ -84,10 +96,10 @@ const VERSIONS: &[&str] = &["version", "edition", "revision"];
 impl Records<'_> {
     /// Writes a record. What it has as HTML in its text is given back.
     pub fn write(&self, record: Element<'_>, writer: &mut Writer<'_>, document: &mut Extracted) -> Result<Option<String>, Failure> {
-        let roles = writer.roles;
+        let (dialect, roles) = (writer.dialect, writer.roles);
         let mut used = Vec::new();
         let mut take = |names: &[&str]| {
-            let element = element(record, names, roles)?;
+            let element = element(record, names, dialect, roles)?;
             used.push(element.at());
             Some(element)
         };
@@ -107,7 +119,9 @@ impl Records<'_> {
             text_field(document, field, value);
         }
         text_field(document, "feed", self.feed.clone());
-        for category in record.elements().filter(|element| matches!(element.name(), "category" | "subject" | "keyword")) {
+        let is_keyword =
+            |element: &Element<'_>| matches!(element.name(), "category" | "subject" | "keyword") && !dialect.is_ruled(*element);
+        for category in record.elements().filter(is_keyword) {
             used.push(category.at());
             text_field(document, "keyword", category.words().or_else(|| category.any_attribute(&["term", "label"]).map(str::to_owned)));
         }
@@ -133,20 +147,22 @@ impl Records<'_> {
 }
 
 /// What a document says about itself: its title, date and the like.
-pub(super) fn describe(root: Element<'_>, roles: &[Role], writer: &mut Writer<'_>, document: &mut Extracted) {
+pub(super) fn describe(root: Element<'_>, writer: &mut Writer<'_>, document: &mut Extracted) {
+    let (dialect, roles) = (writer.dialect, writer.roles);
     let heads =
         ["metadata", "meta", "info", "bookinfo", "articleinfo", "prolog", "teiHeader", "front", "header", "head", "docinfo", "about"];
     // The root, its head, and what is within the head.
     let head = root.elements().find(|element| heads.contains(&element.name()));
+    let is_free = |element: &Element<'_>| !dialect.is_ruled(*element);
     let within = |names: &[&str]| {
         let in_head = head.and_then(|head| {
             names
                 .iter()
-                .find_map(|name| head.descendants().find(|element| element.name().eq_ignore_ascii_case(name)).and_then(Element::words))
+                .find_map(|name| head.descendants().filter(is_free).find(|element| element.name().eq_ignore_ascii_case(name))?.words())
         });
-        in_head.or_else(|| value(root, names, roles))
+        in_head.or_else(|| value(root, names, dialect, roles))
     };
-    let own = root.elements().find(|element| TITLES.contains(&element.name().to_lowercase().as_str()));
+    let own = root.elements().filter(is_free).find(|element| TITLES.contains(&element.name().to_lowercase().as_str()));
     document.title = own.map(|title| writer.flat(title)).filter(|title| !title.is_empty()).or_else(|| within(TITLES));
     document.date = within(DATES).map(|date| iso_date(&date)).or_else(|| root.any_attribute(&["date"]).map(str::to_owned));
     document.version = within(VERSIONS).or_else(|| root.any_attribute(&["revision", "edition"]).map(str::to_owned));

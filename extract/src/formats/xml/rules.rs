@@ -1,6 +1,7 @@
 //! Rules for elements by their names, as DocBook, TEI, DITA, the formats of feeds and many others have them.
 
-use super::body::{Dialect, Role};
+use super::body::Dialect;
+use super::role::Role;
 use super::tree::Element;
 
 /// All vocabularies that are not known otherwise.

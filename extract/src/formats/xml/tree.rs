@@ -100,6 +100,11 @@ impl Tree {
         self.nodes.len()
     }
 
+    /// The text at a place of the tree; `None` for an element.
+    pub fn text(&self, at: usize) -> Option<&str> {
+        self.nodes.get(at).filter(|node| node.name == TEXT).map(|node| &self.text[node.from as usize..node.to as usize])
+    }
+
     /// The element at a place of the tree; `None` for a text.
     pub fn element(&self, at: usize) -> Option<Element<'_>> {
         self.nodes.get(at).filter(|node| node.name != TEXT).map(|_| Element { tree: self, at })

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::styles::Styles;
-use super::{FORMAT, label, number};
+use super::{FORMAT, label};
 use crate::Failure;
+use crate::formats::office::numbers::{expanded, number};
 use crate::formats::office::writer::Label;
 use crate::formats::office::xml::{Node, Xml};
 
@@ -137,19 +138,10 @@ impl Numbering {
             }
         }
         let this = level_at(at);
-        let mut text = String::new();
-        let mut rest = this.text.chars().peekable();
-        while let Some(c) = rest.next() {
-            match rest.peek().and_then(|digit| digit.to_digit(10)).filter(|digit| c == '%' && *digit > 0) {
-                Some(digit) => {
-                    rest.next();
-                    let of = digit as usize - 1;
-                    let format = if this.legal { "decimal" } else { level_at(of).format.as_str() };
-                    text.push_str(&number(counts[of].unwrap_or_else(|| start_at(of)), format));
-                }
-                None => text.push(c),
-            }
-        }
+        let text = expanded(&this.text, |of| {
+            let format = if this.legal { "decimal" } else { level_at(of).format.as_str() };
+            number(counts[of].unwrap_or_else(|| start_at(of)), format)
+        });
         label(text, &this.format, at, kind.divides || heading)
     }
 }

@@ -5,22 +5,18 @@ use std::collections::HashSet;
 use calamine::Dimensions;
 
 use super::{FORMAT, Sheet};
+use crate::formats::office::odf::Parts;
 use crate::formats::office::writer::{Words, Writer, add_to_cell};
 use crate::formats::office::xml::{Element, Node, Xml};
-use crate::formats::office::{PASSWORD, Package, Properties};
 use crate::{Extracted, Failure, Note, Options, Sink};
 
 /// Columns of a sheet, and rows; programs have no more.
 const MAX_COLUMNS: u32 = 16_384;
 const MAX_ROWS: u32 = 1_048_576;
 
-/// Gives the document of a package.
-pub(in crate::formats::office) fn extract(package: &mut Package, options: &Options, sink: &mut dyn Sink) -> Result<(), Failure> {
-    if package.text("META-INF/manifest.xml", sink)?.is_some_and(|manifest| manifest.contains("encryption-data")) {
-        return Err(PASSWORD);
-    }
-    let Some(text) = package.text("content.xml", sink)? else { return Err(Failure::invalid(FORMAT, "it lacks its part content.xml")) };
-    let properties = Properties::read_open_document(package, sink)?;
+/// Gives the document of a workbook.
+pub(in crate::formats::office) fn extract(parts: Parts, options: &Options, sink: &mut dyn Sink) -> Result<(), Failure> {
+    let Parts { content: text, properties, .. } = parts;
     let hidden = hidden_styles(&text)?;
     let mut xml = Xml::new(&text, FORMAT);
     if xml.find("spreadsheet")?.is_none() {
@@ -79,7 +75,7 @@ struct Reader {
 
 /// How often an element stands for itself.
 fn repeated(element: &Element, name: &str) -> u32 {
-    element.attribute(name).and_then(|count| count.parse().ok()).unwrap_or(1).max(1)
+    element.number(name).unwrap_or(1).max(1)
 }
 
 impl Reader {
