@@ -37,6 +37,8 @@ pub trait ReferenceTokens {
 pub struct Composer<'a, T: ?Sized> {
     tokens: &'a T,
     template: usize,
+    /// Maximum number of ids of a reference.
+    length: usize,
 }
 
 /// A reference as model and embedder read it.
@@ -48,13 +50,35 @@ pub struct Composed {
     pub ids: Vec<u32>,
 }
 
+/// What [`Composer::recompose`] finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recomposed {
+    /// The reference as its memory was written from it.
+    Known(Composed),
+    /// Neither with the title nor without has the reference its number of tokens.
+    Unknown {
+        /// The tokens that it has with its title.
+        tokens: usize,
+    },
+}
+
 impl<'a, T: ReferenceTokens + ?Sized> Composer<'a, T> {
     /// A composer for a model.
     ///
     /// # Errors
     /// If the tokenizer fails.
     pub fn new(tokens: &'a T) -> Result<Self, T::Error> {
-        Ok(Self { template: tokens.encode_reference("")?.len(), tokens })
+        Ok(Self { template: tokens.encode_reference("")?.len(), tokens, length: tokens.max_reference_tokens() })
+    }
+
+    /// References of at most `length` ids. Titles are read as for those of the model's own length, so that they can be told from a pack.
+    pub(crate) fn with_length(self, length: usize) -> Self {
+        Self { length, ..self }
+    }
+
+    /// Maximum number of ids of a reference.
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
 
     /// Number of ids of the template, which an empty reference has.
@@ -97,11 +121,25 @@ impl<'a, T: ReferenceTokens + ?Sized> Composer<'a, T> {
     pub fn compose(&self, lead: &Lead, text: &str) -> Result<Composed, T::Error> {
         if !lead.text.is_empty() && !lead.opens(text) {
             let ids = self.tokens.encode_reference(&reference_text(&lead.text, text))?;
-            if ids.len() <= self.tokens.max_reference_tokens() || self.tokens.token_starts(text)?.len() > SHORT_TEXT {
+            if ids.len() <= self.length || self.tokens.token_starts(text)?.len() > SHORT_TEXT {
                 return Ok(Composed { lead: lead.text.clone(), ids });
             }
         }
         Ok(Composed { lead: String::new(), ids: self.tokens.encode_reference(&reference_text("", text))? })
+    }
+
+    /// A reference of a pack, of which title, text and number of tokens are known. Whether its title was read is told by that number.
+    ///
+    /// # Errors
+    /// If the tokenizer fails.
+    pub fn recompose(&self, title: &str, text: &str, tokens: usize) -> Result<Recomposed, T::Error> {
+        let composed = self.compose(&self.lead(title)?, text)?;
+        if composed.ids.len() == tokens {
+            return Ok(Recomposed::Known(composed));
+        }
+        let untitled = self.compose(&self.lead("")?, text)?;
+        let is_untitled = untitled.ids.len() == tokens;
+        Ok(if is_untitled { Recomposed::Known(untitled) } else { Recomposed::Unknown { tokens: composed.ids.len() } })
     }
 }
 

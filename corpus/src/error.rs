@@ -229,6 +229,26 @@ pub enum CorpusError {
         /// The smallest reference length that would do.
         needed: usize,
     },
+    /// A length of references that the model cannot read, or that leaves no room for text.
+    #[error("a reference length of {asked} tokens: this model reads references of {least} to {model} tokens")]
+    CutLength {
+        /// The length that was asked for, in tokens.
+        asked: usize,
+        /// The smallest length: the template and some words.
+        least: usize,
+        /// The model's own length.
+        model: usize,
+    },
+    /// An overlap that leaves too little of a passage to what is new in it.
+    #[error("an overlap of {asked} tokens is too much for references of {length}: at most {most} can be repeated")]
+    Overlap {
+        /// The overlap that was asked for, in tokens.
+        asked: usize,
+        /// The length of references.
+        length: usize,
+        /// The largest overlap.
+        most: usize,
+    },
     /// The model's tokenizer failed.
     #[error("{0}")]
     Tokens(#[source] Box<dyn StdError + Send + Sync>),

@@ -44,8 +44,8 @@ mod kinds;
 mod pipe;
 mod structure;
 
-pub use composing::{Composed, Composer, Lead, ReferenceTokens, reference_text};
-pub use cutting::{Passage, Passages, Segmenter};
+pub use composing::{Composed, Composer, Lead, Recomposed, ReferenceTokens, reference_text};
+pub use cutting::{CutOptions, Passage, Passages, Segmenter};
 pub use document::{CorpusItem, CorpusNote, OpenDocument};
 pub use documents::Documents;
 pub use error::CorpusError;
@@ -54,5 +54,5 @@ pub use fields::{DocumentField, FieldValue};
 pub use formats::{MAX_FIELD_BYTES, MAX_LINE_BYTES};
 pub use id_list::read_id_list;
 pub use input::{DuplicateIds, Input};
-pub use mempack_extract::{Limits, Marks, Options, OriginPlace, Place};
+pub use mempack_extract::{Limits, Marks, Options, OriginPlace, Place, XmlRules, XmlRulesError};
 pub use mempack_format::Document;

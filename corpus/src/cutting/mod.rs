@@ -2,6 +2,7 @@
 
 mod breaks;
 mod context;
+mod options;
 mod passages;
 mod plan;
 
@@ -9,6 +10,7 @@ use crate::composing::{Composer, Lead, ReferenceTokens};
 use crate::document::{has_words, set_title};
 use crate::{CorpusError, OpenDocument};
 
+pub use options::CutOptions;
 pub use passages::{Passage, Passages};
 
 /// Minimum number of tokens beside the template: more than a character or a word that is not cut takes.
@@ -18,6 +20,7 @@ const MIN_TEXT_TOKENS: usize = 16;
 pub struct Segmenter<'a, T: ?Sized> {
     tokens: &'a T,
     composer: Composer<'a, T>,
+    options: CutOptions,
 }
 
 impl<'a, T: ReferenceTokens + ?Sized> Segmenter<'a, T> {
@@ -27,12 +30,17 @@ impl<'a, T: ReferenceTokens + ?Sized> Segmenter<'a, T> {
     /// [`CorpusError::ReferenceLength`] if the model's template leaves no room for text, [`CorpusError::Tokens`] if the tokenizer
     /// fails.
     pub fn new(tokens: &'a T) -> Result<Self, CorpusError> {
+        Self::with_options(tokens, CutOptions::default())
+    }
+
+    /// A segmenter for a model, which cuts by `options`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`CorpusError::CutLength`] and [`CorpusError::Overlap`] if the options do not suit the model.
+    pub fn with_options(tokens: &'a T, options: CutOptions) -> Result<Self, CorpusError> {
         let composer = Composer::new(tokens).map_err(CorpusError::tokens)?;
-        let (template, found) = (composer.template(), tokens.max_reference_tokens());
-        if found < template + MIN_TEXT_TOKENS {
-            return Err(CorpusError::ReferenceLength { found, template, needed: template + MIN_TEXT_TOKENS });
-        }
-        Ok(Self { tokens, composer })
+        let length = options.length(tokens.max_reference_tokens(), composer.template())?;
+        Ok(Self { tokens, composer: composer.with_length(length), options })
     }
 
     /// Begins to cut a document: reads up to its first block with words, in which its title may stand. `None` if it has no words.
@@ -45,7 +53,7 @@ impl<'a, T: ReferenceTokens + ?Sized> Segmenter<'a, T> {
             if has_words(&block.text) {
                 set_title(&mut metadata, find_title, &block.text);
                 let lead = self.lead(&metadata.title)?;
-                return Ok(Some(Passages::new(self, metadata, lead, blocks, block)?.with_fields(fields).with_marks(marks)));
+                return Ok(Some(Passages::new(self, metadata, marks, lead, blocks, block)?.with_fields(fields)));
             }
         }
         Ok(None)
@@ -53,7 +61,11 @@ impl<'a, T: ReferenceTokens + ?Sized> Segmenter<'a, T> {
 
     /// What is read before the passages of a document with this title.
     fn lead(&self, title: &str) -> Result<Lead, CorpusError> {
-        self.composer.lead(title).map_err(CorpusError::tokens)
+        let lead = |title| self.composer.lead(title).map_err(CorpusError::tokens);
+        let found = lead(if self.options.title { title } else { "" })?;
+        // The lead of a model's own length is short enough.
+        let is_long = self.options.reference_length.is_some_and(|length| found.tokens() > length / 2);
+        if is_long { lead("") } else { Ok(found) }
     }
 }
 

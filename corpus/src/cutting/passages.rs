@@ -7,7 +7,7 @@ use mempack_extract::{Marks, OriginPlace};
 use mempack_format::Document;
 
 use super::Segmenter;
-use super::breaks::{self, Break};
+use super::breaks::{self, Break, Class};
 use super::context::Context;
 use super::plan::{self, Place};
 use crate::CorpusError;
@@ -41,8 +41,8 @@ pub struct Passage {
     pub ids: Vec<u32>,
 }
 
-/// Iterates over the passages of a document in order. Together they hold all of its text but white space and blocks without words. It
-/// ends after an error.
+/// Iterates over the passages of a document in order. Together they hold all of its text but white space and blocks without words; each
+/// begins after the one before it, or with the end of it where [`CutOptions`](super::CutOptions) say so. It ends after an error.
 ///
 /// Memory: one block of the document, with its tokens.
 pub struct Passages<'s, T: ?Sized> {
@@ -61,21 +61,18 @@ impl<'s, T: ReferenceTokens + ?Sized> Passages<'s, T> {
     pub(super) fn new(
         segmenter: &'s Segmenter<'s, T>,
         metadata: Document,
+        marks: Marks,
         lead: Lead,
         blocks: Blocks,
         first: Block,
     ) -> Result<Self, CorpusError> {
         let mut scanner = Scanner::default();
-        let block = Some(BlockCut::new(segmenter, &lead, first, &mut scanner)?);
-        Ok(Self { segmenter, metadata, fields: Vec::new(), marks: Marks::default(), lead, blocks, scanner, block })
+        let block = Some(BlockCut::new(segmenter, &lead, first, &marks, &mut scanner)?);
+        Ok(Self { segmenter, metadata, fields: Vec::new(), marks, lead, blocks, scanner, block })
     }
 
     pub(super) fn with_fields(self, fields: Vec<DocumentField>) -> Self {
         Self { fields, ..self }
-    }
-
-    pub(super) fn with_marks(self, marks: Marks) -> Self {
-        Self { marks, ..self }
     }
 
     /// The document's metadata, with the title found in its text.
@@ -96,7 +93,7 @@ impl<'s, T: ReferenceTokens + ?Sized> Passages<'s, T> {
                 return Ok(Some(Passage { place: OriginPlace { headings: passage.place.headings, ..place }, ..passage }));
             }
             self.block = match self.blocks.by_ref().find(|block| !matches!(block, Ok(block) if !has_words(&block.text))) {
-                Some(next) => Some(BlockCut::new(self.segmenter, &self.lead, next?, &mut self.scanner)?),
+                Some(next) => Some(BlockCut::new(self.segmenter, &self.lead, next?, &self.marks, &mut self.scanner)?),
                 None => None,
             };
         }
@@ -122,6 +119,8 @@ struct BlockCut {
     /// All places to cut.
     breaks: Vec<Break>,
     places: Vec<Place>,
+    /// Where a passage is read from that begins at each break, in bytes of the block: before the break where it repeats what stands there.
+    repeats: Vec<usize>,
     /// The beginning of the block, as a place.
     first: Place,
     outline: Outline,
@@ -142,6 +141,7 @@ impl BlockCut {
         segmenter: &Segmenter<'_, T>,
         lead: &Lead,
         block: Block,
+        marks: &Marks,
         scanner: &mut Scanner,
     ) -> Result<Self, CorpusError> {
         let mut starts = segmenter.tokens.token_starts(&block.text).map_err(CorpusError::tokens)?;
@@ -149,17 +149,34 @@ impl BlockCut {
         starts.retain(|start| !block.hides(*start));
         let before = |at: usize| starts.partition_point(|start| *start < at);
         let breaks = breaks::find(&block.text, |start, end| end - start > LONG_WORD && before(end) - before(start) > LONG_WORD);
-        let budget = segmenter.tokens.max_reference_tokens().saturating_sub(lead.tokens());
+        let budget = segmenter.composer.length().saturating_sub(lead.tokens());
         let outline = scanner.scan(&block.text);
         let context = |chain: &Vec<_>| Context::new(segmenter.tokens, lead, chain, budget);
         let contexts = outline.chains().iter().map(context).collect::<Result<Vec<_>, _>>()?;
         let above = |at: usize| outline.chain_at(at).map_or(0, |chain| contexts[chain].tokens);
         let bonds = outline.bonds(breaks.iter().map(|cut| cut.at));
-        let place = |(cut, bond): (&Break, _)| Place { class: cut.class, bond, before: before(cut.at), above: above(cut.at) };
-        let places = breaks.iter().zip(bonds).map(place).collect();
+        let apart = bounds(marks, &block);
+        let place = |(cut, bond): (&Break, _)| {
+            let ends = apart.binary_search(&cut.at).is_ok();
+            Place { class: cut.class, bond, before: before(cut.at), above: above(cut.at), ends }
+        };
+        let mut places: Vec<Place> = breaks.iter().zip(bonds).map(place).collect();
+        let mut repeats: Vec<usize> = breaks.iter().map(|cut| cut.at).collect();
+        if segmenter.options.overlap > 0 {
+            for at in 0..places.len() {
+                let room = segmenter.options.overlap.min(budget.saturating_sub(places[at].above) / 2);
+                if let Some(from) = repeated(&breaks, &places, &outline, at, room) {
+                    repeats[at] = breaks[from].at;
+                }
+            }
+            // Afterwards, for `above` is without what is repeated until then.
+            for (place, from) in places.iter_mut().zip(&repeats) {
+                place.above += place.before - before(*from);
+            }
+        }
         let text_start = block.text.len() - block.text.trim_start().len();
-        let first = Place { class: breaks::Class::Paragraph, bond: Bond::None, before: 0, above: above(text_start) };
-        Ok(Self { block, breaks, places, first, outline, contexts, budget, done: 0, start: 0, planned: Vec::new().into_iter() })
+        let first = Place { class: Class::Paragraph, bond: Bond::None, before: 0, above: above(text_start), ends: false };
+        Ok(Self { block, breaks, places, repeats, first, outline, contexts, budget, done: 0, start: 0, planned: Vec::new().into_iter() })
     }
 
     fn next_passage<T: ReferenceTokens + ?Sized>(
@@ -167,7 +184,7 @@ impl BlockCut {
         segmenter: &Segmenter<'_, T>,
         lead: &Lead,
     ) -> Result<Option<Passage>, CorpusError> {
-        let max = segmenter.tokens.max_reference_tokens();
+        let max = segmenter.composer.length();
         loop {
             let Some(end) = self.planned.next() else {
                 if self.done == self.breaks.len() {
@@ -176,28 +193,42 @@ impl BlockCut {
                 self.plan();
                 continue;
             };
-            let range = trimmed(&self.block.text, self.start, self.breaks[end].at);
-            let own = self.block.shown(range.clone());
-            if !own.is_empty() {
-                let (text, composed) = self.compose(segmenter, lead, range.start, own, end > self.done)?;
-                let excess = composed.ids.len().saturating_sub(max);
-                // Alone a passage may have some tokens more than it had in the block: then the rest is planned again with less.
-                if excess > 0 && self.budget > 1 {
-                    self.budget = self.budget.saturating_sub(excess).max(1);
-                    self.plan();
-                    continue;
-                }
-                if excess > 0 {
-                    let template = segmenter.composer.template();
-                    return Err(CorpusError::ReferenceLength { found: max, template, needed: max + excess });
-                }
-                let place = OriginPlace { headings: self.headings(range.clone()), ..OriginPlace::default() };
-                let (start, end_byte) = (self.block.start + range.start as u64, self.block.start + range.end as u64);
+            let own = |from: usize| {
+                let range = trimmed(&self.block.text, from, self.breaks[end].at);
+                (self.block.shown(range.clone()), range)
+            };
+            if own(self.start).0.is_empty() {
                 self.passed(end);
-                return Ok(Some(Passage { start, end: end_byte, text, lead: composed.lead, place, ids: composed.ids }));
+                continue;
             }
+            let (mut shown, mut range) = own(self.repeated_from());
+            let (mut text, mut composed) = self.compose(segmenter, lead, range.start, shown, end > self.done)?;
+            if composed.ids.len() > max && self.repeated_from() < self.start {
+                // Nothing is repeated where there is no room.
+                (shown, range) = own(self.start);
+                (text, composed) = self.compose(segmenter, lead, range.start, shown, end > self.done)?;
+            }
+            let excess = composed.ids.len().saturating_sub(max);
+            // Alone a passage may have some tokens more than it had in the block: then the rest is planned again with less.
+            if excess > 0 && self.budget > 1 {
+                self.budget = self.budget.saturating_sub(excess).max(1);
+                self.plan();
+                continue;
+            }
+            if excess > 0 {
+                let template = segmenter.composer.template();
+                return Err(CorpusError::ReferenceLength { found: max, template, needed: max + excess });
+            }
+            let place = OriginPlace { headings: self.headings(range.clone()), ..OriginPlace::default() };
+            let (start, end_byte) = (self.block.start + range.start as u64, self.block.start + range.end as u64);
             self.passed(end);
+            return Ok(Some(Passage { start, end: end_byte, text, lead: composed.lead, place, ids: composed.ids }));
         }
+    }
+
+    /// Where the next passage is read from, in bytes of the block.
+    fn repeated_from(&self) -> usize {
+        self.done.checked_sub(1).map_or(self.start, |last| self.repeats[last])
     }
 
     /// The passage `own`, which begins at byte `at`, with the lines above it. Lines that are optional are left out where there is no room;
@@ -217,7 +248,7 @@ impl BlockCut {
             for (left_out, above) in context.choices().enumerate() {
                 let text = if above.is_empty() { own.clone() } else { format!("{above}{indent}{own}") };
                 let composed = compose(&text)?;
-                let fits = composed.ids.len() <= segmenter.tokens.max_reference_tokens();
+                let fits = composed.ids.len() <= segmenter.composer.length();
                 if fits || divisible && left_out >= context.optional() {
                     return Ok((text, composed));
                 }
@@ -252,6 +283,41 @@ impl BlockCut {
         self.start = self.breaks[end].at;
         self.done = end + 1;
     }
+}
+
+/// The break from which a passage that begins at break `at` repeats at most `room` tokens: of the same section, or rows of the same table,
+/// and of nothing that stands apart. As many sentences as there is room for, else words.
+fn repeated(breaks: &[Break], places: &[Place], outline: &Outline, at: usize, room: usize) -> Option<usize> {
+    let is_near = |place: &Place| places[at].before - place.before <= room;
+    let (mut sentences, mut words) = (None, None);
+    for from in (0..at).rev().take_while(|from| is_near(&places[*from])) {
+        // A heading, an introduction or the header of a table ends before it.
+        if places[from + 1].ends || places[from + 1].bond == Bond::Lead {
+            break;
+        }
+        if places[from].bond == Bond::Row || !outline.is_same_above(breaks[from].at, breaks[at].at) {
+            continue;
+        }
+        match breaks[from].class {
+            Class::Paragraph | Class::Sentence => sentences = Some(from),
+            Class::Clause | Class::Word | Class::Ideograph => words = Some(from),
+            Class::Character | Class::Cluster => {}
+        }
+    }
+    sentences.or(words)
+}
+
+/// The bytes of a block at which what stands apart begins, and what follows it, in ascending order.
+fn bounds(marks: &Marks, block: &Block) -> Vec<usize> {
+    let mut bounds = Vec::new();
+    for range in marks.apart() {
+        // A text that has marks is in memory, so its bytes are counted by `usize`.
+        let inside = |at: usize| at.checked_sub(block.start as usize).filter(|at| *at <= block.text.len());
+        bounds.extend(inside(range.start));
+        bounds.extend(inside(range.end).and_then(|end| block.text.get(end..)).map(|rest| block.text.len() - rest.trim_start().len()));
+    }
+    bounds.sort_unstable();
+    bounds
 }
 
 /// The range `start..end` of `text` without the white space at both its ends.

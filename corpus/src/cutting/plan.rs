@@ -43,8 +43,10 @@ pub(super) struct Place {
     pub bond: Bond,
     /// Number of tokens before it.
     pub before: usize,
-    /// Number of tokens of the lines above it that are read before a passage that begins here.
+    /// Number of tokens that are read before a passage that begins here: the lines above it, and what it repeats.
     pub above: usize,
+    /// Whether every passage ends here.
+    pub ends: bool,
 }
 
 /// The ends of the passages with the lowest total cost, as indices into `places`, found by dynamic programming over all places to cut.
@@ -61,6 +63,9 @@ pub(super) fn plan(places: &[Place], first: Place, budget: usize) -> Vec<usize> 
         let mut found = (u64::MAX, end - 1);
         for start in (0..end).rev() {
             let from = place(start);
+            if start + 1 < end && place(start + 1).ends {
+                break;
+            }
             let own = before.saturating_sub(from.before);
             if own > budget && start + 1 < end {
                 break;
@@ -96,7 +101,7 @@ mod tests {
 
     /// Lengths of the passages of a text of words, a token each, whose sentences have these lengths.
     fn passages(sentences: &[usize], budget: usize) -> Vec<usize> {
-        let first = Place { class: Class::Paragraph, bond: Bond::None, before: 0, above: 0 };
+        let first = Place { class: Class::Paragraph, bond: Bond::None, before: 0, above: 0, ends: false };
         let mut places = Vec::new();
         for length in sentences {
             for word in 1..=*length {
@@ -110,11 +115,18 @@ mod tests {
 
     #[test]
     fn what_is_read_before_a_passage_counts_in_its_budget() {
-        let place = |before, above| Place { class: Class::Sentence, bond: Bond::None, before, above };
+        let place = |before, above| Place { class: Class::Sentence, bond: Bond::None, before, above, ends: false };
         // Four rows of 20 tokens each: with a header of 30 tokens before it, a passage holds three of them in 100 tokens.
         let places = [place(20, 30), place(40, 30), place(60, 30), place(80, 30)];
         assert_eq!(plan(&places, place(0, 0), 100), [3]);
         assert_eq!(plan(&places, place(0, 30), 100).len(), 2);
+    }
+
+    #[test]
+    fn what_stands_apart_is_a_passage() {
+        let place = |before, ends| Place { class: Class::Paragraph, bond: Bond::None, before, above: 0, ends };
+        let places = [place(20, false), place(30, true), place(34, true), place(60, false), place(70, false)];
+        assert_eq!(plan(&places, place(0, false), 100), [1, 2, 4]);
     }
 
     #[test]

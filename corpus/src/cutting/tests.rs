@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::blocks::{Block, Blocks};
-use crate::{Composer, CorpusItem, Documents, Input, reference_text};
+use crate::{Composed, Composer, CorpusItem, Documents, Input, Marks, Recomposed, reference_text};
 
 /// A tokenizer: a token for each ASCII word with the blank before it, a token a byte for anything else, one for the template.
 struct Words {
@@ -49,10 +49,14 @@ impl ReferenceTokens for Words {
 
 /// The passages of a text that is one block.
 fn cut(tokens: &Words, title: &str, text: &str) -> Vec<Passage> {
-    let segmenter = Segmenter::new(tokens).unwrap();
+    cut_by(tokens, CutOptions::default(), Marks::default(), title, text)
+}
+
+fn cut_by(tokens: &Words, options: CutOptions, marks: Marks, title: &str, text: &str) -> Vec<Passage> {
+    let segmenter = Segmenter::with_options(tokens, options).unwrap();
     let lead = segmenter.lead(title).unwrap();
     let block = Block { start: 0, text: text.to_owned(), hidden: Vec::new() };
-    let passages = Passages::new(&segmenter, Document::default(), lead, Blocks::new(empty(), String::new()), block).unwrap();
+    let passages = Passages::new(&segmenter, Document::default(), marks, lead, Blocks::new(empty(), String::new()), block).unwrap();
     passages.map(Result::unwrap).collect()
 }
 
@@ -130,6 +134,94 @@ fn a_template_that_leaves_no_room_is_refused() {
 }
 
 #[test]
+fn options_that_do_not_suit_the_model_are_refused() {
+    let error = |options| Segmenter::with_options(&Words::new(64), options).err().unwrap().to_string();
+    let of = |length| CutOptions { reference_length: Some(length), ..CutOptions::default() };
+    for asked in [0, 16, 65] {
+        assert_eq!(error(of(asked)), format!("a reference length of {asked} tokens: this model reads references of 17 to 64 tokens"));
+    }
+    for (options, expected) in [
+        (
+            CutOptions { overlap: 32, ..CutOptions::default() },
+            "an overlap of 32 tokens is too much for references of 64: at most 31 can be repeated",
+        ),
+        (CutOptions { overlap: 9, ..of(17) }, "an overlap of 9 tokens is too much for references of 17: at most 8 can be repeated"),
+    ] {
+        assert_eq!(error(options), expected);
+    }
+    assert!(Segmenter::with_options(&Words::new(64), CutOptions { overlap: 8, ..of(17) }).is_ok());
+}
+
+#[test]
+fn a_shorter_length_cuts_smaller_passages() {
+    let text = "There are ten tokens in this sentence with its stop. ".repeat(9);
+    let options = CutOptions { reference_length: Some(30), ..CutOptions::default() };
+    let passages = cut_by(&Words::new(128), options, Marks::default(), "Heart", &text);
+    assert!(passages.len() > 4 && passages.iter().all(|passage| passage.ids.len() <= 30 && passage.lead == "Heart. "), "{passages:?}");
+    // The title takes what it takes of the model's own length, and is left out where that is too much.
+    let title = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen";
+    let passages = cut_by(&Words::new(128), options, Marks::default(), title, &text);
+    assert!(passages.iter().all(|passage| passage.lead.is_empty()));
+}
+
+#[test]
+fn a_title_may_be_left_unread() {
+    let text = "# Heart\n\n".to_owned() + &"There are ten tokens in this sentence with its stop. ".repeat(9);
+    let options = CutOptions { title: false, ..CutOptions::default() };
+    let passages = cut_by(&Words::new(40), options, Marks::default(), "Heart", &text);
+    assert!(passages.len() > 2 && passages.iter().all(|passage| passage.lead.is_empty()));
+    // It is a heading, too, which stands above passages as others do.
+    assert!(passages[1].text.starts_with("Heart\nThere are"), "{passages:?}");
+    for passage in passages {
+        let tokens = Words::new(40);
+        let found = Composer::new(&tokens).unwrap().recompose("Heart", &passage.text, passage.ids.len()).unwrap();
+        assert_eq!(found, Recomposed::Known(Composed { lead: String::new(), ids: passage.ids }));
+    }
+}
+
+#[test]
+fn a_passage_repeats_the_sentences_before_it() {
+    let sentence = |number: usize| format!("There are ten tokens in this sentence number {number}. ");
+    let text: String = (0..20).map(sentence).collect();
+    let options = CutOptions { overlap: 12, ..CutOptions::default() };
+    let passages = cut_by(&Words::new(48), options, Marks::default(), "", &text);
+    assert!(passages.len() > 5);
+    for pair in passages.windows(2) {
+        let repeated = &text[pair[1].start as usize..pair[0].end as usize];
+        assert_eq!((repeated.matches("There").count(), &repeated[..5]), (1, "There"), "one sentence, whole");
+    }
+    // A sentence that is longer is repeated in part, from a word on.
+    let text = "some words go on and on without a stop ".repeat(20);
+    let passages = cut_by(&Words::new(48), options, Marks::default(), "", &text);
+    for pair in passages.windows(2) {
+        let repeated = &text[pair[1].start as usize..pair[0].end as usize];
+        assert!((8..=12).contains(&repeated.split(' ').count()), "{repeated:?}");
+    }
+    // Nothing of another section is repeated, and of tables whole rows.
+    let rows: String = (0..30).map(|row| format!("| Patient {row} | {} mg |\n", row * 25)).collect();
+    let text = format!("# One\n\n{}\n\n# Two\n\n| Patient | Dose |\n|---|---|\n{rows}", sentence(1).repeat(9));
+    let passages = cut_by(&Words::new(80), CutOptions { overlap: 20, ..CutOptions::default() }, Marks::default(), "", &text);
+    let second = text.find("# Two").unwrap() as u64;
+    assert!(passages.iter().all(|passage| passage.end <= second || passage.start >= second));
+    let rows: Vec<&Passage> = passages.iter().filter(|passage| passage.start > second).collect();
+    assert!(rows.len() > 2);
+    for (passage, before) in rows.iter().zip(&passages[passages.len() - rows.len() - 1..]) {
+        assert!(passage.start < before.end && text[passage.start as usize..].starts_with("| Patient"), "{passage:?} after {before:?}");
+    }
+}
+
+#[test]
+fn what_stands_apart_is_a_passage_of_its_own() {
+    let text = "# Heart\n\nIt beats.\n\n[Picture: the four rooms of a heart]\n\nIt rests.\n";
+    let mut marks = Marks::default();
+    let start = text.find('[').unwrap();
+    marks.set_apart(start..text.find(']').unwrap() + 1);
+    let passages = cut_by(&Words::new(128), CutOptions { overlap: 20, ..CutOptions::default() }, marks, "", text);
+    let texts: Vec<&str> = passages.iter().map(|passage| passage.text.as_str()).collect();
+    assert_eq!(texts, ["# Heart\n\nIt beats.", "Heart\n[Picture: the four rooms of a heart]", "Heart\nIt rests."]);
+}
+
+#[test]
 fn a_document_is_not_encoded_again_and_again() {
     let tokens = Words::new(64);
     let text = "Some words that make a sentence of a usual length, as there are many. ".repeat(900);
@@ -176,14 +268,26 @@ proptest! {
         parts in prop::collection::vec("[a-zA-Z ]{0,30}|\n#{1,3} [a-z ]{1,20}\n|\n[|] [a-z]{1,9} [|] [a-z ]{1,60} [|]|\n[|]---[|]---[|]|\n {0,4}([(][a-i1-9][)]|[-*]|[1-9]\\.) [a-z ]{1,90}|:\n|\n第[一二三]条 ([一-乳]{1,40}：|)|[。，！？；]|[。！)]{1,40}|[\u{4E00}-\u{4E40}]{1,40}|\\. |\r?\n|\n\n|[a-z]{60}|é{40}|(e\u{301}){9}|[一-乐]{1,9}[０-９]{1,5}[％元]|\"[一-乐]{2,30}。\"|\u{1F469}\u{200D}\u{1F680}", 0..60),
         title in "[a-z ]{0,60}|[\u{4E00}-\u{4E40}]{0,30}",
         limit in 17usize..140,
+        shorter in prop::option::of(17usize..140),
+        overlap in prop_oneof![Just(0usize), 1usize..40],
+        with_title in any::<bool>(),
         extra in 0usize..4,
     ) {
         let text = parts.concat();
         let tokens = Words { extra, ..Words::new(limit) };
+        let length = shorter.map_or(limit, |shorter| shorter.min(limit));
+        let overlap = overlap.min((length - 1) / 2);
+        let options = CutOptions { reference_length: shorter.map(|_| length), overlap, title: with_title };
+        let limit = length;
         let mut from = 0;
-        for passage in cut(&tokens, &title, &text) {
+        for passage in cut_by(&tokens, options, Marks::default(), &title, &text) {
             let (start, end) = (passage.start as usize, passage.end as usize);
-            prop_assert!(text[from..start].trim().is_empty());
+            if start < from {
+                prop_assert!(tokens.token_starts(&text[start..from]).unwrap().len() <= overlap + 1, "{:?} is repeated", &text[start..from]);
+            } else {
+                prop_assert!(text[from..start].trim().is_empty());
+            }
+            prop_assert!(end > from);
             let own = &text[start..end];
             prop_assert!(!own.is_empty() && own.trim() == own);
             let above = passage.text.strip_suffix(own).unwrap();
@@ -198,8 +302,8 @@ proptest! {
             prop_assert!(passage.ids.len() <= limit);
             // A reader composes the reference from the title and the text of the pack.
             let composer = Composer::new(&tokens).unwrap();
-            let again = composer.compose(&composer.lead(&title).unwrap(), &passage.text).unwrap();
-            prop_assert_eq!((again.lead, again.ids), (passage.lead, passage.ids));
+            let again = composer.recompose(&title, &passage.text, passage.ids.len()).unwrap();
+            prop_assert_eq!(again, Recomposed::Known(Composed { lead: passage.lead, ids: passage.ids }));
             from = end;
         }
         prop_assert!(text[from..].trim().is_empty());

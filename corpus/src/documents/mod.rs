@@ -132,7 +132,7 @@ impl Documents {
                 continue;
             }
             match self.inputs.pop_front() {
-                None => return Ok(self.ids.note().map(CorpusItem::Note)),
+                None => return Ok(self.extractor.rules_note().or_else(|| self.ids.note()).map(CorpusItem::Note)),
                 Some((Input::Path(path), prefix)) => self.open_path(&path, prefix)?,
                 Some((Input::Stdin, _)) => {
                     if let Some(stdin) = self.stdin.take() {

@@ -4,11 +4,14 @@
 //! ended if a file takes too long or too much memory; without one they are read here.
 
 mod messages;
+mod rules;
 mod worker;
 
+use std::cell::RefCell;
 use std::io::{self, Seek as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -17,6 +20,7 @@ use mempack_format::Document;
 use tempfile::SpooledTempFile;
 
 use self::messages::{Message, Messages};
+use self::rules::RulesUse;
 use self::worker::Worker;
 use crate::blocks::Blocks;
 use crate::fields::{self, DocumentField, FieldValue};
@@ -41,11 +45,20 @@ pub struct Extraction {
 pub(crate) struct Extractor {
     extraction: Extraction,
     worker: Option<Worker>,
+    /// What of the rules for XML was matched; none after it was told.
+    rules: Option<Rc<RefCell<RulesUse>>>,
 }
 
 impl Extractor {
     pub fn new(extraction: Extraction) -> Self {
-        Self { extraction, worker: None }
+        let rules = extraction.options.xml_rules.as_ref().map(|_| Rc::default());
+        Self { extraction, worker: None, rules }
+    }
+
+    /// What a user is to know of the rules for XML after the last file; once.
+    pub fn rules_note(&mut self) -> Option<CorpusNote> {
+        let (used, rules) = (self.rules.take()?, self.extraction.options.xml_rules.as_ref()?);
+        used.borrow().note(rules)
     }
 
     /// Whether the user names the fields of rows.
@@ -106,6 +119,7 @@ impl Extractor {
             fields: input.fields,
             text,
             inner: None,
+            rules: self.rules.clone(),
         })
     }
 }
@@ -124,6 +138,8 @@ pub(crate) struct Items {
     text: Option<&'static dyn Format>,
     /// What is left of a text that a format of plain text reads.
     inner: Option<FormatItems>,
+    /// Takes what of the rules for XML was matched.
+    rules: Option<Rc<RefCell<RulesUse>>>,
 }
 
 impl Items {
@@ -136,6 +152,12 @@ impl Items {
             match self.messages.next().transpose().map_err(failed)? {
                 None => return Ok(None),
                 Some(Message::End(_)) => {}
+                // One file need not have all that rules are for.
+                Some(Message::Note(Note::XmlRules { unmatched })) => {
+                    if let Some(rules) = &self.rules {
+                        rules.borrow_mut().add(unmatched);
+                    }
+                }
                 Some(Message::Note(note)) => return Ok(Some(CorpusItem::Note(self.note(&note)))),
                 Some(Message::Document(document)) => match self.plain(&document) {
                     Some(format) => self.inner = Some(self.open(format, *document)?),

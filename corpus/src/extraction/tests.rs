@@ -36,6 +36,8 @@ fn documents(path: &Path) -> Documents {
     Documents::new(&[Input::Path(path.to_owned())], io::empty())
 }
 
+const CHINESE: &str = "第一条 为了保护公民的合法权益，制定本法。";
+
 const TALK: &[u8] = b"1\n00:00:05,000 --> 00:00:07,000\nTwice a day.\n";
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -58,6 +60,8 @@ fn a_folder_with_broken_files_is_read_to_the_end() {
     let utf16: Vec<u8> = [0xFEFFu16].into_iter().chain("Wide words of a notice.".encode_utf16()).flat_map(u16::to_le_bytes).collect();
     let archive =
         zip(&[("inner/notes.md", b"# Doses\n\nTwo a day."), ("inner/broken.srt", b"nothing"), ("c.txt.gz", &gzip(b"packed words"))]);
+    // Without a byte order mark.
+    let chinese: Vec<u8> = CHINESE.encode_utf16().flat_map(u16::to_be_bytes).collect();
     let folder = folder(&[
         ("a.srt", TALK),
         ("b.srt", b"no times"),
@@ -68,6 +72,7 @@ fn a_folder_with_broken_files_is_read_to_the_end() {
         ("g.txt", &encoding_rs::WINDOWS_1251.encode("Статья 1. Настоящий закон защищает права граждан.").0),
         ("h.gz", b"\x1F\x8Bcut"),
         ("talk", b"WEBVTT\n\n00:01.000 --> 00:02.000\nBy content.\n"),
+        ("m.txt", &chinese),
         ("z.txt", b"the last"),
     ]);
     let (found, notes) = read(documents(folder.path())).unwrap();
@@ -81,6 +86,7 @@ fn a_folder_with_broken_files_is_read_to_the_end() {
             ("e.zip/c.txt.gz", "c.txt", "packed words"),
             ("f", "Head", "# Head\n\nbody"),
             ("g.txt", "g", "Статья 1. Настоящий закон защищает права граждан."),
+            ("m.txt", "m", CHINESE),
             ("talk", "talk", "By content."),
             ("z.txt", "z", "the last"),
         ]
@@ -104,6 +110,52 @@ fn a_stream_is_known_by_its_content() {
     let stream = |bytes: &[u8]| read(Documents::new(&[Input::Stdin], io::Cursor::new(bytes.to_vec()))).unwrap().0;
     assert_eq!(stream(b"WEBVTT\n\n00:01.000 --> 00:02.000\nBy content.\n")[0].2.trim(), "By content.");
     assert_eq!(stream(b"\xFF\xFEw\0o\0r\0d\0")[0].2, "word");
+}
+
+/// Files of a schema of its own, and rules for it.
+#[cfg(feature = "formats")]
+fn ruled() -> (tempfile::TempDir, Options) {
+    let folder = folder(&[
+        ("a.xml", b"<?xml version='1.0'?><acts><act nr='7'><name>Harbours</name><sec no='1'><p>Dues are owed.</p></sec></act></acts>"),
+        ("b.xml", b"<?xml version='1.0'?><acts><act nr='8'><name>Ships</name><memo>not read</memo><p>Ships are named.</p></act></acts>"),
+        ("c.xml", b"<?xml version='1.0'?><manual><act>Pull.</act></manual>"),
+    ]);
+    let rules = "root = 'acts'\n[elements]\nact = { role = 'document', id = '@nr', title = 'name' }\n\
+                 sec = { role = 'section', number = '@no', cite = 'art.' }\nmemo = 'skip'\nmeno = 'skip'\n";
+    (folder, Options { xml_rules: Some(crate::XmlRules::parse("acts.toml", rules).unwrap()), ..Options::default() })
+}
+
+#[cfg(feature = "formats")]
+#[test]
+fn rules_for_xml_hold_for_files_of_their_root() {
+    let (folder, options) = ruled();
+    let read_by = |options| read(documents(folder.path()).with_extraction(Extraction { options, worker: None })).unwrap();
+    let (found, notes) = read_by(options.clone());
+    let found: Vec<(&str, &str, &str)> = found.iter().map(|(id, title, text)| (id.as_str(), title.as_str(), text.trim())).collect();
+    let expected = [("7", "Harbours", "# art. 1\n\nDues are owed."), ("8", "Ships", "Ships are named."), ("c.xml", "c", "act: Pull.")];
+    assert_eq!(found, expected);
+    // `memo` is in one of the files, and `meno` in none.
+    assert_eq!(notes, ["acts.toml has rules that match nothing in the corpus: \"meno\"; are these names right?"]);
+    let other = crate::XmlRules::parse("other.toml", "root = ['law', 'order']\n[elements]\nact = 'skip'\n").unwrap();
+    let (_, notes) = read_by(Options { xml_rules: Some(other), ..Options::default() });
+    assert_eq!(notes, ["other.toml was not used: no file that is read has the outermost element law or order"]);
+}
+
+#[cfg(feature = "formats")]
+#[test]
+fn rules_for_xml_reach_a_worker() {
+    let (folder, options) = ruled();
+    let asked = |options: &Options| {
+        let request = serde_json::json!({"path": folder.path().join("a.xml"), "name": "a.xml", "options": options});
+        let mut said = Vec::new();
+        read_files(request.to_string().as_bytes(), &mut said).unwrap();
+        String::from_utf8(said).unwrap()
+    };
+    let said = asked(&options);
+    assert!(said.contains("\"id\":\"7\"") && said.contains("art. 1") && said.contains("XmlRules"), "{said}");
+    assert!(asked(&Options::default()).contains("\"id\":null"));
+    let copy: Options = serde_json::from_str(&serde_json::to_string(&options).unwrap()).unwrap();
+    assert_eq!(copy, options);
 }
 
 #[test]

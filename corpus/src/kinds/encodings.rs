@@ -1,7 +1,7 @@
 //! Which encoding a text has that is not UTF-8.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use mempack_extract::is_damaged_utf8;
+use mempack_extract::{ByteOrder, is_damaged_utf8, utf16_order};
 
 use super::command;
 use crate::CorpusError;
@@ -12,11 +12,13 @@ const SAMPLE: usize = 64 << 10;
 /// The error for a text that is not UTF-8 at byte `at` of `bytes`, which begin at `start` of the file.
 pub(crate) fn not_utf8(path: &str, bytes: &[u8], start: u64, at: usize) -> CorpusError {
     let found = bytes.get(at).copied().unwrap_or_default();
-    CorpusError::NotUtf8 { path: path.to_owned(), offset: start + at as u64, found, advice: advice(path, bytes, at) }
+    CorpusError::NotUtf8 { path: path.to_owned(), offset: start + at as u64, found, advice: advice(path, bytes, start, at) }
 }
 
-fn advice(path: &str, bytes: &[u8], at: usize) -> String {
+fn advice(path: &str, bytes: &[u8], start: u64, at: usize) -> String {
+    // A unit of UTF-16 or UTF-32 is not to be divided.
     let from = bytes.len().min(at + SAMPLE / 2).saturating_sub(SAMPLE);
+    let from = bytes.len().min(from + (4 - (start + from as u64) % 4) as usize % 4);
     let sample = &bytes[from..bytes.len().min(from + SAMPLE)];
     if let Some(encoding) = wide(sample) {
         return converted(path, encoding);
@@ -62,8 +64,7 @@ fn iconv_name(name: &str) -> &str {
     }
 }
 
-/// The encoding of a text with two or four bytes for each character, by its mark or its zeros; for Chinese and Japanese, by what the
-/// characters would be.
+/// The encoding of a text with two or four bytes for each character, by its mark, its zeros, or what the characters would be.
 pub(super) fn wide(head: &[u8]) -> Option<&'static str> {
     match head {
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => return Some("UTF-32"),
@@ -79,33 +80,5 @@ pub(super) fn wide(head: &[u8]) -> Option<&'static str> {
     if most(zeros(4, 0), quads) && most(zeros(4, 1), quads) && zeros(4, 3) * 10 < quads {
         return Some("UTF-32BE");
     }
-    let pairs = head.len() / 2;
-    let (first, second) = (zeros(2, 0), zeros(2, 1));
-    if pairs >= 4 && second * 5 >= pairs * 2 && first * 20 <= pairs {
-        return Some("UTF-16LE");
-    }
-    if pairs >= 4 && first * 5 >= pairs * 2 && second * 20 <= pairs {
-        return Some("UTF-16BE");
-    }
-    let le = |unit: &[u8]| u16::from_le_bytes([unit[0], unit[1]]);
-    let be = |unit: &[u8]| u16::from_be_bytes([unit[0], unit[1]]);
-    if is_east_asian(head.chunks_exact(2).map(le)) {
-        return Some("UTF-16LE");
-    }
-    is_east_asian(head.chunks_exact(2).map(be)).then_some("UTF-16BE")
-}
-
-/// Whether units of UTF-16 are Chinese, Japanese or Korean text with punctuation and line ends.
-fn is_east_asian(units: impl Iterator<Item = u16>) -> bool {
-    let (mut all, mut letters, mut others, mut marks) = (0, 0, 0, 0);
-    for unit in units {
-        all += 1;
-        match unit {
-            0x4E00..=0x9FFF | 0x3040..=0x30FF | 0xAC00..=0xD7A3 => letters += 1,
-            0x0A | 0x20 | 0x3000..=0x3002 | 0xFF0C => marks += 1,
-            0x09 | 0x0D | 0x21..=0x7E | 0x3003..=0x303F | 0xFF01..=0xFFEF => {}
-            _ => others += 1,
-        }
-    }
-    all >= 8 && marks > 0 && letters * 2 > all && others * 20 <= all
+    utf16_order(head).map(ByteOrder::name)
 }

@@ -77,6 +77,12 @@ impl Outline {
         (!self.chains[chain].is_empty()).then_some(chain)
     }
 
+    /// Whether the same lines stand above two places.
+    pub fn is_same_above(&self, one: usize, other: usize) -> bool {
+        let chain = |at| self.chain_at(at).map(|chain| self.chains[chain].as_slice()).unwrap_or_default();
+        equal(chain(one), chain(other))
+    }
+
     /// The headings above the text in a range of bytes, and those that it begins with, the outermost first.
     pub fn headings(&self, range: Range<usize>) -> Vec<&Above> {
         let Some(mut at) = self.lines.partition_point(|line| line.start <= range.start).checked_sub(1) else { return Vec::new() };
@@ -121,9 +127,8 @@ impl Outline {
 
     /// The number of a chain; lines that follow one another mostly share theirs.
     fn number(&mut self, chain: Chain) -> usize {
-        let same = |known: &Chain| known.len() == chain.len() && known.iter().zip(&chain).all(|(a, b)| Rc::ptr_eq(a, b));
         let from = self.chains.len().saturating_sub(4);
-        match self.chains[from..].iter().position(same) {
+        match self.chains[from..].iter().position(|known| equal(known, &chain)) {
             Some(at) => from + at,
             None => {
                 self.chains.push(chain);
@@ -131,4 +136,9 @@ impl Outline {
             }
         }
     }
+}
+
+/// Whether two chains are of the same lines.
+fn equal(one: &[Rc<Above>], other: &[Rc<Above>]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| Rc::ptr_eq(a, b))
 }
