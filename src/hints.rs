@@ -121,6 +121,8 @@ pub fn import(error: &ImportError) -> Option<&'static str> {
 pub fn corpus(error: &CorpusError) -> Option<&'static str> {
     match error {
         CorpusError::DuplicateId { .. } => Some("use --duplicate-ids suffix to have equal ids numbered"),
+        CorpusError::CutLength { .. } => Some("use --reference-length TOKENS to name another length, or leave it out"),
+        CorpusError::Overlap { .. } => Some("use --reference-overlap TOKENS to repeat less"),
         CorpusError::Missing { .. } => Some("name another file, a folder, or - for standard input"),
         _ => None,
     }

@@ -78,7 +78,7 @@ impl Ingest<'_, '_> {
         stdin: impl Read + Send + 'static,
         stop: Arc<AtomicBool>,
     ) -> Result<IngestCounts, BuildError> {
-        let segmenter = Segmenter::new(context.model)?;
+        let segmenter = Segmenter::with_options(context.model, context.options.cut)?;
         let inputs = &context.options.inputs;
         let mut counts = IngestCounts::default();
         let mut unknown = UnknownCount::default();

@@ -52,7 +52,7 @@ pub use codebooks::{CODEBOOKS_FILE, CodebooksError, UsedCodebooks, write_codeboo
 pub use codec::{CodecTrainError, EncodeError, Encoder, SampleError, SampleStore, TrainOptions, train as train_codec};
 pub use error::BuildError;
 pub use graph::{FlatGraph, GraphBuilder};
-pub use mempack_corpus::{CorpusError, DuplicateIds, Input};
+pub use mempack_corpus::{CorpusError, CutOptions, DuplicateIds, Input};
 pub use metadata::MetadataNote;
 pub use options::{BuildOptions, GraphOptions, MAX_THREADS};
 pub use previous::PreviousPack;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mempack_corpus::{DuplicateIds, Extraction, Input};
+use mempack_corpus::{CutOptions, DuplicateIds, Extraction, Input};
 use mempack_format::stages::{Rq, Tcq};
 use mempack_format::{CodecSpec, DiskStorage, Storage};
 
@@ -36,6 +36,8 @@ pub struct BuildOptions {
     pub duplicate_ids: DuplicateIds,
     /// How files that are no plain text are read.
     pub extraction: Extraction,
+    /// How documents are cut into references.
+    pub cut: CutOptions,
     /// The pack to write. A file there is replaced when the new pack is complete.
     pub output: PathBuf,
     /// How memories are stored. It is the codec of `from`, unless the codec is retrained.
@@ -76,6 +78,7 @@ impl Default for BuildOptions {
             inputs: Vec::new(),
             duplicate_ids: DuplicateIds::default(),
             extraction: Extraction::default(),
+            cut: CutOptions::default(),
             output: PathBuf::new(),
             // Of 32 bytes, the fewest of 16, 24 and 32 at which the default model answers as well as without a codec (docs/codec.md).
             codec: CodecSpec::of([Rq { m: 2, bits: 8 }.stage(), Tcq { bytes: 30, window: 8 }.stage()]),

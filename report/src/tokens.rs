@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-use mempack_corpus::{Composer, ReferenceTokens, reference_text};
+use mempack_corpus::{Composer, Recomposed, ReferenceTokens, reference_text};
 use mempack_format::{Digest, ModelIdentity};
 use tokenizers::{Encoding, Tokenizer};
 
@@ -60,13 +60,15 @@ impl Tokens {
 
     fn compose(&self, title: &str, text: &str, tokens: usize) -> Result<TokenText, Failed> {
         let composer = Composer::new(self)?;
-        let composed = composer.compose(&composer.lead(title)?, text)?;
+        let composed = match composer.recompose(title, text, tokens)? {
+            Recomposed::Known(composed) => composed,
+            Recomposed::Unknown { tokens: found } => {
+                return Ok(TokenText::Unknown(format!("title and text are {found} tokens, and the memory was written from {tokens}")));
+            }
+        };
         let whole = self.fill(&reference_text(&composed.lead, text));
         let encoding = self.encode(&whole)?;
         let ids = encoding.get_ids();
-        if ids.len() != tokens {
-            return Ok(TokenText::Unknown(format!("title and text are {} tokens, and the memory was written from {tokens}", ids.len())));
-        }
         // Which of them the model reads as control tokens is in files beside the tokenizer.
         if ids.iter().any(|id| self.added.binary_search(id).is_ok()) {
             return Ok(TokenText::Unknown("the text has the name of a token that models may divide otherwise".to_owned()));

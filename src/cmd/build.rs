@@ -11,6 +11,7 @@ use mempack_runtime::quality_json;
 use serde_json::json;
 
 use super::corpus;
+use super::cut::CutArgs;
 use super::files::FileArgs;
 use crate::failure::{Failure, Kind};
 use crate::folders::{self, ModelArgs};
@@ -29,6 +30,8 @@ pub struct Args {
     /// What to do if two documents have the same id
     #[arg(long, value_enum, default_value_t, value_name = "RULE")]
     duplicate_ids: corpus::OnDuplicate,
+    #[command(flatten)]
+    cut: CutArgs,
     #[command(flatten)]
     files: FileArgs,
     /// The pack to write; a file there is replaced when the new pack is complete
@@ -126,6 +129,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         inputs,
         duplicate_ids: args.duplicate_ids.into(),
         extraction: args.files.extraction()?,
+        cut: args.cut.options(),
         output: args.output,
         codec: codec.or(from.as_ref().map(|previous| previous.codec())).unwrap_or(BuildOptions::default().codec),
         max_record_bytes,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mempack_corpus::{CorpusItem, CorpusNote, Documents, Passage, Segmenter};
+use mempack_corpus::{CorpusItem, CorpusNote, CutOptions, Documents, Passage, Segmenter};
 use serde_json::json;
 
 use super::corpus::{self, unless_interrupted};
@@ -37,9 +37,32 @@ pub struct Args {
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
+    cut: CutArgs,
+    #[command(flatten)]
     files: FileArgs,
     #[command(flatten)]
     model: TokenizerArgs,
+}
+
+/// How documents are cut into references.
+#[derive(clap::Args)]
+#[command(next_help_heading = "References")]
+pub struct CutArgs {
+    /// Maximum tokens of a reference, at most the model's own [default: the model's]
+    #[arg(long, value_name = "TOKENS")]
+    reference_length: Option<usize>,
+    /// Tokens, at most, of the end of a reference that the next one of its section begins with again
+    #[arg(long, default_value_t = 0, value_name = "TOKENS")]
+    reference_overlap: usize,
+    /// Do not read the title of a document before its references
+    #[arg(long)]
+    no_title: bool,
+}
+
+impl CutArgs {
+    pub fn options(&self) -> CutOptions {
+        CutOptions { reference_length: self.reference_length, overlap: self.reference_overlap, title: !self.no_title }
+    }
 }
 
 /// What is counted.
@@ -58,7 +81,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let sources: Vec<&Path> = args.corpus.iter().map(PathBuf::as_path).collect();
     let page = args.html.as_deref().map(|path| OutputFile::check("--html", path, Contents::Cuts, &sources)).transpose()?;
     let tokenizer = args.model.load()?;
-    let segmenter = Segmenter::new(&tokenizer).map_err(corpus::failure)?;
+    let segmenter = Segmenter::with_options(&tokenizer, args.cut.options()).map_err(corpus::failure)?;
     let documents = Documents::new(&corpus::inputs(&args.corpus), io::stdin())
         .with_duplicate_ids(args.duplicate_ids.into())
         .with_fields()

@@ -1,9 +1,10 @@
 //! How commands read files that are no plain text: in a process of their own, which is this program again.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use mempack_corpus::{Extraction, Options, WorkerCommand, read_files};
+use mempack_corpus::{Extraction, Options, WorkerCommand, XmlRules, read_files};
 
 use crate::failure::{Failure, Kind};
 
@@ -20,6 +21,9 @@ pub struct FileArgs {
     /// The field of a row that is its id
     #[arg(long, value_name = "NAME")]
     id_field: Option<String>,
+    /// Rules for the elements of XML files of a schema of your own: which of them are documents, sections, numbers and so on, in TOML (see docs/corpora.md)
+    #[arg(long, value_name = "FILE")]
+    xml_rules: Option<PathBuf>,
     /// A command that reads pages of PDF files that are pictures: it gets a picture on its standard input and writes the text, such as "tesseract - -"
     #[arg(long, value_name = "COMMAND")]
     ocr: Option<String>,
@@ -39,12 +43,15 @@ impl FileArgs {
     pub fn extraction(&self) -> Result<Extraction, Failure> {
         let program = std::env::current_exe()
             .map_err(|error| Failure::new(Kind::Work, format!("the program's own file cannot be found, which reads files: {error}")))?;
+        let xml_rules = self.xml_rules.as_deref().map(XmlRules::read).transpose();
+        let xml_rules = xml_rules.map_err(|error| Failure::new(Kind::Usage, format!("--xml-rules {error}")))?;
         let words = self.ocr.iter().flat_map(|command| command.split_whitespace()).map(str::to_owned);
         let options = Options {
             text_field: self.text_field.clone(),
             title_field: self.title_field.clone(),
             id_field: self.id_field.clone(),
             ocr: words.collect(),
+            xml_rules,
             ..Options::default()
         };
         let worker = WorkerCommand {

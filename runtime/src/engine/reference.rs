@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use mempack_format::ReadError;
-use mempack_model::{Composer, ComputeError, Model, reference_text};
+use mempack_model::{Composer, ComputeError, Model, Recomposed, reference_text};
 use mempack_retrieval::Hit;
 
 use crate::MappedPack;
@@ -78,12 +78,13 @@ pub fn read_reference(model: &Model, pack: &MappedPack, number: u32) -> Result<R
     let failed = |source| ReferenceError::Read { path: pack.path().to_owned(), reference: number, source: Box::new(source) };
     let described = pack.describe(&Hit { reference: number, similarity: 0.0 }).map_err(failed)?;
     let composer = Composer::new(model)?;
-    let composed = composer.compose(&composer.lead(&described.title)?, &described.text)?;
     let expected = usize::from(pack.reference(number).map_err(failed)?.tokens);
-    if composed.ids.len() != expected {
-        let (path, found) = (pack.path().to_owned(), composed.ids.len());
-        return Err(ReferenceError::Composed { path, reference: number, expected, found });
-    }
+    let composed = match composer.recompose(&described.title, &described.text, expected)? {
+        Recomposed::Known(composed) => composed,
+        Recomposed::Unknown { tokens: found } => {
+            return Err(ReferenceError::Composed { path: pack.path().to_owned(), reference: number, expected, found });
+        }
+    };
     let text = reference_text(&composed.lead, &described.text).into_owned();
     let mut documents = vec![described.document];
     documents.extend(described.further.into_iter().map(|place| place.document));
