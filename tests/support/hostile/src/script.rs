@@ -16,7 +16,7 @@ pub const GOLDEN: &[u8] = include_bytes!("../../../../format-spec/tests/golden/v
 const MAX_CHANGES: usize = 12;
 
 /// The whole packs that are changed: the golden one, small ones of every kind of codec, one whose search uses the graph,
-/// one with a head budget, one with an inverted index, one with metadata, and one whose search uses the graph and coarse embeddings.
+/// one with a head budget, one with an inverted index, one with metadata, one whose search uses the graph and coarse embeddings, and one with places.
 pub fn bases() -> &'static [Parts] {
     static BASES: OnceLock<Vec<Parts>> = OnceLock::new();
     BASES.get_or_init(|| {
@@ -24,7 +24,8 @@ pub fn bases() -> &'static [Parts] {
         let mapped = ["RQ2x3,TCQ2x4", "OPQ2_6,Residual2x4,PQ3x3"].map(|name| name.parse().expect("the name of a codec"));
         let more = [Plan::ragged(CodecSpec::pq(3, 3)), Plan::lexical(CodecSpec::SQ8), Plan::described(CodecSpec::SQ8)];
         let searched = Plan { coarse: true, ..Plan::wide() };
-        let plans = codecs.into_iter().map(Plan::small).chain([Plan::wide()]).chain(mapped.map(Plan::small)).chain(more).chain([searched]);
+        let last = [searched, Plan::placed(CodecSpec::SQ8)];
+        let plans = codecs.into_iter().map(Plan::small).chain([Plan::wide()]).chain(mapped.map(Plan::small)).chain(more).chain(last);
         std::iter::once(Parts::of(GOLDEN)).chain(plans.map(|plan| Parts::of(&plan.bytes()))).collect()
     })
 }
