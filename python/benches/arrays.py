@@ -59,7 +59,8 @@ def searches(args: argparse.Namespace) -> None:
                     start = time.perf_counter()
                     found = [search(name, ef, batch) for batch in batches]
                     best = min(best, time.perf_counter() - start)
-                pairs = zip(np.concatenate(found), nearest, strict=True)
+                # usearch gives one row without its axis.
+                pairs = zip(np.concatenate([np.reshape(rows, (-1, K)) for rows in found]), nearest, strict=True)
                 recall = float(np.mean([len(set(a) & set(b)) / K for a, b in pairs]))
                 yield {"ef": ef, "recall": recall, "queries_per_second": len(queries) / best}
 
@@ -80,7 +81,7 @@ def memories(args: argparse.Namespace) -> None:
     import torch
 
     pack = mempack.Pack(args.pack)
-    model = pack.identity.model
+    model = pack.identity
     groups = [sorted(group.tolist()) for group in np.random.default_rng(1).permutation(len(pack))[:500].reshape(100, 5)]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -98,6 +99,13 @@ def memories(args: argparse.Namespace) -> None:
         def of_pack(kind: str) -> Callable[[list[int]], Any]:
             return lambda group: pack.memory(group, dtype=kind)
 
+        shape = model.shape
+        sizes = (len(groups[0]), shape.layers, shape.heads, shape.tokens, shape.head_dim)
+        given = {kind: (np.empty(sizes, kind), np.empty(sizes, kind)) for kind in ("float32", "float16")}
+
+        def of_pack_given(kind: str) -> Callable[[list[int]], Any]:
+            return lambda group: pack.memory(group, dtype=kind, out=given[kind])
+
         def of_torch(kind: str) -> Callable[[list[int]], Any]:
             return lambda group: [torch.load(folder / f"{kind}-{reference}.pt") for reference in group]
 
@@ -113,6 +121,8 @@ def memories(args: argparse.Namespace) -> None:
         ways = {
             "mempack, float32": of_pack("float32"),
             "mempack, float16": of_pack("float16"),
+            "mempack, float32, out=": of_pack_given("float32"),
+            "mempack, float16, out=": of_pack_given("float16"),
             "torch.load, float32": of_torch("float32"),
             "torch.load, float16": of_torch("float16"),
             "safe_open, float32": of_safetensors("float32"),
@@ -126,13 +136,12 @@ def memories(args: argparse.Namespace) -> None:
                 for group in groups:
                     way(group)
                 times[name].append((time.perf_counter() - start) / len(groups))
-        shape = model.shape
-        sizes = {
+        sizes_of_files = {
             "the pack, with its texts and vectors": pack.bytes // len(pack),
             "safetensors, float16": (folder / f"float16-{groups[0][0]}.safetensors").stat().st_size,
             "all tokens, float16": (folder / f"full-{groups[0][0]}.pt").stat().st_size,
         }
-        print(f"{sum(map(len, groups)) // len(groups)} references of {shape.layers} layers, {shape.heads} heads, {shape.tokens} tokens; bytes of one: {sizes}")
+        print(f"{sum(map(len, groups)) // len(groups)} references of {shape.layers} layers, {shape.heads} heads, {shape.tokens} tokens; bytes of one: {sizes_of_files}")
         own = statistics.median(times["mempack, float32"])
         for name, found in times.items():
             print(f"{name:34} {statistics.median(found) * 1e6:8.0f} us; {statistics.median(found) / own:.2f} times mempack's float32")

@@ -87,29 +87,19 @@ fn decode_as<T: Number>(
     let slots = references.len() * sizes.slots;
     let (mut positions, mut counts) = (filled(slots, -1i16)?, filled(references.len() * sizes.heads, 0u8)?);
     let (keys, values) = match out {
-        Some((keys, values)) => {
-            if keys.is(&values) {
-                return Err(PyValueError::new_err("out has the same array for keys and for values"));
-            }
-            let (keys, values) = (writable::<T>("keys", &keys, &sizes)?, writable::<T>("values", &values, &sizes)?);
-            let (mut into_keys, mut into_values) = (exclusive("keys", &keys)?, exclusive("values", &values)?);
-            let parts = Parts {
-                keys: into_keys.as_slice_mut()?,
-                values: into_values.as_slice_mut()?,
-                positions: &mut positions,
-                counts: &mut counts,
-            };
-            fill(py, pack, references, &sizes, parts, threads)?;
-            (keys.into_any().unbind(), values.into_any().unbind())
-        }
-        None => {
-            let (mut keys, mut values) = (filled(slots * sizes.head_dim, T::default())?, filled(slots * sizes.head_dim, T::default())?);
-            let parts = Parts { keys: &mut keys, values: &mut values, positions: &mut positions, counts: &mut counts };
-            fill(py, pack, references, &sizes, parts, threads)?;
-            let array = |numbers| PyArray1::from_vec(py, numbers).reshape(sizes.dims().to_vec()).map(|array| array.into_any().unbind());
-            (array(keys)?, array(values)?)
-        }
+        Some(given) => given,
+        // numpy asks the system for huge pages, without which most of the time goes into fresh pages.
+        None => (empty::<T>(py, &sizes)?, empty::<T>(py, &sizes)?),
     };
+    if keys.is(&values) {
+        return Err(PyValueError::new_err("out has the same array for keys and for values"));
+    }
+    let (keys, values) = (writable::<T>("keys", &keys, &sizes)?, writable::<T>("values", &values, &sizes)?);
+    let (mut into_keys, mut into_values) = (exclusive("keys", &keys)?, exclusive("values", &values)?);
+    let parts =
+        Parts { keys: into_keys.as_slice_mut()?, values: into_values.as_slice_mut()?, positions: &mut positions, counts: &mut counts };
+    fill(py, pack, references, &sizes, parts, threads)?;
+    let (keys, values) = (keys.clone().into_any().unbind(), values.clone().into_any().unbind());
     let [count, layers, heads, tokens, _] = sizes.dims();
     let positions = PyArray1::from_vec(py, positions).reshape([count, layers, heads, tokens])?.into_any().unbind();
     let counts = PyArray1::from_vec(py, counts).reshape([count, layers, heads])?.into_any().unbind();
@@ -148,6 +138,11 @@ fn filled<T: Clone>(length: usize, value: T) -> PyResult<Vec<T>> {
         .map_err(|_| PyMemoryError::new_err(format!("no memory for {bytes} bytes; ask for fewer references at once")))?;
     vector.resize(length, value);
     Ok(vector)
+}
+
+/// A new array for keys or values, if there is memory for it.
+fn empty<'py, T: Number>(py: Python<'py>, sizes: &Sizes) -> PyResult<Bound<'py, PyAny>> {
+    py.import("numpy")?.call_method1("empty", (sizes.dims(), T::get_dtype(py)))
 }
 
 /// An array of `out`, which must be what a new one would be.
