@@ -75,15 +75,28 @@ demo:
 	@$(MAKE) --no-print-directory $(if $(filter qwen,$(READER)),build,models)
 	scripts/demo.sh $(MEMPACK) '$(READER)'
 
-# The tests' own build imports the base: another build would have other features, and compile the dependencies twice.
+# The tests' own build imports the base: another build would have other features, and compile the dependencies twice. The package of Python is built by
+# python/test.sh alone.
 test: $(LIBTORCH_READY)
-	$(CARGO) test --workspace --no-run
+	$(CARGO) test --workspace --exclude mempack-python --no-run
 	@$(MAKE) --no-print-directory in-place $(E5)/config.json IMPORTER=$(TARGET)/debug/mempack
-	$(CARGO) test --workspace
-	python/test.sh
-	tests/serve/run.sh $(TARGET)/debug/mempack
-	tests/serve/soak.sh $(TARGET)/debug/mempack --minutes 1
+	@$(MAKE) --no-print-directory -j2 test-rust test-programs
 	tests/page/all.sh $(TARGET)/debug/mempack
+
+# Both at once, for each leaves a part of the machine idle; a browser needs all of it. What `test-programs` prints comes at its end. WITH_HF=1 adds `mempack.hf`, for which torch is fetched.
+.PHONY: test-rust test-programs
+test-rust:
+	env -u MAKEFLAGS $(CARGO) test --workspace --exclude mempack-python
+
+test-programs: PROGRAM := $(TARGET)/debug/mempack
+test-programs:
+	@log=$(TARGET)/test-programs.log; unset MAKEFLAGS; \
+	( set -ex; \
+	  python/test.sh; \
+	  $(if $(WITH_HF),python/hf.sh $(PROGRAM);) \
+	  tests/serve/run.sh $(PROGRAM); \
+	  tests/serve/soak.sh $(PROGRAM) --minutes 1 ) > $$log 2>&1; \
+	status=$$?; cat $$log; exit $$status
 
 # The wheel of the Python package, in target/wheels.
 wheel:
@@ -95,7 +108,7 @@ test-hf: models
 
 # 10^6 random calls of the Python package.
 random-calls:
-	MEMPACK_RANDOM_CALLS=1000000 python/test.sh test_random_calls.py
+	for round in $$(seq 20); do echo "round $$round of 20"; MEMPACK_RANDOM_CALLS=50000 python/test.sh -q test_random_calls.py || exit; done
 
 # A folder of 10,000 files of all kinds, many of them broken, is read to its end.
 mixed-folder: build

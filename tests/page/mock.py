@@ -29,12 +29,16 @@ FIELDS = {
 }
 
 
+MAX_HOLD = 60  # seconds
+
+
 class State:
     """What the server does. Every field can be set by `PUT /mock`."""
 
     def __init__(self, delay=0.01):
         self.first_state = {
             "delay": delay,  # seconds before each piece of an answer
+            "hold_after": None,  # after so many pieces nothing comes until this is set to something else
             "key": None,  # the key that requests must have
             "fail": [],  # answers to the next completions, before any is given: {"status", "error", "headers", "body", "kind", "wait"}
             "fail_packs": [],  # the same for `GET /packs`
@@ -231,6 +235,9 @@ class Handler(BaseHTTPRequestHandler):
         most = request.get("max_tokens", len(tokens))
         for number, token in enumerate(tokens[:most]):
             time.sleep(self.state.delay)
+            end = time.monotonic() + MAX_HOLD
+            while self.state.hold_after == number and time.monotonic() < end:
+                time.sleep(0.005)
             if number == self.state.break_after:
                 self.close_connection = True
                 return self.connection.shutdown(socket.SHUT_RDWR)

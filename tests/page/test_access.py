@@ -135,11 +135,12 @@ def test_the_tree_of_a_screen_reader(tab):
 
 @pytest.mark.mock
 def test_sentences_are_read_out_as_they_come(tab, server):
-    server.steer(delay=0.03)
+    server.steer(hold_after=36)
     page = tab()
     page.ask()
     page.until("document.querySelector('#spoken').textContent.includes('340 tallen a year.')")
     assert page.answer().get_attribute("aria-busy") == "true"
+    server.steer(hold_after=None)
     page.finished()
     said = page.tab.locator("#spoken p").all_text_contents()
     assert " ".join(said) == answers.ANSWER
@@ -186,13 +187,14 @@ def test_all_can_be_done_with_the_keyboard(tab, server):
     keys.press("Escape")
     assert not page.run("document.getElementById('options').open")
     # An answer stops.
-    server.steer(delay=0.1)
+    server.steer(hold_after=5)
     page.tab.locator("#question").focus()
     keys.type("Again?")
     keys.press("Enter")
     page.until("document.querySelectorAll('.turn').length === 2")
     keys.press("Escape")
     page.finished()
+    server.steer(hold_after=None)
     assert page.answer().get_attribute("data-state") == "stopped"
     # Buttons that vanish hand the focus on.
     keys.type("And again?")
@@ -278,11 +280,12 @@ def test_large_text_fits(tab):
 
 @pytest.mark.mock
 def test_no_motion_where_none_is_wanted(tab, server):
-    server.steer(delay=0.05)
+    server.steer(hold_after=5)
     page = tab(reduced_motion="reduce")
     page.ask()
     page.until("document.querySelector('.answer[data-state=writing]') !== null")
     assert page.run("document.getAnimations().length") == 0
+    server.steer(hold_after=None)
     page.finished()
 
 

@@ -73,13 +73,14 @@ def test_the_page_comes_from_its_server_alone(tab, server):
 
 @pytest.mark.mock
 def test_an_answer_is_shown_while_it_comes(tab, server):
-    server.steer(delay=0.05)
+    server.steer(hold_after=12)
     page = tab()
     page.ask()
     page.until("document.querySelector('.answer[data-state=writing] .text')?.textContent.length > 10")
     early = page.text()
     assert answers.ANSWER.startswith(early) and early != answers.ANSWER
     assert page.answer().get_attribute("aria-busy") == "true"
+    server.steer(hold_after=None)
     page.finished()
     assert page.text() == answers.ANSWER
     assert page.text("without") == answers.WITHOUT
