@@ -156,3 +156,39 @@ fn damaged_places_are_found_and_mended() {
         assert_eq!(fs::read(&mended).expect("a pack"), whole);
     }
 }
+
+#[test]
+fn references_are_cut_as_options_say() {
+    let (bench, model) = (Bench::new(), tiny());
+    let model = model.to_string_lossy();
+    let sentences: String = (0..40).map(|number| format!("Berth {number} of the port has a crane. ")).collect();
+    let corpus = bench.file("port.md", format!("# The port\n\n{sentences}\n"));
+    let cut = |options: &[&str]| {
+        let lines = json_lines(&run([&["corpus", &corpus, "--json", "--model", &*model], options].concat()).ok());
+        lines.into_iter().filter(|line| line["document"].is_string()).collect::<Vec<_>>()
+    };
+    let whole = cut(&[]);
+    let length = whole.iter().filter_map(|line| line["tokens"].as_u64()).max().expect("references");
+    let short = (length / 2).to_string();
+    let shorter = cut(&["--reference-length", &short]);
+    assert!(shorter.len() > whole.len() && shorter.iter().all(|line| line["tokens"].as_u64() <= Some(length / 2)));
+    let overlapping = cut(&["--reference-overlap", &(length / 4).to_string()]);
+    let places = |line: &serde_json::Value| (line["start"].as_u64().expect("a byte"), line["end"].as_u64().expect("a byte"));
+    assert!(overlapping.windows(2).all(|pair| places(&pair[1]).0 < places(&pair[0]).1), "{overlapping:?}");
+    assert!(whole.windows(2).all(|pair| places(&pair[1]).0 >= places(&pair[0]).1), "{whole:?}");
+    let untitled = cut(&["--no-title"]);
+    let titled = |lines: &[serde_json::Value]| {
+        lines.iter().filter(|line| line["text"].as_str().is_some_and(|text| text.starts_with("The port. "))).count()
+    };
+    assert!(titled(&whole) > 0 && titled(&untitled) == 0);
+    run(["corpus", &corpus, "--model", &model, "--reference-length", "100000"])
+        .fails(1, &["reference length of 100000", "--reference-length"]);
+    run(["corpus", &corpus, "--model", &model, "--reference-overlap", "100000"]).fails(1, &["overlap of 100000", "--reference-overlap"]);
+
+    // What the model read of each reference is told from the pack.
+    let (pack, page, tokenizer) = (bench.path("cut.mpk"), bench.path("cut.html"), format!("{model}/tokenizer.json"));
+    run(build_args(&corpus, &pack, &["--reference-length", &short, "--reference-overlap", "4", "--no-title"])).ok();
+    run(["report", &pack, "-o", &page, "--tokenizer", &tokenizer]).ok();
+    let page = fs::read_to_string(&page).expect("the page");
+    assert!(page.contains("class=\"words map\"") && !page.contains("the memory was written from"));
+}
