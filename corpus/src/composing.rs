@@ -55,7 +55,7 @@ pub struct Composed {
 pub enum Recomposed {
     /// The reference as its memory was written from it.
     Known(Composed),
-    /// Neither with the title nor without has the reference its number of tokens.
+    /// The reference has another number of tokens, with its title and without.
     Unknown {
         /// The tokens that it has with its title.
         tokens: usize,
@@ -71,7 +71,7 @@ impl<'a, T: ReferenceTokens + ?Sized> Composer<'a, T> {
         Ok(Self { template: tokens.encode_reference("")?.len(), tokens, length: tokens.max_reference_tokens() })
     }
 
-    /// References of at most `length` ids. Titles are read as for those of the model's own length, so that they can be told from a pack.
+    /// Limits references to `length` ids. The limit of titles stays that of the model's own length, so that a reader of the pack can compose them again.
     pub(crate) fn with_length(self, length: usize) -> Self {
         Self { length, ..self }
     }
@@ -128,7 +128,7 @@ impl<'a, T: ReferenceTokens + ?Sized> Composer<'a, T> {
         Ok(Composed { lead: String::new(), ids: self.tokens.encode_reference(&reference_text("", text))? })
     }
 
-    /// A reference of a pack, of which title, text and number of tokens are known. Whether its title was read is told by that number.
+    /// Composes a reference of a pack again, from its title, its text and its number of tokens. The number says whether the title was read.
     ///
     /// # Errors
     /// If the tokenizer fails.

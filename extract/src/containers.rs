@@ -7,7 +7,7 @@ use std::rc::Rc;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use crate::{Failure, Input, Limits, Note, Options, Sink};
+use crate::{Failure, Gathered, Input, Limits, Note, Options, Sink};
 
 /// A container, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,17 +124,17 @@ fn archive(cursor: Cursor<Vec<u8>>, depth: u32, options: &Options, sink: &mut dy
                 let mut unpacked = Unpacked::new(file, packed, &limits);
                 let bomb = unpacked.bomb();
                 let before = unpacked.left;
-                let mut documents = Documents { prefix: &name, found: Vec::new(), notes: Vec::new() };
-                let result =
-                    super::formats::extract(Input { name: &name, reader: Box::new(&mut unpacked), depth }, options, &mut documents);
+                let mut found = Gathered::default();
+                let result = super::formats::extract(Input { name: &name, reader: Box::new(&mut unpacked), depth }, options, &mut found);
                 left -= before - unpacked.left;
                 let result = result.map_err(bomb);
                 if matches!(result, Err(Failure::Bomb { .. })) {
                     return result;
                 }
-                documents.notes.into_iter().for_each(|note| sink.note(note));
+                found.notes.into_iter().for_each(|note| sink.note(note));
                 if result.is_ok() {
-                    for document in documents.found {
+                    for mut document in found.documents {
+                        document.name = if document.name.is_empty() { name.clone() } else { format!("{name}/{}", document.name) };
                         if sink.document(document).is_break() {
                             return Ok(());
                         }
@@ -190,23 +190,4 @@ pub(crate) fn zip_part(zip: &mut ZipArchive<Cursor<Vec<u8>>>, name: &str, limits
 
 fn encrypted() -> Failure {
     Failure::Encrypted { advice: "unpack it with its password, and name what is in it" }
-}
-
-/// The documents of a file of an archive, named after it.
-struct Documents<'a> {
-    prefix: &'a str,
-    found: Vec<crate::Extracted>,
-    notes: Vec<Note>,
-}
-
-impl Sink for Documents<'_> {
-    fn document(&mut self, mut document: crate::Extracted) -> std::ops::ControlFlow<()> {
-        document.name = if document.name.is_empty() { self.prefix.to_owned() } else { format!("{}/{}", self.prefix, document.name) };
-        self.found.push(document);
-        std::ops::ControlFlow::Continue(())
-    }
-
-    fn note(&mut self, note: Note) {
-        self.notes.push(note);
-    }
 }

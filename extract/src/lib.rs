@@ -102,6 +102,25 @@ impl Sink for Vec<Extracted> {
     }
 }
 
+/// A sink that keeps everything: the documents of a file, and the notes on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gathered {
+    /// In the order of the file.
+    pub documents: Vec<Extracted>,
+    /// As they came.
+    pub notes: Vec<Note>,
+}
+
+impl Sink for Gathered {
+    fn document(&mut self, document: Extracted) -> std::ops::ControlFlow<()> {
+        self.documents.document(document)
+    }
+
+    fn note(&mut self, note: Note) {
+        self.notes.push(note);
+    }
+}
+
 /// What a user is to know of a file that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

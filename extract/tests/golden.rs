@@ -4,28 +4,10 @@
 //! A golden text is written anew by `UPDATE_GOLDEN=1 cargo test -p mempack-extract --test golden`; read what changed before it is committed.
 
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use mempack_extract::{Extracted, Input, Note, Options, Sink, XmlRules, extract};
-
-#[derive(Default)]
-struct Found {
-    documents: Vec<Extracted>,
-    notes: Vec<Note>,
-}
-
-impl Sink for Found {
-    fn document(&mut self, document: Extracted) -> ControlFlow<()> {
-        self.documents.push(document);
-        ControlFlow::Continue(())
-    }
-
-    fn note(&mut self, note: Note) {
-        self.notes.push(note);
-    }
-}
+use mempack_extract::{Gathered, Input, Options, XmlRules, extract};
 
 /// How the name of the rules of a file ends.
 const RULES: &str = ".rules.toml";
@@ -33,7 +15,7 @@ const RULES: &str = ".rules.toml";
 /// What comes of a file, as a text to compare: fields and notes, then the text with its places before the lines where they begin.
 fn shown(path: &Path) -> String {
     let name = path.file_name().unwrap().to_str().unwrap();
-    let mut found = Found::default();
+    let mut found = Gathered::default();
     let file = fs::File::open(path).unwrap();
     let mut options = Options::default();
     if let Ok(rules) = fs::read_to_string(format!("{}{RULES}", path.display())) {

@@ -1,35 +1,17 @@
 //! PDF files that are damaged or made to harm, and pictures of pages that a command reads.
 
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::Path;
 
-use mempack_extract::{Extracted, Failure, Input, Limits, Note, Options, Sink, extract};
+use mempack_extract::{Failure, Gathered, Input, Limits, Note, Options, extract};
 use proptest::prelude::*;
 
 fn file(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(name)).unwrap()
 }
 
-#[derive(Default)]
-struct Found {
-    documents: Vec<Extracted>,
-    notes: Vec<Note>,
-}
-
-impl Sink for Found {
-    fn document(&mut self, document: Extracted) -> ControlFlow<()> {
-        self.documents.push(document);
-        ControlFlow::Continue(())
-    }
-
-    fn note(&mut self, note: Note) {
-        self.notes.push(note);
-    }
-}
-
-fn read(bytes: &[u8], options: &Options) -> Result<Found, Failure> {
-    let mut found = Found::default();
+fn read(bytes: &[u8], options: &Options) -> Result<Gathered, Failure> {
+    let mut found = Gathered::default();
     extract(Input::new("file.pdf", bytes), options, &mut found)?;
     Ok(found)
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use mempack_extract::{Extracted, Failure, Input, Limits, Note, Options, Sink, XmlRules, extract};
+use mempack_extract::{Extracted, Failure, Gathered, Input, Limits, Note, Options, XmlRules, extract};
 use proptest::prelude::*;
 
 fn read(name: &str, bytes: &[u8]) -> Result<Vec<Extracted>, Failure> {
@@ -48,26 +48,8 @@ fn cells_are_bounded() {
     assert!(matches!(read("a.xml", file.as_bytes()), Err(Failure::TooLarge { .. })));
 }
 
-/// What comes of a file, and the notes.
-#[derive(Default)]
-struct Found {
-    documents: Vec<Extracted>,
-    notes: Vec<Note>,
-}
-
-impl Sink for Found {
-    fn document(&mut self, document: Extracted) -> std::ops::ControlFlow<()> {
-        self.documents.push(document);
-        std::ops::ControlFlow::Continue(())
-    }
-
-    fn note(&mut self, note: Note) {
-        self.notes.push(note);
-    }
-}
-
-fn read_by(rules: &str, file: &[u8]) -> Result<Found, Failure> {
-    let mut ruled = Found::default();
+fn read_by(rules: &str, file: &[u8]) -> Result<Gathered, Failure> {
+    let mut ruled = Gathered::default();
     let limits = Limits { text_bytes: 1 << 20, ..Limits::default() };
     let options = Options { xml_rules: Some(XmlRules::parse("r.toml", rules).unwrap()), limits, ..Options::default() };
     extract(Input::new("a.xml", file), &options, &mut ruled)?;
@@ -166,7 +148,7 @@ fn lines_of_programs_end_in_line_feeds() {
 fn messages_give_no_orders_to_a_terminal() {
     let file = "From: a@example.org\nSubject: b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nText\n--c\n\
                 Content-Type: application/pdf\nContent-Disposition: attachment; filename=\"\u{1B}[2J.pdf\"\n\nx\n--c--\n";
-    let mut found = Found::default();
+    let mut found = Gathered::default();
     extract(Input::new("a.eml", file.as_bytes()), &Options::default(), &mut found).unwrap();
     let notes: Vec<String> = found.notes.iter().map(Note::to_string).collect();
     assert!(notes[0].contains("[2J.pdf") && notes.iter().all(|note| !note.contains(char::is_control)), "{notes:?}");

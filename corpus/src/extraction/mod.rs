@@ -45,7 +45,7 @@ pub struct Extraction {
 pub(crate) struct Extractor {
     extraction: Extraction,
     worker: Option<Worker>,
-    /// What of the rules for XML was matched; none after it was told.
+    /// Which XML rules matched; `None` once this has been reported.
     rules: Option<Rc<RefCell<RulesUse>>>,
 }
 

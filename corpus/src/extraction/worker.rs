@@ -46,7 +46,7 @@ impl fmt::Display for WorkerCommand {
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {
     path: PathBuf,
-    /// The name that the format is told by.
+    /// The name that identifies the format.
     name: String,
     options: Options,
 }

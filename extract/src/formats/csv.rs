@@ -10,11 +10,12 @@ use std::io::{BufRead, Cursor, Read};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use super::Format;
-use super::rows::{Cell, Fields, Rows};
+use super::cell::{Cell, Fields};
+use super::rows::Rows;
 use crate::decode::Utf8Reader;
 use crate::{Failure, Input, Limits, Options, Sink, Value};
 
-/// Bytes from which separator and header are told.
+/// Bytes that are read to detect the separator and the header.
 const SAMPLE: usize = 256 << 10;
 /// Rows from which they are told, at most.
 const SAMPLE_ROWS: usize = 200;

@@ -1,15 +1,14 @@
 //! Documents that are parts of others: HTML in a letter or a feed.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
-use crate::{Extracted, Failure, Input, Limits, Marks, Note, Options, Sink};
+use crate::{Failure, Gathered, Input, Limits, Marks, Options, Sink};
 
 /// The text of a part that is HTML, and its places. Where it cannot be read as such, it is its words without the tags.
 pub(super) fn html(html: &str, depth: u32, options: &Options, sink: &mut dyn Sink) -> Result<(String, Marks), Failure> {
     // What calls itself HTML may be a letter again, so it counts as nesting.
     if depth <= options.limits.nesting {
-        let mut parts = Parts::default();
+        let mut parts = Gathered::default();
         let input = Input { name: "part.html", reader: Box::new(html.as_bytes()), depth: depth + 1 };
         let read = super::extract(input, options, &mut parts);
         if let (Ok(()), Some(part)) = (read, parts.documents.into_iter().next()) {
@@ -42,23 +41,5 @@ impl Names {
         let count = self.used.entry(name.clone()).or_default();
         *count += 1;
         if *count == 1 { name } else { format!("{name} ({count})") }
-    }
-}
-
-/// What comes of a part.
-#[derive(Default)]
-pub(super) struct Parts {
-    pub documents: Vec<Extracted>,
-    pub notes: Vec<Note>,
-}
-
-impl Sink for Parts {
-    fn document(&mut self, document: Extracted) -> ControlFlow<()> {
-        self.documents.push(document);
-        ControlFlow::Continue(())
-    }
-
-    fn note(&mut self, note: Note) {
-        self.notes.push(note);
     }
 }

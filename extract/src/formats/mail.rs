@@ -14,9 +14,9 @@ use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{Address, Encoding, HeaderName, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
 use super::Format;
-use super::embedded::{self, Names, Parts};
+use super::embedded::{self, Names};
 use crate::markdown::Text;
-use crate::{Extracted, Failure, Input, Note, Options, Sink, Value, decode};
+use crate::{Extracted, Failure, Gathered, Input, Note, Options, Sink, Value, decode};
 
 /// The parser looks for the end of each multipart up to the end of the message: bytes of a message times its boundaries.
 const MAX_SEARCHED: u64 = 1 << 34;
@@ -346,7 +346,7 @@ impl Reading<'_> {
         let file = file.unwrap_or_else(|| format!("attachment {}{extension}", number + 1));
         let full = if outer.is_empty() { file.clone() } else { format!("{outer}/{file}") };
         let limit = self.options.limits.nesting;
-        let mut parts = Parts::default();
+        let mut parts = Gathered::default();
         let result = match content {
             None => Err("is damaged: it is not in base64 as it says; fetch the message again".to_owned()),
             Some(_) if depth > limit => {
@@ -716,7 +716,7 @@ mod tests {
             text.push_str("Content-Type: message/rfc822\n\nSubject: inner\nFrom: b@example.org\n");
         }
         text.push_str("\nText\n");
-        let mut parts = Parts::default();
+        let mut parts = Gathered::default();
         let result = Mail.extract(Input::new("a.eml", text.as_bytes()), &Options::default(), &mut parts);
         assert!(matches!(result, Err(Failure::Empty { .. })), "{result:?}");
         assert!(matches!(&parts.notes[..], [Note::PartSkipped { .. }]));

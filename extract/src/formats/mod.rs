@@ -1,6 +1,8 @@
 //! The formats, each in a module, and which of them a file has.
 
 #[cfg(feature = "formats")]
+mod cell;
+#[cfg(feature = "formats")]
 mod csv;
 #[cfg(feature = "formats")]
 mod embedded;
@@ -10,6 +12,8 @@ mod epub;
 mod html;
 #[cfg(feature = "formats")]
 mod json;
+#[cfg(feature = "formats")]
+mod json_value;
 #[cfg(feature = "formats")]
 mod mail;
 #[cfg(feature = "formats")]

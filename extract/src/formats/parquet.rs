@@ -26,7 +26,9 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::{ColumnDescPtr, Type};
 
 use super::Format;
-use super::rows::{Cell, Fields, Rows};
+use super::cell::{Cell, Fields};
+use super::json_value;
+use super::rows::Rows;
 use crate::{Failure, Input, Limits, Options, Sink, Value};
 
 const FORMAT: &str = "Parquet file";
@@ -755,7 +757,7 @@ impl Row<'_> {
         }
         let mut json = String::new();
         self.json(node, &mut json)?;
-        self.fields.extend(super::json::value_at(&json, "").map(|cell| (name, cell)));
+        self.fields.extend(json_value::at(&json, "").map(|cell| (name, cell)));
         Ok(())
     }
 
@@ -922,7 +924,7 @@ impl Kind {
             (kind, Scalar::Bytes(bytes)) => {
                 // Pictures and the like are no text.
                 let text = std::str::from_utf8(bytes.data()).ok()?;
-                let json = (kind == Self::Json).then(|| super::json::value_at(text, "")).flatten();
+                let json = (kind == Self::Json).then(|| json_value::at(text, "")).flatten();
                 match json {
                     Some(Cell::One(value)) => Some(value),
                     Some(Cell::List(_)) => Some(Value::Json(text.to_owned())),

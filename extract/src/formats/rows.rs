@@ -10,6 +10,8 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
+use super::cell::{Cell, Fields};
+use super::json_value;
 use crate::markdown::{Text, one_line, with_line_feeds};
 use crate::{Extracted, Failure, Note, Options, Place, Sink, Value};
 
@@ -36,53 +38,6 @@ const LIKELY_TEXTS: [&str; 11] =
 const TITLES: [&str; 9] = ["title", "headline", "heading", "subject", "name", "question", "query", "label", "term"];
 const IDS: [&str; 13] =
     ["id", "uid", "uuid", "guid", "docid", "documentid", "passageid", "identifier", "pmid", "pmcid", "doi", "celex", "ecli"];
-
-/// What a field of a row has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cell {
-    One(Value),
-    /// Values that have no values within.
-    List(Vec<Value>),
-}
-
-impl Cell {
-    /// Bytes that it takes, about.
-    fn bytes(&self) -> usize {
-        let bytes = |value: &Value| match value {
-            Value::Text(text) | Value::Number(text) | Value::Json(text) => text.len(),
-            Value::Boolean(_) => 5,
-        };
-        match self {
-            Self::One(value) => bytes(value),
-            Self::List(values) => values.iter().map(bytes).sum(),
-        }
-    }
-
-    /// The words of it, values of a list with `separator` between; `None` for what has objects within.
-    fn words(&self, separator: &str) -> Option<String> {
-        let words = |value: &Value| match value {
-            Value::Text(text) | Value::Number(text) => Some(text.clone()),
-            Value::Boolean(value) => Some(value.to_string()),
-            Value::Json(_) => None,
-        };
-        match self {
-            Self::One(value) => words(value),
-            Self::List(values) => values.iter().map(words).collect::<Option<Vec<_>>>().map(|all| all.join(separator)),
-        }
-    }
-
-    /// As a table shows it.
-    fn shown(&self) -> String {
-        let shown = match self {
-            Self::One(Value::Json(text)) => text.clone(),
-            _ => self.words(", ").unwrap_or_default(),
-        };
-        one_line(&shown)
-    }
-}
-
-/// Fields of a row, in order. Fields of an object within are named after both: `court.name`.
-pub(super) type Fields = Vec<(String, Cell)>;
 
 /// Takes rows, and gives their documents to a sink.
 pub(super) struct Rows<'a> {
@@ -301,7 +256,7 @@ fn within(fields: &Fields, path: &str) -> Option<Cell> {
         let rest = &path[dot + 1..];
         match cell {
             Cell::List(values) => values.get(rest.parse::<usize>().ok()?).cloned().map(Cell::One),
-            Cell::One(Value::Json(text)) => super::json::value_at(text, rest),
+            Cell::One(Value::Json(text)) => json_value::at(text, rest),
             Cell::One(_) => None,
         }
     })

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::body::{Dialect, Writer};
+use super::body::Writer;
+use super::dialect::Dialect;
 use super::role::Role;
 use super::tree::Element;
 use super::{rules, text_field};

@@ -3,7 +3,8 @@
 //! The list of references is left out: its titles are found in place of what the article says, and none of them is a statement of it. Their numbers stay in the
 //! text. Peer reviews and translations in the same file are documents of their own.
 
-use super::body::{Dialect, Writer};
+use super::body::Writer;
+use super::dialect::Dialect;
 use super::role::Role;
 use super::tree::Element;
 use super::{rules, text_field};

@@ -4,6 +4,7 @@
 
 mod akoma_ntoso;
 mod body;
+mod dialect;
 mod jats;
 mod records;
 mod role;
@@ -13,7 +14,8 @@ mod table;
 mod tree;
 mod uslm;
 
-use self::body::{Dialect, Writer};
+use self::body::Writer;
+use self::dialect::Dialect;
 use self::role::Role;
 use self::ruled::{Facts, Ruled};
 use self::tree::{Element, Tree};
@@ -97,7 +99,7 @@ impl<'a> Reading<'a> {
     /// Reads a document by the names of its elements, and by what a user says of them.
     fn generic(&mut self, dialect: &dyn Dialect, ruled: Option<&Ruled<'_>>) -> Result<(), Failure> {
         let root = self.tree.root();
-        let roles = body::roles(self.tree, dialect);
+        let roles = dialect::roles(self.tree, dialect);
         if let Some(records) = records::records(root, dialect, &roles) {
             return self.records(&records, dialect, &roles, ruled);
         }
@@ -128,7 +130,7 @@ impl<'a> Reading<'a> {
 
     /// Gives the documents that a user's rules name.
     fn ruled_documents(&mut self, ruled: &Ruled<'_>, documents: &[Element<'a>]) -> Result<(), Failure> {
-        let roles = body::roles(self.tree, ruled);
+        let roles = dialect::roles(self.tree, ruled);
         let outside = ruled.bytes_outside(self.tree, &roles);
         if outside > OUTSIDE {
             let part = "what stands outside of its documents".to_owned();
@@ -161,7 +163,7 @@ impl<'a> Reading<'a> {
     where
         W: Fn(Element<'a>, &mut Writer<'_>, &mut Extracted) -> Result<(), Failure>,
     {
-        let roles = body::roles(self.tree, dialect);
+        let roles = dialect::roles(self.tree, dialect);
         for (name, element) in documents {
             let mut document = Extracted { name, ..Extracted::default() };
             let mut writer = Writer::new(dialect, &roles, &self.options.limits);

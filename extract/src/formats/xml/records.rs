@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::body::{Dialect, Writer};
+use super::body::Writer;
+use super::dialect::Dialect;
 use super::role::Role;
 use super::text_field;
 use super::tree::Element;

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::body::{Cited, Dialect, Stated, Writer};
+use super::body::Writer;
+use super::dialect::{Cited, Dialect, Stated};
 use super::role::Role;
 use super::rules::Rules;
 use super::tree::{Element, Tree};

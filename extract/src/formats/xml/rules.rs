@@ -1,6 +1,6 @@
 //! Rules for elements by their names, as DocBook, TEI, DITA, the formats of feeds and many others have them.
 
-use super::body::Dialect;
+use super::dialect::Dialect;
 use super::role::Role;
 use super::tree::Element;
 

@@ -3,7 +3,8 @@
 //! The source credit of a section stays as its last paragraph. Notes stay too, as they are law in part, and are cited as lawyers do: `§ 552 note`.
 //! Tables of contents, page numbers and the quotes that amendments insert are no places; the tables of contents are left out.
 
-use super::body::{Dialect, Writer};
+use super::body::Writer;
+use super::dialect::Dialect;
 use super::role::Role;
 use super::tree::Element;
 use super::{rules, text_field};

@@ -1,9 +1,8 @@
 //! What must hold of the documents of any file.
 
 use std::io::{self, Read};
-use std::ops::ControlFlow;
 
-use mempack_extract::{Extracted, Input, Limits, Note, Options, Sink, Value, extract};
+use mempack_extract::{Extracted, Gathered, Input, Limits, Note, Options, Value, extract};
 use serde_json::value::RawValue;
 
 /// Limits that a small input can reach.
@@ -12,33 +11,11 @@ pub fn options() -> Options {
     Options { limits, ..Options::default() }
 }
 
-/// What comes of a file.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Found {
-    documents: Vec<Extracted>,
-    notes: Vec<Note>,
-    failure: Option<String>,
-}
-
-impl Sink for Found {
-    fn document(&mut self, document: Extracted) -> ControlFlow<()> {
-        self.documents.push(document);
-        ControlFlow::Continue(())
-    }
-
-    fn note(&mut self, note: Note) {
-        self.notes.push(note);
-    }
-}
-
-fn read(name: &str, reader: impl Read, options: &Options) -> Found {
-    let mut found = Found::default();
-    let failure = extract(Input::new(name, reader), options, &mut found).err();
-    // What was found before a failure does not count.
-    match failure {
-        Some(failure) => Found { failure: Some(failure.to_string()), ..Found::default() },
-        None => found,
-    }
+/// What comes of a file, or why nothing does. What was found before a failure does not count.
+fn read(name: &str, reader: impl Read, options: &Options) -> Result<Gathered, String> {
+    let mut found = Gathered::default();
+    extract(Input::new(name, reader), options, &mut found).map_err(|failure| failure.to_string())?;
+    Ok(found)
 }
 
 /// Gives a few bytes at a time, as pipes may.
@@ -55,11 +32,15 @@ impl Read for Pieces<'_> {
 pub fn check(name: &str, file: &[u8], options: &Options) {
     let found = read(name, file, options);
     assert_eq!(found, read(name, Pieces(file), options), "the same bytes are the same documents");
-    for message in found.failure.iter().cloned().chain(found.notes.iter().map(Note::to_string)) {
+    let messages = match &found {
+        Ok(found) => found.notes.iter().map(Note::to_string).collect(),
+        Err(failure) => vec![failure.clone()],
+    };
+    for message in messages {
         assert!(message.len() > 10, "{message:?} does not say what is wrong");
         assert!(!message.contains(char::is_control), "{message:?} may change a terminal");
     }
-    for document in &found.documents {
+    for document in found.iter().flat_map(|found| &found.documents) {
         check_document(document, options);
     }
 }
