@@ -468,6 +468,13 @@ fn what_is_there_stays_until_the_new_is_complete() {
         let ended = merge_all(&plan, &MergeOptions { name: name.into(), ..MergeOptions::new(folder.path().join("named")) });
         assert_eq!(ended.is_ok(), is_name, "{name}: {ended:?}");
     }
+    // In the plan's own place whatever is there is replaced, elsewhere a shard that was cut short.
+    let elsewhere = folder.path().join("elsewhere");
+    fs::write(plan.join("shards/0000.shard"), "words").unwrap();
+    fs::write(&elsewhere, "MPSH").unwrap();
+    for output in [None, Some(elsewhere)] {
+        assert!(!shard(&plan, &ShardOptions { output, ..shard_options(0) }).unwrap().was_complete);
+    }
     // A file that is no shard is not replaced by one, and one that is no set not by a set.
     let book = ShardOptions { output: Some(folder.path().join("book.md")), ..shard_options(0) };
     assert!(matches!(shard(&plan, &book), Err(PlanError::NotAShard { .. })));

@@ -4,6 +4,8 @@ use mempack_format::Digest;
 use mempack_model::Machine;
 use serde::{Deserialize, Serialize};
 
+use crate::graph::MAX_M;
+
 /// The form of `plan.json` and of the files that it names.
 pub(crate) const PLAN_FORMAT: u32 = 1;
 /// Maximum number of build shards.
@@ -101,6 +103,10 @@ impl PlanManifest {
         };
         within("shards", shards, MAX_SHARDS.into())?;
         within("packs", manifest.packs.into(), MAX_PACKS.into())?;
+        let PlannedOptions { graph_m, graph_ef, .. } = manifest.options;
+        if !(2..=MAX_M).contains(&graph_m) || graph_ef < graph_m {
+            return Err(format!("its graph has m {graph_m} and ef {graph_ef}, expected m from 2 to {MAX_M}, and ef at least m"));
+        }
         let sum = |of: fn(&PlannedShard) -> u64| manifest.shards.iter().try_fold(0u64, |sum, shard| sum.checked_add(of(shard)));
         for (what, expected, found) in
             [("references", manifest.references, sum(|shard| shard.references)), ("tokens", manifest.tokens, sum(|shard| shard.tokens))]
@@ -198,6 +204,7 @@ pub(super) mod tests {
             (other("\"references\": 7", "\"references\": 8"), "8 references"),
             (other("\"tokens\": 6", "\"tokens\": 5"), "14 tokens"),
             (other("\"packs\": 2", "\"packs\": 0"), "0 packs"),
+            (other("\"graph_m\": 16", "\"graph_m\": 256"), "m 256"),
             (other("\"origins\"", "\"origin\""), "origin"),
             (other(&Digest::of(b"pack").to_string(), "xyz"), "64 hexadecimal digits"),
             (PlanManifest::read(b"{}").unwrap_err(), "no plan"),

@@ -19,8 +19,8 @@ use crate::write::{ReferenceSource, SourceReference, WritePass};
 use crate::{BuildError, BuildOptions, BuildProgress, MAX_THREADS, Stage};
 
 use super::references::{PlannedReference, ReferenceReader};
-use super::shard_file::{ShardHeader, ShardWriter, check_shard, read_header};
-use super::{PROBE_FILE, Plan, PlanError, ShardDefect, probe};
+use super::shard_file::{MAGIC, ShardHeader, ShardWriter, check_shard};
+use super::{PROBE_FILE, Plan, PlanError, probe};
 
 /// The options of a shard.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ pub fn build_shard(
     let mut stages = Stages::new(progress);
     let path = options.output.clone().unwrap_or_else(|| plan.shard_path(shard));
     let header = ShardHeader::of(plan, shard);
-    let is_there = is_replaceable(&**storage, &path)?;
+    let is_there = is_replaceable(options, &path)?;
     if is_there && !options.force {
         stages.begin(Stage::Checking, Some(planned.references));
         if check_shard(&path, &header, |_| check(cancel))?.is_ok() {
@@ -149,16 +149,18 @@ pub fn build_shard(
     })
 }
 
-/// Refuses to replace a file that is no shard. Gives whether there is a file.
-fn is_replaceable(storage: &dyn Storage, path: &Path) -> Result<bool, PlanError> {
-    if !storage.is_regular_file(path) {
+/// Refuses to replace a file that is no shard, unless it is in the plan's own place. Gives whether there is a file.
+fn is_replaceable(options: &ShardOptions, path: &Path) -> Result<bool, PlanError> {
+    if !options.storage.is_regular_file(path) {
         return Ok(false);
     }
-    let is_empty = std::fs::metadata(path).is_ok_and(|data| data.len() == 0);
-    match read_header(path) {
-        Err(ShardDefect::NotAShard) if !is_empty => Err(PlanError::NotAShard { path: path.to_owned() }),
-        _ => Ok(true),
+    if options.output.is_none() {
+        return Ok(true);
     }
+    let mut start = [0; MAGIC.len()];
+    let length = options.storage.read_start(path, &mut start).map_err(|source| PlanError::Io { path: path.to_owned(), source })?;
+    // A shard that is cut short begins as one, an empty file as anything.
+    if MAGIC.starts_with(&start[..length]) { Ok(true) } else { Err(PlanError::NotAShard { path: path.to_owned() }) }
 }
 
 /// Makes the folder of the shards, which a copy of a plan may lack.

@@ -24,7 +24,8 @@ use super::Plan;
 use super::references::DigestFile;
 use crate::{BuildError, GENERATOR};
 
-const MAGIC: &[u8; 8] = b"MPSHARD\n";
+/// What a shard begins with.
+pub(crate) const MAGIC: &[u8; 8] = b"MPSHARD\n";
 const FORM: u32 = 1;
 const HEADER_BYTES: usize = 128;
 const DIGEST_BYTES: u64 = 32;
