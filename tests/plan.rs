@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use common::{Bench, Ran, distinct_documents, mempack, object, run, tiny};
@@ -89,13 +90,16 @@ fn a_bank_is_built_by_shards() {
 #[test]
 fn a_killed_shard_goes_on_to_the_same_file() {
     let own = World::new();
-    let planned = object(&own.plan("x.plan", &[]).ok());
+    own.bench.file("corpus.jsonl", distinct_documents(270));
+    own.plan("x.plan", &[]).ok();
     own.shard("x.plan", 0, &[]).ok();
     let whole = fs::read(own.path("x.plan/shards/0000.shard")).expect("a file");
     let file = own.path("y.shard");
-    let mut child = mempack(own.shard_args("x.plan", 0, &["-o", &file, "--threads", "1"])).spawn().expect("mempack starts");
+    let mut child =
+        mempack(own.shard_args("x.plan", 0, &["-o", &file, "--threads", "1"])).stderr(Stdio::null()).spawn().expect("mempack starts");
     let records = own.path("y.shard.building/records");
-    while fs::metadata(&records).map_or(0, |data| data.len()) <= 32 {
+    // A batch of some twenty slots is complete, of five: slots are not written in the order of the file.
+    while fs::read(&records).map_or(0, |bytes| bytes.iter().filter(|byte| **byte != 0).count()) < 220_000 {
         assert!(child.try_wait().expect("a process").is_none(), "the shard was complete before it could be killed");
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -107,7 +111,6 @@ fn a_killed_shard_goes_on_to_the_same_file() {
     assert!(count("resumed") > 0 && count("resumed") + count("encoded") == count("references"), "{resumed}");
     assert!(fs::read(&file).expect("a file") == whole);
     assert!(!Path::new(&own.path("y.shard.building")).exists());
-    assert_eq!(planned["unchanged"], false);
 }
 
 #[test]

@@ -15,8 +15,9 @@ use crate::output::{bytes, thousands};
 use crate::progress::Progress;
 use crate::terminal::{self, outln};
 
-/// Checks that all shards are there and whole, regroups their references into search packs of references that are near each other, and writes the packs
-/// and, at last, the set that lists them. It needs no model. The same plan gives the same bytes, whoever built the shards in which order.
+/// Checks that all shards are there and whole, regroups their references into search packs of references that are near each other, and writes
+/// the packs and, at last, the set that lists them. It needs no model. The same plan gives the same bytes, whoever built the shards in which
+/// order.
 #[derive(clap::Args)]
 pub struct Args {
     /// The folder of the plan

@@ -55,7 +55,8 @@ pub enum PlanError {
     },
     /// The plan was made by another version of this program, which may cut, encode and merge otherwise.
     #[error(
-        "{}: the plan was made by {found}, and this is {expected}: use the same version for the plan, its shards and their merge, or make the plan again",
+        "{}: the plan was made by {found}, and this is {expected}: use the same version for the plan, its shards and their merge, or make the \
+         plan again",
         path.display()
     )]
     Version {
@@ -94,7 +95,9 @@ pub enum PlanError {
         differences: Vec<Difference>,
     },
     /// The model is on another kind of device than the plan's was.
-    #[error("{}: the plan was made on {expected}, this is {found}; use a device of the plan's kind, or make the plan again on {found}", path.display())]
+    #[error(
+        "{}: the plan was made on {expected}, this is {found}; use a device of the plan's kind, or make the plan again on {found}", path.display()
+    )]
     Device {
         /// The folder of the plan.
         path: PathBuf,
@@ -105,8 +108,8 @@ pub enum PlanError {
     },
     /// This machine computes other bits than the one that made the plan, so its memories would differ from those of other shards.
     #[error(
-        "{}: this machine computes other numbers than the one that made the plan, so the shards would not fit together: the plan was made on {expected}; \
-         this is {found}; build its shards on machines like the first, or make the plan again on one like this", path.display()
+        "{}: this machine computes other numbers than the one that made the plan, so the shards would not fit together: the plan was made on \
+         {expected}; this is {found}; build its shards on machines like the first, or make the plan again on one like this", path.display()
     )]
     Probe {
         /// The folder of the plan.

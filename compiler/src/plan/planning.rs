@@ -114,12 +114,12 @@ pub struct PlanReport {
 
 /// Plans a build: reads the corpus, and writes a folder from which shards can be built anywhere.
 ///
-/// Texts and tokens pass through files. What grows in memory with the corpus are the values of metadata, every different one once, with 4 bytes for each
-/// document that has it, and the different places of references.
+/// Texts and tokens pass through files. What grows in memory with the corpus are the values of metadata, every different one once, with 4 bytes
+/// for each document that has it, and the different places of references.
 ///
 /// # Interruption
-/// The folder is made as `<output>.building` and renamed at the end. A plan that ends early leaves what it has computed there, and the same plan resumes
-/// from it.
+/// The folder is made as `<output>.building` and renamed at the end. A plan that ends early leaves what it has computed there, and the same plan
+/// resumes from it.
 ///
 /// # Errors
 /// Those of a build; and if there is something at the output. What is there is then unchanged.

@@ -69,14 +69,14 @@ pub struct MergeReport {
     pub stages: Vec<(Stage, Duration)>,
 }
 
-/// Merges the shards of a plan: checks that all are there and whole, gives each reference to the search pack of its nearest centroid that has room, writes
-/// the packs and, at last, the set that lists them.
+/// Merges the shards of a plan: checks that all are there and whole, gives each reference to the search pack of its nearest centroid that has
+/// room, writes the packs and, at last, the set that lists them.
 ///
-/// The set is a function of the plan and the name: neither the order of the shards nor threads change a byte. Memory: for each pack that is written, that
-/// of [`build`](crate::build) for its references and documents; and about 80 MiB. The folder needs room for the references twice.
+/// The set is a function of the plan and the name: neither the order of the shards nor threads change a byte. Memory: for each pack that is
+/// written, that of [`build`](crate::build) for its references and documents; and about 80 MiB. The folder needs room for the references twice.
 ///
-/// A set of the same name stays as it is until the new one is complete, and its packs are removed then: packs are named by number and id, so that old and
-/// new ones lie side by side meanwhile.
+/// A set of the same name stays as it is until the new one is complete, and its packs are removed then: packs are named by number and id, so
+/// that old and new ones lie side by side meanwhile.
 ///
 /// # Errors
 /// If shards are missing or cannot be merged, all of which are listed; if the plan is damaged; or if writing fails.

@@ -119,7 +119,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn streams_are_read_as_written(pushes in prop::collection::vec((0usize..4, prop::collection::vec(any::<u8>(), 0..30)), 0..60), capacity in 1usize..50) {
+        fn streams_are_read_as_written(
+            pushes in prop::collection::vec((0usize..4, prop::collection::vec(any::<u8>(), 0..30)), 0..60),
+            capacity in 1usize..50,
+        ) {
             let folder = tempfile::tempdir().unwrap();
             let mut spool = Spool::with_capacity(&DiskStorage, folder.path().join("spool"), 4, capacity).unwrap();
             let mut expected = vec![Vec::<u8>::new(); 4];
