@@ -7,5 +7,11 @@ fn main() {
     if let Ok(libdir) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo::metadata=LIBDIR={libdir}");
         link_rpath(&libdir);
+        // The folder of the library says which version it is.
+        let version = std::path::Path::new(&libdir).with_file_name("build-version");
+        println!("cargo::rerun-if-changed={}", version.display());
+        if let Ok(version) = std::fs::read_to_string(version) {
+            println!("cargo::rustc-env=MEMPACK_LIBTORCH={}", version.trim());
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! values.
 
 #[cfg(feature = "engine")]
-use mempack_compiler::BuildError;
+use mempack_compiler::{BuildError, PlanError};
 use mempack_corpus::CorpusError;
 #[cfg(feature = "engine")]
 use mempack_evaluation::EvaluateError;
@@ -101,6 +101,20 @@ pub fn build(error: &BuildError) -> Option<&'static str> {
         }
         BuildError::Metadata { .. } => Some("leave --strict out to build all the same"),
         BuildError::DivergenceUnknown { .. } => Some("leave --max-kl out to build without a bound"),
+        _ => None,
+    }
+}
+
+/// For work on a plan that failed.
+#[cfg(feature = "engine")]
+pub fn plan(error: &PlanError) -> Option<&'static str> {
+    match error {
+        PlanError::Build(error) => build(error),
+        PlanError::Exists { .. } => Some("use --force to replace the plan, with its shards"),
+        PlanError::Identity { .. } => Some("use --model DIR and --embedder DIR to name those that the plan was made with"),
+        PlanError::Device { .. } => Some("use --device to name a device of the plan's kind"),
+        PlanError::Name { .. } => Some("use --name NAME to name the set"),
+        PlanError::NotAShard { .. } => Some("use --output FILE to name another file"),
         _ => None,
     }
 }

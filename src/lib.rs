@@ -49,7 +49,13 @@ enum Command {
     Import(cmd::import::Args),
     /// Compile a corpus into a memory pack
     #[cfg(feature = "engine")]
-    Build(cmd::build::Args),
+    Build(Box<cmd::build::Args>),
+    /// Plan a build whose shards are built on several machines
+    #[cfg(feature = "engine")]
+    Plan(Box<cmd::plan::Args>),
+    /// Merge the shards of a plan into a set of search packs
+    #[cfg(feature = "engine")]
+    Merge(cmd::merge::Args),
     /// Show how a corpus is read and cut into references, without building a pack
     #[cfg(feature = "engine")]
     Corpus(cmd::cut::Args),
@@ -131,7 +137,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         #[cfg(feature = "engine")]
         Command::Import(args) => cmd::import::run(args),
         #[cfg(feature = "engine")]
-        Command::Build(args) => cmd::build::run(args),
+        Command::Build(args) => cmd::build::run(*args),
+        #[cfg(feature = "engine")]
+        Command::Plan(args) => cmd::plan::run(*args),
+        #[cfg(feature = "engine")]
+        Command::Merge(args) => cmd::merge::run(args),
         #[cfg(feature = "engine")]
         Command::Corpus(args) => cmd::cut::run(args),
         #[cfg(feature = "engine")]

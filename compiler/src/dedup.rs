@@ -39,7 +39,7 @@ pub(crate) struct References {
     ahead: Option<[u8; BY_FIRST]>,
     /// How many there are.
     pub count: u64,
-    /// The references for the codec's sample.
+    /// The references for the codec's sample, and those to train centroids on.
     pub selection: Selection,
 }
 
@@ -66,11 +66,13 @@ impl<'a> Deduplicator<'a> {
     }
 
     /// Sorts by key, which brings equal candidates together, then by the first of each.
-    pub fn finish(self, purpose: Purpose<'_>, cancel: &AtomicBool) -> Result<References, BuildError> {
+    ///
+    /// Of a plan's references, at most `max_routed` are selected to train centroids on.
+    pub fn finish(self, purpose: Purpose<'_>, max_routed: usize, cancel: &AtomicBool) -> Result<References, BuildError> {
         let mut by_key = self.sorter.finish()?;
         let mut by_first = Sorter::new(self.scratch, "by-first");
         let (mut key, mut first) = ([0; 32], 0u64);
-        let mut selector = Selector::new(purpose);
+        let mut selector = Selector::new(purpose, max_routed);
         let (mut count, mut seen) = (0u64, 0u64);
         while let Some(record) = by_key.next()? {
             if seen % 4096 == 0 {
@@ -158,7 +160,7 @@ mod tests {
             // What a previous pack knows is any set of keys.
             let known = |key: &Digest| key.0[0] < 100;
             let purpose = if kept { Purpose::KeptCodec { known: &known } } else { Purpose::NewCodec { max_train: train, codebooks: false } };
-            let mut references = deduplicator.finish(purpose, &AtomicBool::new(false)).unwrap();
+            let mut references = deduplicator.finish(purpose, 7, &AtomicBool::new(false)).unwrap();
             prop_assert_eq!(references.count, oracle.len() as u64);
             let mut by_key: Vec<(Digest, u64)> = firsts.iter().map(|(kind, first)| (Digest::of(&[*kind]), *first)).collect();
             by_key.sort_unstable();
@@ -168,6 +170,8 @@ mod tests {
                 names.sort_unstable();
                 names
             };
+            let smallest: Vec<u64> = by_key.iter().take(7).map(|(_, first)| *first).collect();
+            prop_assert_eq!(&references.selection.routed, &smallest);
             // There are so few of both kinds that all are held out.
             prop_assert_eq!(&references.selection.train, &names(&by_key[..trained]));
             prop_assert_eq!(&references.selection.held_out, &names(&by_key[by_key.len() - held..]));

@@ -58,6 +58,14 @@ pub enum BuildError {
         /// What the system reports.
         source: io::Error,
     },
+    /// A file of a plan or a shard, whose digest was right before, was not read.
+    #[error("{}: {source}; copy the file again, or make it again", path.display())]
+    PlanFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system reports, or what is wrong.
+        source: io::Error,
+    },
     /// The model or the embedder failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),

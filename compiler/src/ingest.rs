@@ -29,6 +29,8 @@ pub(crate) struct Ingest<'a, 's> {
     pub writer: &'a mut PackWriter,
     pub candidates: &'a mut CandidateWriter,
     pub deduplicator: &'a mut Deduplicator<'s>,
+    /// Whether the titles of the documents are collected.
+    pub titles: bool,
 }
 
 /// What was read.
@@ -36,7 +38,7 @@ pub(crate) struct Ingest<'a, 's> {
 pub(crate) struct IngestCounts {
     /// Documents with words.
     pub documents: u64,
-    /// Their titles.
+    /// Their titles, if they are collected.
     pub titles: Vec<String>,
     /// Their fields beside those of their records.
     pub metadata: MetadataColumns,
@@ -124,7 +126,9 @@ impl Ingest<'_, '_> {
         };
         let number = self.writer.push_document(passages.metadata())?;
         counts.metadata.push(number, &passages.metadata().id, passages.fields());
-        counts.titles.push(passages.metadata().title.clone());
+        if self.titles {
+            counts.titles.push(passages.metadata().title.clone());
+        }
         counts.documents += 1;
         for passage in passages {
             let passage = passage?;

@@ -35,11 +35,14 @@ mod metadata;
 mod options;
 mod pipeline;
 mod places;
+mod plan;
+mod prepare;
 mod previous;
 mod progress;
 mod resume;
 mod revoke;
 mod scratch;
+mod sink;
 mod slots;
 mod terms;
 mod tuning;
@@ -55,6 +58,10 @@ pub use graph::{FlatGraph, GraphBuilder};
 pub use mempack_corpus::{CorpusError, CutOptions, DuplicateIds, Input};
 pub use metadata::MetadataNote;
 pub use options::{BuildOptions, GraphOptions, MAX_THREADS};
+pub use plan::{
+    BadShard, MAX_PACKS, MAX_SHARDS, MergeOptions, MergeReport, Plan, PlanError, PlanOptions, PlanReport, SearchPacks, ShardDefect,
+    ShardOptions, ShardReport, build_shard, merge, plan,
+};
 pub use previous::PreviousPack;
 pub use progress::{BuildProgress, BuildReport, SilentBuild, Stage};
 pub use resume::{ResumeState, StageProgress};

@@ -1,6 +1,7 @@
 //! The metadata of a pack (SPEC 6.1): fields of documents, each with one kind.
 
 mod note;
+mod remaining;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,6 +10,7 @@ use mempack_format::{FieldColumn, FieldKind};
 
 pub use note::MetadataNote;
 pub(crate) use note::Sort;
+pub(crate) use remaining::remaining;
 
 /// The fields of the documents of a corpus, collected in their order.
 ///

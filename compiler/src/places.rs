@@ -41,6 +41,11 @@ impl PlaceTable {
         number
     }
 
+    /// The places with their numbers, in no order.
+    pub fn by_number(&self) -> impl Iterator<Item = (u32, &OriginPlace)> {
+        self.numbers.iter().map(|(place, number)| (*number, place))
+    }
+
     /// The section of a pack whose origins have the places of these numbers.
     pub fn columns(&self, numbers: &[u32]) -> Vec<FieldColumn> {
         if self.fields.is_empty() {

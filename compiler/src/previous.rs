@@ -1,22 +1,25 @@
-//! The previous pack that a build takes references from.
+//! Packs that a build reads: the previous one that it takes references from, codebooks, and that of a plan.
 
 use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use mempack_format::{CodecSpec, Difference, Digest, EmbedderIdentity, Manifest, ModelIdentity, Pack, PackId, Quality, ReadError, Tag};
+use mempack_format::{
+    CodecSpec, Difference, Digest, Document, EmbedderIdentity, Manifest, Metadata, ModelIdentity, Pack, PackId, Quality, ReadError, Tag,
+};
 
 use crate::BuildError;
 use crate::tuning::selection::split;
 
-/// An open pack of the same model that was built earlier.
+/// An open pack that a build reads: of the same model, built earlier; or that of a [plan](crate::Plan).
 pub struct PreviousPack {
     path: PathBuf,
     pack: Box<dyn PackSource>,
 }
 
-/// What is read from a pack, whatever holds its bytes. All of it is checked against digests before it is returned.
-trait PackSource: Send + Sync {
+/// What is read from a pack, whatever holds its bytes. All of it is checked against digests before it is returned, documents and metadata by
+/// [`check_documents`](Self::check_documents).
+pub(crate) trait PackSource: Send + Sync {
     fn id(&self) -> PackId;
     fn manifest(&self) -> &Manifest;
     fn codec(&self) -> CodecSpec;
@@ -27,6 +30,12 @@ trait PackSource: Send + Sync {
     fn keys(&self) -> Result<Vec<Digest>, ReadError>;
     fn record(&self, reference: u32) -> Result<&[u8], ReadError>;
     fn embedding(&self, reference: u32) -> Result<Vec<f32>, ReadError>;
+    /// Bytes of a memory record.
+    fn record_bytes(&self) -> u64;
+    /// Checks the sections of documents and metadata.
+    fn check_documents(&self) -> Result<(), ReadError>;
+    fn document(&self, document: u32) -> Result<Document, ReadError>;
+    fn metadata(&self) -> Result<Option<Metadata<'_>>, ReadError>;
 }
 
 struct OpenPack<P>(P);
@@ -67,6 +76,22 @@ impl<P: Deref<Target = Pack<D>> + Send + Sync, D: AsRef<[u8]> + 'static> PackSou
         self.0.check_embedding(reference)?;
         Ok(self.0.embedding(reference)?.iter().map(|value| value.get()).collect())
     }
+
+    fn record_bytes(&self) -> u64 {
+        self.0.record_bytes()
+    }
+
+    fn check_documents(&self) -> Result<(), ReadError> {
+        [Tag::DOCUMENT_INDEX, Tag::DOCUMENTS, Tag::METADATA].into_iter().try_for_each(|tag| self.0.section(tag).map(|_| ()))
+    }
+
+    fn document(&self, document: u32) -> Result<Document, ReadError> {
+        self.0.document(document)
+    }
+
+    fn metadata(&self) -> Result<Option<Metadata<'_>>, ReadError> {
+        self.0.metadata()
+    }
 }
 
 impl fmt::Debug for PreviousPack {
@@ -93,6 +118,11 @@ impl PreviousPack {
     /// The codec loss that it states.
     pub(crate) fn quality(&self) -> Option<&Quality> {
         self.pack.quality()
+    }
+
+    /// What is read from it. Errors of this do not name its file.
+    pub(crate) fn contents(&self) -> &dyn PackSource {
+        &*self.pack
     }
 
     pub(crate) fn id(&self) -> PackId {

@@ -8,7 +8,7 @@ use mempack_format::{CodecSpec, PackId, Quality};
 use crate::UsedCodebooks;
 use crate::tuning::drift::Drift;
 
-/// The stages of a build, in order. A lossless codec has no `Sampling` and no `Measuring`, a codec without tables no `Training`, and only
+/// The stages of a build, in order, with those of its parts if it is spread over machines. A lossless codec has no `Sampling` and no `Measuring`, a codec without tables no `Training`, and only
 /// a trellis code has `Sensitivity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -24,6 +24,18 @@ pub enum Stage {
     Training,
     /// The codec's loss is measured.
     Measuring,
+    /// Of a plan: the centroids of search packs are trained.
+    Centroids,
+    /// Of a plan and its shards: a few references show whether this machine computes the bits of the plan.
+    Probing,
+    /// Of a plan: the references of all shards are written.
+    Planning,
+    /// Of a shard or a merge: shards are compared with their digests.
+    Checking,
+    /// Of a merge: references go to the search packs of their nearest centroids.
+    Regrouping,
+    /// Of a merge: the packs are written.
+    Packing,
     /// Every memory is written and encoded, every text is embedded and inserted into the graph.
     Writing,
     /// The graph is checked and transcribed.
@@ -41,6 +53,12 @@ impl fmt::Display for Stage {
             Self::Sensitivity => "sensing",
             Self::Training => "training",
             Self::Measuring => "measuring",
+            Self::Centroids => "centroids",
+            Self::Probing => "probing",
+            Self::Planning => "writing the plan",
+            Self::Checking => "checking shards",
+            Self::Regrouping => "regrouping",
+            Self::Packing => "writing packs",
             Self::Writing => "writing memories",
             Self::Graph => "graph",
             Self::Sealing => "sealing",

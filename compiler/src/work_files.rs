@@ -6,10 +6,10 @@ use std::path::Path;
 
 use mempack_format::{Digest, WorkFolder};
 
-use crate::BuildError;
 use crate::resume::{ResumeState, StageProgress};
 use crate::scratch::failed;
 use crate::slots::Slots;
+use crate::{BuildError, BuildProgress};
 
 /// File of the memories of the codec's sample.
 const SAMPLE: &str = "sample";
@@ -19,7 +19,7 @@ const CODEC: &str = "codec";
 const RECORDS: &str = "records";
 
 /// All of them.
-pub(crate) const WORK_FILES: [&str; 3] = [SAMPLE, CODEC, RECORDS];
+const WORK_FILES: [&str; 3] = [SAMPLE, CODEC, RECORDS];
 
 /// The files in the work folder that survive an interruption.
 pub(crate) struct WorkFiles<'a> {
@@ -91,6 +91,34 @@ impl<'a> WorkFiles<'a> {
         let any = [SAMPLE, CODEC, RECORDS].iter().any(|name| holds(&self.folder.path().join(name)));
         any.then(|| ResumeState { folder: self.folder.path().to_owned(), done: *self.done.borrow() })
     }
+}
+
+/// Ends work in a folder with its result: removes the folder, unless it ended early with something to `resume` from.
+pub(crate) fn conclude<T>(
+    result: Result<T, BuildError>,
+    resume: Option<ResumeState>,
+    folder: WorkFolder,
+    progress: &dyn BuildProgress,
+) -> Result<T, BuildError> {
+    match (result, resume) {
+        (Ok(report), _) => {
+            if let Err(error) = folder.remove(&WORK_FILES) {
+                progress.note(&format!("the work is complete, but {error}"));
+            }
+            Ok(report)
+        }
+        (Err(why), Some(resume)) if !is_final(&why) => Err(BuildError::Stopped { why: Box::new(why), resume: Box::new(resume) }),
+        (Err(why), _) => {
+            // The first error is reported. What cannot be removed now is emptied when the folder is opened again.
+            let _ = folder.remove(&WORK_FILES);
+            Err(why)
+        }
+    }
+}
+
+/// Whether the same work would be refused again, so that none of it is kept.
+fn is_final(why: &BuildError) -> bool {
+    matches!(why, BuildError::Divergence { .. } | BuildError::DivergenceUnknown { .. } | BuildError::Metadata { .. })
 }
 
 /// The digest that precedes kept parameters in their file.

@@ -1,34 +1,61 @@
-//! The pass that writes every reference into the pack.
+//! The pass that writes the memory of every reference: from a source, through the pipeline, into a sink.
 
 use std::time::Duration;
 
 use mempack_corpus::reference_text;
-use mempack_format::{Digest, Memory, Origin, PackWriter};
+use mempack_format::{Digest, Memory};
 use mempack_model::{EmbedAs, Embedder, Model};
 
 use crate::BuildError;
 use crate::codec::{Encoder, SampleStore};
 use crate::context::BuildContext;
 use crate::dedup::{Occurrence, References};
-use crate::graph::GraphBuilder;
 use crate::pipeline::{BatchProgress, Flow, Item, Task, TaskBatch, Work, in_order};
 use crate::previous::{PreviousIndex, PreviousPack};
 use crate::scratch::{Candidate, CandidateReader};
+use crate::sink::{ReferenceMeta, ReferenceSink};
 use crate::slots::Slots;
-use crate::terms::TermIndex;
 use crate::tuning::sample::Sample;
 
-/// Where references come from, and where they go.
-pub(crate) struct WritePass<'a> {
+/// A reference whose memory is to be written.
+pub(crate) struct SourceReference {
+    /// Its name in the codec's sample of this build; `None` where there is no sample.
+    pub name: Option<u64>,
+    pub candidate: Candidate,
+    /// Where it was found; empty if the sink needs none.
+    pub occurrences: Vec<Occurrence>,
+}
+
+/// Gives references in their order.
+pub(crate) trait ReferenceSource {
+    /// How many there are in all.
+    fn count(&self) -> u64;
+    /// The next one; `None` after the last.
+    fn next(&mut self) -> Result<Option<SourceReference>, BuildError>;
+}
+
+/// The references of a corpus that was just read.
+pub(crate) struct CorpusReferences {
     pub references: References,
     pub candidates: CandidateReader,
-    pub writer: &'a mut PackWriter,
-    pub graph: &'a mut GraphBuilder,
-    pub terms: &'a mut TermIndex,
-    /// The titles of the documents.
-    pub titles: &'a [String],
-    /// Receives the numbers of the places of the origins, in the order of the pack.
-    pub places: &'a mut Vec<u32>,
+}
+
+impl ReferenceSource for CorpusReferences {
+    fn count(&self) -> u64 {
+        self.references.count
+    }
+
+    fn next(&mut self) -> Result<Option<SourceReference>, BuildError> {
+        let Some(unique) = self.references.next()? else { return Ok(None) };
+        let candidate = self.candidates.read(unique.name)?;
+        Ok(Some(SourceReference { name: Some(unique.name), candidate, occurrences: unique.occurrences }))
+    }
+}
+
+/// Where references come from, and where they go.
+pub(crate) struct WritePass<'a, R, S> {
+    pub source: R,
+    pub sink: &'a mut S,
     pub encoder: &'a Encoder,
     /// The previous pack, if records and embeddings are taken from it.
     pub taken: Option<&'a PreviousIndex<'a>>,
@@ -51,12 +78,12 @@ pub(crate) struct WriteTotals {
     pub time: Duration,
 }
 
-impl WritePass<'_> {
-    /// Puts every reference with its memory and embedding into the pack, and every embedding into the graph.
+impl<R: ReferenceSource, S: ReferenceSink> WritePass<'_, R, S> {
+    /// Gives the sink every reference with its memory record and its embedding.
     pub fn run(self, context: &BuildContext<'_>, sample: Option<&Sample>, parameters: &[u8]) -> Result<WriteTotals, BuildError> {
         let embedder = context.embedder.identity();
         let codec = self.encoder.codec();
-        let total = self.taken.is_none().then_some(self.references.count);
+        let total = self.taken.is_none().then_some(self.source.count());
         context.work_files.begin(if total.is_some() { "references" } else { "new references" }, total);
         let previous = context.options.from.as_deref();
         let identity = context.work_identity(
@@ -100,28 +127,34 @@ struct WriteWork<'a> {
     previous: Option<&'a PreviousPack>,
 }
 
-/// A reference as it goes into the pack.
-struct WrittenReference {
+/// The memory and the embedding of a reference, as they go into a pack.
+pub(crate) struct WrittenReference {
     /// The memory record, encoded.
-    record: Vec<u8>,
+    pub record: Vec<u8>,
     /// A unit vector.
-    embedding: Vec<f32>,
+    pub embedding: Vec<f32>,
+}
+
+/// Appends a record and an embedding as slots and shards hold them: the record, then the embedding's numbers.
+pub(crate) fn put_payload(record: &[u8], embedding: &[f32], out: &mut Vec<u8>) {
+    out.extend(record);
+    embedding.iter().for_each(|x| out.extend(x.to_le_bytes()));
 }
 
 impl WrittenReference {
-    /// Bytes of the payload of a slot.
-    fn bytes(stride: usize, dim: usize) -> usize {
+    /// Bytes of a payload.
+    pub fn bytes(stride: usize, dim: usize) -> usize {
         stride + 4 * dim
     }
 
     fn payload(&self) -> Vec<u8> {
-        let mut bytes = self.record.clone();
-        self.embedding.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+        let mut bytes = Vec::with_capacity(Self::bytes(self.record.len(), self.embedding.len()));
+        put_payload(&self.record, &self.embedding, &mut bytes);
         bytes
     }
 
-    /// The inverse of [`payload`](Self::payload), for records of `stride` bytes.
-    fn from_payload(payload: &[u8], stride: usize) -> Self {
+    /// The inverse of [`put_payload`], for records of `stride` bytes.
+    pub fn from_payload(payload: &[u8], stride: usize) -> Self {
         let (record, embedding) = payload.split_at(stride);
         Self { record: record.to_vec(), embedding: embedding.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect() }
     }
@@ -169,9 +202,9 @@ impl Work for WriteWork<'_> {
     }
 }
 
-struct WriteFlow<'a> {
+struct WriteFlow<'a, R, S> {
     context: &'a BuildContext<'a>,
-    pass: WritePass<'a>,
+    pass: WritePass<'a, R, S>,
     sample: Option<&'a Sample>,
     slots: &'a Slots,
     number: u64,
@@ -179,50 +212,34 @@ struct WriteFlow<'a> {
     buffer: Vec<u8>,
 }
 
-/// What goes into the pack with the memory and the embedding of a reference.
-struct ReferenceMeta {
-    key: Digest,
-    tokens: u16,
-    text: String,
-    occurrences: Vec<Occurrence>,
-}
-
-impl WriteFlow<'_> {
+impl<R, S: ReferenceSink> WriteFlow<'_, R, S> {
     fn push(&mut self, meta: &ReferenceMeta, record: &[u8], embedding: &[f32]) -> Result<(), BuildError> {
-        let WritePass { writer, graph, terms, titles, places, .. } = &mut self.pass;
-        let origins: Vec<Origin> = meta.occurrences.iter().map(|occurrence| occurrence.origin).collect();
-        writer.push_reference(&meta.key, meta.tokens, &meta.text, &origins)?;
-        places.extend(meta.occurrences.iter().map(|occurrence| occurrence.place));
-        writer.push_memory(record)?;
-        writer.push_embedding(embedding)?;
-        graph.push(embedding);
-        let titles = origins.iter().filter_map(|origin| titles.get(origin.document as usize));
-        terms.push(titles.map(String::as_str), &meta.text, &meta.key, embedding);
+        self.pass.sink.push(meta, record, embedding)?;
         self.totals.tokens += u64::from(meta.tokens);
         Ok(())
     }
 }
 
-impl Flow for WriteFlow<'_> {
+impl<R: ReferenceSource, S: ReferenceSink> Flow for WriteFlow<'_, R, S> {
     /// Its number in the previous pack, with the rest.
     type Known = (u32, ReferenceMeta);
     type Meta = ReferenceMeta;
     type Output = WrittenReference;
 
     fn next(&mut self) -> Result<Option<Item<(u32, ReferenceMeta), ReferenceMeta>>, BuildError> {
-        let Some(unique) = self.pass.references.next()? else { return Ok(None) };
+        let Some(SourceReference { name, candidate, occurrences }) = self.pass.source.next()? else { return Ok(None) };
         let number = self.number;
         self.number += 1;
-        let Candidate { key, ids, lead, text } = self.pass.candidates.read(unique.name)?;
+        let Candidate { key, ids, lead, text } = candidate;
         let tokens = ids.len() as u16;
         let whole = |text: &str| reference_text(&lead, text).into_owned();
         if let Some(reference) = self.pass.taken.and_then(|index| index.find(&key)) {
-            return Ok(Some(Item::Known((reference, ReferenceMeta { key, tokens, text, occurrences: unique.occurrences }))));
+            return Ok(Some(Item::Known((reference, ReferenceMeta { key, tokens, text, occurrences }))));
         }
-        let sampled = self.sample.and_then(|sample| sample.indices.get(&unique.name).copied());
+        let sampled = self.sample.zip(name).and_then(|(sample, name)| sample.indices.get(&name).copied());
         let embedded = self.pass.embedded.and_then(|index| index.find(&key));
         let task = Task { number, key, ids, text: whole(&text), sampled, embedded };
-        Ok(Some(Item::Task(task, ReferenceMeta { key, tokens, text, occurrences: unique.occurrences })))
+        Ok(Some(Item::Task(task, ReferenceMeta { key, tokens, text, occurrences })))
     }
 
     fn find(&mut self, batch: &TaskBatch) -> Result<Option<Vec<WrittenReference>>, BuildError> {

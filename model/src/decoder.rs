@@ -12,7 +12,7 @@ use crate::layer::{Layer, Sizes};
 use crate::model_folder::{Loading, ModelFolder};
 use crate::norm::RmsNorm;
 use crate::rope::{Rope, Rotation};
-use crate::{ComputeError, LoadError, LoadOptions, MemoryConfig, ModelConfig, Precision};
+use crate::{ComputeError, LoadError, LoadOptions, Machine, MemoryConfig, ModelConfig, Precision};
 
 /// A decoder with memory layers (arXiv 2407.01178, section 3), without a tokenizer.
 pub struct Decoder {
@@ -107,6 +107,11 @@ impl Decoder {
     /// The type of weights and activations.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// What it computes with.
+    pub fn machine(&self) -> Machine {
+        Machine::of(self.device)
     }
 
     /// The shape of a memory.

@@ -1,23 +1,20 @@
 //! `mempack build`: a corpus becomes a pack.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::sync::Arc;
 
-use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildProgress, BuildReport, Drift, GraphOptions, PreviousPack, Stage};
-use mempack_format::{CodecSpec, DiskStorage, ModelIdentity, ReadError, SpecError};
-use mempack_model::Precision;
+use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildReport, Drift, Stage};
+use mempack_format::{CodecSpec, ModelIdentity, ReadError};
 use mempack_runtime::quality_json;
 use serde_json::json;
 
-use super::corpus;
-use super::cut::CutArgs;
-use super::files::FileArgs;
+use super::encoding::{Bars, ENCODING, EncodingArgs, previous, print_codebooks, skipped};
+use super::planned::{seconds, stages_json};
+use super::shard;
 use crate::failure::{Failure, Kind};
 use crate::folders::{self, ModelArgs};
 use crate::hints;
 use crate::interrupt;
-use crate::output::{bytes, quality_line, quality_lines, thousands};
+use crate::output::{bytes, quality_lines, thousands};
 use crate::outputs;
 use crate::progress::Progress;
 use crate::terminal::{self, outln};
@@ -25,125 +22,52 @@ use crate::terminal::{self, outln};
 #[derive(clap::Args)]
 pub struct Args {
     /// The corpus: texts, PDF, HTML, Office and other documents, tables (docs/corpora.md lists them), folders of them, or - for standard input
-    #[arg(required = true, value_name = "CORPUS")]
+    #[arg(required_unless_present = "plan", value_name = "CORPUS")]
     corpus: Vec<PathBuf>,
-    /// What to do if two documents have the same id
-    #[arg(long, value_enum, default_value_t, value_name = "RULE")]
-    duplicate_ids: corpus::OnDuplicate,
+    /// The pack to write; a file there is replaced when the new pack is complete. With --plan, the file of the shard [default: in the folder of the plan]
+    #[arg(short, long, required_unless_present = "plan", value_name = "PACK")]
+    output: Option<PathBuf>,
+    /// Build a shard of this plan instead of a pack: see mempack plan
+    #[arg(long, value_name = "PLAN", requires = "shard", conflicts_with_all = ENCODING)]
+    plan: Option<PathBuf>,
+    /// With --plan: the number of the shard, from 0
+    #[arg(long, value_name = "I", requires = "plan")]
+    shard: Option<u32>,
+    /// With --plan: build the shard again although it is complete
+    #[arg(long, requires = "plan")]
+    force: bool,
     #[command(flatten)]
-    cut: CutArgs,
-    #[command(flatten)]
-    files: FileArgs,
-    /// The pack to write; a file there is replaced when the new pack is complete
-    #[arg(short, long, value_name = "PACK")]
-    output: PathBuf,
+    encoding: EncodingArgs,
     #[command(flatten)]
     model: ModelArgs,
-    /// Number type that memories are computed in: f32 or bf16
-    #[arg(long, default_value_t)]
-    precision: Precision,
-    /// How memories are stored: F32, BF16, SQ8, PQMxB or RQMxB (M codes of B bits), another name of SPEC.md, section 9, or auto [default: that of --from, else RQ2x8,TCQ30x8]
-    #[arg(long)]
-    codec: Option<Codec>,
-    /// With --codec auto: maximum bytes of a memory; the codec within it that loses least of memories that it was not trained on is taken
-    #[arg(long, value_name = "N")]
-    bytes_per_memory: Option<u64>,
     /// A pack of the same model to take unchanged references from; it may be the pack to write
     #[arg(long, value_name = "OLD")]
     from: Option<PathBuf>,
-    /// Train the codec instead of keeping the codebooks of --from or of the model's codec.bin; memories of --from are then computed again, and
-    /// only embeddings are taken
-    #[arg(long)]
-    retrain_codec: bool,
-    /// Build even if the embedder or the model does not know more than 30% of the characters of the corpus
-    #[arg(long)]
-    any_language: bool,
-    /// Refuse a corpus with fields whose values do not keep their types: values of several kinds, lists in some documents only, or lists that
-    /// hold lists or objects; and a folder with a file that cannot be read. Without it, the build names them
-    #[arg(long)]
-    strict: bool,
-    /// Maximum number of references that the codec is trained on
-    #[arg(long, default_value_t = BuildOptions::default().sample, value_name = "N")]
-    sample: usize,
-    /// Refuse a codec that moves the model's predictions by more than this many nats a token (KL divergence on references that it was
-    /// not trained on); a file at PACK is then unchanged
-    #[arg(long, value_name = "NATS", allow_negative_numbers = true, value_parser = not_negative)]
-    max_kl: Option<f64>,
     /// Number of computing threads; the pack does not depend on it
     #[arg(long, default_value_t = BuildOptions::default().threads, value_name = "N", value_parser = super::threads)]
     threads: usize,
-    /// Maximum number of neighbours of a node in the search graph
-    #[arg(long, default_value_t = GraphOptions::default().m)]
-    graph_m: u32,
-    /// Number of candidates that are examined when a node is inserted into the search graph
-    #[arg(long, default_value_t = GraphOptions::default().ef_construction)]
-    graph_ef: u32,
     /// Print the figures of the build as one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// The value of `--codec`.
-#[derive(Clone, Copy)]
-enum Codec {
-    Auto,
-    Named(CodecSpec),
-}
-
-impl FromStr for Codec {
-    type Err = SpecError;
-
-    fn from_str(word: &str) -> Result<Self, SpecError> {
-        if word == "auto" { Ok(Self::Auto) } else { word.parse().map(Self::Named) }
-    }
-}
-
-/// The codec that is named, or the bytes within which one is chosen.
-fn codec(args: &Args) -> Result<(Option<CodecSpec>, Option<u64>), Failure> {
-    match (args.codec, args.bytes_per_memory) {
-        (Some(Codec::Auto), Some(bytes)) => Ok((None, Some(bytes))),
-        (Some(Codec::Auto), None) => {
-            Err(Failure::new(Kind::Usage, "--codec auto needs --bytes-per-memory N, the maximum bytes of a memory"))
-        }
-        (_, Some(_)) => Err(Failure::new(Kind::Usage, "--bytes-per-memory limits what --codec auto chooses; add --codec auto")),
-        (Some(Codec::Named(codec)), None) => Ok((Some(codec), None)),
-        (None, None) => Ok((None, None)),
-    }
-}
-
 pub fn run(args: Args) -> Result<(), Failure> {
-    let (codec, max_record_bytes) = codec(&args)?;
+    if let Some((plan, number)) = args.plan.as_deref().zip(args.shard) {
+        let (output, model) = (args.output, &args.model);
+        return shard::run(shard::Task { plan, shard: number, output, force: args.force, model, threads: args.threads, json: args.json });
+    }
+    args.encoding.codec()?;
+    let output = args.output.unwrap_or_default();
     let sources: Vec<&Path> = args.corpus.iter().map(PathBuf::as_path).collect();
-    outputs::check_pack(&args.output, &sources)?;
+    outputs::check_pack(&output, &sources)?;
     let cancel = interrupt::flag();
     // Each operation runs on one thread, several side by side, so results do not depend on the number of threads.
     mempack_model::set_threads(1);
-    let model = args.model.load(args.precision)?;
+    let model = args.model.load(args.encoding.precision)?;
     folders::warn_if_untrained(&model);
-    let embedder = args.model.embedder.load(args.precision)?;
-    let inputs = corpus::inputs(&args.corpus);
+    let embedder = args.model.embedder.load(args.encoding.precision)?;
     let from = args.from.as_deref().map(previous).transpose()?;
-    let codebooks = if args.retrain_codec { None } else { args.model.codebooks()? };
-    let codebooks = codebooks.as_deref().map(previous).transpose()?;
-    let options = BuildOptions {
-        inputs,
-        duplicate_ids: args.duplicate_ids.into(),
-        extraction: args.files.extraction()?,
-        cut: args.cut.options(),
-        output: args.output,
-        codec: codec.or(from.as_ref().map(|previous| previous.codec())).unwrap_or(BuildOptions::default().codec),
-        max_record_bytes,
-        from,
-        retrain_codec: args.retrain_codec,
-        codebooks,
-        any_language: args.any_language,
-        strict: args.strict,
-        threads: args.threads,
-        graph: GraphOptions { m: args.graph_m, ef_construction: args.graph_ef },
-        sample: args.sample,
-        max_divergence: args.max_kl,
-        storage: Arc::new(DiskStorage),
-    };
+    let options = args.encoding.options(&args.corpus, output, &args.model, from, args.threads)?;
     let bars = Bars(Progress::new());
     let report = compiler::build(&model, &embedder, &options, &bars, cancel).map_err(|error| {
         let (hint, details) = (hints::build(&error), hints::build_details(&error));
@@ -154,17 +78,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn not_negative(word: &str) -> Result<f64, String> {
-    let number: f64 = word.parse().map_err(|_| format!("{word} is no number"))?;
-    if number.is_nan() || number < 0.0 { Err(format!("{word} is not 0 or more")) } else { Ok(number) }
-}
-
-/// The pack to take references or codebooks from. It stays mapped until the end, even if its file is replaced.
-fn previous(path: &Path) -> Result<Arc<PreviousPack>, Failure> {
-    Ok(Arc::new(PreviousPack::new(path, super::open(path)?)))
-}
-
-fn kind(error: &BuildError) -> Kind {
+/// The kind of failure that an error of a build is.
+pub fn kind(error: &BuildError) -> Kind {
     match error.reason() {
         BuildError::Interrupted => Kind::Interrupted,
         BuildError::PreviousIdentity { .. }
@@ -178,10 +93,9 @@ fn kind(error: &BuildError) -> Kind {
 
 fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as_json: bool) {
     let (first_layer, head_dim) = (model.first_memory_layer, model.shape.head_dim);
-    let seconds: f64 = report.stages.iter().map(|(_, time)| time.as_secs_f64()).sum();
+    let seconds = seconds(&report.stages);
     if as_json {
-        let stages: serde_json::Map<_, _> =
-            report.stages.iter().map(|(stage, time)| (stage.to_string(), json!(time.as_secs_f64()))).collect();
+        let stages = stages_json(&report.stages);
         terminal::print_json(&json!({
             "pack": options.output, "id": report.id.to_string(), "bytes": report.bytes, "documents": report.documents,
             "skipped": report.skipped.len(),
@@ -201,13 +115,7 @@ fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as
             outln!("{}{line}", if at == 0 { format!("codec {} loses ", report.codec) } else { "  ".to_owned() });
         }
         if let Some(used) = &report.codebooks {
-            outln!(
-                "the codebooks are those that came with the model{}; --retrain-codec trains new ones",
-                used.quality
-                    .as_ref()
-                    .map(|quality| format!(", and lose {} of the texts that they were trained with", quality_line(quality)))
-                    .unwrap_or_default()
-            );
+            print_codebooks(used);
         }
         if let Some(advice) = cheaper_codec(report, head_dim) {
             outln!("{advice}");
@@ -249,15 +157,6 @@ fn cheaper_codec(report: &BuildReport, head_dim: u32) -> Option<String> {
     ))
 }
 
-/// How many files of the corpus are not in the pack.
-fn skipped(files: u64) -> String {
-    match files {
-        0 => String::new(),
-        1 => " (1 file could not be read)".into(),
-        _ => format!(" ({} files could not be read)", thousands(files)),
-    }
-}
-
 /// Where the references come from, if not all were computed now.
 fn origin(report: &BuildReport) -> String {
     if report.taken + report.resumed == 0 {
@@ -291,22 +190,5 @@ fn print_drift(drift: &Drift) {
     );
     if drift.is_clear() {
         outln!("the new texts differ from those the codebooks were trained on; --retrain-codec trains new codebooks");
-    }
-}
-
-/// The compiler's progress on standard error.
-struct Bars(Progress);
-
-impl BuildProgress for Bars {
-    fn stage(&self, stage: Stage, total: Option<u64>) {
-        self.0.begin(&stage.to_string(), "references", total);
-    }
-
-    fn advance(&self, references: u64, tokens: u64) {
-        self.0.advance(references, tokens);
-    }
-
-    fn note(&self, text: &str) {
-        self.0.note(text);
     }
 }

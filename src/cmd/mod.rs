@@ -22,6 +22,8 @@ pub mod corpus;
 pub mod cut;
 pub mod diff;
 #[cfg(feature = "engine")]
+mod encoding;
+#[cfg(feature = "engine")]
 pub mod eval;
 #[cfg(feature = "engine")]
 pub mod files;
@@ -36,9 +38,15 @@ pub mod make_questions;
 #[cfg(feature = "engine")]
 mod measuring;
 #[cfg(feature = "engine")]
+pub mod merge;
+#[cfg(feature = "engine")]
 pub mod models;
 #[cfg(feature = "engine")]
 mod packs;
+#[cfg(feature = "engine")]
+pub mod plan;
+#[cfg(feature = "engine")]
+mod planned;
 #[cfg(feature = "engine")]
 pub mod quality;
 pub mod repair;
@@ -56,6 +64,8 @@ pub mod search;
 #[cfg(feature = "serve")]
 pub mod serve;
 mod sets;
+#[cfg(feature = "engine")]
+mod shard;
 pub mod sign;
 #[cfg(feature = "engine")]
 mod threshold;

@@ -15,7 +15,7 @@ mod sample;
 mod stages;
 #[cfg(test)]
 mod tests;
-mod threads;
+pub(crate) mod threads;
 
 use std::{
     ops::ControlFlow,

@@ -3,7 +3,7 @@
 use std::{sync::Mutex, thread};
 
 /// Does `work` on every item, on at most `threads` threads. Items must not write to the same data.
-pub(super) fn for_each<T: Send>(threads: usize, items: impl ExactSizeIterator<Item = T> + Send, work: impl Fn(T) + Sync) {
+pub(crate) fn for_each<T: Send>(threads: usize, items: impl ExactSizeIterator<Item = T> + Send, work: impl Fn(T) + Sync) {
     if threads <= 1 || items.len() <= 1 {
         return items.for_each(work);
     }

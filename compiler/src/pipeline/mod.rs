@@ -282,7 +282,7 @@ fn coordinate<F: Flow>(
 }
 
 /// The batches of a window: tasks of similar length together, the longest first, so that the last batches of a window take little time.
-fn batches(rule: BatchRule, mut tasks: Vec<(usize, Task)>) -> Vec<(Vec<usize>, TaskBatch)> {
+pub(crate) fn batches(rule: BatchRule, mut tasks: Vec<(usize, Task)>) -> Vec<(Vec<usize>, TaskBatch)> {
     tasks.sort_by_key(|(place, task)| (std::cmp::Reverse(task.ids.len()), *place));
     let mut batches: Vec<(Vec<usize>, Vec<Task>)> = Vec::new();
     let mut width = 0;

@@ -1,7 +1,6 @@
 //! Revoking documents: a new pack that keeps nothing of them.
 
 mod error;
-mod metadata;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,6 +14,7 @@ use mempack_format::{GraphParameters, Origin, Pack, PackId, PackWriter, ReadErro
 pub use error::RevokeError;
 
 use crate::graph::{GraphBuilder, MAX_M};
+use crate::metadata::remaining;
 use crate::terms::TermIndex;
 use crate::{GENERATOR, GraphOptions};
 
@@ -175,11 +175,12 @@ impl<'p, D: AsRef<[u8]>> Revocation<'p, D> {
             writer.set_quality(quality.clone())?;
         }
         let (numbers, titles) = self.write_documents(&mut writer)?;
-        let stays: Vec<bool> = numbers.iter().map(Option::is_some).collect();
-        writer.set_metadata(&metadata::remaining(self.pack.metadata()?, &stays)?)?;
+        let stay = (0..).zip(&numbers).filter(|(_, new)| new.is_some()).map(|(number, _)| number);
+        writer.set_metadata(&remaining(self.pack.metadata()?, stay)?)?;
         let mut terms = TermIndex::default();
         let Remaining { left, shared, origins } = self.write_references(&mut writer, &numbers, &titles, &mut terms, progress, cancel)?;
-        writer.set_places(&metadata::remaining(self.pack.places()?, &origins)?)?;
+        let stay = (0..).zip(&origins).filter(|(_, stays)| **stays).map(|(number, _)| number);
+        writer.set_places(&remaining(self.pack.places()?, stay)?)?;
         // The index is rebuilt from what remains, so that no revoked term is left in it.
         if self.pack.terms()?.is_some() {
             writer.set_terms(&terms)?;

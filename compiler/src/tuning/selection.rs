@@ -28,13 +28,15 @@ pub(crate) enum Purpose<'a> {
     KeptCodec { known: &'a dyn Fn(&Digest) -> bool },
 }
 
-/// Names of selected references, ascending in each list.
+/// Names of selected references, ascending in the lists for the codec.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
     /// Those with the smallest keys, to train on.
     pub train: Vec<u64>,
     /// Those with the largest keys, to measure on.
     pub held_out: Vec<u64>,
+    /// Those with the smallest keys, to train centroids on, in the order of their keys.
+    pub routed: Vec<u64>,
 }
 
 /// Number of references that a codec is trained on, if there are `count` and `max_train` are allowed, and number of those held out. No
@@ -48,17 +50,23 @@ pub(crate) fn split(count: u64, max_train: usize) -> (usize, usize) {
 /// Selects from references that are added in the order of their keys.
 pub(crate) struct Selector<'a> {
     purpose: Purpose<'a>,
+    max_routed: usize,
+    routed: Vec<u64>,
     smallest: Vec<u64>,
     /// The largest of all; for a kept codec the largest of the known references and of the new ones.
     largest: [VecDeque<u64>; 2],
 }
 
 impl<'a> Selector<'a> {
-    pub fn new(purpose: Purpose<'a>) -> Self {
-        Self { purpose, smallest: Vec::new(), largest: Default::default() }
+    /// For a codec, and at most `max_routed` references for centroids.
+    pub fn new(purpose: Purpose<'a>, max_routed: usize) -> Self {
+        Self { purpose, max_routed, routed: Vec::new(), smallest: Vec::new(), largest: Default::default() }
     }
 
     pub fn add(&mut self, key: &Digest, name: u64) {
+        if self.routed.len() < self.max_routed {
+            self.routed.push(name);
+        }
         let kind = match self.purpose {
             Purpose::Lossless => return,
             Purpose::NewCodec { max_train, .. } => {
@@ -78,7 +86,7 @@ impl<'a> Selector<'a> {
 
     /// The selection, after all `count` references were added.
     pub fn finish(self, count: u64) -> Selection {
-        let Self { purpose, smallest: mut train, largest } = self;
+        let Self { purpose, routed, smallest: mut train, largest, .. } = self;
         let mut held_out: Vec<u64> = largest.into_iter().flatten().collect();
         if let Purpose::NewCodec { max_train, codebooks } = purpose {
             let nothing = codebooks && count < CODEBOOKS_BELOW;
@@ -88,7 +96,7 @@ impl<'a> Selector<'a> {
         }
         train.sort_unstable();
         held_out.sort_unstable();
-        Selection { train, held_out }
+        Selection { train, held_out, routed }
     }
 }
 
@@ -115,9 +123,9 @@ mod tests {
     #[test]
     fn small_builds_train_nothing_if_there_are_codebooks() {
         let select = |count: u64, codebooks| {
-            let mut selector = Selector::new(Purpose::NewCodec { max_train: 100, codebooks });
+            let mut selector = Selector::new(Purpose::NewCodec { max_train: 100, codebooks }, 0);
             (0..count).for_each(|name| selector.add(&Digest([0; 32]), name));
-            let Selection { train, held_out } = selector.finish(count);
+            let Selection { train, held_out, .. } = selector.finish(count);
             (train.len(), held_out.len())
         };
         for (count, held_out) in [(1, 1), (80, 10), (CODEBOOKS_BELOW - 1, MAX_HELD_OUT)] {

@@ -1,14 +1,14 @@
-//! The metadata of the documents that remain, and the places of the origins that do.
+//! The metadata of some of the documents of a pack, and the places of some of its origins.
 
 use mempack_format::{Field, FieldColumn, Metadata, ReadError};
 
-/// The fields of the documents, or origins, that stay, with the values that these have: no other value stays. A field that none of them has is
-/// left out, and every other one keeps its kind.
-pub(super) fn remaining(metadata: Option<Metadata<'_>>, stays: &[bool]) -> Result<Vec<FieldColumn>, ReadError> {
+/// The fields of the documents, or origins, of these numbers, which ascend, with the values that these have: no other value stays. A field that none of
+/// them has is left out, and every other one keeps its kind.
+pub(crate) fn remaining(metadata: Option<Metadata<'_>>, rows: impl Iterator<Item = u32> + Clone) -> Result<Vec<FieldColumn>, ReadError> {
     let Some(metadata) = metadata else { return Ok(Vec::new()) };
     let mut fields = Vec::new();
     for field in metadata.fields() {
-        let field = column(&field?, stays)?;
+        let field = column(&field?, rows.clone())?;
         if !field.codes.is_empty() {
             fields.push(field);
         }
@@ -16,10 +16,10 @@ pub(super) fn remaining(metadata: Option<Metadata<'_>>, stays: &[bool]) -> Resul
     Ok(fields)
 }
 
-fn column(field: &Field<'_>, stays: &[bool]) -> Result<FieldColumn, ReadError> {
+fn column(field: &Field<'_>, rows: impl Iterator<Item = u32>) -> Result<FieldColumn, ReadError> {
     let (mut ends, mut codes) = (Vec::new(), Vec::new());
     let mut used = vec![false; field.values() as usize];
-    for (row, _) in (0..).zip(stays).filter(|(_, stays)| **stays) {
+    for row in rows {
         for code in field.codes(row)? {
             codes.push(code.get());
             if let Some(used) = used.get_mut(code.get() as usize) {
