@@ -5,7 +5,7 @@ pub const MAGIC: [u8; 8] = *b"\x89MPK\r\n\x1a\n";
 /// Major version this crate writes and reads (SPEC 2).
 pub const MAJOR_VERSION: u16 = 1;
 /// Newest minor version this crate writes. A pack states the oldest that has all it holds, at least 1; any is read (SPEC 2).
-pub const MINOR_VERSION: u16 = 5;
+pub const MINOR_VERSION: u16 = 6;
 /// Required feature: the codec is one that version 1.1 adds (SPEC 2).
 pub const FEATURE_CODECS: u64 = 1;
 /// Required feature: the heads keep different numbers of tokens, which the section `BUDGET` lists (SPEC 2, 5.3).
@@ -86,3 +86,16 @@ pub const TRAILER_HEADER_BYTES: u64 = 16;
 pub const SIGNATURE_BYTES: u64 = 96;
 /// Most signatures of a pack (SPEC 17).
 pub const MAX_SIGNATURES: u32 = 64;
+
+/// First bytes of a set (SPEC 18).
+pub const SET_MAGIC: [u8; 8] = *b"\x89MPS\r\n\x1a\n";
+/// Version of sets that this crate writes and reads (SPEC 18).
+pub const SET_VERSION: u16 = 1;
+/// Size of the header of a set (SPEC 18).
+pub const SET_HEADER_BYTES: u64 = 96;
+/// Most packs of a set (SPEC 18).
+pub const MAX_SET_PACKS: u32 = 4096;
+/// Most centroids of the routing table of a set (SPEC 18).
+pub const MAX_SET_CENTROIDS: u32 = 65_536;
+/// Most bytes of the name of a file in a set (SPEC 18).
+pub const SET_FILE_NAME_BYTES: u64 = 255;

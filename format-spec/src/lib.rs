@@ -93,6 +93,7 @@ mod prompts;
 mod quality;
 mod records;
 mod repair;
+mod set;
 mod signature;
 mod storage;
 mod tag;
@@ -123,8 +124,9 @@ pub use prompts::EmbedderPrompts;
 pub use quality::{Distortion, Divergence, Loss, Quality, SampledDistortion, jackknife};
 pub use records::{Document, Origin, ReferenceInfo};
 pub use repair::{Mended, Missing, Repair, RepairError};
+pub use set::{PackSetFile, Routing, SetError, SetId, SetManifest, SetMismatch, SetPack, SignSetError, sign_set_file};
 pub use signature::{
-    KeyDefect, KeyError, KeyId, PrivateKey, PublicKey, SignError, SignReport, Signature, SignatureError, TrailerError, sign_file,
+    KeyDefect, KeyError, KeyId, PrivateKey, PublicKey, SignError, SignReport, Signature, SignatureError, SignedId, TrailerError, sign_file,
 };
 pub use storage::{DiskFile, DiskStorage, Storage, StorageCursor, StorageFile};
 pub use tag::{Section, Tag};

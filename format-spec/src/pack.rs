@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A pack's id: the root digest over its header and, through the section table, over every section (SPEC 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct PackId(pub Digest);
 
 impl fmt::Display for PackId {
@@ -26,7 +26,7 @@ impl fmt::Display for PackId {
     }
 }
 
-/// Where the sections of version 1.5 are.
+/// Where the sections of version 1.6 are.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout {
     pub(crate) manifest: Section,

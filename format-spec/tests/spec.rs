@@ -71,8 +71,13 @@ fn code() -> BTreeMap<String, String> {
         TRAILER_HEADER_BYTES,
         SIGNATURE_BYTES,
         MAX_SIGNATURES,
+        SET_VERSION,
+        SET_HEADER_BYTES,
+        MAX_SET_PACKS,
+        MAX_SET_CENTROIDS,
+        SET_FILE_NAME_BYTES,
     ];
-    for (name, magic) in [("MAGIC", format::MAGIC), ("TRAILER_MAGIC", format::TRAILER_MAGIC)] {
+    for (name, magic) in [("MAGIC", format::MAGIC), ("TRAILER_MAGIC", format::TRAILER_MAGIC), ("SET_MAGIC", format::SET_MAGIC)] {
         let digits: Vec<String> = magic.iter().map(|byte| format!("{byte:02x}")).collect();
         constants.insert(name.into(), digits.join(" "));
     }

@@ -9,8 +9,7 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 
-use super::{KeyDefect, KeyError, KeyId, Signature, message};
-use crate::PackId;
+use super::{KeyDefect, KeyError, KeyId, Signature, SignedId, message};
 
 /// Most bytes of a key file; OpenSSL's have about 120.
 const MAX_KEY_FILE: u64 = 16 << 10;
@@ -116,8 +115,8 @@ impl PrivateKey {
         PublicKey(self.0.verifying_key())
     }
 
-    /// Its signature of the pack `id`; always the same.
-    pub fn sign(&self, id: PackId) -> Signature {
+    /// Its signature of the pack or set `id`; always the same.
+    pub fn sign<I: SignedId>(&self, id: I) -> Signature {
         Signature::new(self.public().to_bytes(), self.0.sign(&message(id)).to_bytes())
     }
 

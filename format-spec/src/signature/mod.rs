@@ -14,14 +14,28 @@ pub use error::{KeyDefect, KeyError, SignError, SignatureError, TrailerError};
 pub use file::{SignReport, sign_file};
 pub use keys::{PrivateKey, PublicKey};
 
-use crate::{Pack, PackId};
+use crate::{Digest, Pack, PackId};
 
-/// Domain separation: the message before the id, so that a key's other signatures cannot be mistaken for one of a pack.
-const DOMAIN: &[u8] = b"mempack pack signature, version 1\0";
+/// What is signed by its id: a pack, or a set of packs.
+pub trait SignedId: Copy {
+    /// Domain separation: the message before the id, so that a key's other signatures cannot be mistaken for one of this kind.
+    const DOMAIN: &'static [u8];
 
-/// The message that is signed for a pack: domain and id.
-fn message(id: PackId) -> Vec<u8> {
-    [DOMAIN, &id.0.0].concat()
+    /// The id.
+    fn digest(&self) -> Digest;
+}
+
+impl SignedId for PackId {
+    const DOMAIN: &'static [u8] = b"mempack pack signature, version 1\0";
+
+    fn digest(&self) -> Digest {
+        self.0
+    }
+}
+
+/// The message that is signed: domain and id.
+fn message<I: SignedId>(id: I) -> Vec<u8> {
+    [I::DOMAIN, &id.digest().0].concat()
 }
 
 /// The first 8 bytes of a public key, written as 16 hexadecimal digits, to name a key to people. Trust is decided by whole keys.
@@ -75,11 +89,11 @@ impl Signature {
         &self.bytes
     }
 
-    /// Checks that it is a signature of the pack `id`, and returns the key that made it.
+    /// Checks that it is a signature of the pack or set `id`, and returns the key that made it.
     ///
     /// # Errors
-    /// If the signer is not a valid key or has small order, or the signature is not one of this pack by this key.
-    pub fn check(&self, id: PackId) -> Result<PublicKey, SignatureError> {
+    /// If the signer is not a valid key or has small order, or the signature is not one of this id by this key.
+    pub fn check<I: SignedId>(&self, id: I) -> Result<PublicKey, SignatureError> {
         let wrong = SignatureError::Wrong { signer: self.key_id() };
         match PublicKey::from_bytes(&self.signer) {
             Ok(key) if key.verifies(&message(id), &self.bytes) => Ok(key),
@@ -96,21 +110,25 @@ impl<D: AsRef<[u8]>> Pack<D> {
     /// # Errors
     /// If the pack is not signed, or by other keys only, or the signature of a trusted key is wrong, even if others are right.
     pub fn signed_by(&self, trusted: &[PublicKey]) -> Result<Vec<PublicKey>, SignatureError> {
-        let signatures = self.signatures();
-        if signatures.is_empty() {
-            return Err(SignatureError::Unsigned);
-        }
-        let mut signed = Vec::new();
-        for key in trusted {
-            if let Some(signature) = signatures.iter().find(|signature| signature.signer() == key.to_bytes()) {
-                signed.push(signature.check(self.id())?);
-            }
-        }
-        if signed.is_empty() {
-            return Err(SignatureError::Untrusted { signers: signatures.iter().map(Signature::key_id).collect() });
-        }
-        Ok(signed)
+        signed_by(self.signatures(), self.id(), trusted)
     }
+}
+
+/// The keys of `trusted` that signed `id`, at least one, in the order of `trusted`.
+pub(crate) fn signed_by<I: SignedId>(signatures: &[Signature], id: I, trusted: &[PublicKey]) -> Result<Vec<PublicKey>, SignatureError> {
+    if signatures.is_empty() {
+        return Err(SignatureError::Unsigned);
+    }
+    let mut signed = Vec::new();
+    for key in trusted {
+        if let Some(signature) = signatures.iter().find(|signature| signature.signer() == key.to_bytes()) {
+            signed.push(signature.check(id)?);
+        }
+    }
+    if signed.is_empty() {
+        return Err(SignatureError::Untrusted { signers: signatures.iter().map(Signature::key_id).collect() });
+    }
+    Ok(signed)
 }
 
 #[cfg(test)]

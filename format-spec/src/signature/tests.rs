@@ -45,7 +45,11 @@ fn the_signature_of_a_pack_is_the_one_of_the_specification() {
     let spec = include_str!("../../SPEC.md");
     let section = spec.split("\n## 17. Signatures\n").nth(1).unwrap();
     let shown: String = section.lines().filter(|line| line.starts_with("    ")).collect();
-    assert!(section.contains("the 33 bytes") && section.contains(std::str::from_utf8(&DOMAIN[..33]).unwrap()) && DOMAIN.len() == 34);
+    assert!(
+        section.contains("the 33 bytes")
+            && section.contains(std::str::from_utf8(&PackId::DOMAIN[..33]).unwrap())
+            && PackId::DOMAIN.len() == 34
+    );
     let key = PrivateKey::from_bytes(&bytes(RFC_8032[0][0]));
     let id = PackId(Digest(std::array::from_fn(|index| index as u8)));
     let signature = key.sign(id);

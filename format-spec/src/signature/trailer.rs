@@ -75,7 +75,7 @@ pub(crate) fn read(length: u64, bytes: &[u8]) -> Result<Vec<Signature>, OpenErro
 }
 
 /// The trailer of `signatures`, 1 to [`MAX_SIGNATURES`] of different signers.
-pub(super) fn write(mut signatures: Vec<Signature>) -> Vec<u8> {
+pub(crate) fn write(mut signatures: Vec<Signature>) -> Vec<u8> {
     signatures.sort_unstable_by_key(Signature::signer);
     let header = RawTrailer { magic: TRAILER_MAGIC, count: U32::new(signatures.len() as u32), reserved: U32::ZERO };
     let mut bytes = header.as_bytes().to_vec();

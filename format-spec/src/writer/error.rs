@@ -41,6 +41,12 @@ pub enum WriteError {
         /// The target.
         path: PathBuf,
     },
+    /// The target of a set is a file of another kind.
+    #[error("cannot write {}: the file there is no set of packs, and only a set is replaced by a set; name another file", path.display())]
+    TargetIsNoSet {
+        /// The target.
+        path: PathBuf,
+    },
     /// The target is a pipe, a socket or a device.
     #[error("cannot write {}: it is a pipe, a socket or a device; name a file on a disk", path.display())]
     TargetIsNoFile {

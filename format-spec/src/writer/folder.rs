@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::WriteError;
 use super::spool::io_error;
-use crate::constants::MAGIC;
+use crate::constants::{MAGIC, SET_MAGIC};
 use crate::{Storage, StorageFile};
 
 /// The folder `<target>.building` beside a target, which one process can have open at a time. It holds everything that is written before the
@@ -28,6 +28,15 @@ impl WorkFolder {
     /// If [`check_target`] refuses the target, or another process has the folder.
     pub fn open(storage: Arc<dyn Storage>, target: &Path) -> Result<Self, WriteError> {
         let target = check_target(&*storage, target)?;
+        Self::beside(storage, target)
+    }
+
+    /// As [`open`](Self::open), for a set of packs (SPEC 18), which replaces nothing but a set.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of_set(storage: Arc<dyn Storage>, target: &Path) -> Result<Self, WriteError> {
+        let target = check_target_of(&*storage, target, SET_MAGIC, |path| WriteError::TargetIsNoSet { path })?;
         Self::beside(storage, target)
     }
 
@@ -144,6 +153,16 @@ const LOCK: &str = "lock";
 /// If the target is a folder or names one, its folder does not exist, or something other than a pack is there: a file of another kind, a
 /// pipe, a device.
 pub fn check_target(storage: &dyn Storage, target: &Path) -> Result<PathBuf, WriteError> {
+    check_target_of(storage, target, MAGIC, |path| WriteError::TargetIsNoPack { path })
+}
+
+/// As [`check_target`], for files that begin with `magic`; `other` is the error for any other file.
+fn check_target_of(
+    storage: &dyn Storage,
+    target: &Path,
+    magic: [u8; 8],
+    other: impl FnOnce(PathBuf) -> WriteError,
+) -> Result<PathBuf, WriteError> {
     let path = storage.follow_links(target).map_err(io_error(target, "find"))?;
     // A path that ends in `/` names a folder, which `Path::file_name` does not show.
     let names_folder = target.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
@@ -155,10 +174,10 @@ pub fn check_target(storage: &dyn Storage, target: &Path) -> Result<PathBuf, Wri
         return Err(WriteError::MissingFolder { folder: folder.to_path_buf(), path });
     }
     if storage.is_regular_file(&path) {
-        let mut start = [0; MAGIC.len()];
+        let mut start = [0; 8];
         let length = storage.read_start(&path, &mut start).map_err(io_error(&path, "read"))?;
-        if length > 0 && start != MAGIC {
-            return Err(WriteError::TargetIsNoPack { path });
+        if length > 0 && start != magic {
+            return Err(other(path));
         }
     } else if storage.exists(&path) {
         return Err(WriteError::TargetIsNoFile { path });
