@@ -47,7 +47,8 @@ impl PackSet {
     /// The similarity of a hit is its cosine, plus `2.5 s b / B` for a BM25 score of b: B is the best score of the query, and s the standard
     /// deviation of the cosines between embeddings of these packs, so that the sum is in units of the cosine. [`Ranking::Dense`] leaves out the
     /// second term, and [`Ranking::Lexical`] the first. Packs without an index of terms, and queries without terms that the packs have, are searched by
-    /// the cosine alone.
+    /// the cosine alone. Of a set with a routing table, vectors are searched as [`nearest`](Self::nearest) does, and terms in all packs: a rare word may
+    /// stand in any.
     ///
     /// # Errors
     /// As [`nearest`](Self::nearest), and if the index of terms is damaged.
@@ -75,24 +76,23 @@ impl PackSet {
         let spreads: Vec<f64> = scores.iter().flatten().map(|scores| scores.spread).collect();
         let unit = (LEXICAL_WEIGHT * spreads.iter().sum::<f64>() / spreads.len().max(1) as f64) as f32 / best;
         let pool = POOL.max(2 * k);
-        let mut found = Vec::new();
-        for (order, (mounted, scores)) in self.packs().iter().zip(&scores).enumerate() {
-            let fail = |source| mounted.failed(source);
+        self.search_first(query, method, k, on_damage, |order, mounted, first| {
+            let scores = scores.get(order).and_then(Option::as_ref);
             let mut hits = match (ranking, scores) {
                 (Ranking::Lexical, Some(_)) => Vec::new(),
+                _ if !first => Vec::new(),
                 _ => mounted.nearest(query, pool, method, on_damage)?,
             };
             if let Some(scores) = scores {
                 let dense: HashSet<u32> = hits.iter().map(|hit| hit.reference).collect();
                 let others: Vec<u32> = scores.top(pool).into_iter().filter(|reference| !dense.contains(reference)).collect();
-                hits.extend(mounted.pack().cosines(query, &others, on_damage).map_err(fail)?);
+                hits.extend(mounted.pack().cosines(query, &others, on_damage).map_err(|source| mounted.failed(source))?);
                 for hit in &mut hits {
                     let cosine = if ranking == Ranking::Lexical { 0.0 } else { hit.similarity };
                     hit.similarity = cosine + unit * scores.of(hit.reference);
                 }
             }
-            found.extend(hits.into_iter().map(|hit| (order, hit)));
-        }
-        self.in_one_ranking(found, k, on_damage)
+            Ok(hits)
+        })
     }
 }

@@ -10,6 +10,7 @@ use mempack_format::{Difference, EmbedderIdentity, ModelIdentity, PublicKey};
 use crate::MappedPack;
 #[cfg(feature = "filters")]
 use crate::filter::SelectError;
+use crate::mapped_set::MappedSet;
 use crate::pack_set::{Mounted, NotSigned, PackSet};
 
 /// Why a change of the set of mounted packs failed. The set is unchanged.
@@ -93,9 +94,8 @@ struct Requirements {
 
 impl Requirements {
     /// A pack as the set has it.
-    fn mounted(&self, name: String, pack: Arc<MappedPack>) -> Result<Mounted, MountError> {
-        self.check(&pack)?;
-        let mounted = Mounted::new(name, pack);
+    fn mounted(&self, mounted: Mounted) -> Result<Mounted, MountError> {
+        self.check(&mounted)?;
         #[cfg(feature = "filters")]
         if let Some(filter) = &self.filter {
             return Ok(mounted.selecting(filter)?);
@@ -103,14 +103,15 @@ impl Requirements {
         Ok(mounted)
     }
 
-    fn check(&self, pack: &MappedPack) -> Result<(), MountError> {
+    fn check(&self, mounted: &Mounted) -> Result<(), MountError> {
+        let pack = mounted.pack();
         let manifest = pack.manifest();
         let parties = [("model", manifest.model.differences(&self.model)), ("embedder", manifest.embedder.differences(&self.embedder))];
         match parties.into_iter().find(|(_, differences)| !differences.is_empty()) {
             Some((party, differences)) => {
                 Err(MountError::Mismatch { party, path: pack.path().to_owned(), beside: self.path.clone(), differences })
             }
-            None => Ok(NotSigned::check(pack, &self.trusted)?),
+            None => Ok(NotSigned::check(mounted, &self.trusted)?),
         }
     }
 }
@@ -156,6 +157,13 @@ impl Mounts {
         let (model, embedder) = (manifest.model.clone(), manifest.embedder.clone());
         let path = Some(pack.path().to_owned());
         Self::begin(path, model, embedder, PackSet::new(vec![Arc::new(Mounted::new(name.into(), pack))]))
+    }
+
+    /// The packs of a set, each with the name of its file, without the extension. Packs mounted later must have the same model and embedder.
+    pub fn of_set(set: &MappedSet) -> Self {
+        let manifest = set.file().manifest();
+        let packs = set.mounted().map(Arc::new).collect();
+        Self::begin(Some(set.path().to_owned()), manifest.model.clone(), manifest.embedder.clone(), PackSet::new(packs))
     }
 
     /// A set without packs, for packs of this model and this embedder. It may become empty again.
@@ -212,7 +220,7 @@ impl Mounts {
     /// # Errors
     /// What it lacks.
     pub fn check(&self, pack: &Arc<MappedPack>) -> Result<(), MountError> {
-        self.requirements.mounted(String::new(), Arc::clone(pack)).map(drop)
+        self.requirements.mounted(Mounted::new(String::new(), Arc::clone(pack))).map(drop)
     }
 
     /// The packs that are mounted now, for one request.
@@ -235,12 +243,27 @@ impl Mounts {
     /// # Errors
     /// If its model or embedder is not that of the set, it lacks a required signature, or the name is taken.
     pub fn mount(&self, name: impl Into<String>, pack: impl Into<Arc<MappedPack>>) -> Result<(), MountError> {
-        let new = self.requirements.mounted(name.into(), pack.into())?;
+        let new = self.requirements.mounted(Mounted::new(name.into(), pack.into()))?;
+        self.add(vec![new])
+    }
+
+    /// Mounts all packs of a set after the others, each with the name of its file: all of them or none.
+    ///
+    /// # Errors
+    /// As [`mount`](Self::mount). The signature demanded is one of the set.
+    pub fn mount_set(&self, set: &MappedSet) -> Result<(), MountError> {
+        let new = set.mounted().map(|mounted| self.requirements.mounted(mounted)).collect::<Result<_, _>>()?;
+        self.add(new)
+    }
+
+    fn add(&self, new: Vec<Mounted>) -> Result<(), MountError> {
         self.change(|packs| {
-            if let Some(taken) = packs.iter().find(|mounted| mounted.name() == new.name()) {
-                return Err(MountError::NameTaken { path: taken.pack().path().to_owned(), name: new.name().to_owned() });
+            for new in new {
+                if let Some(taken) = packs.iter().find(|mounted| mounted.name() == new.name()) {
+                    return Err(MountError::NameTaken { path: taken.pack().path().to_owned(), name: new.name().to_owned() });
+                }
+                packs.push(Arc::new(new));
             }
-            packs.push(Arc::new(new));
             Ok(())
         })
     }
@@ -250,7 +273,7 @@ impl Mounts {
     /// # Errors
     /// If the pack's model or embedder is not that of the set, it lacks a required signature, or no pack has that name.
     pub fn replace(&self, name: &str, pack: impl Into<Arc<MappedPack>>) -> Result<Arc<MappedPack>, MountError> {
-        let new = self.requirements.mounted(name.to_owned(), pack.into())?;
+        let new = self.requirements.mounted(Mounted::new(name.to_owned(), pack.into()))?;
         self.change(|packs| {
             let place = place(packs, name)?;
             packs.push(Arc::new(new));

@@ -11,6 +11,7 @@ use mempack_lexical::ANALYSIS;
 use mempack_retrieval::Hit;
 
 use crate::damage::OnDamage;
+use crate::routing::{Membership, searched_first};
 use crate::search::{Method, SearchError};
 use crate::selection::Selected;
 use crate::{MappedPack, ResolvedHit};
@@ -21,6 +22,8 @@ pub struct Mounted {
     pack: Arc<MappedPack>,
     /// What is found and cited; `None` for all.
     selected: Option<Arc<Selected>>,
+    /// The set that the pack was opened with, if it was.
+    set: Option<Membership>,
 }
 
 /// Shows the name and the id, which identify a mounted pack.
@@ -38,7 +41,17 @@ impl PartialEq for Mounted {
 
 impl Mounted {
     pub(crate) fn new(name: String, pack: Arc<MappedPack>) -> Self {
-        Self { name, pack, selected: None }
+        Self { name, pack, selected: None, set: None }
+    }
+
+    /// The same pack, as a part of a set.
+    pub(crate) fn in_set(mut self, set: Membership) -> Self {
+        self.set = Some(set);
+        self
+    }
+
+    pub(crate) fn set(&self) -> Option<&Membership> {
+        self.set.as_ref()
     }
 
     /// A pack with the name of its file, as [`Mounts::of`](crate::Mounts::of) mounts it.
@@ -49,7 +62,7 @@ impl Mounted {
     /// The same pack, of which only this is found and cited.
     #[cfg(feature = "filters")]
     pub(crate) fn with_selected(&self, selected: Arc<Selected>) -> Self {
-        Self { name: self.name.clone(), pack: Arc::clone(&self.pack), selected: Some(selected) }
+        Self { name: self.name.clone(), pack: Arc::clone(&self.pack), selected: Some(selected), set: self.set.clone() }
     }
 
     pub(crate) fn selected(&self) -> Option<&Selected> {
@@ -151,13 +164,18 @@ pub struct NotSigned {
 }
 
 impl NotSigned {
-    /// Refuses a pack that none of the trusted keys signed. An empty list accepts every pack.
-    pub(crate) fn check(pack: &MappedPack, trusted: &[PublicKey]) -> Result<(), Self> {
+    /// Refuses a pack that none of the trusted keys signed, neither the pack nor the set that it was opened with. An empty list accepts every
+    /// pack.
+    pub(crate) fn check(mounted: &Mounted, trusted: &[PublicKey]) -> Result<(), Self> {
         if trusted.is_empty() {
             return Ok(());
         }
-        let signed = pack.signed_by(trusted);
-        signed.map(|_| ()).map_err(|source| Self { path: pack.path().to_owned(), source })
+        let pack = mounted.pack();
+        let (path, signed) = match mounted.set() {
+            Some(of) => (of.set.path.as_path(), of.set.file.signed_by(trusted)),
+            None => (pack.path(), pack.signed_by(trusted)),
+        };
+        signed.map(|_| ()).map_err(|source| Self { path: path.to_owned(), source })
     }
 
     /// Whether a signature is wrong, rather than missing.
@@ -233,12 +251,15 @@ impl PackSet {
     /// # Errors
     /// For the first pack that no trusted key signed, or that has a wrong signature of one.
     pub fn check_signed(&self, trusted: &[PublicKey]) -> Result<(), NotSigned> {
-        self.0.iter().try_for_each(|mounted| NotSigned::check(&mounted.pack, trusted))
+        self.0.iter().try_for_each(|mounted| NotSigned::check(mounted, trusted))
     }
 
     /// The `k` references nearest to `query`, a unit vector `[dim]`, over all packs in one ranking: best first, equal similarities in the
     /// order of the packs, then of the references' numbers. A reference that several packs contain (equal keys) is one hit, in the first of
     /// these packs.
+    ///
+    /// Of a set with a routing table ([`MappedSet`](crate::MappedSet)), the packs nearest to the query are searched, a third of them unless the set was opened with
+    /// another number, and the others only if these have fewer than `k`. An exact search, and one with a filter, looks at all.
     ///
     /// # Errors
     /// As [`MappedPack::nearest`], with the pack's path.
@@ -249,12 +270,40 @@ impl PackSet {
         method: Method,
         on_damage: OnDamage<'_>,
     ) -> Result<Vec<Hit<PackReference>>, PackSearchError> {
-        let mut found = Vec::new();
-        for (order, mounted) in self.0.iter().enumerate() {
-            let hits = mounted.nearest(query, k, method, on_damage)?;
-            found.extend(hits.into_iter().map(|hit| (order, hit)));
+        self.search_first(
+            query,
+            method,
+            k,
+            on_damage,
+            |_, mounted, first| {
+                if first { mounted.nearest(query, k, method, on_damage) } else { Ok(Vec::new()) }
+            },
+        )
+    }
+
+    /// The best `k` of what `search` finds in each pack, in one ranking. It is told the pack's place and whether its vectors are searched; if that gives
+    /// fewer than `k`, all are.
+    pub(crate) fn search_first(
+        &self,
+        query: &[f32],
+        method: Method,
+        k: usize,
+        on_damage: OnDamage<'_>,
+        mut search: impl FnMut(usize, &Mounted, bool) -> Result<Vec<Hit>, PackSearchError>,
+    ) -> Result<Vec<Hit<PackReference>>, PackSearchError> {
+        let first = searched_first(&self.0, query, method);
+        let mut each = |first: &[bool]| {
+            let mut found = Vec::new();
+            for (order, (mounted, first)) in self.0.iter().zip(first).enumerate() {
+                found.extend(search(order, mounted, *first)?.into_iter().map(|hit| (order, hit)));
+            }
+            self.in_one_ranking(found, k, on_damage)
+        };
+        let found = each(&first)?;
+        if found.len() >= k || first.iter().all(|first| *first) {
+            return Ok(found);
         }
-        self.in_one_ranking(found, k, on_damage)
+        each(&vec![true; self.0.len()])
     }
 
     /// The best `k` of hits in the order of the packs, each key once.

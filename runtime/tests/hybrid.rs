@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mempack_format::{Document, Origin, PackWriter, Posting, TermSource};
+use mempack_format::{DiskStorage, Document, Origin, PackSetFile, PackWriter, Posting, Routing, SetManifest, SetPack, TermSource};
 use mempack_lexical::{ANALYSIS, TermCounts, terms};
-use mempack_runtime::{Hit, MappedPack, Method, Mounts, OnDamage, PackReference, Ranking};
+use mempack_runtime::{Hit, MappedPack, MappedSet, Method, Mounts, OnDamage, PackReference, Ranking};
 use proptest::prelude::*;
 
 mod common;
@@ -136,4 +136,39 @@ fn several_packs_have_one_ranking() {
     assert_eq!(found, [("from0", 0), ("two", 0)]);
     assert!((hits[0].similarity - 0.25).abs() < 1e-6, "the best score is worth 2.5 deviations");
     assert_eq!(ranked(&mounts, &embedding(7), "fever", 6, Ranking::Hybrid).len(), 6);
+}
+
+#[test]
+fn a_term_is_found_in_every_pack_of_a_set() {
+    let words = |text: &str| vec![text.to_owned(), "meadow".to_owned(), "anchor meadow".to_owned()];
+    let (folder, one) = pack(&words("lease"), 0);
+    let (second, _) = pack(&words("fever lease"), 50);
+    std::fs::rename(second.path().join("from50.mpk"), folder.path().join("from50.mpk")).unwrap();
+    let packs = ["from0.mpk", "from50.mpk"].map(|file| {
+        let pack = MappedPack::open(folder.path().join(file)).unwrap();
+        SetPack::of(file, &*pack).unwrap()
+    });
+    let manifest = SetManifest {
+        generator: "test".into(),
+        model: model_identity(SHAPE),
+        precision: "f32".into(),
+        embedder: embedder_identity(DIM),
+        codec: "F32".into(),
+        packs: packs.to_vec(),
+    };
+    let query: Vec<f32> = embedding(0);
+    let away: Vec<f32> = query.iter().map(|x| -x).collect();
+    let routing = Routing { owners: vec![0, 1], centroids: [query.clone(), away].concat() };
+    let path = folder.path().join("bank.mps");
+    PackSetFile::new(manifest, routing).unwrap().write(Arc::new(DiskStorage), &path).unwrap();
+    let mounts = Mounts::of_set(&MappedSet::open(&path).unwrap().probing(1));
+    // The vectors of the first pack alone are looked at, and the word stands in the second.
+    let found = |ranking| {
+        let hits = mounts.packs().ranked(&query, "fever", 3, ranking, Method::default(), OnDamage::Fail).unwrap();
+        hits.iter().map(|hit| (hit.reference.pack.name().to_owned(), hit.reference.number)).collect::<Vec<_>>()
+    };
+    assert!(found(Ranking::Dense).iter().all(|(pack, _)| pack == "from0"));
+    assert!(found(Ranking::Hybrid).contains(&("from50".to_owned(), 0)), "{:?}", found(Ranking::Hybrid));
+    assert_eq!(found(Ranking::Lexical)[0], ("from50".to_owned(), 0));
+    drop(one);
 }
