@@ -25,6 +25,8 @@ pub mod diff;
 pub mod eval;
 #[cfg(feature = "engine")]
 pub mod files;
+#[cfg(feature = "store")]
+pub mod gc;
 mod identity;
 #[cfg(feature = "engine")]
 pub mod import;
@@ -37,8 +39,14 @@ pub mod make_questions;
 mod measuring;
 #[cfg(feature = "engine")]
 pub mod models;
+#[cfg(feature = "store")]
+mod objects;
 #[cfg(feature = "engine")]
 mod packs;
+#[cfg(feature = "store")]
+pub mod pull;
+#[cfg(feature = "store")]
+pub mod push;
 #[cfg(feature = "engine")]
 pub mod quality;
 pub mod repair;
@@ -60,6 +68,8 @@ mod threshold;
 pub mod train;
 mod trust;
 pub mod verify;
+#[cfg(feature = "store")]
+mod verify_store;
 
 use std::error::Error;
 use std::fs;

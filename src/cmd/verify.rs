@@ -17,7 +17,7 @@ const LISTED: usize = 20;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The packs
+    /// The packs, or addresses of object stores that banks were pushed to
     #[arg(value_name = "PACK", required_unless_present = "trusted")]
     packs: Vec<PathBuf>,
     /// Check the header, the manifest, the leaf digests, and only this share of memories, embeddings and text blocks: 5% or 0.05
@@ -64,7 +64,12 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
     // All packs are checked, even after a damaged one. Damage decides the exit code.
     let mut failure: Option<Failure> = None;
     for path in &args.packs {
-        let ended = verify(&args, path, scope, &trusted).and_then(|outcome| {
+        #[cfg(feature = "store")]
+        let store = path.to_str().filter(|path| mempack_store::is_address(path)).map(|address| verify_store(&args, address));
+        #[cfg(not(feature = "store"))]
+        let store = None;
+        let ended = store.unwrap_or_else(|| {
+            let outcome = verify(&args, path, scope, &trusted)?;
             if args.json {
                 print_json(&args, path, &outcome)
             } else {
@@ -95,6 +100,17 @@ fn is_key(path: &Path) -> bool {
 fn damaged(path: &Path, damages: u64) -> String {
     let places = if damages == 1 { "one place".into() } else { format!("{} places", thousands(damages)) };
     format!("{}: damaged in {places}; repair it with `mempack repair {} --from COPY`, or build it again", path.display(), path.display())
+}
+
+/// Verifies what is published at an address.
+#[cfg(feature = "store")]
+fn verify_store(args: &Args, address: &str) -> Result<(), Failure> {
+    if !args.trusted.is_empty() {
+        let error = format!("{address}: --trusted is for files; pull the bank and verify its set or pack");
+        return Err(Failure::new(Kind::Usage, error));
+    }
+    let max = if args.all { usize::MAX } else { LISTED };
+    super::verify_store::run(address, args.sample.map(|share| (share, args.seed)), max, args.json)
 }
 
 fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[mempack_format::PublicKey]) -> Result<Outcome, Failure> {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use mempack_format::{Digest, OpenError, OutlineError, PackId, PackOutline, PackSetFile};
@@ -180,11 +181,13 @@ fn index_of(path: &Path, ranges: &[Range], sizes: ChunkSizes, watch: &dyn Watch)
     let cut = cut(&mut file, ranges, sizes, &mut |_, piece: Piece| {
         watch.advance(piece.bytes.into());
         pieces.push(piece);
+        if watch.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     match cut {
         Ok(()) => Ok(FileIndex::new(pieces)),
         Err(CutError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(BankError::Changed { path: path.to_owned() }),
         Err(CutError::Io(error)) => Err(reading(path)(error)),
+        Err(CutError::Interrupted) => Err(BankError::Interrupted),
         Err(CutError::Seal { range }) => Err(damaged_section(path, range)),
     }
 }

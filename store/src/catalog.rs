@@ -118,7 +118,7 @@ impl Store {
     /// What a clean-up deletes next.
     pub(crate) async fn condemned(&self) -> Result<(Condemned, Option<Versioned>), StoreError> {
         let found = self.read_changing(CONDEMNED).await?;
-        Ok(found.map_or_else(|| (Condemned::new(), None), |(condemned, version)| (condemned, Some(version))))
+        Ok(found.map_or_else(|| (Condemned::nothing(), None), |(condemned, version)| (condemned, Some(version))))
     }
 
     /// Replaces what a clean-up deletes next; false if another writer did so in the meantime.
@@ -170,7 +170,7 @@ impl Store {
     /// # Errors
     /// As [`index`](Self::index).
     pub async fn indexes(&self, edition: &Edition) -> Result<Vec<FileIndex>, StoreError> {
-        stream::iter(&edition.files).map(|file| self.index(file)).buffered(self.requests().at_once).try_collect().await
+        stream::iter(&edition.files).map(|file| self.index(file)).buffered(self.requests().at_once).boxed().try_collect().await
     }
 
     /// The bytes of a chunk.

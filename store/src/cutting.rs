@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
 
 use fastcdc::v2020::StreamCDC;
 use mempack_format::{Digest, PackOutline};
@@ -44,6 +45,8 @@ pub enum CutError {
         /// The number of the range.
         range: usize,
     },
+    /// The caller ended it.
+    Interrupted,
 }
 
 impl From<io::Error> for CutError {
@@ -69,30 +72,37 @@ pub fn ranges_of_pack(outline: &PackOutline, length: u64) -> Vec<Range> {
 /// Cuts a file into chunks, from its beginning, and compares what is sealed. `each` gets every chunk with the byte at which it begins.
 ///
 /// # Errors
-/// If the file cannot be read, is shorter than the ranges, or a section has another digest.
-pub fn cut(file: &mut File, ranges: &[Range], sizes: ChunkSizes, each: &mut dyn FnMut(u64, Piece)) -> Result<(), CutError> {
+/// If the file cannot be read, is shorter than the ranges, a section has another digest, or `each` ends it.
+pub fn cut(
+    file: &mut File,
+    ranges: &[Range],
+    sizes: ChunkSizes,
+    each: &mut dyn FnMut(u64, Piece) -> ControlFlow<()>,
+) -> Result<(), CutError> {
     file.seek(SeekFrom::Start(0))?;
     let mut at = 0;
     for (number, range) in ranges.iter().enumerate() {
         let mut sealed = range.seal.map_or(0, |(length, _)| length);
         let mut hasher = blake3::Hasher::new();
         let start = at;
-        let mut on_chunk = |bytes: &[u8]| {
+        let mut on_chunk = |bytes: &[u8]| -> Result<(), CutError> {
             let part = bytes.get(..sealed.min(bytes.len() as u64) as usize).unwrap_or(bytes);
             hasher.update(part);
             sealed -= part.len() as u64;
-            each(at, Piece { digest: Digest::of(bytes), bytes: bytes.len() as u32 });
+            let piece = Piece { digest: Digest::of(bytes), bytes: bytes.len() as u32 };
+            let begins = at;
             at += bytes.len() as u64;
+            if each(begins, piece).is_break() { Err(CutError::Interrupted) } else { Ok(()) }
         };
         if range.bytes <= sizes.min as u64 {
             let mut bytes = Vec::with_capacity(range.bytes as usize);
             (&mut *file).take(range.bytes).read_to_end(&mut bytes)?;
             if !bytes.is_empty() {
-                on_chunk(&bytes);
+                on_chunk(&bytes)?;
             }
         } else {
             for chunk in StreamCDC::new((&mut *file).take(range.bytes), sizes.min, sizes.average, sizes.max) {
-                on_chunk(&chunk.map_err(io::Error::from)?.data);
+                on_chunk(&chunk.map_err(io::Error::from)?.data)?;
             }
         }
         if at - start != range.bytes {
@@ -124,7 +134,11 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let mut pieces = Vec::new();
-        cut(&mut file, ranges, SMALL, &mut |at, piece| pieces.push((at, piece))).unwrap();
+        cut(&mut file, ranges, SMALL, &mut |at, piece| {
+            pieces.push((at, piece));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         pieces
     }
 
@@ -174,8 +188,9 @@ mod tests {
         let wrong = Range { seal: Some((9_000, Digest::of(&bytes))), ..whole(&bytes) };
         let start = Range { seal: Some((9_000, Digest::of(&bytes[..9_000]))), ..whole(&bytes) };
         let longer = Range { bytes: 10_001, seal: None };
-        assert!(cut(&mut file, &[start], SMALL, &mut |_, _| ()).is_ok());
-        assert!(matches!(cut(&mut file, &[wrong], SMALL, &mut |_, _| ()), Err(CutError::Seal { range: 0 })));
-        assert!(matches!(cut(&mut file, &[longer], SMALL, &mut |_, _| ()), Err(CutError::Io(_))));
+        assert!(cut(&mut file, &[start], SMALL, &mut |_, _| ControlFlow::Continue(())).is_ok());
+        assert!(matches!(cut(&mut file, &[wrong], SMALL, &mut |_, _| ControlFlow::Continue(())), Err(CutError::Seal { range: 0 })));
+        assert!(matches!(cut(&mut file, &[whole(&bytes)], SMALL, &mut |_, _| ControlFlow::Break(())), Err(CutError::Interrupted)));
+        assert!(matches!(cut(&mut file, &[longer], SMALL, &mut |_, _| ControlFlow::Continue(())), Err(CutError::Io(_))));
     }
 }

@@ -74,7 +74,7 @@ pub enum StoreError {
         object: String,
     },
     /// An object has other bytes than its name says.
-    #[error("{object} is damaged: its digest is {found}, read {attempts} times; push the bank again from a whole copy")]
+    #[error("{object} is damaged: its digest is {found}, read {attempts} times; push the bank again with --resend from a whole copy")]
     Digest {
         /// The object.
         object: String,
@@ -94,7 +94,7 @@ pub enum StoreError {
         found: u64,
     },
     /// An object is not what it must be.
-    #[error("{object} is damaged: {source}")]
+    #[error("{object} is damaged: {source}; delete it, and push the bank again from a whole copy")]
     Object {
         /// The object.
         object: String,
@@ -102,7 +102,7 @@ pub enum StoreError {
         source: ObjectError,
     },
     /// Two objects that belong together do not fit.
-    #[error("{object} does not fit {other}: {reason}; push the bank again from a whole copy")]
+    #[error("{object} does not fit {other}: {reason}; delete it, and push the bank again from a whole copy")]
     Contradiction {
         /// The object.
         object: String,
@@ -209,7 +209,7 @@ pub enum StoreError {
     },
     /// The bank on the disk.
     #[error(transparent)]
-    Bank(#[from] BankError),
+    Bank(BankError),
     /// A file of the disk.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -241,6 +241,15 @@ impl StoreError {
             Self::Missing { .. } | Self::Digest { .. } | Self::Length { .. } | Self::Object { .. } | Self::Contradiction { .. } => true,
             Self::Bank(error) => error.is_damage(),
             _ => false,
+        }
+    }
+}
+
+impl From<BankError> for StoreError {
+    fn from(error: BankError) -> Self {
+        match error {
+            BankError::Interrupted => Self::Interrupted,
+            error => Self::Bank(error),
         }
     }
 }
@@ -322,6 +331,9 @@ pub enum BankError {
         /// Where it begins.
         offset: u64,
     },
+    /// The caller ended the work.
+    #[error("interrupted")]
+    Interrupted,
     /// A file changed while it was sent.
     #[error("{}: the file changed while it was read; push again when no one writes to it", path.display())]
     Changed {

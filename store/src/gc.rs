@@ -32,8 +32,8 @@ const TRIES: u32 = 50;
 /// What is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GcOptions {
-    /// How long ago an object must have been condemned. Longer than any push takes from its last look at the store to publishing, which is 10
-    /// minutes at most.
+    /// How long ago an object must have been condemned. Longer than any push takes from its last look at the store to publishing: 10 minutes, or
+    /// as long as it takes to ask for all objects of its bank.
     pub older_than: Duration,
     /// How many of the newest banks of every name stay; at least 1.
     pub keep: usize,
@@ -170,7 +170,7 @@ async fn begin(
     rest: Vec<Sentence>,
     now: u64,
 ) -> Result<bool, StoreError> {
-    let mut after = Condemned::new();
+    let mut after = Condemned::nothing();
     let taken: HashSet<&String> = batch.iter().collect();
     let since: BTreeMap<&str, u64> = before.waiting.iter().map(|sentence| (sentence.object.as_str(), sentence.since)).collect();
     // What is due and not in this batch keeps its time.
@@ -198,7 +198,7 @@ async fn end(store: &Store, condemned: &Condemned, version: Option<Versioned>, w
     watch.begin(Stage::Deleting, deleting.objects.len() as u64);
     for folder in [SETS, FILES, CHUNKS] {
         let objects = deleting.objects.iter().filter(|object| object.starts_with(folder));
-        let mut deletions = stream::iter(objects).map(|object| store.delete(object)).buffer_unordered(store.requests().at_once);
+        let mut deletions = stream::iter(objects).map(|object| store.delete(object)).buffer_unordered(store.requests().at_once).boxed();
         while deletions.try_next().await?.is_some() {
             watch.advance(1);
         }

@@ -26,8 +26,13 @@ impl Store {
         match self.guard() {
             Guard::Conditional => self.replace_by_version(name, before, bytes).await,
             Guard::Folder(folder) => {
-                let _lock = lock(folder).await?;
-                self.replace_by_contents(name, before, bytes).await
+                // In a task of its own, so that the lock is held until the write has ended, also if the caller does not wait for it.
+                let (store, folder, name, before) = (self.clone(), folder.clone(), name.to_owned(), before.cloned());
+                let task = tokio::spawn(async move {
+                    let _lock = lock(&folder).await?;
+                    store.replace_by_contents(&name, before.as_ref(), bytes).await
+                });
+                task.await.map_err(|_| StoreError::Interrupted)?
             }
             Guard::None => self.replace_by_contents(name, before, bytes).await,
         }

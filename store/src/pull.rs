@@ -13,7 +13,7 @@ use mempack_format::{Digest, DiskStorage, Storage as _, StorageFile};
 use crate::bank::{chunks_of, read_chunk};
 use crate::catalog::set_name;
 use crate::error::StoreError;
-use crate::objects::{Edition, FileIndex, Head, HeadEntry, Piece};
+use crate::objects::{Edition, FileIndex, Head, HeadEntry, Piece, is_file_name};
 use crate::remote::Store;
 use crate::watch::{Stage, Watch};
 
@@ -93,7 +93,9 @@ pub async fn pull(store: &Store, folder: &Path, options: &PullOptions, watch: &d
             Target { partial: folder.join(format!(".{}{PARTIAL}", file.name)), path, index }
         })
         .collect();
-    watch.begin(Stage::Fetching, targets.iter().map(|target| target.index.bytes).sum());
+    if !targets.is_empty() {
+        watch.begin(Stage::Fetching, targets.iter().map(|target| target.index.bytes).sum());
+    }
     let mut fetched_bytes = 0;
     for target in &targets {
         fetched_bytes += assemble(store, target, &known, watch).await?;
@@ -195,7 +197,8 @@ async fn assemble(store: &Store, target: &Target, known: &Known, watch: &dyn Wat
                 Ok::<_, StoreError>(fetched)
             }
         })
-        .buffer_unordered(store.requests().at_once);
+        .buffer_unordered(store.requests().at_once)
+        .boxed();
     let mut fetched = 0;
     while let Some(bytes) = places.try_next().await? {
         fetched += bytes;
@@ -223,7 +226,7 @@ fn is_there(file: &dyn StorageFile, at: u64, piece: Piece, local: Option<(Arc<Pa
     }
 }
 
-/// Gives the files their names, the bank's set or pack last.
+/// Gives the files their names, the bank's set or pack last; and removes what is left of other pulls that did not end.
 fn finish(folder: &Path, edition: &Edition, targets: &[Target]) -> Result<(), StoreError> {
     let last = folder.join(&edition.entry);
     for target in targets.iter().filter(|target| target.path != last).chain(targets.iter().filter(|target| target.path == last)) {
@@ -233,7 +236,19 @@ fn finish(folder: &Path, edition: &Edition, targets: &[Target]) -> Result<(), St
         let renamed = DiskStorage.rename(&target.partial, &target.path);
         renamed.map_err(|source| StoreError::Io { action: "write", path: target.path.clone(), source })?;
     }
+    let failed = |source| StoreError::Io { action: "read", path: folder.to_owned(), source };
+    for file in fs::read_dir(folder).map_err(failed)? {
+        let path = file.map_err(failed)?.path();
+        if path.file_name().and_then(OsStr::to_str).is_some_and(is_partial) {
+            DiskStorage.remove_file(&path).map_err(|source| StoreError::Io { action: "remove", path, source })?;
+        }
+    }
     sync(folder)
+}
+
+/// Whether a file is one that a pull has not ended.
+fn is_partial(name: &str) -> bool {
+    name.strip_prefix('.').and_then(|name| name.strip_suffix(PARTIAL)).is_some_and(is_file_name)
 }
 
 fn sync(folder: &Path) -> Result<(), StoreError> {

@@ -19,7 +19,8 @@ use crate::watch::{Stage, Watch};
 /// From so many chunks on, the store lists what it has, in place of being asked for each.
 const LISTED_FROM: usize = 256;
 
-/// A look at the store that is older than this is made again before publishing. It must be shorter than any period of grace of a clean-up.
+/// When sending took longer than this, the store is looked at again. What was condemned after the first look must still be there then: this is
+/// shorter than any period of grace of a clean-up.
 const FRESH: Duration = Duration::from_secs(600);
 
 /// How long is waited for a clean-up that deletes what is needed.
@@ -138,14 +139,19 @@ pub async fn push(store: &Store, bank: &LocalBank, options: &PushOptions, watch:
         let began = Instant::now();
         rescue(store, &objects.names()).await?;
         let missing = missing(store, &objects, options.resend, &sent, watch).await?;
-        watch.begin(Stage::Sending, missing.iter().flatten().map(|(_, source)| source.bytes()).sum());
+        let whole = missing.iter().all(Vec::is_empty);
+        if !whole {
+            watch.begin(Stage::Sending, missing.iter().flatten().map(|(_, source)| source.bytes()).sum());
+        }
         for group in missing {
             send(store, group, &mut sent, watch).await?;
         }
-        if began.elapsed() < FRESH {
+        if whole || began.elapsed() < FRESH {
             break;
         }
     }
+    // What was condemned since then is still there, and now stays for another period of grace.
+    rescue(store, &objects.names()).await?;
     let unchanged = publish(store, &name, entry, before.as_ref().map(|(head, _)| head), options.replace).await?;
     let sent_bytes = sent.values().sum();
     Ok(PushReport {
@@ -224,7 +230,8 @@ async fn sizes(store: &Store, group: &BTreeMap<String, Source>, watch: &dyn Watc
             })
             .collect();
         if !folders.is_empty() {
-            let listed: Vec<_> = stream::iter(&folders).map(|folder| store.list(folder)).buffer_unordered(at_once).try_collect().await?;
+            let listed: Vec<_> =
+                stream::iter(&folders).map(|folder| store.list(folder)).buffer_unordered(at_once).boxed().try_collect().await?;
             watch.advance(group.len() as u64);
             return Ok(listed.into_iter().flatten().map(|object| (object.name, object.bytes)).collect());
         }
@@ -236,6 +243,7 @@ async fn sizes(store: &Store, group: &BTreeMap<String, Source>, watch: &dyn Watc
             Ok::<_, StoreError>(size.map(|size| (name.clone(), size)))
         })
         .buffer_unordered(at_once)
+        .boxed()
         .try_collect()
         .await?;
     Ok(found.into_iter().flatten().collect())
@@ -257,7 +265,8 @@ async fn send(store: &Store, group: Group<'_>, sent: &mut HashMap<String, u64>, 
             watch.advance(length);
             Ok::<_, StoreError>((name.to_owned(), length))
         })
-        .buffer_unordered(store.requests().at_once);
+        .buffer_unordered(store.requests().at_once)
+        .boxed();
     while let Some((name, length)) = sending.try_next().await? {
         sent.insert(name, length);
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use mempack_format::Digest;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
@@ -126,11 +127,11 @@ impl Store {
     }
 
     /// Tries a request until it succeeds or fails for good. `None` if the object does not exist.
-    async fn again<T>(
+    async fn again<'a, T>(
         &self,
         action: &'static str,
         name: &str,
-        mut request: impl AsyncFnMut() -> Result<T, Error>,
+        request: impl Fn() -> BoxFuture<'a, Result<T, Error>> + Send,
     ) -> Result<Option<T>, StoreError> {
         let Requests { attempts, timeout, .. } = self.requests;
         let object = || name.to_owned();
@@ -170,15 +171,18 @@ impl Store {
     /// If it cannot be read or is longer.
     pub async fn read(&self, name: &str, most: u64) -> Result<Option<Versioned>, StoreError> {
         let path = self.path(name);
-        let read = async || {
-            let found = self.inner.get(&path).await?;
-            let size = found.meta.size;
-            if size > most {
-                return Ok(Err(size));
+        let read = || {
+            async {
+                let found = self.inner.get(&path).await?;
+                let size = found.meta.size;
+                if size > most {
+                    return Ok(Err(size));
+                }
+                let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+                let bytes = found.bytes().await?;
+                Ok(Ok(Versioned { bytes, version }))
             }
-            let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
-            let bytes = found.bytes().await?;
-            Ok(Ok(Versioned { bytes, version }))
+            .boxed()
         };
         match self.again("reading", name, read).await? {
             None => Ok(None),
@@ -218,7 +222,7 @@ impl Store {
     /// If it cannot be written.
     pub async fn write(&self, name: &str, bytes: Bytes) -> Result<UpdateVersion, StoreError> {
         let path = self.path(name);
-        let written = self.again("writing", name, async || self.inner.put(&path, bytes.clone().into()).await).await?;
+        let written = self.again("writing", name, || async { self.inner.put(&path, bytes.clone().into()).await }.boxed()).await?;
         match written {
             Some(written) => Ok(written.into()),
             None => Err(self.no_place(name)),
@@ -239,11 +243,16 @@ impl Store {
         let path = self.path(name);
         let mode = before.map_or(PutMode::Create, PutMode::Update);
         let options = PutOptions { mode, ..PutOptions::default() };
-        let write = async || match self.inner.put_opts(&path, bytes.clone().into(), options.clone()).await {
-            Ok(_) => Ok(Put::Done),
-            Err(Error::Precondition { .. } | Error::AlreadyExists { .. } | Error::NotModified { .. }) => Ok(Put::Changed),
-            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => Ok(Put::Impossible),
-            Err(error) => Err(error),
+        let write = || {
+            async {
+                match self.inner.put_opts(&path, bytes.clone().into(), options.clone()).await {
+                    Ok(_) => Ok(Put::Done),
+                    Err(Error::Precondition { .. } | Error::AlreadyExists { .. } | Error::NotModified { .. }) => Ok(Put::Changed),
+                    Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => Ok(Put::Impossible),
+                    Err(error) => Err(error),
+                }
+            }
+            .boxed()
         };
         match self.once().again("writing", name, write).await? {
             Some(put) => Ok(put),
@@ -263,7 +272,7 @@ impl Store {
     /// If the store does not say.
     pub async fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
         let path = self.path(name);
-        Ok(self.again("looking for", name, async || self.inner.head(&path).await).await?.map(|found| found.size))
+        Ok(self.again("looking for", name, || async { self.inner.head(&path).await }.boxed()).await?.map(|found| found.size))
     }
 
     /// When an object was written, in seconds since 1970 by the clock of the store.
@@ -272,7 +281,7 @@ impl Store {
     /// If the object does not exist or the store does not say.
     pub async fn written_at(&self, name: &str) -> Result<u64, StoreError> {
         let path = self.path(name);
-        let found = self.again("looking for", name, async || self.inner.head(&path).await).await?;
+        let found = self.again("looking for", name, || async { self.inner.head(&path).await }.boxed()).await?;
         let found = found.ok_or_else(|| StoreError::Missing { object: name.to_owned() })?;
         Ok(u64::try_from(found.last_modified.timestamp()).unwrap_or(0))
     }
@@ -283,16 +292,19 @@ impl Store {
     /// If the store does not list them.
     pub async fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
         let path = self.path(folder);
-        let list = async || {
-            let mut found = Vec::new();
-            let mut objects = self.inner.list(Some(&path));
-            while let Some(object) = objects.try_next().await? {
-                if let Some(rest) = object.location.prefix_match(&self.root) {
-                    let parts: Vec<_> = rest.map(|part| part.as_ref().to_owned()).collect();
-                    found.push(Listed { name: parts.join("/"), bytes: object.size });
+        let list = || {
+            async {
+                let mut found = Vec::new();
+                let mut objects = self.inner.list(Some(&path));
+                while let Some(object) = objects.try_next().await? {
+                    if let Some(rest) = object.location.prefix_match(&self.root) {
+                        let parts: Vec<_> = rest.map(|part| part.as_ref().to_owned()).collect();
+                        found.push(Listed { name: parts.join("/"), bytes: object.size });
+                    }
                 }
+                Ok(found)
             }
-            Ok(found)
+            .boxed()
         };
         let mut found = self.again("listing", folder, list).await?.unwrap_or_default();
         found.sort_by(|one, other| one.name.cmp(&other.name));
@@ -305,7 +317,7 @@ impl Store {
     /// If the store does not delete it.
     pub async fn delete(&self, name: &str) -> Result<bool, StoreError> {
         let path = self.path(name);
-        Ok(self.again("deleting", name, async || self.inner.delete(&path).await).await?.is_some())
+        Ok(self.again("deleting", name, || async { self.inner.delete(&path).await }.boxed()).await?.is_some())
     }
 }
 

@@ -79,7 +79,7 @@ pub async fn verify(
     }
     let at_once = store.requests().at_once;
     let mut chunks: BTreeMap<Digest, Piece> = BTreeMap::new();
-    let mut indexes = stream::iter(files.values()).map(|file| store.index(file)).buffered(at_once);
+    let mut indexes = stream::iter(files.values()).map(|file| store.index(file)).buffered(at_once).boxed();
     while let Some(index) = indexes.next().await {
         report.objects += 1;
         let Some(index) = whole(index, &mut report, on_damage)? else { continue };
@@ -90,7 +90,7 @@ pub async fn verify(
     let chosen: Vec<Piece> =
         chunks.into_values().filter(|piece| options.sample.is_none_or(|sample| is_chosen(piece.digest, sample))).collect();
     watch.begin(Stage::Verifying, chosen.iter().map(|piece| u64::from(piece.bytes)).sum());
-    let mut read = stream::iter(chosen).map(|piece| async move { (piece, store.chunk(piece).await) }).buffered(at_once);
+    let mut read = stream::iter(chosen).map(|piece| async move { (piece, store.chunk(piece).await) }).buffered(at_once).boxed();
     while let Some((piece, bytes)) = read.next().await {
         report.objects += 1;
         report.read_bytes += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);

@@ -25,6 +25,11 @@ pub trait Watch: Send + Sync {
 
     /// So many more units are done.
     fn advance(&self, units: u64);
+
+    /// Whether the caller wants the work to end. Asked only while files of the disk are read; all else ends when its future is dropped.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// No one watches.

@@ -39,7 +39,7 @@ pub struct Sentence {
 
 impl Condemned {
     /// Nothing is condemned.
-    pub fn new() -> Self {
+    pub fn nothing() -> Self {
         Self { form: Self::FORM.to_owned(), deleting: None, waiting: Vec::new() }
     }
 
@@ -57,6 +57,7 @@ impl Condemned {
 impl Stored for Condemned {
     const FORM: &'static str = "mempack condemned 1";
     const MAX_BYTES: u64 = 1 << 30;
+    const SEALED: bool = true;
 
     fn form(&self) -> &str {
         &self.form

@@ -48,6 +48,7 @@ impl Head {
 impl Stored for Head {
     const FORM: &'static str = "mempack head 1";
     const MAX_BYTES: u64 = 1 << 20;
+    const SEALED: bool = true;
 
     fn form(&self) -> &str {
         &self.form

@@ -1,7 +1,8 @@
 //! The small objects of a store: what they hold and their one form.
 //!
 //! They are JSON without spaces, with the fields in the order of the types here, so that people can read them and equal contents have equal
-//! bytes: what is read is written again and compared. Names of objects are digests of these bytes, but for the two kinds that change.
+//! bytes: what is read is written again and compared. Names of objects are digests of these bytes. The two kinds that change have other names; a
+//! second line of theirs is the digest of the first, so that a byte that changed on the way is noticed in them too.
 
 mod condemned;
 mod edition;
@@ -9,6 +10,7 @@ mod head;
 mod hex;
 mod index;
 
+use mempack_format::Digest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -44,6 +46,12 @@ pub enum ObjectError {
         /// The form.
         form: &'static str,
     },
+    /// Its second line is not the digest of the first.
+    #[error("it is not {form:?} with its digest: it was changed or cut short")]
+    Seal {
+        /// The form expected.
+        form: &'static str,
+    },
     /// A field is out of bounds.
     #[error("{field} is {found}, expected {expected}")]
     Bounds {
@@ -62,6 +70,9 @@ impl ObjectError {
     }
 }
 
+/// Bytes of a second line, with the ends of both.
+const SEAL_BYTES: usize = 66;
+
 /// An object with one form.
 pub trait Stored: Serialize + DeserializeOwned {
     /// What the object says that it is.
@@ -69,6 +80,9 @@ pub trait Stored: Serialize + DeserializeOwned {
 
     /// Most bytes that one may have.
     const MAX_BYTES: u64;
+
+    /// Whether its digest is a second line of it, because its name is not.
+    const SEALED: bool = false;
 
     /// The form that this object names.
     fn form(&self) -> &str;
@@ -82,7 +96,12 @@ pub trait Stored: Serialize + DeserializeOwned {
     /// Its bytes.
     fn to_bytes(&self) -> Vec<u8> {
         // Writing to a vector does not fail, and no type here has a map with other keys than strings.
-        serde_json::to_vec(self).unwrap_or_default()
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        if Self::SEALED {
+            let digest = Digest::of(&bytes);
+            bytes.extend(format!("\n{digest}\n").into_bytes());
+        }
+        bytes
     }
 
     /// Reads one.
@@ -90,7 +109,16 @@ pub trait Stored: Serialize + DeserializeOwned {
     /// # Errors
     /// If the bytes are not those of such an object in its one form.
     fn from_bytes(bytes: &[u8]) -> Result<Self, ObjectError> {
-        let object: Self = serde_json::from_slice(bytes).map_err(|source| ObjectError::Json { form: Self::FORM, source })?;
+        let mut first = bytes;
+        if Self::SEALED {
+            let (line, seal) =
+                bytes.split_at_checked(bytes.len().wrapping_sub(SEAL_BYTES)).ok_or(ObjectError::Seal { form: Self::FORM })?;
+            if seal != format!("\n{}\n", Digest::of(line)).as_bytes() {
+                return Err(ObjectError::Seal { form: Self::FORM });
+            }
+            first = line;
+        }
+        let object: Self = serde_json::from_slice(first).map_err(|source| ObjectError::Json { form: Self::FORM, source })?;
         if object.form() != Self::FORM {
             return Err(ObjectError::Form { expected: Self::FORM, found: object.form().to_owned() });
         }

@@ -49,7 +49,7 @@ fn object() -> impl Strategy<Value = String> {
 fn condemned() -> impl Strategy<Value = Condemned> {
     let objects = || prop::collection::btree_set(object(), 0..4);
     (objects(), objects(), any::<u64>(), any::<bool>()).prop_map(|(deleting, waiting, since, some)| {
-        let mut condemned = Condemned::new();
+        let mut condemned = Condemned::nothing();
         condemned.deleting = some.then(|| Deleting { since, token: "a".into(), objects: deleting.into_iter().collect() });
         condemned.waiting = waiting.into_iter().map(|object| Sentence { object, since }).collect();
         condemned
@@ -59,9 +59,16 @@ fn condemned() -> impl Strategy<Value = Condemned> {
 /// Changed bytes are refused, or are the one form of something else.
 fn refused_or_canonical<T: Stored>(object: &T, changes: &[(prop::sample::Index, u8)], cut: Option<prop::sample::Index>) {
     let mut bytes = object.to_bytes();
+    let end = if T::SEALED { bytes.len() - SEAL_BYTES } else { bytes.len() };
     for (at, byte) in changes {
-        let at = at.index(bytes.len());
+        let at = at.index(end);
         bytes[at] = *byte;
+    }
+    if T::SEALED {
+        // A seal of the changed bytes, so that what is behind it is tried too.
+        assert!(bytes == object.to_bytes() || T::from_bytes(&bytes).is_err());
+        bytes.truncate(end);
+        bytes.extend(format!("\n{}\n", Digest::of(&bytes)).into_bytes());
     }
     if let Some(cut) = cut {
         bytes.truncate(cut.index(bytes.len()));
@@ -148,15 +155,20 @@ fn what_is_out_of_bounds_is_named() {
     let entry = HeadEntry { edition: digest, id: digest };
     let twice = Head::after(Some(&Head::after(None, entry)), entry);
     assert!(Head::from_bytes(&twice.to_bytes()).is_err());
-    let mut condemned = Condemned::new();
+    let mut condemned = Condemned::nothing();
     for object in ["refs/legal", "chunks/00/0707", "../etc/passwd", ""] {
         condemned.waiting = vec![Sentence { object: object.into(), since: 0 }];
         assert!(Condemned::from_bytes(&condemned.to_bytes()).is_err(), "{object}");
     }
-    let spaced = String::from_utf8(Head::after(None, entry).to_bytes()).unwrap().replace(",", ", ");
-    assert!(matches!(Head::from_bytes(spaced.as_bytes()), Err(ObjectError::NotCanonical { .. })));
-    let later = String::from_utf8(Head::after(None, entry).to_bytes()).unwrap().replace("head 1", "head 2");
-    assert!(matches!(Head::from_bytes(later.as_bytes()), Err(ObjectError::Form { .. })));
+    let changed = |from: &str, to: &str| {
+        let bytes = String::from_utf8(Head::after(None, entry).to_bytes()).unwrap().replace(from, to);
+        let line = bytes.split_once('\n').unwrap().0.to_owned();
+        let unsealed = Head::from_bytes(bytes.as_bytes()).unwrap_err();
+        assert!(matches!(unsealed, ObjectError::Seal { .. }), "{unsealed}");
+        Head::from_bytes(format!("{line}\n{}\n", Digest::of(line.as_bytes())).as_bytes())
+    };
+    assert!(matches!(changed(",", ", "), Err(ObjectError::NotCanonical { .. })));
+    assert!(matches!(changed("head 1", "head 2"), Err(ObjectError::Form { .. })));
 }
 
 #[test]
