@@ -85,7 +85,7 @@ fn a_bank_goes_to_a_store_and_back() {
     let again = run(["push", &desk.text("bank"), &desk.url]).ok();
     assert!(again.contains("was already published as \"golden\"") && again.contains("sent 0 objects"), "{again}");
     let again = run(["pull", &desk.url, "-o", &desk.text("out")]).ok();
-    assert!(again.contains("of which 2 were whole; fetched 0 bytes"), "{again}");
+    assert!(again.contains("of which 2 were whole; fetched 0 B"), "{again}");
 
     // Another version, and the older one by its id.
     let before = contents(&desk.path("bank"));
