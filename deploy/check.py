@@ -248,7 +248,29 @@ def check_kubernetes_names(_):
 
 
 def check_kubernetes_schemas(_):
-    tool("kubernetes-validate", "--strict", HERE / "kubernetes/mempack.yaml")
+    for file in sorted((HERE / "kubernetes").glob("*.yaml")):
+        tool("kubernetes-validate", "--strict", file)
+
+
+def check_builds(_):
+    """The files that build a bank in shards call commands with options that these have."""
+    known = {}
+    for command in ("plan", "build", "merge"):
+        source = read(f"src/cmd/{command}.rs")
+        known[command] = set(re.findall(r"^    (\w+): [\w:<>]+,$", source, re.M))
+    job = module("yaml").safe_load((HERE / "kubernetes/build.yaml").read_text(encoding="utf-8"))
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    calls = [(arguments[0], " ".join(arguments[1:]))]
+    for file in ("kubernetes/build.yaml", "slurm/build.sh"):
+        text = (HERE / file).read_text(encoding="utf-8")
+        calls += re.findall(r"(?:mempack|\$program) (plan|build|merge) (.*)", text)
+    same({command for command, _ in calls}, set(known), "builds in shards: commands")
+    for command, rest in calls:
+        unknown = {name for name in re.findall(r"--(\w[\w-]*)", rest) if name.replace("-", "_") not in known[command]}
+        must(not unknown, f"mempack {command} has no options {sorted(unknown)}")
+    must(job["spec"]["completions"] == int(re.search(r"--shards (\d+)", (HERE / "kubernetes/build.yaml").read_text(encoding="utf-8"))[1]),
+         "kubernetes/build.yaml: completions are not the shards of the plan")
+    tool("bash", "-n", HERE / "slurm/build.sh")
 
 
 def check_documentation(_):

@@ -65,4 +65,4 @@ pub use tuning::sample::MAX_SENSITIVITY_TEXTS;
 pub use tuning::selection::CODEBOOKS_BELOW;
 
 /// The generator that packs name in their manifest.
-const GENERATOR: &str = concat!("mempack ", env!("CARGO_PKG_VERSION"));
+pub const GENERATOR: &str = concat!("mempack ", env!("CARGO_PKG_VERSION"));

@@ -12,7 +12,7 @@ use mempack_model::{AnswerMeasure, Embedder, Model, Precision};
 use mempack_runtime::{Expression, Mounts, Ranking, Reranking, Strategy};
 
 use super::measuring::{Details, Measuring};
-use super::packs::{self, Search};
+use super::packs::{self, Probing, Search};
 use super::rerank::RerankArgs;
 use super::retrieval;
 use super::threshold::{self, Rule, Threshold};
@@ -58,6 +58,8 @@ pub struct Args {
     /// Another pack of the same model, for a suite or retrieval: read together with the first; may be repeated
     #[arg(long, value_name = "PACK", requires = "pack")]
     with: Vec<PathBuf>,
+    #[command(flatten)]
+    probing: Probing,
     /// Find only what this filter over the documents' fields admits, as in search
     #[arg(long = "where", value_name = "FILTER", requires = "pack")]
     filter: Option<Expression>,
@@ -178,7 +180,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     threshold::check(args.measure, args.threshold)?;
     let outputs = Outputs::check(&args)?;
     let mounts = args.pack.as_deref().map(|pack| {
-        let mounts = packs::mount_beside(Mounts::of(super::open(pack)?), &args.with)?;
+        let mounts = args.probing.mount(pack, &args.with, Vec::new())?;
         let mounts = packs::selecting(mounts, args.filter.clone())?;
         packs::tell_missing_terms(&mounts, args.search.unwrap_or_default().into());
         Ok::<_, Failure>(mounts)

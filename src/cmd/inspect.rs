@@ -1,7 +1,7 @@
 //! `mempack inspect`: what is in a pack, and what its packs know a model by, as a table or as JSON. Of a pack, reads only the header, the
 //! manifest and the metadata of documents.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mempack_format::{Manifest, ReadError};
 use mempack_report::{FieldRow, code_bytes, metadata_fields, signers};
@@ -9,13 +9,14 @@ use mempack_runtime::{MappedPack, quality_json};
 use serde_json::{Value, json};
 
 use super::identity::{model_json, print_model};
+use super::sets;
 use crate::failure::Failure;
 use crate::output::{bytes, quality_lines, thousands};
 use crate::terminal::{self, one_line, outln};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The pack
+    /// The pack, or a set of packs (.mps)
     #[cfg_attr(feature = "engine", arg(required_unless_present = "model"))]
     #[cfg_attr(not(feature = "engine"), arg(required = true))]
     pack: Option<PathBuf>,
@@ -28,6 +29,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
+    if let Some(set) = args.pack.as_deref().filter(|path| sets::is_set(path)) {
+        return inspect_set(set, &args);
+    }
     let pack = args.pack.as_deref().map(super::open).transpose()?;
     #[cfg(feature = "engine")]
     let given = args.given.load()?;
@@ -59,6 +63,21 @@ pub fn run(args: Args) -> Result<(), Failure> {
     #[cfg(feature = "engine")]
     if let (Some(pack), Some(given)) = (&pack, &given) {
         return given.check(pack);
+    }
+    Ok(())
+}
+
+/// What the file of a set says. A model and an embedder are compared with its first pack, of whose model all are.
+fn inspect_set(path: &Path, args: &Args) -> Result<(), Failure> {
+    let set = sets::read(path)?;
+    if args.json {
+        terminal::print_json(&format_args!("{:#}", sets::to_json(&set)));
+    } else {
+        sets::inspect(&set);
+    }
+    #[cfg(feature = "engine")]
+    if let (Some(given), Some(pack)) = (args.given.load()?, sets::packs(path, &set).next()) {
+        return given.check(&super::open(&pack)?);
     }
     Ok(())
 }

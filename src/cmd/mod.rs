@@ -58,9 +58,12 @@ mod retrieval;
 #[cfg(feature = "engine")]
 pub mod revoke;
 #[cfg(feature = "engine")]
+mod revoke_set;
+#[cfg(feature = "engine")]
 pub mod search;
 #[cfg(feature = "serve")]
 pub mod serve;
+mod sets;
 pub mod sign;
 #[cfg(feature = "engine")]
 mod threshold;
@@ -154,8 +157,12 @@ fn what_else(path: &Path) -> Option<&'static str> {
     let mut start = [0; 64];
     let length = DiskStorage.read_start(path, &mut start).ok()?;
     let start = start.get(..length)?;
-    const KNOWN: [(&[u8], &str); 9] = [
+    const KNOWN: [(&[u8], &str); 10] = [
         (b"", "the file is empty: writing it was interrupted, or it is still being copied"),
+        (
+            b"\x89MPS",
+            "this is a set of packs: this command takes a single pack, such as one of those that `mempack inspect` lists of the set",
+        ),
         (b"version https://git-lfs", "this is a git-LFS pointer in place of the pack: run git lfs pull"),
         (b"-----BEGIN", "this is a key: give it with --trusted or --key"),
         (b"GGUF", "this is a GGUF model: mempack import makes a folder of it, which --model takes"),

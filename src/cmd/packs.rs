@@ -1,24 +1,26 @@
 //! The packs that `search` and `ask` read, and how they report damage.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mempack_format::Difference;
-use mempack_runtime::{Citation, Expression, MountError, Mounts, OnDamage, Ranking, Skipped, Strategy};
+use mempack_format::{Difference, PublicKey};
+use mempack_runtime::{Citation, Expression, MappedSet, MountError, Mounts, OnDamage, Ranking, Skipped, Strategy};
 use serde_json::{Value, json};
 
-use super::trust;
+use super::{sets, trust};
 use crate::failure::{Failure, Kind};
 use crate::terminal::{errln, one_line};
 
-/// One pack, or several of one model.
+/// One pack or set, or several of one model.
 #[derive(clap::Args)]
 pub struct PackArgs {
-    /// The pack
+    /// The pack, or a set of packs (.mps)
     pub pack: PathBuf,
-    /// Another pack of the same model, read together with the first; may be repeated
+    /// Another pack or set of the same model, read together with the first; may be repeated
     #[arg(long = "with", value_name = "PACK")]
     with: Vec<PathBuf>,
+    #[command(flatten)]
+    probing: Probing,
     /// By what references are ranked: dense (similarity of embeddings), lexical (shared terms, BM25) or hybrid (both). Packs of older versions have no
     /// index of terms and are searched by embeddings, which is said
     #[arg(long, value_enum, default_value_t, value_name = "RANKING")]
@@ -43,7 +45,7 @@ impl PackArgs {
     /// Mounts all packs. Each has the name of its file, or its path if that name is taken.
     pub fn mount(&self) -> Result<Arc<Mounts>, Failure> {
         let trusted = trust::read_keys(&self.trusted)?;
-        let mounts = mount_beside(Mounts::of(super::open(&self.pack)?).demanding(trusted).map_err(refused)?, &self.with)?;
+        let mounts = self.probing.mount(&self.pack, &self.with, trusted)?;
         let mounts = selecting(mounts, self.filter.clone())?;
         tell_missing_terms(&mounts, self.ranking());
         Ok(mounts)
@@ -80,15 +82,39 @@ impl From<Search> for Ranking {
     }
 }
 
-/// Mounts more packs. Each has the name of its file, or its path if that name is taken.
-pub fn mount_beside(mounts: Mounts, with: &[PathBuf]) -> Result<Mounts, Failure> {
-    for path in with {
-        let pack = super::open(path)?;
-        let stem = pack.stem();
-        let name = if mounts.packs().get(&stem).is_some() { path.display().to_string() } else { stem };
-        mounts.mount(name, pack).map_err(refused)?;
+/// How a set of packs is searched.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Probing {
+    /// Packs of a set whose vectors a search looks at, those nearest to its query by the set's routing table [default: a third of them]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub probes: Option<u32>,
+}
+
+impl Probing {
+    /// Mounts packs and sets. A pack has the name of its file, or its path if that name is taken; the packs of a set have the names of their files.
+    pub fn mount(self, first: &Path, others: &[PathBuf], trusted: Vec<PublicKey>) -> Result<Mounts, Failure> {
+        let mounts = if sets::is_set(first) { Mounts::of_set(&self.set(first)?) } else { Mounts::of(super::open(first)?) };
+        let mounts = mounts.demanding(trusted).map_err(refused)?;
+        for path in others {
+            if sets::is_set(path) {
+                mounts.mount_set(&self.set(path)?).map_err(refused)?;
+                continue;
+            }
+            let pack = super::open(path)?;
+            let stem = pack.stem();
+            let name = if mounts.packs().get(&stem).is_some() { path.display().to_string() } else { stem };
+            mounts.mount(name, pack).map_err(refused)?;
+        }
+        Ok(mounts)
     }
-    Ok(mounts)
+
+    fn set(self, path: &Path) -> Result<MappedSet, Failure> {
+        let set = sets::open(path)?;
+        Ok(match self.probes {
+            Some(probes) => set.probing(probes as usize),
+            None => set,
+        })
+    }
 }
 
 /// The mounted packs, of which only what the filter admits is found. Says if that is nothing.

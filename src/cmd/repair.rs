@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use mempack_format::{Mended, Repair, RepairError};
-use mempack_runtime::{MappedBytes, RepairFileError, RepairStage, write_repaired};
+use mempack_runtime::{MappedBytes, MappedPack, RepairFileError, RepairStage, write_repaired};
 
+use super::sets;
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::outputs;
@@ -20,9 +21,9 @@ use crate::terminal::outln;
 /// pack given has a damaged part, nothing is written, and the missing parts are named (exit code 3).
 #[derive(clap::Args)]
 pub struct Args {
-    /// The damaged pack
+    /// The damaged pack, or a set of packs (.mps), of which all are repaired
     pack: Option<PathBuf>,
-    /// Packs to take parts from, in this order; they may be damaged too
+    /// Packs to take parts from, or sets of them, in this order; they may be damaged too
     #[arg(long, required = true, num_args = 1.., value_name = "OTHER")]
     from: Vec<PathBuf>,
     /// The repaired pack to write (default: PACK itself)
@@ -32,7 +33,52 @@ pub struct Args {
 
 pub fn run(mut args: Args) -> Result<(), Failure> {
     let pack = super::argument_or_last(args.pack.take(), &mut args.from, "PACK")?;
-    repair(&Job { pack, from: args.from, output: args.output })
+    let from = sets::expanded(&args.from)?;
+    if sets::is_set(&pack) {
+        return match args.output {
+            None => repair_set(&pack, from),
+            Some(_) => {
+                Err(Failure::new(Kind::Usage, "the packs of a set are repaired in their places; leave out --output, or copy the set first"))
+            }
+        };
+    }
+    repair(&Job { pack, from, output: args.output })
+}
+
+/// Repairs every pack of a set in its place. A pack whose file is gone is taken from a copy. All packs are tried, even after one that cannot be
+/// repaired.
+fn repair_set(path: &Path, from: Vec<PathBuf>) -> Result<(), Failure> {
+    let set = sets::read(path)?;
+    let mut failure: Option<Failure> = None;
+    for (entry, pack) in set.manifest().packs.iter().zip(sets::packs(path, &set)) {
+        let job = match MappedPack::open(&pack) {
+            _ if !pack.exists() => {
+                let copy = from.iter().find(|copy| MappedPack::open(copy).is_ok_and(|copy| copy.id() == entry.id));
+                copy.map(|copy| Job { pack: copy.clone(), from: from.clone(), output: Some(pack.clone()) }).ok_or_else(|| {
+                    Failure::new(
+                        Kind::Damaged,
+                        format!("{} is missing, and no pack of --from is its copy (id {})", pack.display(), entry.id),
+                    )
+                })
+            }
+            Ok(other) if other.id() != entry.id => {
+                let what = format!(
+                    "{} is pack {}, the set names {}; move it away, and the right one is taken from a copy",
+                    pack.display(),
+                    other.id(),
+                    entry.id
+                );
+                Err(Failure::new(Kind::Damaged, what))
+            }
+            _ => Ok(Job { pack: pack.clone(), from: from.clone(), output: None }),
+        };
+        if let Err(new) = job.and_then(|job| repair(&job)) {
+            if let Some(before) = failure.replace(new) {
+                before.report();
+            }
+        }
+    }
+    failure.map_or(Ok(()), Err)
 }
 
 /// What to repair from what.

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use mempack_compiler::{Revocation, RevokeError, RevokeReport, RevokeStage};
 use mempack_corpus::read_id_list;
 use mempack_format::DiskStorage;
 
-use super::corpus;
+use super::{corpus, revoke_set, sets};
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::output::thousands;
@@ -25,7 +26,7 @@ use crate::terminal::{self, one_line, outln};
 /// delete what must not remain.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The pack
+    /// The pack, or a set of packs (.mps): packs of it that have the documents are written again under new names, and then the set
     pack: Option<PathBuf>,
     /// Ids of the documents to revoke
     #[arg(long, num_args = 1.., value_name = "ID", required_unless_present = "documents")]
@@ -59,25 +60,19 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
         ids.extend(read_id_list(&list.display().to_string(), &bytes).map_err(corpus::failure)?);
     }
     let lists: Vec<&Path> = args.documents.iter().map(PathBuf::as_path).collect();
-    if let Some(output) = &args.output {
+    let is_set = sets::is_set(&path);
+    if let Some(output) = args.output.as_ref().filter(|_| !is_set) {
         outputs::check_pack(output, &lists)?;
     }
+    let wanted = Wanted { ids, ignore_missing: args.ignore_missing };
+    let output = args.output.filter(|_| !args.dry_run);
+    if is_set {
+        return revoke_set::run(&path, &wanted, output.as_deref(), cancel);
+    }
     let pack = super::open(&path)?;
-    let failed = |error: RevokeError| match error {
-        RevokeError::Interrupted => Failure::new(Kind::Interrupted, error),
-        error => super::reading(&path, error.is_damage(), error),
-    };
-    let revocation = Revocation::find(&pack, &ids).map_err(failed)?.with_permissions_of(&path);
-    let missing = revocation.missing();
-    let names = || listed(missing.iter().map(|id| format!("{id:?}")), ", ");
-    if !missing.is_empty() && !args.ignore_missing {
-        let path = path.display();
-        let what = format!("{path}: no document has the id {}; nothing was written: check the ids, or add --ignore-missing", names());
-        return Err(Failure::new(Kind::Work, what));
-    }
-    if !missing.is_empty() {
-        outln!("{} of the ids named no document: {}", thousands(missing.len() as u64), names());
-    }
+    let failed = |error| failed(&path, error);
+    let revocation = Revocation::find(&pack, &wanted.ids).map_err(failed)?.with_permissions_of(&path);
+    wanted.check_missing(&path, revocation.missing())?;
     if revocation.documents() == 0 {
         outln!("{}: none of the documents is in the pack; nothing was written", path.display());
         return Ok(());
@@ -88,15 +83,56 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
         removed.push(format!("  {}  {}", one_line(&id), one_line(&title)));
     }
     outln!("{}: documents to revoke:\n{}", path.display(), listed(removed.into_iter(), "\n"));
-    let Some(output) = args.output.filter(|_| !args.dry_run) else {
+    let Some(output) = output else {
         outln!("nothing was written");
         return Ok(());
     };
+    let report = write(revocation, &path, &output, cancel)?;
+    print(&output.display().to_string(), &report, pack.signatures().len());
+    Ok(())
+}
+
+/// The documents to revoke.
+pub struct Wanted {
+    pub ids: Vec<String>,
+    pub ignore_missing: bool,
+}
+
+impl Wanted {
+    /// Tells the ids that no document has, or refuses them.
+    pub fn check_missing(&self, path: &Path, missing: &[String]) -> Result<(), Failure> {
+        let names = || listed(missing.iter().map(|id| format!("{id:?}")), ", ");
+        if !missing.is_empty() && !self.ignore_missing {
+            let path = path.display();
+            let what = format!("{path}: no document has the id {}; nothing was written: check the ids, or add --ignore-missing", names());
+            return Err(Failure::new(Kind::Work, what));
+        }
+        if !missing.is_empty() {
+            outln!("{} of the ids named no document: {}", thousands(missing.len() as u64), names());
+        }
+        Ok(())
+    }
+}
+
+pub fn failed(path: &Path, error: RevokeError) -> Failure {
+    match error {
+        RevokeError::Interrupted => Failure::new(Kind::Interrupted, error),
+        error => super::reading(path, error.is_damage(), error),
+    }
+}
+
+/// Writes the pack at `path` without the documents to `output`, and shows the progress.
+pub fn write(
+    revocation: Revocation<'_, impl AsRef<[u8]>>,
+    path: &Path,
+    output: &Path,
+    cancel: &AtomicBool,
+) -> Result<RevokeReport, Failure> {
     let progress = Progress::new();
     let mut running = None;
     let report = revocation.write(
         Arc::new(DiskStorage),
-        &output,
+        output,
         &mut |stage, done, total| {
             if running != Some(stage) {
                 let unit = if stage == RevokeStage::Verifying { "bytes" } else { "references" };
@@ -107,14 +143,13 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
         },
         cancel,
     );
-    let report = report.map_err(failed)?;
+    let report = report.map_err(|error| failed(path, error))?;
     progress.end();
-    print(&output.display().to_string(), &report, pack.signatures().len());
-    Ok(())
+    Ok(report)
 }
 
 /// The first of many, or all with `--verbose`.
-fn listed(all: impl ExactSizeIterator<Item = String>, separator: &str) -> String {
+pub fn listed(all: impl ExactSizeIterator<Item = String>, separator: &str) -> String {
     let max = if terminal::is_verbose() { usize::MAX } else { LISTED };
     let more = all.len().saturating_sub(max);
     let mut shown: Vec<String> = all.take(max).collect();

@@ -14,7 +14,7 @@ use mempack_runtime::{AnswerOptions, BatchOptions, MemoryCache, Mounts, PackSet,
 use mempack_server::{Parts, ServeError, ServeOptions, serve};
 use serde::Deserialize;
 
-use super::packs::{self, Search};
+use super::packs::{self, Probing, Search};
 use super::rerank::RerankArgs;
 use super::trust;
 use crate::failure::{Failure, Kind};
@@ -24,7 +24,7 @@ use crate::terminal::{errln, one_line, outln};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The packs, all of one model; each is served under the name of its file without .mpk
+    /// The packs and sets of packs (.mps), all of one model; each pack is served under the name of its file without .mpk
     #[arg(value_name = "PACK")]
     packs: Vec<PathBuf>,
     #[command(flatten)]
@@ -126,6 +126,9 @@ struct Settings {
     /// Leave out damaged memories, vectors and texts in place of failing the request
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     skip_damaged: Option<bool>,
+    /// Packs of a set whose vectors a search looks at, those nearest to its query by the set's routing table [default: a third of them]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    probes: Option<u32>,
     /// A public key; one of those given must have signed each pack; may be repeated
     #[arg(long, value_name = "KEY")]
     trusted: Vec<PathBuf>,
@@ -172,6 +175,7 @@ impl Settings {
             drain_timeout: self.drain_timeout.or(others.drain_timeout),
             search: self.search.or(others.search),
             strategy: self.strategy.or(others.strategy),
+            probes: self.probes.or(others.probes),
             skip_damaged: self.skip_damaged.or(others.skip_damaged),
             trusted: if self.trusted.is_empty() { others.trusted } else { self.trusted },
             log_json: self.log_json.or(others.log_json),
@@ -180,12 +184,16 @@ impl Settings {
 }
 
 /// Mounts the packs that are named. With a folder of packs there may be none, until it has some for this model and embedder.
-fn mount(packs: &[PathBuf], trusted: Vec<PublicKey>, model: &Model, embedder: &Embedder, folder: bool) -> Result<Arc<Mounts>, Failure> {
+fn mount(
+    packs: &[PathBuf],
+    probing: Probing,
+    trusted: Vec<PublicKey>,
+    model: &Model,
+    embedder: &Embedder,
+    folder: bool,
+) -> Result<Arc<Mounts>, Failure> {
     let mounts = match packs.split_first() {
-        Some((first, others)) => {
-            let mounts = Mounts::of(super::open(first)?).demanding(trusted).map_err(packs::refused)?;
-            packs::mount_beside(mounts, others)?
-        }
+        Some((first, others)) => probing.mount(first, others, trusted)?,
         None if folder => {
             Mounts::empty(model.identity().clone(), embedder.identity().clone()).demanding(trusted).map_err(packs::refused)?
         }
@@ -238,7 +246,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let reranking = args.rerank.load(args.model.embedder.device)?;
     let (model, embedder) = args.model.load_both(precision);
     let (model, embedder) = (model?, embedder?);
-    let mounts = mount(&args.packs, trusted, &model, &embedder, settings.packs_dir.is_some())?;
+    let mounts = mount(&args.packs, Probing { probes: settings.probes }, trusted, &model, &embedder, settings.packs_dir.is_some())?;
     packs::tell_missing_terms(&mounts, ranking);
     folders::warn_if_untrained(&model);
     let cache = Arc::new(MemoryCache::new(settings.cache.unwrap_or(256) << 20));

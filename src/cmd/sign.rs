@@ -1,9 +1,10 @@
-//! `mempack sign`: appends a signature to a pack, which keeps its id.
+//! `mempack sign`: appends a signature to a pack or a set, which keeps its id.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use mempack_format::{OpenError, PrivateKey, SignError, sign_file};
+use mempack_format::{OpenError, PrivateKey, SignError, SignSetError, sign_file, sign_set_file};
 
+use super::sets;
 use crate::failure::{Failure, Kind};
 use crate::interrupt;
 use crate::outputs;
@@ -17,7 +18,7 @@ use crate::terminal::outln;
 /// The new file is written beside the target and renamed: processes that have the old file open keep reading it until they close it.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The pack
+    /// The pack, or a set of packs (.mps): its signature vouches for all packs that it names
     pack: PathBuf,
     /// The private key: a file of `mempack keygen` or `openssl genpkey -algorithm ed25519`
     #[arg(long, value_name = "KEY")]
@@ -30,10 +31,13 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     let cancel = interrupt::flag();
     let target = args.output.as_ref().unwrap_or(&args.pack);
-    if let Some(output) = &args.output {
+    if let Some(output) = args.output.as_ref().filter(|_| !sets::is_set(&args.pack)) {
         outputs::check_pack(output, &[&args.key])?;
     }
     let key = PrivateKey::read(&args.key)?;
+    if sets::is_set(&args.pack) {
+        return sign_set(&args.pack, &key, target);
+    }
     let progress = Progress::new();
     let signed = sign_file(&args.pack, &key, target, &mut progress.watch("copying".into(), cancel));
     let report = signed.map_err(|error| {
@@ -48,5 +52,16 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let done = if report.replaced { "signed again" } else { "signed" };
     let all = if report.signatures == 1 { "its only signature".into() } else { format!("one of {} signatures", report.signatures) };
     outln!("{}: {done} by key {}, {all}, id {}", target.display(), key.public().id(), report.id);
+    Ok(())
+}
+
+fn sign_set(path: &Path, key: &PrivateKey, target: &Path) -> Result<(), Failure> {
+    let (id, signatures) = sign_set_file(path, key, target).map_err(|error| match error {
+        SignSetError::Read { path, source } => sets::failed(&path, &source),
+        SignSetError::Write(error) => error.into(),
+        error => Failure::new(Kind::Work, error),
+    })?;
+    let all = if signatures == 1 { "its only signature".into() } else { format!("one of {signatures} signatures") };
+    outln!("{}: signed by key {}, {all}, id {id}", target.display(), key.public().id());
     Ok(())
 }

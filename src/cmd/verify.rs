@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use mempack_format::{Damage, DiskStorage, Sample, Scope, Storage as _, VerifyEvent, VerifyReport};
+use mempack_format::{Damage, DiskStorage, PublicKey, Sample, Scope, Storage as _, VerifyEvent, VerifyReport};
 use serde_json::json;
 
-use super::trust;
+use super::{sets, trust};
 use crate::failure::{Failure, Kind};
 use crate::output::{bytes, thousands};
 use crate::progress::Progress;
@@ -17,7 +17,7 @@ const LISTED: usize = 20;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The packs, or addresses of object stores that banks were pushed to
+    /// The packs; of a set of packs (.mps), all that it names; of the address of an object store, all that is published there
     #[arg(value_name = "PACK", required_unless_present = "trusted")]
     packs: Vec<PathBuf>,
     /// Check the header, the manifest, the leaf digests, and only this share of memories, embeddings and text blocks: 5% or 0.05
@@ -32,7 +32,7 @@ pub struct Args {
     /// Print one JSON object per pack
     #[arg(long)]
     json: bool,
-    /// Public keys; at least one of them must have signed each pack
+    /// Public keys; at least one of them must have signed each pack, or the set
     #[arg(long, num_args = 1.., value_name = "KEY")]
     trusted: Vec<PathBuf>,
 }
@@ -61,34 +61,92 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
             Sample::new(share, args.seed).ok_or_else(|| Failure::new(Kind::Usage, "--sample is a share above 0 and at most 100%"))?,
         ),
     };
-    // All packs are checked, even after a damaged one. Damage decides the exit code.
-    let mut failure: Option<Failure> = None;
+    let mut failures = Failures::default();
     for path in &args.packs {
-        #[cfg(feature = "store")]
-        let store = path.to_str().filter(|path| mempack_store::is_address(path)).map(|address| verify_store(&args, address));
-        #[cfg(not(feature = "store"))]
-        let store = None;
-        let ended = store.unwrap_or_else(|| {
-            let outcome = verify(&args, path, scope, &trusted)?;
-            if args.json {
-                print_json(&args, path, &outcome)
-            } else {
-                print(&args, path, &outcome)
-            }
-            match outcome.report.damages {
-                0 => Ok(()),
-                damages => Err(Failure::new(Kind::Damaged, damaged(path, damages))),
-            }
-        });
-        if let Err(new) = ended {
-            let keep = failure.as_ref().is_some_and(|old| old.kind() == Kind::Damaged || new.kind() != Kind::Damaged);
-            let reported = if keep { Some(new) } else { failure.replace(new) };
-            if let Some(failure) = reported {
-                failure.report();
-            }
+        if let Some(ended) = verify_store(&args, path) {
+            failures.keep(ended);
+        } else if sets::is_set(path) {
+            verify_set(&args, path, scope, &trusted, &mut failures);
+        } else {
+            failures.keep(verify_pack(&args, path, scope, &trusted));
         }
     }
-    failure.map_or(Ok(()), Err)
+    failures.last.map_or(Ok(()), Err)
+}
+
+/// All packs are checked, even after a damaged one: failures are reported as they come, but one that decides the exit code, which damage does.
+#[derive(Default)]
+struct Failures {
+    last: Option<Failure>,
+    count: usize,
+}
+
+impl Failures {
+    fn keep(&mut self, ended: Result<(), Failure>) {
+        let Err(new) = ended else { return };
+        self.count += 1;
+        let keep = self.last.as_ref().is_some_and(|old| old.kind() == Kind::Damaged || new.kind() != Kind::Damaged);
+        let reported = if keep { Some(new) } else { self.last.replace(new) };
+        if let Some(failure) = reported {
+            failure.report();
+        }
+    }
+}
+
+/// Verifies a set: its file, that each pack is the one it names, and each pack. A trusted signature of the set vouches for its packs.
+fn verify_set(args: &Args, path: &Path, scope: Scope, trusted: &[PublicKey], failures: &mut Failures) {
+    let before = failures.count;
+    let (set, signed) = match sets::read(path).and_then(|set| {
+        let signed = sets::signers(path, &set, trusted)?;
+        // Without keys, a wrong signature is damage all the same, as in a pack (SPEC 15).
+        let wrong = set.signatures().iter().find_map(|signature| signature.check(set.id()).err());
+        wrong.map_or(Ok((set, signed)), |error| Err(Failure::new(Kind::Damaged, format!("{}: {error}", path.display()))))
+    }) {
+        Ok(read) => read,
+        Err(failure) => {
+            if args.json {
+                terminal::print_json(&json!({ "set": path.to_string_lossy(), "whole": false, "error": failure.to_string() }));
+            }
+            return failures.keep(Err(failure));
+        }
+    };
+    for (index, pack) in sets::packs(path, &set).enumerate() {
+        let named = super::open(&pack).and_then(|opened| {
+            set.check_pack(index, &*opened).map_err(|error| Failure::new(Kind::Damaged, format!("{}: {error}", path.display())))
+        });
+        failures.keep(named.and_then(|()| verify_pack(args, &pack, scope, &[])));
+    }
+    let whole = failures.count == before;
+    let total = sets::totals(&set);
+    if args.json {
+        let packs = set.manifest().packs.len();
+        terminal::print_json(
+            &json!({ "set": path.to_string_lossy(), "id": set.id().to_string(), "whole": whole, "packs": packs, "bytes": total.bytes }),
+        );
+    } else if whole {
+        outln!(
+            "{}: {}: {} packs, {} references, {}, id {}{signed}",
+            path.display(),
+            if args.sample.is_some() { "whole in the sample of each pack" } else { "whole" },
+            thousands(set.manifest().packs.len() as u64),
+            thousands(total.references),
+            bytes(total.bytes),
+            set.id(),
+        );
+    }
+}
+
+fn verify_pack(args: &Args, path: &Path, scope: Scope, trusted: &[PublicKey]) -> Result<(), Failure> {
+    let outcome = verify(args, path, scope, trusted)?;
+    if args.json {
+        print_json(args, path, &outcome)
+    } else {
+        print(args, path, &outcome)
+    }
+    match outcome.report.damages {
+        0 => Ok(()),
+        damages => Err(Failure::new(Kind::Damaged, damaged(path, damages))),
+    }
 }
 
 /// Whether a file begins as keys do.
@@ -102,18 +160,24 @@ fn damaged(path: &Path, damages: u64) -> String {
     format!("{}: damaged in {places}; repair it with `mempack repair {} --from COPY`, or build it again", path.display(), path.display())
 }
 
-/// Verifies what is published at an address.
+/// Verifies what is published in an object store; `None` if the path is no address of one.
 #[cfg(feature = "store")]
-fn verify_store(args: &Args, address: &str) -> Result<(), Failure> {
+fn verify_store(args: &Args, path: &Path) -> Option<Result<(), Failure>> {
+    let address = path.to_str().filter(|path| mempack_store::is_address(path))?;
     if !args.trusted.is_empty() {
         let error = format!("{address}: --trusted is for files; pull the bank and verify its set or pack");
-        return Err(Failure::new(Kind::Usage, error));
+        return Some(Err(Failure::new(Kind::Usage, error)));
     }
     let max = if args.all { usize::MAX } else { LISTED };
-    super::verify_store::run(address, args.sample.map(|share| (share, args.seed)), max, args.json)
+    Some(super::verify_store::run(address, args.sample.map(|share| (share, args.seed)), max, args.json))
 }
 
-fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[mempack_format::PublicKey]) -> Result<Outcome, Failure> {
+#[cfg(not(feature = "store"))]
+fn verify_store(_: &Args, _: &Path) -> Option<Result<(), Failure>> {
+    None
+}
+
+fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[PublicKey]) -> Result<Outcome, Failure> {
     let pack = super::open(path).inspect_err(|failure| {
         if args.json {
             terminal::print_json(&json!({ "pack": path.to_string_lossy(), "whole": false, "error": failure.to_string() }));
