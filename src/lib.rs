@@ -134,6 +134,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
     #[cfg(feature = "engine")]
     environment::settle();
+    // Also for clients that others make: those of spans.
+    #[cfg(feature = "store")]
+    mempack_store::prepare_tls();
     let result = match command {
         #[cfg(feature = "engine")]
         Command::Models(args) => cmd::models::run(args),

@@ -1,6 +1,5 @@
 //! From an address to a store.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,9 +35,16 @@ impl ConnectOptions {
     }
 }
 
+/// Makes ring what the process encrypts connections with, unless something else is already. Every client of the crate `reqwest` needs one as
+/// soon as this crate is part of a program, also a client that speaks without encryption.
+pub fn prepare_tls() {
+    // An error says that there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Whether a text is the address of a store, rather than a path.
 pub fn is_address(text: &str) -> bool {
-    const SCHEMES: [&str; 12] = ["file", "s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "http", "https", "memory"];
+    const SCHEMES: [&str; 11] = ["file", "s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "http", "https"];
     text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
 }
 
@@ -57,8 +63,7 @@ pub fn connect(address: &str, options: &ConnectOptions) -> Result<Store, StoreEr
     }
     let failed = |error: object_store::Error| refused(error.to_string());
     let (scheme, path) = ObjectStoreScheme::parse(&url).map_err(|error| refused(error.to_string()))?;
-    // Another one may be there already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    prepare_tls();
     let (requests, settings) = (options.requests, &options.settings);
     // Of this crate's attempts each is made in a short time; its own wait in between covers more.
     let retry = RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() };
@@ -78,8 +83,9 @@ pub fn connect(address: &str, options: &ConnectOptions) -> Result<Store, StoreEr
     let (inner, root): (Arc<dyn ObjectStore>, Path) = match scheme {
         ObjectStoreScheme::Local => {
             let folder = url.to_file_path().map_err(|()| refused("it is no path of this machine".to_owned()))?;
-            guard = Guard::Folder(folder.clone());
-            (Arc::new(LocalFileSystem::new().with_fsync(true)), absolute(&folder).map_err(|error| refused(error.to_string()))?)
+            let root = Path::from_absolute_path(&folder).map_err(|error| refused(error.to_string()))?;
+            guard = Guard::Folder(folder);
+            (Arc::new(LocalFileSystem::new().with_fsync(true)), root)
         }
         ObjectStoreScheme::AmazonS3 => (open!(AmazonS3Builder), path),
         ObjectStoreScheme::GoogleCloudStorage => (open!(GoogleCloudStorageBuilder), path),
@@ -92,10 +98,6 @@ pub fn connect(address: &str, options: &ConnectOptions) -> Result<Store, StoreEr
         _ => return Err(refused("this kind of store is not known".to_owned())),
     };
     Ok(Store::new(inner, root, address.trim_end_matches('/').to_owned(), guard, requests))
-}
-
-fn absolute(folder: &PathBuf) -> Result<Path, object_store::path::Error> {
-    Path::from_absolute_path(folder)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ mod watch;
 
 pub use bank::{LocalBank, LocalFile};
 pub use blocking::run;
-pub use connect::{ConnectOptions, connect, is_address};
+pub use connect::{ConnectOptions, connect, is_address, prepare_tls};
 pub use cutting::{CHUNK_SIZES, ChunkSizes, CutError, Range, cut, ranges_of_pack};
 pub use error::{BankError, StoreError};
 pub use gc::{GcOptions, GcReport, gc};

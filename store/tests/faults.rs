@@ -60,6 +60,7 @@ impl<'a> Trip<'a> {
         let folder = random.chance(0.3).then(|| folder.join(format!("store-{seed}"))).filter(|_| bucket.is_none());
         let inner: Arc<dyn ObjectStore> = match (&bucket, &folder) {
             (Some(bucket), _) => {
+                prepare_tls();
                 let bucket = AmazonS3Builder::from_env().with_bucket_name(bucket).build().unwrap();
                 Arc::new(PrefixStore::new(bucket, format!("trip-{seed}-{:x}", getrandom::u64().unwrap())))
             }
