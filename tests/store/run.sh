@@ -15,8 +15,10 @@ if ! cmp --silent tests/store/requirements.txt "$env/requirements.txt"; then
     "$env/bin/pip" install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --requirement tests/store/requirements.txt
     cp tests/store/requirements.txt "$env/requirements.txt"
 fi
-# The server is for what was built before it starts.
-"${CARGO:-cargo}" test --package mempack-store --test s3 --test faults --no-run
+# With the features that `make test` builds with, so that nothing is built twice.
+tests() { "${CARGO:-cargo}" test --workspace --exclude mempack-python "$@"; }
+# Built before the server starts.
+tests --test s3 --test faults --no-run
 
 port=$("$env/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 log=$(mktemp)
@@ -41,5 +43,5 @@ for attempt in range(300):
 PYTHON
 
 export AWS_ENDPOINT=http://127.0.0.1:$port AWS_ALLOW_HTTP=true AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
-"${CARGO:-cargo}" test --package mempack-store --test s3 -- --ignored
-MEMPACK_STORE_S3=mempack MEMPACK_STORE_FAULTS=$trips "${CARGO:-cargo}" test --package mempack-store --test faults -- --nocapture
+tests --test s3 -- --ignored
+MEMPACK_STORE_S3=mempack MEMPACK_STORE_FAULTS=$trips tests --test faults -- --nocapture
