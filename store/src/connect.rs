@@ -84,7 +84,9 @@ pub fn connect(address: &str, options: &ConnectOptions) -> Result<Store, StoreEr
         ObjectStoreScheme::Local => {
             let folder = url.to_file_path().map_err(|()| refused("it is no path of this machine".to_owned()))?;
             let root = Path::from_absolute_path(&folder).map_err(|error| refused(error.to_string()))?;
-            guard = Guard::Folder(folder);
+            if guard == Guard::Conditional {
+                guard = Guard::Folder(folder);
+            }
             (Arc::new(LocalFileSystem::new().with_fsync(true)), root)
         }
         ObjectStoreScheme::AmazonS3 => (open!(AmazonS3Builder), path),
@@ -141,6 +143,7 @@ mod tests {
         assert_eq!(*connect("file:///tmp/a%20b", &options).unwrap().guard(), Guard::Folder("/tmp/a b".into()));
         options.allow_unconditional = true;
         assert_eq!(*connect("s3://bucket/banks", &options).unwrap().guard(), Guard::None);
+        assert_eq!(*connect("file:///tmp/banks", &options).unwrap().guard(), Guard::None);
         assert_eq!(*connect("https://example.org/banks", &options).unwrap().guard(), Guard::None);
     }
 }

@@ -18,12 +18,12 @@ use crate::verify::reachable;
 use crate::watch::{Stage, Watch};
 
 /// Objects that are deleted at a time; a push that needs one of them waits so long.
-const BATCH: usize = 2_000;
+const BATCH: usize = 20_000;
 
 /// A clean-up that deletes for longer than this has ended: another may take over its list.
 const ENDED: u64 = 3_600;
 
-/// A clean-up stops before others take over.
+/// A clean-up, and one batch of it, stops before others take over.
 const LONGEST: Duration = Duration::from_secs(1_800);
 
 /// How often a change is tried against other writers.
@@ -196,11 +196,16 @@ async fn begin(
 async fn end(store: &Store, condemned: &Condemned, version: Option<Versioned>, watch: &dyn Watch) -> Result<(), StoreError> {
     let Some(deleting) = &condemned.deleting else { return Ok(()) };
     watch.begin(Stage::Deleting, deleting.objects.len() as u64);
+    let began = Instant::now();
     for folder in [SETS, FILES, CHUNKS] {
         let objects = deleting.objects.iter().filter(|object| object.starts_with(folder));
         let mut deletions = stream::iter(objects).map(|object| store.delete(object)).buffer_unordered(store.requests().at_once).boxed();
         while deletions.try_next().await?.is_some() {
             watch.advance(1);
+            if began.elapsed() > LONGEST {
+                let object = "what was condemned".to_owned();
+                return Err(StoreError::Slow { action: "deleting", object, limit: LONGEST, attempts: 1 });
+            }
         }
     }
     let (mut condemned, mut version) = (condemned.clone(), version);

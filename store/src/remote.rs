@@ -133,7 +133,18 @@ impl Store {
         name: &str,
         request: impl Fn() -> BoxFuture<'a, Result<T, Error>> + Send,
     ) -> Result<Option<T>, StoreError> {
-        let Requests { attempts, timeout, .. } = self.requests;
+        self.again_within(self.requests.timeout, action, name, request).await
+    }
+
+    /// As [`again`](Self::again), with another limit for each attempt.
+    async fn again_within<'a, T>(
+        &self,
+        timeout: Duration,
+        action: &'static str,
+        name: &str,
+        request: impl Fn() -> BoxFuture<'a, Result<T, Error>> + Send,
+    ) -> Result<Option<T>, StoreError> {
+        let attempts = self.requests.attempts;
         let object = || name.to_owned();
         let mut attempt = 1;
         loop {
@@ -292,11 +303,14 @@ impl Store {
     /// If the store does not list them.
     pub async fn list(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
         let path = self.path(folder);
+        let limit = self.requests.timeout;
+        let slow = |_| Error::Generic { store: "list", source: format!("no answer within {limit:?}").into() };
         let list = || {
             async {
                 let mut found = Vec::new();
                 let mut objects = self.inner.list(Some(&path));
-                while let Some(object) = objects.try_next().await? {
+                // A long list comes in pages: the limit is that of each.
+                while let Some(object) = tokio::time::timeout(limit, objects.try_next()).await.map_err(slow)?? {
                     if let Some(rest) = object.location.prefix_match(&self.root) {
                         let parts: Vec<_> = rest.map(|part| part.as_ref().to_owned()).collect();
                         found.push(Listed { name: parts.join("/"), bytes: object.size });
@@ -306,7 +320,7 @@ impl Store {
             }
             .boxed()
         };
-        let mut found = self.again("listing", folder, list).await?.unwrap_or_default();
+        let mut found = self.again_within(Duration::MAX, "listing", folder, list).await?.unwrap_or_default();
         found.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(found)
     }
