@@ -33,7 +33,7 @@ pub enum StoreError {
         /// How often it was tried.
         attempts: u32,
         /// The last failure.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// A request failed in a way that repeating does not change.
     #[error("{action} {object} is not possible; check the address and its settings")]
@@ -43,7 +43,7 @@ pub enum StoreError {
         /// The object.
         object: String,
         /// The failure.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// The store does not let these credentials do it.
     #[error("the store denies {action} {object}; use credentials that may do so")]
@@ -53,7 +53,7 @@ pub enum StoreError {
         /// The object.
         object: String,
         /// The failure.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// No answer came.
     #[error("{action} {object}: no answer within {limit:?}, {attempts} times; run the command again, it goes on where it ended")]

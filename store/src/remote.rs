@@ -154,9 +154,9 @@ impl Store {
                 Ok(Ok(answer)) => return Ok(Some(answer)),
                 Ok(Err(Error::NotFound { .. })) => return Ok(None),
                 Ok(Err(source)) => match fate(&source) {
-                    Fate::Denied => return Err(StoreError::Denied { action, object: object(), source }),
-                    Fate::Lasting => return Err(StoreError::Refused { action, object: object(), source }),
-                    Fate::Passing if last => return Err(StoreError::Request { action, object: object(), attempts, source }),
+                    Fate::Denied => return Err(StoreError::Denied { action, object: object(), source: source.into() }),
+                    Fate::Lasting => return Err(StoreError::Refused { action, object: object(), source: source.into() }),
+                    Fate::Passing if last => return Err(StoreError::Request { action, object: object(), attempts, source: source.into() }),
                     Fate::Passing => {}
                 },
                 Err(_) if last => return Err(StoreError::Slow { action, object: object(), limit: timeout, attempts }),
@@ -243,7 +243,7 @@ impl Store {
     /// The error of a write to a bucket or container that does not exist.
     fn no_place(&self, name: &str) -> StoreError {
         let source = Error::NotFound { path: name.to_owned(), source: format!("{} does not exist", self.url).into() };
-        StoreError::Refused { action: "writing", object: name.to_owned(), source }
+        StoreError::Refused { action: "writing", object: name.to_owned(), source: source.into() }
     }
 
     /// Writes an object on a condition, once. `before` is the version that must still be there, `None` if nothing may be.
