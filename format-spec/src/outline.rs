@@ -56,3 +56,43 @@ impl PackOutline {
         Ok(Self { id: PackId(id), bytes: length, sections, signatures })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::{Pack, PrivateKey};
+
+    const GOLDEN: &[u8] = include_bytes!("../tests/golden/v1.6.mpk");
+
+    #[test]
+    fn an_outline_says_what_the_opened_pack_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mpk");
+        std::fs::write(&path, GOLDEN).unwrap();
+        crate::sign_file(&path, &PrivateKey::from_bytes(&[7; 32]), &path, &mut |_, _| std::ops::ControlFlow::Continue(())).unwrap();
+        for bytes in [GOLDEN.to_vec(), std::fs::read(&path).unwrap()] {
+            let (outline, pack) = (PackOutline::read(Cursor::new(&bytes)).unwrap(), Pack::open(&bytes).unwrap());
+            assert_eq!((outline.id, outline.bytes, outline.sections.as_slice()), (pack.id(), pack.bytes(), pack.sections()));
+            assert_eq!(outline.signatures, pack.signatures());
+        }
+    }
+
+    #[test]
+    fn a_header_that_does_not_open_gives_no_outline() {
+        let refused = |bytes: &[u8]| {
+            let error = PackOutline::read(Cursor::new(bytes)).unwrap_err();
+            assert_eq!(error.to_string(), Pack::open(bytes).unwrap_err().to_string());
+        };
+        for end in [0, 3, 100, 4_095, 4_096, GOLDEN.len() - 1] {
+            refused(&GOLDEN[..end]);
+        }
+        for at in (0..4_096).step_by(61) {
+            let mut bytes = GOLDEN.to_vec();
+            bytes[at] ^= 1;
+            refused(&bytes);
+        }
+        refused(&[GOLDEN, b"more"].concat());
+    }
+}
