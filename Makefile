@@ -29,7 +29,7 @@ else
 LIBTORCH_READY := libtorch/build-version
 endif
 
-.PHONY: all build models demo test test-hf wheel random-calls mixed-folder soak screenshots check-deploy thorough schedules eval lint bench bench-codec dist clean-packs
+.PHONY: all build models demo test test-hf wheel random-calls mixed-folder soak screenshots check-deploy thorough store-faults schedules eval lint bench bench-codec dist clean-packs
 
 all: build
 
@@ -94,6 +94,7 @@ test-programs:
 	( set -ex; \
 	  python/test.sh; \
 	  $(if $(WITH_HF),python/hf.sh $(PROGRAM);) \
+	  tests/store/run.sh; \
 	  tests/serve/run.sh $(PROGRAM); \
 	  tests/serve/soak.sh $(PROGRAM) --minutes 1 ) > $$log 2>&1; \
 	status=$$?; cat $$log; exit $$status
@@ -135,6 +136,11 @@ screenshots:
 # What `make test` tries a part of: every fault of a build at every operation, every flipped byte of the golden packs, every hostile pack by the program.
 thorough: models
 	MEMPACK_THOROUGH=1 $(CARGO) test --workspace --test crash --test golden --test hostile
+
+# 500 random round trips of banks through object stores that fail, in memory and in folders, and 500 through S3.
+store-faults:
+	MEMPACK_STORE_FAULTS=500 $(CARGO) test --package mempack-store --test faults -- --nocapture
+	tests/store/run.sh 500
 
 # Answers in batches by 10,000 random schedules beside those alone.
 schedules: $(LIBTORCH_READY)

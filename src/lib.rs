@@ -82,6 +82,15 @@ enum Command {
     ApiKeys(cmd::api_keys::Args),
     /// Sign a pack
     Sign(cmd::sign::Args),
+    /// Publish a bank, a set of packs or one pack, in an object store
+    #[cfg(feature = "store")]
+    Push(cmd::push::Args),
+    /// Fetch a bank from an object store
+    #[cfg(feature = "store")]
+    Pull(cmd::pull::Args),
+    /// Delete from an object store what no published bank needs
+    #[cfg(feature = "store")]
+    Gc(cmd::gc::Args),
     /// Find the references nearest to a query
     #[cfg(feature = "engine")]
     Search(cmd::search::Args),
@@ -131,6 +140,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
     #[cfg(feature = "engine")]
     environment::settle();
+    // Also for clients that others make: those of spans.
+    #[cfg(feature = "store")]
+    mempack_store::prepare_tls();
     let result = match command {
         #[cfg(feature = "engine")]
         Command::Models(args) => cmd::models::run(args),
@@ -157,6 +169,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         #[cfg(feature = "serve")]
         Command::ApiKeys(args) => cmd::api_keys::run(args),
         Command::Sign(args) => cmd::sign::run(args),
+        #[cfg(feature = "store")]
+        Command::Push(args) => cmd::push::run(args),
+        #[cfg(feature = "store")]
+        Command::Pull(args) => cmd::pull::run(args),
+        #[cfg(feature = "store")]
+        Command::Gc(args) => cmd::gc::run(args),
         #[cfg(feature = "engine")]
         Command::Search(args) => cmd::search::run(args),
         #[cfg(feature = "engine")]

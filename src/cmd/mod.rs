@@ -27,6 +27,8 @@ mod encoding;
 pub mod eval;
 #[cfg(feature = "engine")]
 pub mod files;
+#[cfg(feature = "store")]
+pub mod gc;
 mod identity;
 #[cfg(feature = "engine")]
 pub mod import;
@@ -41,8 +43,14 @@ mod measuring;
 pub mod merge;
 #[cfg(feature = "engine")]
 pub mod models;
+#[cfg(feature = "store")]
+mod objects;
 #[cfg(feature = "engine")]
 mod packs;
+#[cfg(feature = "store")]
+pub mod pull;
+#[cfg(feature = "store")]
+pub mod push;
 #[cfg(feature = "engine")]
 pub mod plan;
 #[cfg(feature = "engine")]
@@ -73,6 +81,8 @@ mod threshold;
 pub mod train;
 mod trust;
 pub mod verify;
+#[cfg(feature = "store")]
+mod verify_store;
 
 use std::error::Error;
 use std::fs;

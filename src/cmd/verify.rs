@@ -17,7 +17,7 @@ const LISTED: usize = 20;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The packs; of a set of packs (.mps), all that it names
+    /// The packs; of a set of packs (.mps), all that it names; of the address of an object store, all that is published there
     #[arg(value_name = "PACK", required_unless_present = "trusted")]
     packs: Vec<PathBuf>,
     /// Check the header, the manifest, the leaf digests, and only this share of memories, embeddings and text blocks: 5% or 0.05
@@ -63,7 +63,9 @@ pub fn run(mut args: Args) -> Result<(), Failure> {
     };
     let mut failures = Failures::default();
     for path in &args.packs {
-        if sets::is_set(path) {
+        if let Some(ended) = verify_store(&args, path) {
+            failures.keep(ended);
+        } else if sets::is_set(path) {
             verify_set(&args, path, scope, &trusted, &mut failures);
         } else {
             failures.keep(verify_pack(&args, path, scope, &trusted));
@@ -156,6 +158,23 @@ fn is_key(path: &Path) -> bool {
 fn damaged(path: &Path, damages: u64) -> String {
     let places = if damages == 1 { "one place".into() } else { format!("{} places", thousands(damages)) };
     format!("{}: damaged in {places}; repair it with `mempack repair {} --from COPY`, or build it again", path.display(), path.display())
+}
+
+/// Verifies what is published in an object store; `None` if the path is no address of one.
+#[cfg(feature = "store")]
+fn verify_store(args: &Args, path: &Path) -> Option<Result<(), Failure>> {
+    let address = path.to_str().filter(|path| mempack_store::is_address(path))?;
+    if !args.trusted.is_empty() {
+        let error = format!("{address}: --trusted is for files; pull the bank and verify its set or pack");
+        return Some(Err(Failure::new(Kind::Usage, error)));
+    }
+    let max = if args.all { usize::MAX } else { LISTED };
+    Some(super::verify_store::run(address, args.sample.map(|share| (share, args.seed)), max, args.json))
+}
+
+#[cfg(not(feature = "store"))]
+fn verify_store(_: &Args, _: &Path) -> Option<Result<(), Failure>> {
+    None
 }
 
 fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[PublicKey]) -> Result<Outcome, Failure> {
