@@ -29,7 +29,7 @@ else
 LIBTORCH_READY := libtorch/build-version
 endif
 
-.PHONY: all build models demo test test-hf wheel random-calls mixed-folder soak screenshots check-deploy thorough store-faults schedules eval lint bench bench-codec dist clean-packs
+.PHONY: all build models demo test test-hf test-ray wheel random-calls mixed-folder soak screenshots check-deploy thorough store-faults schedules eval lint bench bench-codec dist clean-packs
 
 all: build
 
@@ -106,6 +106,10 @@ wheel:
 # `mempack.hf` with transformers and torch, beside the program. Not in `make test`: torch's packages take 5 GB.
 test-hf: models
 	python/hf.sh $(MEMPACK)
+
+# `mempack.ray` with clusters of Ray on this machine. Not in `make test`: it takes minutes.
+test-ray: build
+	python/ray.sh $(MEMPACK)
 
 # 10^6 random calls of the Python package.
 random-calls:

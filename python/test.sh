@@ -13,8 +13,8 @@ VIRTUAL_ENV=$PYTHON_ENV "$PYTHON_ENV/bin/maturin" build --quiet --locked --profi
 cd python
 "$PYTHON_ENV/bin/ruff" format --check --quiet mempack tests
 "$PYTHON_ENV/bin/ruff" check --quiet mempack tests
-# hf/ is checked where transformers and torch are: hf.sh.
-"$PYTHON_ENV/bin/mypy" mempack --exclude mempack/hf
+# hf/ is checked where transformers and torch are: hf.sh. ray/ is checked where Ray is: ray.sh.
+"$PYTHON_ENV/bin/mypy" mempack --exclude 'mempack/(hf|ray)'
 # Not from the folder that has the sources: what is installed is tested.
 cd tests
-exec "$PYTHON_ENV/bin/python" -m pytest -p no:cacheprovider --rootdir . --ignore hf "$@"
+exec "$PYTHON_ENV/bin/python" -m pytest -p no:cacheprovider --rootdir . --ignore hf --ignore ray "$@"

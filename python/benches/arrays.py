@@ -141,7 +141,9 @@ def memories(args: argparse.Namespace) -> None:
             "safetensors, float16": (folder / f"float16-{groups[0][0]}.safetensors").stat().st_size,
             "all tokens, float16": (folder / f"full-{groups[0][0]}.pt").stat().st_size,
         }
-        print(f"{sum(map(len, groups)) // len(groups)} references of {shape.layers} layers, {shape.heads} heads, {shape.tokens} tokens; bytes of one: {sizes_of_files}")
+        print(
+            f"{sum(map(len, groups)) // len(groups)} references of {shape.layers} layers, {shape.heads} heads, {shape.tokens} tokens; bytes of one: {sizes_of_files}"
+        )
         own = statistics.median(times["mempack, float32"])
         for name, found in times.items():
             print(f"{name:34} {statistics.median(found) * 1e6:8.0f} us; {statistics.median(found) / own:.2f} times mempack's float32")
