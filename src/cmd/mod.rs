@@ -47,14 +47,14 @@ pub mod models;
 mod objects;
 #[cfg(feature = "engine")]
 mod packs;
-#[cfg(feature = "store")]
-pub mod pull;
-#[cfg(feature = "store")]
-pub mod push;
 #[cfg(feature = "engine")]
 pub mod plan;
 #[cfg(feature = "engine")]
 mod planned;
+#[cfg(feature = "store")]
+pub mod pull;
+#[cfg(feature = "store")]
+pub mod push;
 #[cfg(feature = "engine")]
 pub mod quality;
 pub mod repair;
