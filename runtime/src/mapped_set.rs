@@ -8,7 +8,7 @@ use mempack_format::{PackSetFile, SetError, SetId, SetMismatch};
 
 use crate::mapped::{MapError, MappedPack};
 use crate::pack_set::Mounted;
-use crate::routing::Membership;
+use crate::routing::{Membership, OpenedSet};
 
 /// Why a set was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -58,15 +58,6 @@ impl OpenSetError {
             Self::Mismatch { .. } => true,
         }
     }
-}
-
-/// The file of a set, and how its packs are searched.
-#[derive(Debug)]
-pub(crate) struct OpenedSet {
-    pub path: PathBuf,
-    pub file: PackSetFile,
-    /// Packs whose vectors a search looks at; `None` for a third of them.
-    pub probes: Option<usize>,
 }
 
 /// A set of packs (SPEC 18), all of them mapped.

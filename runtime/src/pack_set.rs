@@ -291,7 +291,9 @@ impl PackSet {
         on_damage: OnDamage<'_>,
         mut search: impl FnMut(usize, &Mounted, bool) -> Result<Vec<Hit>, PackSearchError>,
     ) -> Result<Vec<Hit<PackReference>>, PackSearchError> {
-        let first = searched_first(&self.0, query, method);
+        // What a filter admits may lie in any pack.
+        let places = self.0.iter().map(|mounted| mounted.set().filter(|_| mounted.selected().is_none()));
+        let first = searched_first(places, query, method);
         let mut each = |first: &[bool]| {
             let mut found = Vec::new();
             for (order, (mounted, first)) in self.0.iter().zip(first).enumerate() {

@@ -1,12 +1,21 @@
 //! Which packs of a set a search looks at.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use mempack_format::PackSetFile;
 use mempack_numeric::dot;
 
-use crate::mapped_set::OpenedSet;
-use crate::pack_set::Mounted;
 use crate::search::Method;
+
+/// The file of a set, and how its packs are searched.
+#[derive(Debug)]
+pub(crate) struct OpenedSet {
+    pub path: PathBuf,
+    pub file: PackSetFile,
+    /// Packs whose vectors a search looks at; `None` for a third of them.
+    pub probes: Option<usize>,
+}
 
 /// That a pack belongs to a set, and where it stands in it.
 #[derive(Clone, Debug)]
@@ -25,24 +34,19 @@ impl Membership {
     }
 }
 
-/// For each pack, whether a search for `query` looks at its vectors first. Of a set with a routing table these are the packs whose centroids are
-/// nearest to the query: as many as the set was opened with, or a third of them. Packs outside of sets, and all packs in an exact search, are among the first.
-///
-/// A filter turns routing off: what it admits may lie anywhere.
-pub(crate) fn searched_first(packs: &[Arc<Mounted>], query: &[f32], method: Method) -> Vec<bool> {
-    let mut first = vec![true; packs.len()];
-    if method == Method::Exact {
-        return first;
-    }
-    let routed =
-        |mounted: &Mounted| mounted.set().filter(|of| mounted.selected().is_none() && !of.set.file.routing().owners.is_empty()).cloned();
-    let mut sets: Vec<(Arc<OpenedSet>, Vec<(f32, usize)>)> = Vec::new();
-    for (order, mounted) in packs.iter().enumerate() {
-        let Some(of) = routed(mounted) else { continue };
+/// For each pack, given with its place in a set, whether a search for `query` looks at its vectors first. Of a set with a routing table these are the
+/// packs whose centroids are nearest to the query: as many as the set was opened with, or a third of them. Packs without a place, and all packs in an exact
+/// search, are among the first.
+pub(crate) fn searched_first<'a>(packs: impl Iterator<Item = Option<&'a Membership>>, query: &[f32], method: Method) -> Vec<bool> {
+    let mut first = Vec::new();
+    let mut sets: Vec<(&OpenedSet, Vec<(f32, usize)>)> = Vec::new();
+    for (order, place) in packs.enumerate() {
+        first.push(true);
+        let Some(of) = place.filter(|of| method != Method::Exact && !of.set.file.routing().owners.is_empty()) else { continue };
         let scored = (of.nearness(query).unwrap_or(f32::NEG_INFINITY), order);
-        match sets.iter_mut().find(|(set, _)| Arc::ptr_eq(set, &of.set)) {
+        match sets.iter_mut().find(|(set, _)| std::ptr::eq(*set, &*of.set)) {
             Some((_, scores)) => scores.push(scored),
-            None => sets.push((of.set, vec![scored])),
+            None => sets.push((&of.set, vec![scored])),
         }
     }
     for (set, mut scores) in sets {

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use mempack_compiler::{self as compiler, BuildError, BuildOptions, BuildReport, Drift, Stage};
-use mempack_format::{CodecSpec, ModelIdentity, ReadError};
+use mempack_compiler::{self as compiler, BuildOptions, BuildReport, Drift, Stage};
+use mempack_format::{CodecSpec, ModelIdentity};
 use mempack_runtime::quality_json;
 use serde_json::json;
 
-use super::encoding::{Bars, ENCODING, EncodingArgs, previous, print_codebooks, skipped};
+use super::encoding::{Bars, ENCODING, EncodingArgs, kind, previous, print_codebooks, skipped};
 use super::planned::{seconds, stages_json};
 use super::shard;
 use crate::failure::{Failure, Kind};
@@ -76,19 +76,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
     bars.0.end();
     print(&options, &report, model.identity(), args.json);
     Ok(())
-}
-
-/// The kind of failure that an error of a build is.
-pub fn kind(error: &BuildError) -> Kind {
-    match error.reason() {
-        BuildError::Interrupted => Kind::Interrupted,
-        BuildError::PreviousIdentity { .. }
-        | BuildError::Codebooks { .. }
-        | BuildError::PreviousCodec { .. }
-        | BuildError::PreviousTables { .. } => Kind::Mismatch,
-        BuildError::PreviousPack { source, .. } if matches!(**source, ReadError::Damaged(_)) => Kind::Damaged,
-        _ => Kind::Work,
-    }
 }
 
 fn print(options: &BuildOptions, report: &BuildReport, model: &ModelIdentity, as_json: bool) {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use mempack_compiler::{BuildOptions, BuildProgress, GraphOptions, PreviousPack, Stage, UsedCodebooks};
-use mempack_format::{CodecSpec, DiskStorage, SpecError};
+use mempack_compiler::{BuildError, BuildOptions, BuildProgress, GraphOptions, PreviousPack, Stage, UsedCodebooks};
+use mempack_format::{CodecSpec, DiskStorage, ReadError, SpecError};
 use mempack_model::Precision;
 
 use super::corpus;
@@ -192,5 +192,18 @@ impl BuildProgress for Bars {
 
     fn note(&self, text: &str) {
         self.0.note(text);
+    }
+}
+
+/// The kind of failure that an error of a build is.
+pub fn kind(error: &BuildError) -> Kind {
+    match error.reason() {
+        BuildError::Interrupted => Kind::Interrupted,
+        BuildError::PreviousIdentity { .. }
+        | BuildError::Codebooks { .. }
+        | BuildError::PreviousCodec { .. }
+        | BuildError::PreviousTables { .. } => Kind::Mismatch,
+        BuildError::PreviousPack { source, .. } if matches!(**source, ReadError::Damaged(_)) => Kind::Damaged,
+        _ => Kind::Work,
     }
 }

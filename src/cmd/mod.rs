@@ -68,6 +68,8 @@ pub mod revoke;
 #[cfg(feature = "engine")]
 mod revoke_set;
 #[cfg(feature = "engine")]
+mod revoking;
+#[cfg(feature = "engine")]
 pub mod search;
 #[cfg(feature = "serve")]
 pub mod serve;

@@ -58,7 +58,7 @@ fn again(error: &PlanError, folder: &Path) -> String {
 
 fn kind(error: &PlanError) -> Kind {
     match error {
-        PlanError::Build(error) => super::build::kind(error),
+        PlanError::Build(error) => super::encoding::kind(error),
         PlanError::Identity { .. } | PlanError::Version { .. } | PlanError::Device { .. } | PlanError::Probe { .. } => Kind::Mismatch,
         PlanError::Manifest { .. } | PlanError::File { .. } => Kind::Damaged,
         PlanError::Pack { source, .. } if matches!(**source, ReadError::Damaged(_)) => Kind::Damaged,

@@ -10,7 +10,7 @@ use mempack_compiler::Revocation;
 use mempack_format::{DiskStorage, PackSetFile, Routing, SetManifest, SetPack};
 use mempack_runtime::{MappedPack, MappedSet};
 
-use super::revoke::{self, Wanted};
+use super::revoking::{self, Wanted};
 use super::sets;
 use crate::failure::{Failure, Kind};
 use crate::output::thousands;
@@ -30,7 +30,7 @@ pub fn run(path: &Path, wanted: &Wanted, output: Option<&Path>, cancel: &AtomicB
     let set = sets::open(path)?;
     let mut found = Vec::with_capacity(set.packs().len());
     for pack in set.packs() {
-        found.push(Revocation::find(&***pack, &wanted.ids).map_err(|error| revoke::failed(pack.path(), error))?);
+        found.push(Revocation::find(&***pack, &wanted.ids).map_err(|error| revoking::failed(pack.path(), error))?);
     }
     // An id is missing if no pack has it.
     let mut missing: Vec<String> = found.first().map(|first| first.missing().to_vec()).unwrap_or_default();
@@ -39,7 +39,7 @@ pub fn run(path: &Path, wanted: &Wanted, output: Option<&Path>, cancel: &AtomicB
     let mut removed: BTreeMap<String, String> = BTreeMap::new();
     for (pack, revocation) in set.packs().iter().zip(&found) {
         for document in revocation.removed() {
-            let (id, title) = document.map_err(|error| revoke::failed(pack.path(), error))?;
+            let (id, title) = document.map_err(|error| revoking::failed(pack.path(), error))?;
             removed.insert(id, title);
         }
     }
@@ -48,7 +48,7 @@ pub fn run(path: &Path, wanted: &Wanted, output: Option<&Path>, cancel: &AtomicB
         return Ok(());
     }
     let lines = removed.iter().map(|(id, title)| format!("  {}  {}", one_line(id), one_line(title)));
-    outln!("{}: documents to revoke:\n{}", path.display(), revoke::listed(lines.collect::<Vec<_>>().into_iter(), "\n"));
+    outln!("{}: documents to revoke:\n{}", path.display(), revoking::listed(lines.collect::<Vec<_>>().into_iter(), "\n"));
     let Some(output) = output else {
         outln!("nothing was written");
         return Ok(());
@@ -85,7 +85,7 @@ fn write_packs(
     for (old, (pack, revocation)) in set.packs().iter().zip(found).enumerate() {
         let path = if revocation.documents() > 0 {
             let path = free_name(&output.with_file_name(pack.path().file_name().unwrap_or_default()));
-            revoke::write(revocation.with_permissions_of(pack.path()), pack.path(), &path, cancel)?;
+            revoking::write(revocation.with_permissions_of(pack.path()), pack.path(), &path, cancel)?;
             path
         } else {
             beside(pack, output)?
