@@ -191,16 +191,21 @@ fn a_push_takes_what_it_needs_off_the_list() {
     let folder = tempfile::tempdir().unwrap();
     let banks = banks(folder.path(), 0..2);
     block_on(async {
-        let (store, _) = in_memory();
+        let (store, inner) = in_memory();
         push(&store, &banks[0], &PushOptions::default(), &()).await.unwrap();
         push(&store, &banks[1], &PushOptions::default(), &()).await.unwrap();
+        let listed = async || {
+            let path = object_store::path::Path::from("banks/gc/condemned");
+            let bytes = object_store::ObjectStoreExt::get(&*inner, &path).await.unwrap().bytes().await.unwrap();
+            Condemned::from_bytes(&bytes).unwrap().waiting.len() as u64
+        };
         let day = GcOptions { keep: 1, ..GcOptions::default() };
         let condemned = gc(&store, &day, &()).await.unwrap().waiting;
-        assert!(condemned > 0);
+        assert!(condemned > 0 && listed().await == condemned);
         // The first bank is published again: it is all there, and nothing of it may be deleted.
         let name = PushOptions { name: Some("again".into()), ..PushOptions::default() };
         let again = push(&store, &banks[0], &name, &()).await.unwrap();
-        assert_eq!(again.sent, 0);
+        assert_eq!((again.sent, listed().await), (0, 0));
         let swept = gc(&store, &NOW, &()).await.unwrap();
         assert_eq!((swept.deleted, swept.waiting), (0, 0));
         let report = verify(&store, &VerifyOptions::default(), &mut |damage| panic!("{damage}"), &()).await.unwrap();
