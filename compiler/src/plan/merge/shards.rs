@@ -1,7 +1,7 @@
 //! Finding and checking the shards of a merge.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
@@ -93,7 +93,7 @@ fn files(plan: &Plan, options: &MergeOptions, bad: &mut Vec<BadShard>) -> Vec<Op
 }
 
 /// Checks a shard and its references. What is wrong with the shard is no error yet: all shards are looked at.
-fn check_one(plan: &Plan, shard: u32, path: &PathBuf, cancel: &AtomicBool) -> Result<Result<(), ShardDefect>, PlanError> {
+fn check_one(plan: &Plan, shard: u32, path: &Path, cancel: &AtomicBool) -> Result<Result<(), ShardDefect>, PlanError> {
     check(cancel)?;
     plan.check_file(&plan.references_path(shard), &plan.manifest.shards[shard as usize].file)?;
     Ok(check_shard(path, &ShardHeader::of(plan, shard), |_| check(cancel))?)
