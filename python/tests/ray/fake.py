@@ -5,7 +5,8 @@ The corpus is a JSON file: `{"references": 90, "faults": [...]}`. A fault is `{"
 - `exit` with `code` and `message`,
 - are ended by `signal`,
 - `hang` until they are killed; with `stubborn`, they do not end when they are asked to,
-- take `seconds`.
+- take `seconds`,
+- `wait` until there is a `file`.
 
 Each run leaves `runs/STEP.N` beside the plan, with its process and its parent.
 """
@@ -66,6 +67,9 @@ def misbehave(fault: dict[str, Any]) -> None:
                 time.sleep(0.05)
         case "slow":
             time.sleep(fault["seconds"])
+        case "wait":
+            while not Path(fault["file"]).exists():
+                time.sleep(0.05)
         case other:
             fail(f"no fault {other}", 2)
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -199,12 +200,19 @@ def test_a_plan_that_is_there_is_built_as_it_is(job: Job) -> None:
 
 def test_two_tasks_on_one_shard(job: Job) -> None:
     """Another process builds a shard of the same plan. The task waits, and takes what it leaves."""
-    job.faults(fault("shard 0", "slow", seconds=2))
+    go = job.folder / "go"
+    job.faults(fault("shard 0", "wait", file=str(go)))
     plan = job.options().plan_step()["command"]
     subprocess.run(plan, check=True, capture_output=True)
     other = subprocess.Popen(job.options().shard_step(0)["command"], stdout=subprocess.DEVNULL)
     eventually(lambda: job.runs("shard 0"), "the other process runs")
-    report = job.build(corpus=[], shards=None, plan=job.work / "build.plan")
+    with ThreadPoolExecutor(1) as threads:
+        building = threads.submit(job.build, corpus=[], shards=None, plan=job.work / "build.plan")
+        try:
+            eventually(lambda: "shard 0 waits" in job.stream.getvalue(), "the task waits")
+        finally:
+            go.touch()
+        report = building.result(120)
     assert other.wait(30) == 0
     assert (report.complete_before, report.retries, len(job.runs("shard 0"))) == (1, {}, 1)
     assert any("shard 0 waits on 127.0.0.1: cannot write" in line and "another process is writing it" in line for line in job.lines)
