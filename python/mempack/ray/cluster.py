@@ -23,8 +23,8 @@ def connected(address: str | None, options: BuildOptions) -> Iterator[str]:
 
     `address` is that of a cluster, `auto` for the one that runs on this machine or that RAY_ADDRESS names, `local` for a new one; `None` is `auto` if there
     is a cluster, else `local`."""
-    # Before Ray is imported. What is started here serves this machine alone, and tells nobody of it.
-    if address in (None, "local") and "ray" not in sys.modules:
+    # Ray reads this when it is imported: what it starts then listens on the loopback address alone, on Linux too. A driver of other nodes must not.
+    if "ray" not in sys.modules and (address == "local" or (address is None and not _is_named())):
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
@@ -38,6 +38,12 @@ def connected(address: str | None, options: BuildOptions) -> Iterator[str]:
         yield _connect(ray, address, options)
     finally:
         ray.shutdown()
+
+
+def _is_named() -> bool:
+    """Whether something names a cluster: the environment, or the file of `ray start`."""
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    return "RAY_ADDRESS" in os.environ or any(os.path.exists(os.path.join(place, "ray", "ray_current_cluster")) for place in (folder, "/tmp"))
 
 
 def _connect(ray: Any, address: str | None, options: BuildOptions) -> str:

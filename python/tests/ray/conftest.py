@@ -71,7 +71,7 @@ def processes() -> list[tuple[int, str]]:
     return found
 
 
-def eventually(true: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def eventually(true: Callable[[], Any], what: str, seconds: float = 180) -> Any:
     """Waits until something is true, and gives it."""
     until = time.monotonic() + seconds
     while not (value := true()):

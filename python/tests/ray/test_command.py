@@ -19,6 +19,17 @@ from mempack.ray.options import BuildOptions, OptionError
 HANGS: dict[str, Any] = {"do": "hang", "times": 9}
 
 
+LOOPBACK = "0100007F"
+
+
+def listens(pid: int) -> list[str]:
+    """The addresses that a process listens on, as /proc writes them; those of IPv6 too."""
+    sockets = {link.name for fd in Path(f"/proc/{pid}/fd").iterdir() if (link := fd.readlink()).name.startswith("socket:")}
+    rows = [row.split() for file in ("tcp", "tcp6") for row in Path(f"/proc/net/{file}").read_text().splitlines()[1:]]
+    # State 0A is listening.
+    return [row[1].split(":")[0][-8:] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+
+
 def started(job: Job, *more: str) -> subprocess.Popen[str]:
     """The command in a process group of its own, as a shell starts it."""
     return subprocess.Popen(job.arguments(*more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
@@ -26,7 +37,7 @@ def started(job: Job, *more: str) -> subprocess.Popen[str]:
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     try:
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=240)
     finally:
         process.kill()
     return process.returncode, out, errors
@@ -79,17 +90,22 @@ def test_a_driver_that_is_killed_leaves_nothing(job: Job, cluster: str) -> None:
     eventually(lambda: job.alive() == [], "the program ends", 60)
 
 
-def test_a_cluster_of_its_own(job: Job) -> None:
+def test_a_cluster_of_its_own(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in a terminal reaches the whole group: the cluster too."""
+    # It is of this machine alone by itself.
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
     job.faults({"step": "shard 1", **HANGS})
     sessions = set(Path(TEMPORARY).glob("ray/session_*"))
     process = started(job, "--address", "local", "--workers", "2")
     eventually(lambda: len(job.alive()) == 1 and (job.work / "build.plan" / "shards" / "0003.shard").exists(), "a shard hangs")
     (own,) = set(Path(TEMPORARY).glob("ray/session_2*")) - sessions
     assert any(str(own) in arguments for _, arguments in processes())
+    listening = [pid for pid, arguments in processes() if str(own) in arguments for address in listens(pid) if address != LOOPBACK]
     os.killpg(process.pid, signal.SIGINT)
+    assert listening == []
     code, _, errors = ended(process)
     assert code == 130 and "Traceback" not in errors, errors
+    assert "shard 1 starts on 127.0.0.1\n" in errors
     assert errors.startswith("mempack-ray: building on a cluster of this machine, for 2 shards at a time\n"), errors
     assert job.alive() == []
     eventually(lambda: not any(str(own) in arguments for _, arguments in processes()), "the cluster ends", 30)
