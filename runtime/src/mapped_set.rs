@@ -28,7 +28,7 @@ pub enum OpenSetError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: SetError,
+        source: Box<SetError>,
     },
     /// A pack of the set cannot be opened.
     #[error("the set {} needs a pack that cannot be opened: {source}", set.display())]
@@ -36,7 +36,7 @@ pub enum OpenSetError {
         /// The set's file.
         set: PathBuf,
         /// Why not.
-        source: MapError,
+        source: Box<MapError>,
     },
     /// The file of a pack is another pack than the set names.
     #[error("{}: {source}", set.display())]
@@ -78,12 +78,12 @@ impl MappedSet {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenSetError> {
         let path = path.as_ref().to_owned();
         let bytes = std::fs::read(&path).map_err(|source| OpenSetError::Io { path: path.clone(), source })?;
-        let file = PackSetFile::read(&bytes).map_err(|source| OpenSetError::Set { path: path.clone(), source })?;
+        let file = PackSetFile::read(&bytes).map_err(|error| OpenSetError::Set { path: path.clone(), source: Box::new(error) })?;
         let mut packs = Vec::with_capacity(file.manifest().packs.len());
         for (index, entry) in file.manifest().packs.iter().enumerate() {
             let pack = MappedPack::open(path.with_file_name(&entry.file));
-            let pack = pack.map_err(|source| OpenSetError::Pack { set: path.clone(), source })?;
-            file.check_pack(index, &*pack).map_err(|source| OpenSetError::Mismatch { set: path.clone(), source })?;
+            let pack = pack.map_err(|error| OpenSetError::Pack { set: path.clone(), source: Box::new(error) })?;
+            file.check_pack(index, &pack).map_err(|source| OpenSetError::Mismatch { set: path.clone(), source })?;
             packs.push(Arc::new(pack));
         }
         Ok(Self { set: Arc::new(OpenedSet { path, file, probes: None }), packs })

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::encoding::{Bars, ENCODING, EncodingArgs, kind, previous, print_codebooks, skipped};
 use super::planned::{seconds, stages_json};
 use super::shard;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::folders::{self, ModelArgs};
 use crate::hints;
 use crate::interrupt;

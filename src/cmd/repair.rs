@@ -72,10 +72,10 @@ fn repair_set(path: &Path, from: Vec<PathBuf>) -> Result<(), Failure> {
             }
             _ => Ok(Job { pack: pack.clone(), from: from.clone(), output: None }),
         };
-        if let Err(new) = job.and_then(|job| repair(&job)) {
-            if let Some(before) = failure.replace(new) {
-                before.report();
-            }
+        if let Err(new) = job.and_then(|job| repair(&job))
+            && let Some(before) = failure.replace(new)
+        {
+            before.report();
         }
     }
     failure.map_or(Ok(()), Err)
