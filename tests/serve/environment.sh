@@ -1,12 +1,7 @@
 # Makes the Python environment of these tests, and says where models are. It is sourced in the root of the repository.
-SERVE_ENV=$PWD/${CARGO_TARGET_DIR:-target}/serve-env
-case ${CARGO_TARGET_DIR:-} in /*) SERVE_ENV=$CARGO_TARGET_DIR/serve-env ;; esac
-if ! cmp --silent tests/serve/requirements.txt "$SERVE_ENV/requirements.txt"; then
-    rm -rf "$SERVE_ENV"
-    "${PYTHON:-python3}" -m venv "$SERVE_ENV"
-    "$SERVE_ENV/bin/pip" install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --requirement tests/serve/requirements.txt
-    cp tests/serve/requirements.txt "$SERVE_ENV/requirements.txt"
-fi
+. scripts/python_env.sh
+python_env serve-env tests/serve/requirements.txt
+SERVE_ENV=$env
 export MEMPACK_EMBEDDER=${MEMPACK_EMBEDDER:-$PWD/models/all-MiniLM-L6-v2}
 export MEMPACK_BASE=${MEMPACK_BASE:-$PWD/models/SmolLM2-135M-Instruct}
 # Idle threads of libgomp sleep instead of spinning.

@@ -7,14 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 trips=${1:-12}
 
-env=$PWD/${CARGO_TARGET_DIR:-target}/store-env
-case ${CARGO_TARGET_DIR:-} in /*) env=$CARGO_TARGET_DIR/store-env ;; esac
-if ! cmp --silent tests/store/requirements.txt "$env/requirements.txt"; then
-    rm -rf "$env"
-    "${PYTHON:-python3}" -m venv "$env"
-    "$env/bin/pip" install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --requirement tests/store/requirements.txt
-    cp tests/store/requirements.txt "$env/requirements.txt"
-fi
+. scripts/python_env.sh
+python_env store-env tests/store/requirements.txt
 # With the features that `make test` builds with, so that nothing is built twice.
 tests() { "${CARGO:-cargo}" test --workspace --exclude mempack-python "$@"; }
 # Built before the server starts.
