@@ -84,7 +84,7 @@ pub(crate) fn identity(html: &mut Html, pack: &MappedPack) {
 /// Who signed.
 pub(crate) fn signatures(html: &mut Html, pack: &MappedPack) {
     html.markup("<section id=\"signatures\"><h2>Signatures</h2>\n");
-    let signers = signers(pack);
+    let signers = signers(pack.signatures(), pack.id());
     if signers.is_empty() {
         html.markup("<p>Nobody signed the pack.</p>\n");
     } else {

@@ -1,6 +1,6 @@
 //! What is in a pack, in words and numbers: for the page, and for `mempack inspect`.
 
-use mempack_format::{Divergence, Loss, MemoryShape, Quality, Signature};
+use mempack_format::{Divergence, Loss, MemoryShape, Quality, Signature, SignedId};
 use mempack_runtime::MappedPack;
 
 /// `1234567` as `1,234,567`.
@@ -66,10 +66,10 @@ pub fn quality_line(quality: &Quality) -> String {
     line
 }
 
-/// The ids of the keys that signed a pack, and whether each signature is right.
-pub fn signers(pack: &MappedPack) -> Vec<(String, bool)> {
-    let of = |signature: &Signature| (signature.key_id().to_string(), signature.check(pack.id()).is_ok());
-    pack.signatures().iter().map(of).collect()
+/// The ids of the keys that signed the pack or set `id`, and whether each signature is right.
+pub fn signers<I: SignedId>(signatures: &[Signature], id: I) -> Vec<(String, bool)> {
+    let of = |signature: &Signature| (signature.key_id().to_string(), signature.check(id).is_ok());
+    signatures.iter().map(of).collect()
 }
 
 #[cfg(test)]

@@ -294,18 +294,23 @@ impl PackSet {
         // What a filter admits may lie in any pack.
         let places = self.0.iter().map(|mounted| mounted.set().filter(|_| mounted.selected().is_none()));
         let first = searched_first(places, query, method);
-        let mut each = |first: &[bool]| {
-            let mut found = Vec::new();
-            for (order, (mounted, first)) in self.0.iter().zip(first).enumerate() {
-                found.extend(search(order, mounted, *first)?.into_iter().map(|hit| (order, hit)));
-            }
-            self.in_one_ranking(found, k, on_damage)
+        let ranked = |found: &[Vec<Hit>]| {
+            let found = found.iter().enumerate().flat_map(|(order, hits)| hits.iter().map(move |hit| (order, *hit)));
+            self.in_one_ranking(found.collect(), k, on_damage)
         };
-        let found = each(&first)?;
-        if found.len() >= k || first.iter().all(|first| *first) {
-            return Ok(found);
+        let mut found = Vec::with_capacity(self.0.len());
+        for (order, (mounted, first)) in self.0.iter().zip(&first).enumerate() {
+            found.push(search(order, mounted, *first)?);
         }
-        each(&vec![true; self.0.len()])
+        let hits = ranked(&found)?;
+        if hits.len() >= k || first.iter().all(|first| *first) {
+            return Ok(hits);
+        }
+        let others = self.0.iter().zip(&mut found).zip(&first).enumerate().filter(|(_, (_, first))| !**first);
+        for (order, ((mounted, found), _)) in others {
+            *found = search(order, mounted, true)?;
+        }
+        ranked(&found)
     }
 
     /// The best `k` of hits in the order of the packs, each key once.

@@ -29,8 +29,8 @@ impl Membership {
     /// The largest inner product of the query with a centroid of the pack; `None` for a pack without references.
     fn nearness(&self, query: &[f32]) -> Option<f32> {
         let file = &self.set.file;
-        let own = file.routing().iter(file.manifest().embedder.dim).filter(|(owner, _)| *owner as usize == self.index);
-        own.map(|(_, centroid)| dot(query, centroid)).max_by(f32::total_cmp)
+        let own = file.routing().of_pack(self.index as u32, file.manifest().embedder.dim);
+        own.map(|centroid| dot(query, centroid)).max_by(f32::total_cmp)
     }
 }
 

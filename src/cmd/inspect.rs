@@ -9,7 +9,7 @@ use mempack_runtime::{MappedPack, quality_json};
 use serde_json::{Value, json};
 
 use super::identity::{model_json, print_model};
-use super::sets;
+use super::{sets, trust};
 use crate::failure::Failure;
 use crate::output::{bytes, quality_lines, thousands};
 use crate::terminal::{self, one_line, outln};
@@ -117,7 +117,7 @@ fn json(pack: &MappedPack) -> Result<Value, Failure> {
                      "max_tokens": embedder.max_tokens,
                      "prompts": embedder.prompts.as_ref().map(|p| json!({"query": p.query, "passage": p.passage}))},
         "graph": graph.map(|g| json!({"m": g.m, "ef_construction": g.ef_construction})),
-        "signatures": signers(pack).iter().map(|(key, right)| json!({"key": key, "right": right})).collect::<Vec<_>>(),
+        "signatures": signers(pack.signatures(), pack.id()).iter().map(|(key, right)| json!({"key": key, "right": right})).collect::<Vec<_>>(),
         "metadata": fields, "sections": sections,
     }))
 }
@@ -129,7 +129,7 @@ fn print_table(pack: &MappedPack) {
     let row = |name: &str, value: String| outln!("{name:<12} {}", one_line(&value));
     row("pack", pack.id().to_string());
     row("format", format!("{major}.{minor}, {} ({} bytes), written by {generator}", bytes(pack.bytes()), thousands(pack.bytes())));
-    row("signed by", signed_by(pack));
+    row("signed by", trust::names(signers(pack.signatures(), pack.id()), "nobody"));
     row("documents", thousands(u64::from(counts.documents)));
     row(
         "references",
@@ -177,11 +177,4 @@ fn print_fields(pack: &MappedPack) -> Result<(), Failure> {
         outln!("{:<24} {kind:<16} {:>12} {:>12}", one_line(&name), thousands(u64::from(values)), thousands(documents));
     }
     Ok(())
-}
-
-/// The keys that signed, with wrong signatures marked.
-fn signed_by(pack: &MappedPack) -> String {
-    let name = |(key, right): (String, bool)| if right { key } else { format!("{key} (wrong)") };
-    let names: Vec<String> = signers(pack).into_iter().map(name).collect();
-    if names.is_empty() { "nobody".into() } else { names.join(", ") }
 }

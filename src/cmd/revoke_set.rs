@@ -130,8 +130,12 @@ fn new_set(set: &MappedSet, parts: &[Part]) -> Result<PackSetFile, Failure> {
     let mut routing = Routing::default();
     for (number, part) in (0u32..).zip(parts) {
         let name = part.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        packs.push(SetPack::of(&name, &*super::open(&part.path)?).map_err(|error| super::reading(&part.path, true, error))?);
-        for (_, centroid) in old.routing().iter(dim).filter(|(owner, _)| *owner as usize == part.old) {
+        // A pack that keeps its name is the one that the old set names.
+        match old.manifest().packs.get(part.old).filter(|entry| entry.file == name) {
+            Some(entry) => packs.push(entry.clone()),
+            None => packs.push(SetPack::of(&name, &*super::open(&part.path)?).map_err(|error| super::reading(&part.path, true, error))?),
+        }
+        for centroid in old.routing().of_pack(part.old as u32, dim) {
             routing.owners.push(number);
             routing.centroids.extend(centroid);
         }

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use mempack_format::{DiskStorage, PackSetFile, PublicKey, SetError, Storage as _};
+use mempack_format::{DiskStorage, PackSetFile, SetError, Storage as _};
+use mempack_report::signers;
 #[cfg(feature = "engine")]
 use mempack_runtime::MappedSet;
 use serde_json::{Value, json};
 
+use super::trust;
 use crate::failure::{Failure, Kind};
 use crate::output::{bytes, thousands};
 use crate::terminal::{one_line, outln};
@@ -55,19 +57,6 @@ pub fn expanded(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(all)
 }
 
-/// Requires a signature of the set by one of `trusted`, unless there are none. Returns which of them signed, as the end of a line of output.
-pub fn signers(path: &Path, set: &PackSetFile, trusted: &[PublicKey]) -> Result<String, Failure> {
-    if trusted.is_empty() {
-        return Ok(String::new());
-    }
-    let signed = set.signed_by(trusted).map_err(|error| {
-        let kind = if error.is_damage() { Kind::Damaged } else { Kind::Mismatch };
-        Failure::new(kind, format!("{}: {error}", path.display()))
-    })?;
-    let names: Vec<String> = signed.iter().map(|key| key.id().to_string()).collect();
-    Ok(format!(", signed by {}", names.join(", ")))
-}
-
 /// Totals over the packs of a set.
 pub struct Totals {
     /// References. One that is in several packs counts in each.
@@ -89,17 +78,7 @@ pub fn inspect(set: &PackSetFile) {
     let (manifest, total) = (set.manifest(), totals(set));
     row("set", set.id().to_string());
     row("written by", manifest.generator.clone());
-    row(
-        "signed by",
-        match set.signatures() {
-            [] => "no one".into(),
-            signatures => signatures
-                .iter()
-                .map(|signature| named(signature.key_id(), signature.check(set.id()).is_ok()))
-                .collect::<Vec<_>>()
-                .join(", "),
-        },
-    );
+    row("signed by", trust::names(signers(set.signatures(), set.id()), "no one"));
     row(
         "references",
         format!("{} in {} packs, {}", thousands(total.references), thousands(manifest.packs.len() as u64), bytes(total.bytes)),
@@ -128,10 +107,6 @@ pub fn inspect(set: &PackSetFile) {
     }
 }
 
-fn named(key: mempack_format::KeyId, right: bool) -> String {
-    if right { key.to_string() } else { format!("{key} (wrong)") }
-}
-
 /// As [`inspect`], as JSON.
 pub fn to_json(set: &PackSetFile) -> Value {
     let manifest = set.manifest();
@@ -148,11 +123,8 @@ pub fn to_json(set: &PackSetFile) -> Value {
             })
         })
         .collect();
-    let signatures: Vec<Value> = set
-        .signatures()
-        .iter()
-        .map(|signature| json!({"key": signature.key_id().to_string(), "right": signature.check(set.id()).is_ok()}))
-        .collect();
+    let signatures: Vec<Value> =
+        signers(set.signatures(), set.id()).iter().map(|(key, right)| json!({"key": key, "right": right})).collect();
     json!({
         "set": set.id().to_string(), "generator": manifest.generator, "codec": {"name": manifest.codec},
         "model": {"name": manifest.model.name, "precision": manifest.precision},

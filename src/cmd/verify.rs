@@ -97,7 +97,7 @@ impl Failures {
 fn verify_set(args: &Args, path: &Path, scope: Scope, trusted: &[PublicKey], failures: &mut Failures) {
     let before = failures.count;
     let (set, signed) = match sets::read(path).and_then(|set| {
-        let signed = sets::signers(path, &set, trusted)?;
+        let signed = trust::signers(path, trusted, |keys| set.signed_by(keys))?;
         // Without keys, a wrong signature is damage all the same, as in a pack (SPEC 15).
         let wrong = set.signatures().iter().find_map(|signature| signature.check(set.id()).err());
         wrong.map_or(Ok((set, signed)), |error| Err(Failure::new(Kind::Damaged, format!("{}: {error}", path.display()))))
@@ -184,7 +184,7 @@ fn verify(args: &Args, path: &Path, scope: Scope, trusted: &[PublicKey]) -> Resu
         }
     })?;
     // Before the long work: without a trusted signature the digests may be forged too.
-    let signed = trust::signers(path, &pack, trusted)?;
+    let signed = trust::signers(path, trusted, |keys| pack.signed_by(keys))?;
     let max = if args.all { usize::MAX } else { LISTED };
     let mut damages = Vec::new();
     let progress = Progress::new();

@@ -121,6 +121,13 @@ impl Routing {
     pub fn iter(&self, dim: u32) -> impl Iterator<Item = (u32, &[f32])> {
         self.owners.iter().copied().zip(self.centroids.chunks_exact(dim.max(1) as usize))
     }
+
+    /// The centroids of one pack, which stand together because owners ascend.
+    pub fn of_pack(&self, pack: u32, dim: u32) -> impl Iterator<Item = &[f32]> {
+        let start = self.owners.partition_point(|owner| *owner < pack);
+        let own = self.owners.iter().skip(start).take_while(move |owner| **owner == pack);
+        own.zip(self.centroids.chunks_exact(dim.max(1) as usize).skip(start)).map(|(_, centroid)| centroid)
+    }
 }
 
 impl PackSetFile {

@@ -1,15 +1,15 @@
 //! Signing a pack in its file.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::trailer::{self, MAX_TRAILER_BYTES};
+use super::trailer;
 use super::{PrivateKey, SignError, Signature};
-use crate::constants::{MAX_SIGNATURES, PAGE_BYTES};
-use crate::{DiskStorage, OpenError, PackId, StorageCursor, WorkFolder, header};
+use crate::constants::MAX_SIGNATURES;
+use crate::{DiskStorage, OutlineError, PackId, PackOutline, StorageCursor, WorkFolder};
 
 /// Bytes copied between two reports of progress, and held in memory.
 const STEP_BYTES: u64 = 1 << 20;
@@ -44,47 +44,22 @@ pub fn sign_file(
 ) -> Result<SignReport, SignError> {
     let reading = |error| SignError::Io { path: source.to_owned(), action: "read", source: error };
     let mut file = File::open(source).map_err(reading)?;
-    let header = read_header(&mut file).map_err(|fault| match fault {
-        Fault::Io(error) => reading(error),
-        Fault::Open(error) => SignError::Open { path: source.to_owned(), source: error },
+    let outline = PackOutline::read(&mut file).map_err(|error| match error {
+        OutlineError::Io(error) => reading(error),
+        OutlineError::Open(error) => SignError::Open { path: source.to_owned(), source: error },
     })?;
-    let id = PackId(header.id);
+    let id = outline.id;
     let signature = key.sign(id);
-    let mut signatures: Vec<Signature> = header.signatures.iter().copied().filter(|other| other.signer() != signature.signer()).collect();
-    let replaced = signatures.len() < header.signatures.len();
+    let mut signatures: Vec<Signature> = outline.signatures.iter().copied().filter(|other| other.signer() != signature.signer()).collect();
+    let replaced = signatures.len() < outline.signatures.len();
     if signatures.len() >= MAX_SIGNATURES as usize {
         return Err(SignError::Full { path: source.to_owned() });
     }
     signatures.push(signature);
     let report = SignReport { id, signatures: signatures.len(), replaced };
     let trailer = trailer::write(signatures);
-    write(source, &mut file, header.length, &trailer, target, progress)?;
+    write(source, &mut file, outline.bytes, &trailer, target, progress)?;
     Ok(report)
-}
-
-/// Why the header was not read.
-enum Fault {
-    Io(io::Error),
-    Open(OpenError),
-}
-
-impl From<OpenError> for Fault {
-    fn from(error: OpenError) -> Self {
-        Self::Open(error)
-    }
-}
-
-fn read_header(file: &mut File) -> Result<header::Header, Fault> {
-    let length = file.metadata().map_err(Fault::Io)?.len();
-    let mut page = Vec::new();
-    file.take(PAGE_BYTES).read_to_end(&mut page).map_err(Fault::Io)?;
-    header::read_with(&page, length, |end| {
-        let mut behind = Vec::new();
-        file.seek(SeekFrom::Start(end)).map_err(Fault::Io)?;
-        // One byte more than a trailer may have, so that a longer one is recognised.
-        file.take(MAX_TRAILER_BYTES + 1).read_to_end(&mut behind).map_err(Fault::Io)?;
-        Ok(trailer::read(end, &behind)?)
-    })
 }
 
 /// Writes the first `length` bytes of `file`, which is open at `source`, and then `trailer` to `target`.
